@@ -1,0 +1,49 @@
+"""rlnut learns value functions: one regression core for supervised data and for the Bellman equation.
+
+Names are imported when first used, so `import rlnut` and `rlnut --help` cost nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rlnut.errors import RlnutError as RlnutError
+    from rlnut.errors import UsageError as UsageError
+    from rlnut.networks import cnn as cnn
+    from rlnut.networks import linear as linear
+    from rlnut.networks import mlp as mlp
+    from rlnut.regression import Regression as Regression
+    from rlnut.regression import regression as regression
+    from rlnut.types import Batch as Batch
+    from rlnut.types import Fit as Fit
+    from rlnut.types import Model as Model
+    from rlnut.types import Transition as Transition
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "RlnutError": "errors",
+    "UsageError": "errors",
+    "cnn": "networks",
+    "linear": "networks",
+    "mlp": "networks",
+    "Regression": "regression",
+    "regression": "regression",
+    "Batch": "types",
+    "Fit": "types",
+    "Model": "types",
+    "Transition": "types",
+}
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"rlnut.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'rlnut' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,78 @@
+"""Losses ℓ(ŷ, y) and penalties: one number for each row of a batch, so that δ = −∂ℓ/∂ŷ exists for all of them.
+
+| loss                   | ℓ                              | δ = −∂ℓ/∂ŷ                |
+|------------------------|--------------------------------|---------------------------|
+| squared                | ½ (y − ŷ)²                     | y − ŷ                     |
+| huber(κ)               | ½ δ² inside κ, linear outside  | clip(y − ŷ, −κ, κ)        |
+| cross_entropy          | −Σₘ yₘ log softmax(ŷ)ₘ         | y − softmax(ŷ)            |
+| binary_cross_entropy   | −y log σ(ŷ) − (1−y) log σ(−ŷ)  | y − σ(ŷ)                  |
+
+The ½ is the usual one, chosen so that δ is the residual (in RL: the Bellman error). The lecture's least-squares cost
+E = (1/n) Σ (y − g)² is twice the mean of `squared`; both have the same minimum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from rlnut.types import Array, Params
+
+Loss = Callable[[Array, Array], Array]  # (ŷ [B, ...], y [B, ...]) -> ℓ [B]
+Penalty = Callable[[Params], Array]  # θ -> []
+
+
+def _rows(per_output: Array, name: str, prediction: Array, y: Array) -> Array:
+    """Sum over the outputs of each row, after refusing shapes that would broadcast into a wrong answer."""
+    if prediction.shape != y.shape:
+        raise ValueError(f"{name}: prediction {prediction.shape} and target {y.shape} must have the same shape")
+    return per_output.reshape(len(y), -1).sum(1)
+
+
+def squared(prediction: Array, y: Array) -> Array:
+    """½ (y − ŷ)², summed over outputs: [B, ...], [B, ...] -> [B]."""
+    return _rows(optax.losses.l2_loss(prediction, y) if prediction.shape == y.shape else y, "squared", prediction, y)
+
+
+def huber(kappa: float = 1.0) -> Loss:
+    """½ δ² for |δ| <= κ, κ (|δ| − ½ κ) beyond (Huber 1964): squared loss whose δ is clipped to [−κ, κ]."""
+
+    def loss(prediction: Array, y: Array) -> Array:
+        same = prediction.shape == y.shape
+        return _rows(optax.losses.huber_loss(prediction, y, kappa) if same else y, "huber", prediction, y)
+
+    return loss
+
+
+def cross_entropy(logits: Array, y: Array) -> Array:
+    """−Σₘ yₘ log softmax(ŷ)ₘ: logits [B, M]; y [B] integer classes or [B, M] probabilities -> [B]."""
+    if y.ndim == logits.ndim:
+        return _rows(-y * jax.nn.log_softmax(logits), "cross_entropy", logits, y)
+    if not jnp.issubdtype(y.dtype, jnp.integer):
+        raise ValueError(f"cross_entropy: labels must be integers or rows of probabilities, got {y.dtype} {y.shape}")
+    return optax.losses.softmax_cross_entropy_with_integer_labels(logits, y)
+
+
+def binary_cross_entropy(logit: Array, y: Array) -> Array:
+    """−y log σ(ŷ) − (1−y) log(1−σ(ŷ)), summed over outputs: [B, ...], [B, ...] -> [B]."""
+    y = jnp.asarray(y, logit.dtype)
+    same = logit.shape == y.shape
+    return _rows(optax.losses.sigmoid_binary_cross_entropy(logit, y) if same else y, "binary_cross_entropy", logit, y)
+
+
+def _weights(params: Params) -> list[Array]:
+    """The weight arrays of θ: everything with two or more axes, so that intercepts and biases are not penalised."""
+    return [w for w in jax.tree.leaves(params) if w.ndim >= 2]
+
+
+def l2(strength: float) -> Penalty:
+    """λ‖θ‖²₂ over weights (ridge; the lecture's L² regulariser). Biases are left free."""
+    return lambda params: strength * sum((jnp.sum(w * w) for w in _weights(params)), jnp.zeros(()))
+
+
+def l1(strength: float) -> Penalty:
+    """λ‖θ‖₁ over weights (lasso; the lecture's L¹ regulariser). Biases are left free."""
+    return lambda params: strength * sum((jnp.sum(jnp.abs(w)) for w in _weights(params)), jnp.zeros(()))

@@ -1,0 +1,163 @@
+"""Approximators g_θ: layers are models, `serial` composes them, and linear, MLP and CNN differ only in the list.
+
+A `Network` is an architecture without its head: called with the shape of one output it gives a `Model`, so the same
+`mlp()` regresses a scalar (shape ()), classifies M digits (M,), or holds Q(s, ·) for A actions (A,).
+Dense layers and activations are written against the array's own namespace: NumPy in, NumPy out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlnut.convolution import conv, pool
+from rlnut.errors import unknown
+from rlnut.types import Array, Key, Model, Network, Params, Shape, namespace
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "relu": lambda x: namespace(x).maximum(x, 0),
+    "tanh": lambda x: namespace(x).tanh(x),
+    "sigmoid": lambda x: 1 / (1 + namespace(x).exp(-x)),
+    "elu": lambda x: namespace(x).where(x > 0, x, namespace(x).expm1(namespace(x).minimum(x, 0))),
+    "identity": lambda x: x,
+}
+INITIALIZERS = {
+    "he": jax.nn.initializers.he_normal(),  # variance 2/fan_in (He et al. 2015)
+    "glorot": jax.nn.initializers.glorot_uniform(),  # variance 2/(fan_in + fan_out) (Glorot & Bengio 2010)
+    "orthogonal": jax.nn.initializers.orthogonal(math.sqrt(2)),  # (Saxe et al. 2014)
+    "zeros": jax.nn.initializers.zeros,
+}
+
+
+def function(apply: Callable[[Array], Array], host: bool = True) -> Model:
+    """A layer without parameters: x [B, ...] -> apply(x) [B, ...]."""
+    return Model(lambda key, x: {}, lambda params, x: apply(x), host=host)
+
+
+def activation(name: str) -> Model:
+    """Elementwise non-linearity f(z): one of ACTIVATIONS."""
+    if name not in ACTIVATIONS:
+        raise unknown("activation", name, ACTIVATIONS)
+    return function(ACTIVATIONS[name])
+
+
+def flatten() -> Model:
+    """[B, ...] -> [B, D]."""
+    return function(lambda x: x.reshape(len(x), -1))
+
+
+def dense(width: int, initializer: str = "he") -> Model:
+    """x [B, D] -> x W + b [B, width]; W from `initializer`, b = 0."""
+    if initializer not in INITIALIZERS:
+        raise unknown("initializer", initializer, INITIALIZERS)
+
+    def init(key: Key, x: Array) -> Params:
+        return {"w": INITIALIZERS[initializer](key, (x.shape[-1], width), jnp.float32), "b": jnp.zeros(width)}
+
+    return Model(init, lambda params, x: x @ params["w"] + params["b"], host=True)
+
+
+def dropout(rate: float) -> Model:
+    """Zero each input with probability `rate` and scale the rest by 1/(1 − rate); off without a key (Srivastava 2014)."""
+
+    def apply(params: Params, x: Array, key: Key | None = None) -> Array:
+        if key is None or rate == 0:
+            return x
+        return jnp.where(jax.random.bernoulli(key, 1 - rate, x.shape), x / (1 - rate), 0)
+
+    return Model(lambda key, x: {}, apply, stochastic=True, host=True)
+
+
+def serial(*layers: Model) -> Model:
+    """Layers one after the other: θ is the tuple of their θ; a stochastic layer i draws from fold_in(key, i)."""
+
+    def init(key: Key, x: Array) -> Params:
+        params = []
+        shape = jax.eval_shape(lambda a: a, x)
+        for layer, k in zip(layers, jax.random.split(key, len(layers)), strict=True):
+            params.append(layer.init(k, shape))
+            shape = jax.eval_shape(layer.apply, params[-1], shape)
+        return tuple(params)
+
+    def apply(params: Params, x: Array, key: Key | None = None) -> Array:
+        for i, (layer, theta) in enumerate(zip(layers, params, strict=True)):
+            if layer.stochastic and key is not None:
+                x = layer.apply(theta, x, jax.random.fold_in(key, i))
+            else:
+                x = layer.apply(theta, x)
+        return x
+
+    stochastic = any(layer.stochastic for layer in layers)
+    plain = apply if stochastic else lambda params, x: apply(params, x)
+    return Model(init, plain, stochastic, all(layer.host for layer in layers))
+
+
+def head(shape: Shape, initializer: str = "glorot") -> Model:
+    """A dense layer whose output has any shape: [B, D] -> [B, *shape]; () gives one scalar a row."""
+    width = math.prod(shape)
+    return serial(dense(width, initializer), function(lambda x: x.reshape(len(x), *shape)))
+
+
+def linear(initializer: str = "zeros") -> Network:
+    """g_θ(x) = θᵀ(x, 1): a single layer without activation; softmax regression when the loss is cross-entropy."""
+    return lambda shape: serial(flatten(), head(tuple(shape), initializer))
+
+
+def mlp(
+    hidden: tuple[int, ...] = (256, 256), activation_name: str = "relu", initializer: str = "he", drop: float = 0.0
+) -> Network:
+    """Fully connected network: x⁽ˡ⁾ = f(W⁽ˡ⁾ x⁽ˡ⁻¹⁾ + b⁽ˡ⁾) for each width in `hidden`, then a linear head."""
+
+    def build(shape: Shape) -> Model:
+        layers = [flatten()]
+        for width in hidden:
+            layers += [dense(width, initializer), activation(activation_name), *_drop(drop)]
+        return serial(*layers, head(tuple(shape)))
+
+    return build
+
+
+def cnn(
+    channels: tuple[int, ...] = (32, 64),
+    filter_size: int = 3,
+    stride: int = 1,
+    window: int = 2,
+    hidden: tuple[int, ...] = (128,),
+    drop: float = 0.0,
+) -> Network:
+    """Generic CNN: (F×F×D convolution, ReLU, max pooling) for each D in `channels`, then an MLP. x: [B, H, W(, C)].
+
+    `window` = 1 leaves the pooling out (the usual choice for Q-networks).
+    """
+
+    def build(shape: Shape) -> Model:
+        layers = [function(lambda x: x[..., None] if x.ndim == 3 else x)]
+        for depth in channels:
+            layers += [conv(depth, filter_size, stride), activation("relu")]
+            layers += [pool(window)] if window > 1 else []
+        return serial(*layers, *_drop(drop / 2), mlp(hidden, drop=drop)(shape))
+
+    return build
+
+
+def _drop(rate: float) -> list[Model]:
+    return [dropout(rate)] if rate else []
+
+
+def unit_scale(high: float = 255.0) -> Model:
+    """Integers 0 … high -> float32 0 … 1, so that images are stored as uint8."""
+    return function(lambda x: x.astype(np.float32) / np.float32(high))
+
+
+def one_hot(n: int, start: int = 0) -> Model:
+    """Integers start … start+n−1, [B] -> [B, n]: with a linear head this is a table."""
+    return function(lambda x: (x[..., None] == namespace(x).arange(start, start + n)).astype(np.float32))
+
+
+def parameter_count(params: Params) -> int:
+    """Number of scalars in θ."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))

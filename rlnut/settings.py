@@ -1,0 +1,107 @@
+"""Options as frozen dataclass fields that know their own help text and range; importing this costs nothing.
+
+    @dataclass(frozen=True)
+    class DQN(Settings):
+        lr: float = setting(1e-3, "step size α of Adam", above=0)
+
+One table serves Python (`DQN(lr=...)` is checked), the command line (`--lr`), and the saved config.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from rlnut.errors import UsageError, unknown
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    above: float | None = None,
+    high: float | None = None,
+    below: float | None = None,
+    choices: tuple[str, ...] | None = None,
+) -> Any:
+    """A dataclass field with its comment and its range: low <= x <= high, above < x < below (each element of a tuple)."""
+    limits = {"low": low, "above": above, "high": high, "below": below}
+    return field(default=default, metadata={"help": help, "choices": choices, **limits})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base of every config: checks types and ranges when it is made."""
+
+    def __post_init__(self) -> None:
+        hints = kinds(type(self))
+        for f in fields(self):
+            object.__setattr__(self, f.name, _checked(f, hints[f.name], getattr(self, f.name)))
+
+    def replace(self, **changes: Any) -> typing.Self:
+        """A copy with some fields changed; an unknown name is refused with the list."""
+        allowed = [f.name for f in fields(self)]
+        for name in changes:
+            if name not in allowed:
+                raise unknown(f"{type(self).__name__} option", name, allowed)
+        return dataclasses.replace(self, **changes)
+
+
+def kinds(cls: type) -> dict[str, tuple[type, bool, bool]]:
+    """Field name -> (scalar type, may it be None, is it a tuple of them)."""
+    return {name: _kind(hint) for name, hint in typing.get_type_hints(cls).items()}
+
+
+def _kind(hint: Any) -> tuple[type, bool, bool]:
+    optional = False
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        args = [a for a in typing.get_args(hint) if a is not type(None)]
+        optional, hint = len(args) < len(typing.get_args(hint)), args[0]
+    if typing.get_origin(hint) is tuple:
+        return typing.get_args(hint)[0], optional, True
+    return hint, optional, False
+
+
+def _checked(f: dataclasses.Field, kind: tuple[type, bool, bool], value: Any) -> Any:
+    scalar, optional, many = kind
+    if value is None and optional:
+        return None
+    if many:
+        if not isinstance(value, (tuple, list)):
+            raise UsageError(f"{f.name} takes several values of type {scalar.__name__}, got {value!r}")
+        return tuple(_checked_scalar(f, scalar, v) for v in value)
+    return _checked_scalar(f, scalar, value)
+
+
+def _checked_scalar(f: dataclasses.Field, scalar: type, value: Any) -> Any:
+    if scalar is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if scalar is int and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, scalar) or (isinstance(value, bool) and scalar is not bool):
+        raise UsageError(f"{f.name} must be of type {scalar.__name__}, got {value!r}")
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        _check_range(f.name, value, f.metadata)
+    choices = f.metadata.get("choices")
+    if choices is not None and value not in choices:
+        raise unknown(f.name, value, choices)
+    return value
+
+
+def _check_range(name: str, value: float, limits: typing.Mapping[str, Any]) -> None:
+    low, above, high, below = (limits.get(k) for k in ("low", "above", "high", "below"))
+    good = (
+        math.isfinite(value)
+        and (low is None or value >= low)
+        and (above is None or value > above)
+        and (high is None or value <= high)
+        and (below is None or value < below)
+    )
+    if not good:
+        bounds = [f"{sign} {b:g}" for sign, b in ((">=", low), (">", above), ("<=", high), ("<", below)) if b is not None]
+        raise UsageError(f"{name} must be {' and '.join(bounds) or 'finite'}, got {value!r}")

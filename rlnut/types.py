@@ -1,0 +1,68 @@
+"""The words that every other file uses: a model, one regression problem, one piece of experience.
+
+All are NamedTuples, so all are pytrees: state goes into a pure function and comes out of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+Array = jax.Array | np.ndarray
+Key = jax.Array  # an explicit random key: jax.random.key(seed)
+Params = Any  # a pytree of arrays, the lecture's θ
+Shape = tuple[int, ...]
+Metrics = dict[str, Any]  # name -> scalar
+
+
+class Model(NamedTuple):
+    """Any approximator g_θ(x). A layer is one too, so networks are built from models by `networks.serial`.
+
+    A Flax, Haiku or Equinox module goes in as ``Model(module.init, module.apply)`` (or two small lambdas).
+    """
+
+    init: Callable[[Key, Array], Params]  # (key, x [B, ...]) -> θ
+    apply: Callable[..., Array]  # (θ, x [B, ...]) -> ŷ [B, ...]; a stochastic model: (θ, x, key or None)
+    stochastic: bool = False  # apply takes a third argument; None there means "no noise" (dropout off)
+    host: bool = False  # apply works on NumPy arrays as it does on JAX arrays: small nets then act without a device
+
+
+Network = Callable[[Shape], Model]  # an architecture without its head: output shape -> model
+
+
+class Batch(NamedTuple):
+    """One regression problem: make g_θ(x) equal y."""
+
+    x: Array  # [B, ...]
+    y: Array  # [B, ...] labels, returns or bootstrapped values
+    index: Array | None = None  # [B] which output to regress (the action); None = all of them
+    weight: Array | None = None  # [B] factor of each row's loss; None = 1
+
+
+class Transition(NamedTuple):
+    """Experience, time first: [T, N, ...] from N environments, or [B, ...] from a replay memory."""
+
+    obs: Array
+    action: Array  # int32, counted from 0
+    reward: Array
+    discount: Array  # γⁿ·(1 − terminated): a truncated episode still bootstraps
+    next_obs: Array  # the true successor, also at an episode's end
+    end: Array  # terminated | truncated: cuts traces and returns, nothing else
+    valid: Array  # False for a row that is no experience: the reset step of Gymnasium's NEXT_STEP mode
+
+
+class Fit(NamedTuple):
+    """What a regression learns and needs to go on: a pytree."""
+
+    params: Params
+    opt_state: Any
+    step: Array  # int32 [], updates done
+    key: Key  # base key of a stochastic model; step s draws from fold_in(key, s)
+
+
+def namespace(x: Array) -> Any:
+    """The array library that x belongs to: numpy or jax.numpy, so that one definition serves both."""
+    return x.__array_namespace__()  # type: ignore[union-attr]
