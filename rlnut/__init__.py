@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from rlnut.networks import linear as linear
     from rlnut.networks import mlp as mlp
     from rlnut.regression import Regression as Regression
-    from rlnut.regression import regression as regression
     from rlnut.types import Batch as Batch
     from rlnut.types import Fit as Fit
     from rlnut.types import Model as Model
@@ -30,7 +29,6 @@ _HOME = {
     "linear": "networks",
     "mlp": "networks",
     "Regression": "regression",
-    "regression": "regression",
     "Batch": "types",
     "Fit": "types",
     "Model": "types",

@@ -46,7 +46,8 @@ def regression(
     """Compose model, loss ℓ, optimiser (default Adam, α = 1e-3) and penalty into a `Regression`.
 
     >>> import jax, jax.numpy as jnp
-    >>> from rlnut import Batch, linear, regression
+    >>> from rlnut import Batch, linear
+    >>> from rlnut.regression import regression
     >>> learner = regression(linear()(()))
     >>> x = jnp.array([[0.0], [1.0]])
     >>> fit = learner.init(jax.random.key(0), x)
