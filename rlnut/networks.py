@@ -62,7 +62,7 @@ def dense(width: int, initializer: str = "he") -> Model:
 
 
 def dropout(rate: float) -> Model:
-    """Zero each input with probability `rate` and scale the rest by 1/(1 − rate); off without a key (Srivastava 2014)."""
+    """Zero each input with probability `rate` and scale the rest by 1/(1 − rate); no key: off (Srivastava 2014)."""
 
     def apply(params: Params, x: Array, key: Key | None = None) -> Array:
         if key is None or rate == 0:

@@ -29,7 +29,7 @@ def setting(
     below: float | None = None,
     choices: tuple[str, ...] | None = None,
 ) -> Any:
-    """A dataclass field with its comment and its range: low <= x <= high, above < x < below (each element of a tuple)."""
+    """A dataclass field with its comment and its range: low <= x <= high, above < x < below (each of a tuple)."""
     limits = {"low": low, "above": above, "high": high, "below": below}
     return field(default=default, metadata={"help": help, "choices": choices, **limits})
 
@@ -103,5 +103,6 @@ def _check_range(name: str, value: float, limits: typing.Mapping[str, Any]) -> N
         and (below is None or value < below)
     )
     if not good:
-        bounds = [f"{sign} {b:g}" for sign, b in ((">=", low), (">", above), ("<=", high), ("<", below)) if b is not None]
+        signs = ((">=", low), (">", above), ("<=", high), ("<", below))
+        bounds = [f"{sign} {bound:g}" for sign, bound in signs if bound is not None]
         raise UsageError(f"{name} must be {' and '.join(bounds) or 'finite'}, got {value!r}")
