@@ -1,0 +1,180 @@
+"""Every finite environment is this one, made from tables: a Gymnasium environment with pure functions behind it.
+
+`Outcomes` lists for each state and action what can happen; `draw` picks one with a uniform number, on NumPy or JAX
+arrays of any shape. `TabularFunc` is the functional form (safe in jit, vmap and scan), `Tabular` the Gymnasium one.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.experimental.functional import FuncEnv
+
+from rlnut.errors import UsageError
+from rlnut.exact import MDP
+from rlnut.finite import Finite, from_env, load_npz
+from rlnut.types import Array, Key
+
+
+class Outcomes(NamedTuple):
+    """What can happen after (s, a): K outcomes, of which the last ones may be padding that is never drawn."""
+
+    below: Array  # [S, A, K] cumulative probability
+    successor: Array  # [S, A, K] int32
+    reward: Array  # [S, A, K]
+    ends: Array  # [S, A, K] bool
+    noise: Array  # [S, A] standard deviation of the reward
+    start: Array  # [S] cumulative probability of the first state
+
+
+class State(NamedTuple):
+    """The functional environment's state: a pytree."""
+
+    position: Array  # int32 []
+    reward: Array  # [] of the step that led here
+    ended: Array  # bool []
+
+
+def outcomes(finite: Finite) -> Outcomes:
+    """List the outcomes of positive probability; one that may end or not is two."""
+    mdp = finite.mdp
+    S, A, _ = mdp.P.shape
+    chance = np.concatenate([mdp.P * (1 - mdp.done), mdp.P * mdp.done], -1)  # going on, then ending
+    K = int((chance > 0).sum(-1).max())
+    order = np.argsort(~(chance > 0), axis=-1, kind="stable")[..., :K]
+    below = np.cumsum(np.take_along_axis(chance, order, -1), -1)
+    below[below > 1 - 1e-12] = 1
+    reward = np.take_along_axis(np.concatenate([mdp.R, mdp.R], -1), order, -1)
+    noise = np.zeros((S, A)) if finite.noise is None else finite.noise
+    start = np.cumsum(mdp.start)
+    start[start > 1 - 1e-12] = 1
+    return Outcomes(below, (order % S).astype(np.int32), reward, order >= S, noise, start)
+
+
+def draw(table: Outcomes, state: Array, action: Array, u: Array, z: Array) -> State:
+    """One step from (s, a) for u ~ U[0, 1) and z ~ N(0, 1), all of one shape."""
+    k = (table.below[state, action] <= u[..., None]).sum(-1)
+    reward = table.reward[state, action, k] + table.noise[state, action] * z
+    return State(table.successor[state, action, k], reward, table.ends[state, action, k])
+
+
+def first(table: Outcomes, u: Array) -> Array:
+    """The first state of an episode for u ~ U[0, 1)."""
+    return (table.start <= u[..., None]).sum(-1).astype(np.int32)
+
+
+class TabularFunc(FuncEnv):
+    """A finite problem as pure functions `initial`, `transition`, `observation`, `reward`, `terminal`."""
+
+    def __init__(self, finite: Finite) -> None:
+        import jax.numpy as jnp
+
+        S, A, _ = finite.mdp.P.shape
+        self.finite = finite
+        table = outcomes(finite)
+        single = (np.asarray(x, np.float32 if x.dtype == np.float64 else x.dtype) for x in table)
+        self.table = Outcomes(*(jnp.asarray(x) for x in single))
+        self.observation_space, self.action_space = gym.spaces.Discrete(S), gym.spaces.Discrete(A)
+        super().__init__()
+
+    def get_default_params(self, **kwargs: Any) -> None:
+        """No parameters."""
+
+    def initial(self, rng: Key, params: None = None) -> State:
+        """The first state of an episode."""
+        import jax
+        import jax.numpy as jnp
+
+        return State(first(self.table, jax.random.uniform(rng)), jnp.zeros(()), jnp.zeros((), bool))
+
+    def transition(self, state: State, action: Array, rng: Key, params: None = None) -> State:
+        """One step."""
+        import jax
+
+        u_key, z_key = jax.random.split(rng)
+        return draw(self.table, state.position, action, jax.random.uniform(u_key), jax.random.normal(z_key))
+
+    def observation(self, state: State, rng: Key, params: None = None) -> Array:
+        """The state's number."""
+        return state.position
+
+    def reward(self, state: State, action: Array, next_state: State, rng: Key, params: None = None) -> Array:
+        """The reward of the step to `next_state`."""
+        return next_state.reward
+
+    def terminal(self, state: State, rng: Key, params: None = None) -> Array:
+        """Did the step that led here terminate the episode?"""
+        return state.ended
+
+
+def read(source: Any, **options: Any) -> Finite:
+    """A `Finite` from one, an MDP, an `.npz` path, a Gymnasium environment with tables, or "module:function"."""
+    if isinstance(source, Finite):
+        return source
+    if isinstance(source, MDP):
+        return Finite(source)
+    if isinstance(source, gym.Env):
+        if (found := from_env(source)) is None:
+            raise UsageError(f"{source} has no table P of transition probabilities")
+        return found
+    if str(source).endswith(".npz"):
+        return load_npz(source)
+    module, _, name = str(source).partition(":")
+    if not name:
+        raise UsageError(f"a finite problem is an .npz file, an MDP or 'module:function', got {source!r}")
+    return getattr(import_module(module), name)(**options)
+
+
+class Tabular(gym.Env):
+    """A finite problem as a Gymnasium environment: Discrete states and actions, `info["action_mask"]` where not all
+    actions count. `finite` holds its tables, `func` its functional form.
+
+    >>> import gymnasium, rlnut.envs
+    >>> env = gymnasium.make("rlnut/RandomWalk5-v0")
+    >>> env.reset(seed=0)[0]
+    2
+    """
+
+    metadata = {"render_modes": ["ansi"]}  # noqa: RUF012
+
+    def __init__(self, source: Any, render_mode: str | None = None, **options: Any) -> None:
+        self.finite = read(source, **options)
+        self.render_mode = render_mode
+        S, A, _ = self.finite.mdp.P.shape
+        self.observation_space, self.action_space = gym.spaces.Discrete(S), gym.spaces.Discrete(A)
+        self._table = outcomes(self.finite)
+
+    @property
+    def func(self) -> TabularFunc:
+        """The functional form, for compiled loops."""
+        return TabularFunc(self.finite)
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[int, dict]:
+        """Start an episode."""
+        super().reset(seed=seed)
+        self.state = int(first(self._table, np.asarray(self.np_random.random())))
+        return self.state, self._info()
+
+    def step(self, action: int) -> tuple[int, float, bool, bool, dict]:
+        """One step; tables know no time limit, so nothing is truncated here."""
+        if not self.action_space.contains(action):
+            raise UsageError(f"action must be one of 0 … {self.finite.mdp.P.shape[1] - 1}, got {action!r}")
+        u = np.asarray(self.np_random.random())
+        z = np.asarray(self.np_random.standard_normal() if self.finite.noise is not None else 0.0)
+        after = draw(self._table, np.asarray(self.state), np.asarray(action), u, z)
+        self.state = int(after.position)
+        return self.state, float(after.reward), bool(after.ended), False, self._info()
+
+    def _info(self) -> dict:
+        allowed = self.finite.allowed
+        return {} if allowed is None else {"action_mask": allowed[self.state].astype(np.int8)}
+
+    def render(self) -> str | None:
+        """The state's number, and its place where states lie in a grid."""
+        if self.render_mode is None:
+            return None
+        place = np.unravel_index(self.state, self.finite.shape) if self.finite.shape else ()
+        return f"state {self.state}" + (f" at {tuple(int(i) for i in place)}" if place else "")
