@@ -9,12 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rlnut.agents.configs import DQN as DQN
     from rlnut.errors import RlnutError as RlnutError
     from rlnut.errors import UsageError as UsageError
     from rlnut.networks import cnn as cnn
     from rlnut.networks import linear as linear
     from rlnut.networks import mlp as mlp
     from rlnut.regression import Regression as Regression
+    from rlnut.runs import load_policy as load_policy
+    from rlnut.training import resume as resume
+    from rlnut.training import train as train
     from rlnut.types import Batch as Batch
     from rlnut.types import Fit as Fit
     from rlnut.types import Model as Model
@@ -23,12 +27,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "DQN": "agents.configs",
     "RlnutError": "errors",
     "UsageError": "errors",
     "cnn": "networks",
     "linear": "networks",
     "mlp": "networks",
     "Regression": "regression",
+    "load_policy": "runs",
+    "resume": "training",
+    "train": "training",
     "Batch": "types",
     "Fit": "types",
     "Model": "types",

@@ -103,7 +103,9 @@ def parse(words: Sequence[str]) -> tuple[Any, argparse.Namespace]:
         parser = commands.add_parser(command, help=module.HELP, description=module.HELP, allow_abbrev=False)
         if command == name:
             module.configure(parser, words[1:])
-            parser.add_argument("--seed", type=_converter(int, False, False), default=0, help="random seed (default: 0)")
+            parser.add_argument(
+                "--seed", type=_converter(int, False, False), default=0, help="random seed (default: 0)"
+            )
             parser.add_argument("--json", action="store_true", help="print one JSON object as the last line of stdout")
             parser.set_defaults(module=module)
     args = top.parse_args(words)

@@ -42,7 +42,7 @@ def huber(kappa: float = 1.0) -> Loss:
 
     def loss(prediction: Array, y: Array) -> Array:
         same = prediction.shape == y.shape
-        return _rows(optax.losses.huber_loss(prediction, y, kappa) if same else y, "huber", prediction, y)
+        return _rows(optax.losses.huber_loss(prediction, y, delta=kappa) if same else y, "huber", prediction, y)
 
     return loss
 

@@ -26,7 +26,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "identity": lambda x: x,
 }
 INITIALIZERS = {
-    "he": jax.nn.initializers.he_normal(),  # variance 2/fan_in (He et al. 2015)
+    "he": jax.nn.initializers.he_uniform(),  # variance 2/fan_in (He et al. 2015)
     "glorot": jax.nn.initializers.glorot_uniform(),  # variance 2/(fan_in + fan_out) (Glorot & Bengio 2010)
     "orthogonal": jax.nn.initializers.orthogonal(math.sqrt(2)),  # (Saxe et al. 2014)
     "zeros": jax.nn.initializers.zeros,
@@ -79,7 +79,7 @@ def serial(*layers: Model) -> Model:
         params = []
         shape = jax.eval_shape(lambda a: a, x)
         for layer, k in zip(layers, jax.random.split(key, len(layers)), strict=True):
-            params.append(layer.init(k, shape))
+            params.append(layer.init(k, jnp.zeros(shape.shape, shape.dtype)))
             shape = jax.eval_shape(layer.apply, params[-1], shape)
         return tuple(params)
 

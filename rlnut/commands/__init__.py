@@ -1,6 +1,6 @@
 """The commands of `rlnut`, one file each. A command module has no heavy imports at its top and exposes
 
-    HELP: str                                          one line for the list of commands
-    configure(parser, words) -> None                   adds arguments; `words` are those after the command's name
-    run(args) -> dict                                  does it and returns the JSON object of the contract
+- `HELP`: one line for the list of commands;
+- `configure(parser, words)`: adds arguments; `words` are those after the command's name;
+- `run(args) -> dict`: does it and returns the JSON object of the contract.
 """

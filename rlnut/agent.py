@@ -1,0 +1,107 @@
+"""A value agent by composition: regression core + Bellman problem + exploration + memory + target network.
+
+Everything it needs to go on is one pytree, `AgentState`; what it does is four pure functions, `Agent`. The unit of
+work is a round: T steps of N environments, then the updates that are owed for them. The loop that owns the
+environments (`loop.py`) knows nothing of how an agent learns, and an agent nothing of environments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlnut.bellman import Problem
+from rlnut.explore import Exploration
+from rlnut.memory import Memory, ReplayState
+from rlnut.regression import Regression
+from rlnut.types import Array, Fit, Key, Metrics, Params, Transition
+
+Sync = Callable[[Params, Params, Array], Params]  # (online θ, target θ⁻, updates done) -> target θ⁻
+
+
+class AgentState(NamedTuple):
+    """All that an agent knows: a run that is saved and loaded goes on bit for bit."""
+
+    fit: Fit  # online network and optimiser
+    target: Params  # θ⁻
+    memory: ReplayState
+    steps: Array  # [] int32, transitions seen
+    explore_key: Key  # base keys: every draw is fold_in of one of them and a count
+    replay_key: Key
+
+
+class Pace(NamedTuple):
+    """When to learn: from the step `starts` on, `updates` gradient steps for every `every` transitions."""
+
+    starts: int
+    every: int
+    updates: int
+    batch: int
+
+    def due(self, steps: Array) -> Array:
+        """Updates that must have been done after `steps` transitions; exact for any number of environments."""
+        begun = steps >= self.starts
+        return jnp.where(begun, ((steps - self.starts) // self.every + 1) * self.updates, 0)
+
+    def round_length(self, envs: int) -> int:
+        """Steps of N environments between two visits to the learner."""
+        return max(1, self.every // envs)
+
+
+class Agent(NamedTuple):
+    """Built by `value_agent`."""
+
+    init: Callable[[Key, Transition], AgentState]  # from one row [N, ...] of experience (its shapes and types)
+    draw: Callable[[AgentState], Array]  # exploration noise [T, N] of the next round
+    act: Callable[[Params, Array, Array], Array]  # (θ, obs [N, ...], noise [N]) -> action [N]
+    learn: Callable[[AgentState, Transition], tuple[AgentState, Metrics]]  # experience [T, N, ...]
+    q: Callable[[Params, Array], Array]  # (θ, obs [N, ...]) -> q(s, ·) [N, A]
+    rate: Callable[[Array], Array]  # ε at a step count
+    host: bool  # act and q also work in NumPy
+    pace: Pace
+
+
+def value_agent(
+    core: Regression, problem: Problem, explore: Exploration, memory: Memory, sync: Sync, pace: Pace, host: bool
+) -> Agent:
+    """Compose an agent that regresses `core` on the targets of `problem`, drawn from `memory`.
+
+    A variant of an algorithm is one of these arguments: double DQN another problem, PER another memory.
+    """
+
+    def init(key: Key, seen: Transition) -> AgentState:
+        fit_key, explore_key, replay_key = jax.random.split(key, 3)
+        fit = core.init(fit_key, seen.obs)
+        target = jax.tree.map(jnp.copy, fit.params)  # a copy: the same buffers could not both be donated
+        return AgentState(fit, target, memory.init(seen), jnp.zeros((), jnp.int32), explore_key, replay_key)
+
+    def draw(state: AgentState) -> Array:
+        envs = state.memory.begins.shape[1]
+        steps = state.steps + envs * jnp.arange(pace.round_length(envs))
+        return explore.draw(jax.random.fold_in(state.explore_key, state.steps), steps, envs)
+
+    def act(params: Params, obs: Array, noise: Array) -> Array:
+        return explore.select(core.predict(params, obs), noise)
+
+    def learn(state: AgentState, seen: Transition) -> tuple[AgentState, Metrics]:
+        kept = memory.add(state.memory, seen)
+        steps = state.steps + seen.valid.sum(dtype=jnp.int32)
+        owed = pace.due(steps) - pace.due(state.steps)
+
+        def one(_: Array, carry: tuple[Fit, Params, Metrics]) -> tuple[Fit, Params, Metrics]:
+            fit, target, total = carry
+            key = jax.random.fold_in(state.replay_key, fit.step)
+            batch = problem(fit.params, target, memory.sample(kept, key, pace.batch))
+            fit, metrics = core.update(fit, batch)
+            metrics["value"] = batch.y.mean()
+            return fit, sync(fit.params, target, fit.step), jax.tree.map(jnp.add, total, metrics)
+
+        nothing = dict.fromkeys(("cost", "delta", "gradient", "value"), jnp.zeros(()))
+        fit, target, total = jax.lax.fori_loop(0, owed, one, (state.fit, state.target, nothing))
+        metrics = jax.tree.map(lambda sum_: sum_ / owed, total) | {"updates": fit.step}  # NaN: no update in this round
+        return state._replace(fit=fit, target=target, memory=kept, steps=steps), metrics
+
+    return Agent(init, draw, act, learn, core.predict, explore.rate, host, pace)

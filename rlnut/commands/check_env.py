@@ -1,0 +1,52 @@
+"""`rlnut check-env ENV`: what the learner will see of an environment, or why it cannot be served."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+HELP = "what the learner will see of an environment, or why it cannot be served"
+
+
+def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    parser.add_argument("env", metavar="ENV", help="a registered Gymnasium environment")
+    parser.add_argument(
+        "--env-arg", action="append", default=[], metavar="NAME=VALUE", help="argument of the environment"
+    )
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    from rlnut.commands.train import environment_arguments
+    from rlnut.envs.make import EnvName
+    from rlnut.envs.spaces import read_spaces
+    from rlnut.envs.vector import EnvList
+
+    name = EnvName(args.env, environment_arguments(args.env_arg))
+    env = name.make()
+    spec = read_spaces(env)
+    found = {
+        "env": name.id,
+        "observation": str(env.observation_space),
+        "action": str(env.action_space),
+        "learner_sees": spec.saw,
+        "time_limit": name.time_limit,
+        "solved_at": name.threshold,
+        "reproducible": reproducible(EnvList(lambda: env, 1), args.seed),
+    }
+    env.close()
+    if not args.json:
+        for key, value in found.items():
+            print(f"{key.replace('_', ' '):14} {value}")
+    return found
+
+
+def reproducible(envs: Any, seed: int) -> bool:
+    """Do 200 random steps, played again from the seed, end in the same observation? Exact resume needs it."""
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    obs = envs.reset(seed)
+    for _ in range(200):
+        obs = envs.step(rng.integers(envs.spec.actions, size=1)).obs
+    return bool(np.array_equal(obs, envs.restore(seed, envs.snapshot())))

@@ -1,0 +1,56 @@
+"""`rlnut evaluate DIR`: the greedy policy of a run on a fresh, real environment."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rlnut.errors import UsageError
+
+HELP = "play the greedy policy of a run on a fresh, real environment"
+
+
+def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    parser.add_argument("dir", metavar="DIR", help="a run folder")
+    parser.add_argument("--episodes", type=int, default=20, metavar="N", help="fresh episodes (default: 20)")
+    parser.add_argument("--env", metavar="ENV", help="another environment with the same spaces")
+    parser.add_argument("--video", metavar="FILE", help="write one more episode as an animated .gif")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    if args.episodes < 1:
+        raise UsageError(f"--episodes must be >= 1, got {args.episodes}")
+    video = check_video(args.video) if args.video else None
+    from rlnut.log import say
+    from rlnut.runs import load_policy
+
+    policy = load_policy(args.dir, env=args.env)
+    result = policy.evaluate(args.episodes, args.seed)
+    low, high = result.ci95
+    say(f"greedy return {result.mean:.2f} ± {result.std:.2f} over {args.episodes} episodes")
+    say(f"95 % interval of the mean: {low:.2f} … {high:.2f}")
+    if result.cut:
+        say(f"{result.cut} episodes were given up: this environment has no time limit")
+    answer: dict[str, Any] = {"mean": result.mean, "std": result.std, "ci95": [low, high]}
+    answer |= {"returns": result.returns, "lengths": result.lengths}
+    if video is not None:
+        from rlnut.video import record
+
+        frames = record(policy, video, args.seed)
+        say(f"{frames} frames in {video}")
+        answer["video"] = str(video)
+    return answer
+
+
+def check_video(name: str) -> Path:
+    """The path of a new .gif file; said before any episode is played."""
+    path = Path(name)
+    if path.suffix.lower() != ".gif":
+        raise UsageError(f"--video writes an animated .gif, got {name!r}")
+    if path.exists():
+        raise UsageError(f"{path} exists already: choose another name")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path.parent} is not a folder")
+    return path

@@ -1,0 +1,34 @@
+"""`rlnut list`: what there is."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+HELP = "what there is: agents, models, datasets, environments"
+
+
+def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    pass
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    import gymnasium as gym
+
+    import rlnut.envs  # noqa: F401  registers rlnut/…
+    from rlnut.agents.configs import AGENTS
+    from rlnut.data import DATASETS
+    from rlnut.models import MODELS
+
+    environments = sorted(gym.registry)
+    found = {
+        "agents": sorted(AGENTS),
+        "models": sorted(MODELS),
+        "datasets": sorted(DATASETS),
+        "environments": environments,
+    }
+    if not args.json:
+        for kind, names in found.items():
+            print(f"{kind}: {', '.join(names)}")
+    return found

@@ -1,0 +1,26 @@
+"""`rlnut resume DIR`: go on exactly from a run's checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+HELP = "go on exactly with a run that was stopped, or for more steps"
+
+
+def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    parser.add_argument("dir", metavar="DIR", help="a run folder")
+    parser.add_argument(
+        "--steps", type=int, metavar="N", help="steps in all, those done included (default: as planned)"
+    )
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    from rlnut.commands.train import answer, report
+    from rlnut.runs import read_json
+    from rlnut.training import resume
+
+    done = resume(args.dir, steps=args.steps)
+    report(done)
+    return answer([read_json(done.folder / "summary.json")], str(done.folder))

@@ -1,0 +1,136 @@
+"""`rlnut train AGENT ENV`: learn Q and act greedily."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rlnut.agents.configs import AGENTS, PRESETS
+from rlnut.cli import add_settings, chosen_settings
+from rlnut.errors import UsageError, unknown
+from rlnut.plan import Training
+
+HELP = "learn Q on an environment and act greedily"
+
+
+def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    parser.add_argument(
+        "agent", metavar="AGENT", help=f"one of {', '.join(AGENTS)}; `rlnut train AGENT --help`: its options"
+    )
+    parser.add_argument("env", metavar="ENV", help="a registered Gymnasium environment, e.g. CartPole-v1")
+    parser.add_argument(
+        "--out", metavar="DIR", help="folder for the run (default: runs/AGENT-ENV-seedN, new each time)"
+    )
+    parser.add_argument("--seeds", type=int, default=1, metavar="K", help="train K seeds: seed, seed+1, … (default: 1)")
+    parser.add_argument(
+        "--env-arg",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="argument of the environment, as JSON or text",
+    )
+    parser.add_argument("--no-preset", action="store_true", help="leave out the settings measured for this environment")
+    add_settings(parser, Training(), "training")
+    agent = next((word for word in words if not word.startswith("-")), None)
+    if agent in AGENTS:
+        add_settings(parser, AGENTS[agent](), f"options of {agent}")
+
+
+def environment_arguments(given: Sequence[str]) -> dict[str, Any]:
+    """`is_slippery=false` -> {"is_slippery": False}."""
+    found = {}
+    for word in given:
+        name, equals, value = word.partition("=")
+        if not equals or not name.isidentifier():
+            raise UsageError(f"--env-arg takes NAME=VALUE, got {word!r}")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
+
+
+def default_folder(agent: str, env: str, seed: int) -> Path:
+    """runs/dqn-CartPole-v1-seed0, or the next number that is free."""
+    stem = f"{agent}-{env.replace('/', '-').replace(':', '-')}-seed{seed}"
+    names = (Path("runs") / (stem if i == 1 else f"{stem}-{i}") for i in range(1, 10**6))
+    return next(path for path in names if not path.exists())
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    if args.agent not in AGENTS:
+        raise unknown("agent", args.agent, AGENTS)
+    if args.seeds < 1 or args.seed + args.seeds > 2**32:
+        raise UsageError(f"--seeds must be >= 1, got {args.seeds}")
+    from rlnut.envs.make import EnvName
+
+    env = EnvName(args.env, environment_arguments(args.env_arg))
+    env.make().close()  # a wrong environment is said before anything is made
+    preset = {} if args.no_preset else PRESETS.get((args.agent, args.env), {})
+    config = (
+        AGENTS[args.agent]().replace(**preset.get("config", {})).replace(**chosen_settings(args, AGENTS[args.agent]()))
+    )
+    training = Training(**preset.get("training", {})).replace(**chosen_settings(args, Training()))
+    if preset:
+        from rlnut.log import say
+
+        shown = ", ".join(f"{k} {v}" for part in preset.values() for k, v in part.items())
+        say(f"preset for {args.env}: {shown} (--no-preset: without)")
+    out = Path(args.out) if args.out else default_folder(args.agent, args.env, args.seed)
+    return train_seeds(config, env, training, args.seed, args.seeds, out)
+
+
+def train_seeds(config: Any, env: Any, training: Training, seed: int, seeds: int, out: Path) -> dict[str, Any]:
+    """Train one seed into `out`, or several into `out`/seedN; the JSON object of the contract."""
+    from dataclasses import asdict
+
+    from rlnut.files import new_folder
+    from rlnut.runs import read_json
+    from rlnut.training import train
+
+    runs = []
+    if seeds > 1:
+        new_folder(out)
+    for k in range(seed, seed + seeds):
+        folder = out / f"seed{k}" if seeds > 1 else out
+        done = train(config, env, seed=k, out=folder, **asdict(training))
+        report(done)
+        runs.append(read_json(folder / "summary.json"))
+    return answer(runs, str(out))
+
+
+def report(done: Any) -> None:
+    """The result in one line for people; a run that Ctrl-C stopped ends the command."""
+    from rlnut.log import say
+
+    e = done.evaluation
+    if done.interrupted:
+        say(f"stopped at step {done.steps:,}; checkpoint saved; go on with: rlnut resume {done.folder}")
+        raise KeyboardInterrupt
+    say(
+        f"greedy return {e.mean:.1f} ± {e.std:.1f} over {len(e.returns)} fresh episodes, policy of step {done.best_step:,}"
+    )
+    say(
+        f"{done.steps_per_s:,.0f} steps/s, {done.wall_s:.1f} s in all, {done.compile_s:.1f} s of it compiling; {done.folder}"
+    )
+
+
+def answer(runs: list[dict[str, Any]], out: str) -> dict[str, Any]:
+    """The summaries of one or several seeds as one JSON object."""
+    import numpy as np
+
+    returns = [r for run in runs for r in run["eval"]["returns"]]
+    std = float(np.std(returns, ddof=1)) if len(returns) > 1 else 0.0
+    wall, compile_s = sum(r["wall_s"] for r in runs), sum(r["compile_s"] for r in runs)
+    return runs[0] | {
+        "seeds": [r["seed"] for r in runs],
+        "wall_s": wall,
+        "compile_s": compile_s,
+        "steps_per_s": float(np.median([r["steps_per_s"] for r in runs])),
+        "eval": {"mean": float(np.mean(returns)), "std": std, "episodes": len(returns), "returns": returns},
+        "runs": runs,
+        "out": out,
+    }

@@ -1,0 +1,88 @@
+"""Greedy evaluation on environments of its own: fresh episodes, each from a seed of its own, none cut short by us."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import gymnasium as gym
+import numpy as np
+
+from rlnut.envs.spaces import Spec
+from rlnut.envs.vector import episode_seed
+
+LANES = 10  # episodes played side by side
+Policy = Callable[[np.ndarray], np.ndarray]  # obs [N, ...] -> action [N], counted from 0
+
+
+class Evaluation(NamedTuple):
+    """Undiscounted returns and lengths of whole episodes."""
+
+    returns: list[float]
+    lengths: list[int]
+    cut: int  # episodes given up because the environment has no end of its own
+
+    @property
+    def mean(self) -> float:
+        """Mean return."""
+        return float(np.mean(self.returns))
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of the returns over episodes (n − 1)."""
+        return float(np.std(self.returns, ddof=1)) if len(self.returns) > 1 else 0.0
+
+    @property
+    def ci95(self) -> tuple[float, float]:
+        """95 % interval of the mean: percentiles of 10,000 bootstrap resamples of the episodes."""
+        from scipy.stats import bootstrap
+
+        if len(set(self.returns)) == 1:
+            return self.returns[0], self.returns[0]
+        data = (np.asarray(self.returns),)
+        found = bootstrap(data, np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(0))
+        return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+class Evaluator:
+    """Plays a policy on environments that are kept from one evaluation to the next."""
+
+    def __init__(self, make: Callable[[], gym.Env], spec: Spec, episodes: int, limit: int | None) -> None:
+        self.envs = [make() for _ in range(min(episodes, LANES))]
+        self.spec, self.episodes, self.limit = spec, episodes, limit
+
+    def __call__(self, policy: Policy, seed: int, number: int) -> Evaluation:
+        """Episode k starts from the seed of (seed, number, k), whatever was played before."""
+        lanes = len(self.envs)
+        returns, lengths = np.zeros(self.episodes), np.zeros(self.episodes, int)
+        playing = list(
+            range(lanes)
+        )  # the episode in each lane; lane i plays i, i + lanes, ...: none is chosen by length
+        obs = np.stack([self._reset(i, seed, number, k) for i, k in enumerate(playing)])
+        cut = 0
+        while any(k < self.episodes for k in playing):
+            action = policy(obs)
+            for i, k in enumerate(playing):
+                if k >= self.episodes:
+                    continue
+                following, reward, terminated, truncated, _ = self.envs[i].step(int(action[i]) + self.spec.first_action)
+                returns[k] += float(reward)
+                lengths[k] += 1
+                endless = self.limit is not None and lengths[k] >= self.limit and not (terminated or truncated)
+                cut += endless
+                if terminated or truncated or endless:
+                    playing[i] = k + lanes
+                    if playing[i] < self.episodes:
+                        obs[i] = self._reset(i, seed, number, playing[i])
+                else:
+                    obs[i] = following
+        return Evaluation(returns.tolist(), lengths.tolist(), int(cut))
+
+    def _reset(self, lane: int, seed: int, number: int, k: int) -> np.ndarray:
+        obs, _ = self.envs[lane].reset(seed=episode_seed(seed, 2**31 + number, k))
+        return np.asarray(obs, self.spec.dtype)
+
+    def close(self) -> None:
+        """Release the environments."""
+        for env in self.envs:
+            env.close()

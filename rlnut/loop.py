@@ -1,0 +1,148 @@
+"""The loop: environments on the host, learner on the device, one visit to the device for each round of steps.
+
+A round is T steps of N environments with the weights and the exploration noise of the last visit, then one compiled
+call that stores them, learns, and draws the noise of the next round. Small dense networks act in NumPy, which for few
+environments is faster than any device call; other networks act by a compiled function.
+
+    run = loop.start(seed)
+    while run.steps < 50_000:
+        run, metrics = loop.advance(run)        # log, save, stop: the body
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlnut.agent import Agent, AgentState
+from rlnut.envs.spaces import Spec
+from rlnut.envs.vector import HostVector, Step
+from rlnut.errors import RlnutError
+from rlnut.types import Metrics, Params, Transition
+
+METRICS = ("cost", "delta", "gradient", "value", "updates")  # of a round; NaN where no update was due
+
+
+class Run(NamedTuple):
+    """All of a run but the environments (those are in `HostVector.snapshot`): a pytree."""
+
+    agent: AgentState
+    steps: int  # transitions seen
+    obs: np.ndarray  # [N, ...] what to act on next
+    returns: np.ndarray  # [N] float64, rewards of the running episodes so far
+    lengths: np.ndarray  # [N] int64, their steps
+    acting: Params  # weights of the last visit, as `act` wants them
+    noise: np.ndarray  # [T, N] exploration of the round to come
+
+
+class Episode(NamedTuple):
+    """A finished episode of training: with exploration, reward as the environment gave it."""
+
+    ret: float
+    length: int
+
+
+class Loop(NamedTuple):
+    """`start` a run from a seed, `advance` it by one round, `restore` one from what was saved."""
+
+    start: Callable[[int], Run]
+    advance: Callable[[Run], tuple[Run, Metrics]]
+    restore: Callable[[AgentState, np.ndarray, np.ndarray, np.ndarray], Run]
+    compile_s: Callable[[], float]  # seconds spent compiling so far
+
+
+def one_row(spec: Spec, envs: int) -> Transition:
+    """The shapes and types of one row [N, ...] of experience."""
+
+    def row(dtype: Any) -> Any:
+        return jax.ShapeDtypeStruct((envs,), dtype)
+
+    obs: Any = spec.example(envs)
+    return Transition(obs, row(np.int32), row(np.float32), row(np.float32), obs, row(bool), row(bool))
+
+
+def experience(
+    obs: list[np.ndarray], action: list[np.ndarray], steps: list[Step], gamma: float, since: int
+) -> Transition:
+    """T steps of N environments as one `Transition` [T, N, ...]; numbers that are not finite are refused."""
+    _, reward, terminated, truncated, next_obs, valid = (np.stack(column) for column in zip(*steps, strict=True))
+    for name, array in (("reward", reward), ("observation", next_obs)):
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise RlnutError(
+                f"the environment gave a {name} that is not finite, between steps {since} and {since + len(obs)}"
+            )
+    discount = np.where(terminated, np.float32(0), np.float32(gamma))
+    end = terminated | truncated
+    return Transition(np.stack(obs), np.stack(action).astype(np.int32), reward, discount, next_obs, end, valid)
+
+
+def actor(apply: Callable[..., Any], host: bool) -> tuple[Callable[..., np.ndarray], Callable[[Params], Params]]:
+    """(act, place): `act(place(θ), ...)` runs in NumPy if the model can, else compiled on the device."""
+    if host:
+        return apply, lambda params: jax.tree.map(np.asarray, params)
+    compiled = jax.jit(apply)
+    return lambda *args: np.asarray(compiled(*args)), lambda params: params
+
+
+def host_loop(agent: Agent, vector: HostVector, gamma: float) -> Loop:
+    """Train `agent` on `vector`; γ enters the experience as its discount γ·(1 − terminated)."""
+    act, place = actor(agent.act, agent.host)
+    example = one_row(vector.spec, vector.num_envs)
+    clock = {"compile": 0.0, "first": True}
+
+    def visit(state: AgentState, seen: Transition) -> tuple[AgentState, Params, jax.Array, jax.Array]:
+        state, metrics = agent.learn(state, seen)
+        acting = jax.tree.map(jnp.copy, state.fit.params)  # the state's own buffers are given away at the next visit
+        return state, acting, agent.draw(state), jnp.stack([metrics[name] for name in METRICS])
+
+    compiled = jax.jit(visit, donate_argnums=0)
+
+    def restore(state: AgentState, obs: np.ndarray, returns: np.ndarray, lengths: np.ndarray) -> Run:
+        acting = place(jax.tree.map(jnp.copy, state.fit.params))
+        return Run(state, int(state.steps), obs, returns, lengths, acting, np.asarray(jax.jit(agent.draw)(state)))
+
+    def start(seed: int) -> Run:
+        began = time.perf_counter()
+        state = jax.jit(lambda key: agent.init(key, example))(jax.random.key(seed))
+        run = restore(state, vector.reset(seed), np.zeros(vector.num_envs), np.zeros(vector.num_envs, np.int64))
+        clock["compile"] += time.perf_counter() - began
+        return run
+
+    def advance(run: Run) -> tuple[Run, Metrics]:
+        obs, actions, steps = [run.obs], [], []
+        for noise in run.noise:
+            actions.append(act(run.acting, obs[-1], noise))
+            steps.append(vector.step(actions[-1]))
+            obs.append(steps[-1].obs)
+        seen = experience(obs[:-1], actions, steps, gamma, run.steps)
+        returns, lengths, episodes = count_episodes(run.returns, run.lengths, seen)
+        began = time.perf_counter()
+        state, acting, noise, metrics = compiled(run.agent, seen)
+        run = Run(state, run.steps + int(seen.valid.sum()), obs[-1], returns, lengths, place(acting), np.asarray(noise))
+        if clock["first"]:
+            clock["compile"] += time.perf_counter() - began
+            clock["first"] = False
+        return run, dict(zip(METRICS, np.asarray(metrics).tolist(), strict=True)) | {"episodes": episodes}
+
+    return Loop(start, advance, restore, lambda: clock["compile"])
+
+
+def count_episodes(
+    returns: np.ndarray, lengths: np.ndarray, seen: Transition
+) -> tuple[np.ndarray, np.ndarray, list[Episode]]:
+    """Running returns and lengths after a round [T, N], and the episodes that ended in it."""
+    returns, lengths, episodes = returns.copy(), lengths.copy(), []
+    if not seen.end.any():
+        return returns + seen.reward.sum(0, where=seen.valid), lengths + seen.valid.sum(0), episodes
+    for reward, end, valid in zip(seen.reward, seen.end, seen.valid, strict=True):
+        returns += np.where(valid, reward, 0)
+        lengths += valid
+        for i in np.flatnonzero(end & valid):
+            episodes.append(Episode(float(returns[i]), int(lengths[i])))
+            returns[i] = lengths[i] = 0
+    return returns, lengths, episodes

@@ -1,0 +1,129 @@
+"""Replay memory: a ring of observations for each environment, kept on the device, every observation stored once.
+
+A row is an observation and what was done there; the next row of the same environment is its successor. The last
+observation of an episode takes a row of its own where nothing begins (`begins` False), so the true final observation
+is there to bootstrap from and a reset observation never stands in for it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlnut.bellman import n_step as fold
+from rlnut.types import Array, Key, Transition
+
+
+class ReplayState(NamedTuple):
+    """L rows for each of N environments."""
+
+    obs: Array  # [L, N, ...]
+    action: Array  # [L, N] int32
+    reward: Array  # [L, N]
+    discount: Array  # [L, N] γ·(1 − terminated)
+    begins: Array  # [L, N] True where a transition begins
+    head: Array  # [N] the row of the newest observation
+    filled: Array  # [] rows in use, the most of any environment
+
+
+class Memory(NamedTuple):
+    """Where experience waits until it is learned from: pure functions."""
+
+    init: Callable[[Transition], ReplayState]  # from one row [N, ...] of experience (its shapes and types)
+    add: Callable[[ReplayState, Transition], ReplayState]  # experience [T, N, ...]
+    sample: Callable[[ReplayState, Key, int], Transition]  # [B, ...], uniform with replacement
+    nbytes: Callable[[Transition], int]  # size of the state in bytes
+
+
+def cut(state: ReplayState) -> ReplayState:
+    """Leave the running episodes where they are: what is added next begins new ones."""
+    length = len(state.begins)
+    return state._replace(head=(state.head + 1) % length, filled=jnp.minimum(state.filled + 1, length))
+
+
+def replay(capacity: int, n: int = 1) -> Memory:
+    """Uniform replay of the newest `capacity` observations; `sample` folds n steps (fewer at an episode's end).
+
+    capacity: in all, divided over the environments. An n-step return that runs into the newest observation
+    bootstraps there, as it does at a time limit.
+    """
+
+    def rows(envs: int) -> int:
+        return max(2, math.ceil(capacity / envs)) + 1  # the newest observation has no transition yet
+
+    def init(seen: Transition) -> ReplayState:
+        envs = len(seen.reward)
+        shape = (rows(envs), envs)
+        return ReplayState(
+            obs=jnp.zeros((rows(envs), *seen.obs.shape), seen.obs.dtype),
+            action=jnp.zeros(shape, jnp.int32),
+            reward=jnp.zeros(shape, jnp.float32),
+            discount=jnp.zeros(shape, jnp.float32),
+            begins=jnp.zeros(shape, bool),
+            head=jnp.zeros(envs, jnp.int32),
+            filled=jnp.zeros((), jnp.int32),
+        )
+
+    def nbytes(seen: Transition) -> int:
+        return sum(math.prod(a.shape) * a.dtype.itemsize for a in jax.tree.leaves(jax.eval_shape(init, seen)))
+
+    def add(state: ReplayState, seen: Transition) -> ReplayState:
+        length, envs = state.begins.shape
+        if 2 * len(seen.reward) + 1 > length:
+            raise ValueError(f"{len(seen.reward)} steps at once do not fit a replay of {length - 1} per environment")
+        advance = jnp.where(seen.valid, 1 + seen.end.astype(jnp.int32), 0)
+        offset = jnp.cumsum(advance, axis=0)
+        row = state.head + offset - advance
+        env = jnp.arange(envs)
+        here = (jnp.where(seen.valid, row % length, length), env)  # row `length` does not exist: dropped
+        after = (jnp.where(seen.valid, (row + 1) % length, length), env)
+        begins = state.begins.at[after].set(False, mode="drop").at[here].set(True, mode="drop")
+        return ReplayState(
+            obs=state.obs.at[after].set(seen.next_obs, mode="drop").at[here].set(seen.obs, mode="drop"),
+            action=state.action.at[here].set(seen.action, mode="drop"),
+            reward=state.reward.at[here].set(seen.reward, mode="drop"),
+            discount=state.discount.at[here].set(seen.discount, mode="drop"),
+            begins=begins,
+            head=(state.head + offset[-1]) % length,
+            filled=jnp.minimum(length, jnp.maximum(state.filled, 1) + offset[-1].max()),
+        )
+
+    def draw(state: ReplayState, key: Key, size: int) -> tuple[Array, Array]:
+        """Rows where a transition begins, uniform: rows where none does are drawn again."""
+
+        bounds = jnp.stack([state.filled, jnp.int32(state.begins.shape[1])]).astype(jnp.uint32)[:, None]
+
+        def bad(rows: Array) -> Array:
+            return ~state.begins[rows[0], rows[1]]
+
+        def again(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            tries, rows, undecided = carry
+            bits = jax.random.bits(jax.random.fold_in(key, tries), (2, size), jnp.uint32)
+            rows = jnp.where(undecided, (bits % bounds).astype(jnp.int32), rows)  # bias of the remainder: L / 2³²
+            return tries + 1, rows, bad(rows)
+
+        def unfinished(carry: tuple[Array, Array, Array]) -> Array:
+            return carry[2].any() & (carry[0] < 200)  # at most half the rows are bad: 2⁻²⁰⁰; ends when empty, too
+
+        nothing = jnp.zeros((2, size), jnp.int32)
+        _, rows, _ = jax.lax.while_loop(unfinished, again, (jnp.int32(0), nothing, jnp.ones(size, bool)))
+        return rows[0], rows[1]
+
+    def sample(state: ReplayState, key: Key, size: int) -> Transition:
+        row, env = draw(state, key, size)
+        length = len(state.begins)
+        path = (row + jnp.arange(n)[:, None]) % length  # [n, B]
+        known = jnp.cumprod(state.begins[path, env], axis=0)
+        last = known.sum(axis=0) - 1
+        reward, discount = fold(state.reward[path, env], state.discount[path, env], last)
+        successor = (row + last + 1) % length
+        end = ~state.begins[successor, env]
+        action = state.action[row, env]
+        next_obs = state.obs[successor, env]
+        return Transition(state.obs[row, env], action, reward, discount, next_obs, end, jnp.ones_like(end))
+
+    return Memory(init, add, sample, nbytes)

@@ -1,0 +1,158 @@
+"""A run folder, and the greedy policy that comes out of it.
+
+| file                   | holds                                                               |
+|------------------------|---------------------------------------------------------------------|
+| config.json            | agent, all its settings, environment, seed, versions: to repeat it  |
+| metrics.csv            | one row for every few hundred steps; no clock times                 |
+| policy.safetensors     | weights of the best greedy policy: all that `evaluate` needs        |
+| checkpoint.safetensors | everything: weights, target, optimiser, replay, keys, environments  |
+| curve.png              | the learning curve                                                  |
+| summary.json           | the final evaluation and the speed                                  |
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+import rlnut
+from rlnut.agent import Agent
+from rlnut.agents.configs import AGENTS, DQN
+from rlnut.envs.make import ENDLESS, EnvLike, EnvName, env_name, maker
+from rlnut.envs.spaces import Spec, read_spaces
+from rlnut.errors import RlnutError, UsageError, unknown
+from rlnut.evaluate import Evaluation, Evaluator
+from rlnut.files import atomic_write, load_arrays, load_meta, read_json
+from rlnut.loop import actor, one_row
+from rlnut.plan import Training
+from rlnut.types import Network, Params
+
+CONFIG, POLICY, CHECKPOINT = "config.json", "policy.safetensors", "checkpoint.safetensors"
+FRESH = 2**30  # number of an evaluation that no training ever used
+
+
+class Policy:
+    """The greedy policy of learned action values: π(s) = argmax_a q_θ(s, a)."""
+
+    def __init__(self, agent: Agent, spec: Spec, params: Params, env: EnvLike) -> None:
+        self.agent, self.spec, self.params, self.env = agent, spec, params, env
+        self._q, place = actor(agent.q, agent.host)
+        self._placed = place(params)
+
+    def q(self, obs: Any) -> np.ndarray:
+        """q(s, ·): one observation -> [A], N of them -> [N, A]."""
+        batch = np.asarray(obs, self.spec.dtype)
+        single = batch.shape == self.spec.shape
+        if not single and batch.shape[1:] != self.spec.shape:
+            raise UsageError(f"an observation has shape {self.spec.shape}, got {batch.shape}")
+        values = np.asarray(self._q(self._placed, batch[None] if single else batch))
+        return values[0] if single else values
+
+    def act(self, obs: Any) -> np.ndarray:
+        """The greedy action as the environment counts them."""
+        return self.q(obs).argmax(-1) + self.spec.first_action
+
+    def evaluate(
+        self, episodes: int = 20, seed: int = 0, env: EnvLike | None = None, number: int = FRESH
+    ) -> Evaluation:
+        """Play `episodes` fresh episodes of the real environment."""
+        if episodes < 1:
+            raise UsageError(f"episodes must be >= 1, got {episodes}")
+        chosen = self.env if env is None else env
+        evaluator = evaluator_of(chosen, self.spec, episodes)
+        try:
+            return evaluator(lambda obs: self.q(obs).argmax(-1), seed, number)
+        finally:
+            evaluator.close()
+
+
+def evaluator_of(env: EnvLike, spec: Spec, episodes: int) -> Evaluator:
+    """An evaluator on new copies of `env`, which must be what `spec` sees."""
+    make, name = maker(env), env_name(env)
+    limited = name is not None and name.time_limit is not None
+    evaluator = Evaluator(make, spec, episodes, None if limited else ENDLESS)
+    other = read_spaces(evaluator.envs[0])
+    if (other.shape, other.dtype, other.actions) != (spec.shape, spec.dtype, spec.actions):
+        evaluator.close()
+        raise UsageError(f"the policy was learned on [{spec.saw}], this environment is [{other.saw}]")
+    return evaluator
+
+
+def describe(config: DQN, env: EnvLike, training: Training, seed: int, custom_network: bool) -> dict[str, Any]:
+    """config.json: enough to repeat the run."""
+    from dataclasses import asdict
+
+    name = env_name(env)
+    return {
+        "rlnut": rlnut.__version__,
+        "agent": agent_name(config),
+        "config": asdict(config),
+        "env": {"id": name.id, "kwargs": name.kwargs} if name else None,
+        "training": asdict(training),
+        "seed": seed,
+        "custom_network": custom_network,
+        "versions": {"jax": jax.__version__, "numpy": np.__version__, "backend": jax.default_backend()},
+    }
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """A JSON object for people and programs."""
+    atomic_write(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def agent_name(config: DQN) -> str:
+    """The name that the command line has for a config."""
+    return next(name for name, kind in AGENTS.items() if type(config) is kind)
+
+
+class Recipe:
+    """What config.json says: the config, environment, training and seed of a run."""
+
+    def __init__(self, folder: str | Path, network: Network | None = None) -> None:
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise RlnutError(f"{folder} is not a run folder: there is no such folder")
+        if not (self.folder / CONFIG).exists() and (inner := sorted(self.folder.glob(f"*/{CONFIG}"))):
+            names = ", ".join(str(path.parent) for path in inner[:5])
+            raise UsageError(
+                f"{folder} holds {len(inner)} runs: choose one of {names}{', …' if len(inner) > 5 else ''}"
+            )
+        found = read_json(self.folder / CONFIG)
+        try:
+            name, env = found["agent"], found["env"]
+            if name not in AGENTS:
+                raise unknown("agent", name, AGENTS)
+            self.config = AGENTS[name](**found["config"])
+            self.training = Training(**found["training"])
+            self.seed = int(found["seed"])
+            self.env = EnvName(env["id"], env["kwargs"]) if env else None
+            custom = found["custom_network"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise RlnutError(f"{self.folder / CONFIG} is damaged: {type(error).__name__}: {error}") from None
+        if custom and network is None:
+            raise UsageError(
+                f"{folder} was made in Python with a network of its own: use rlnut.load(folder, network=...)"
+            )
+        self.network = network
+
+
+def load_policy(folder: str | Path, env: EnvLike | None = None, network: Network | None = None) -> Policy:
+    """The best greedy policy of a run folder; RlnutError if it is missing or damaged."""
+    recipe = Recipe(folder, network)
+    chosen = recipe.env if env is None else env
+    if chosen is None:
+        raise UsageError(f"{folder} was trained on an environment without a name: say which with env=")
+    path = recipe.folder / POLICY
+    load_meta(path)  # missing or damaged: said before an environment is made
+    example = maker(chosen)()
+    try:
+        spec = read_spaces(example)
+    finally:
+        example.close()
+    agent = recipe.config.build(spec, network)
+    like = jax.eval_shape(lambda: agent.init(jax.random.key(0), one_row(spec, 1)).fit.params)
+    return Policy(agent, spec, load_arrays(path, like), chosen)
