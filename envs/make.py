@@ -26,11 +26,11 @@ class EnvName:
         known = gym.registry.keys()
         if ":" not in self.id and self.id not in known and not _has_version(self.id):
             raise unknown("environment", self.id, known)
-        extra = {} if render_mode is None else {"render_mode": render_mode}
+        arguments: dict[str, Any] = self.kwargs if render_mode is None else self.kwargs | {"render_mode": render_mode}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Gymnasium's advice on versions; what is served is checked by us
-                return gym.make(self.id, disable_env_checker=True, **self.kwargs, **extra)
+                return gym.make(self.id, disable_env_checker=True, **arguments)
         except (gym.error.UnregisteredEnv, gym.error.DeprecatedEnv, ModuleNotFoundError) as error:
             raise UsageError(f"{self.id}: {_line(error)}") from None
         except gym.error.DependencyNotInstalled as error:

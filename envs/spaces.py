@@ -44,9 +44,10 @@ class Spec(NamedTuple):
 
 def read_spaces(env: gym.Env | gym.vector.VectorEnv) -> Spec:
     """Observation and action space -> Spec; raises UsageError with the reason if the learner cannot serve them."""
-    vector = isinstance(env, gym.vector.VectorEnv)
-    observation = env.single_observation_space if vector else env.observation_space
-    action = env.single_action_space if vector else env.action_space
+    if isinstance(env, gym.vector.VectorEnv):
+        observation, action = env.single_observation_space, env.single_action_space
+    else:
+        observation, action = env.observation_space, env.action_space
     name = env.spec.id if env.spec is not None else type(env).__name__
     if not isinstance(action, spaces.Discrete):
         raise UsageError(f"{name}: action space {action} is not served yet; allowed: Discrete")

@@ -153,7 +153,7 @@ class GymVector(HostVector):
         elif end.any() and self.mode == AutoresetMode.SAME_STEP:
             next_obs = obs.copy()
             for i in np.flatnonzero(end):
-                next_obs[i] = self._final(info, i)
+                next_obs[i] = self._final(info, int(i))
         elif end.any():  # DISABLED: resetting is left to the caller
             fresh, _ = self.envs.reset(options={"reset_mask": end})
             obs = np.array(fresh, self.spec.dtype)

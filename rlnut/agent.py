@@ -8,13 +8,13 @@ environments (`loop.py`) knows nothing of how an agent learns, and an agent noth
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from rlnut.bellman import Problem
-from rlnut.explore import Exploration
+from rlnut.explore import Exploration, Schedule
 from rlnut.memory import Memory, ReplayState
 from rlnut.regression import Regression
 from rlnut.types import Array, Fit, Key, Metrics, Params, Transition
@@ -41,7 +41,7 @@ class Pace(NamedTuple):
     updates: int
     batch: int
 
-    def due(self, steps: Array) -> Array:
+    def due(self, steps: Any) -> Array:
         """Updates that must have been done after `steps` transitions; exact for any number of environments."""
         begun = steps >= self.starts
         return jnp.where(begun, ((steps - self.starts) // self.every + 1) * self.updates, 0)
@@ -59,7 +59,7 @@ class Agent(NamedTuple):
     act: Callable[[Params, Array, Array], Array]  # (θ, obs [N, ...], noise [N]) -> action [N]
     learn: Callable[[AgentState, Transition], tuple[AgentState, Metrics]]  # experience [T, N, ...]
     q: Callable[[Params, Array], Array]  # (θ, obs [N, ...]) -> q(s, ·) [N, A]
-    rate: Callable[[Array], Array]  # ε at a step count
+    rate: Schedule  # ε at a step count
     host: bool  # act and q also work in NumPy
     pace: Pace
 

@@ -4,14 +4,14 @@ device; choosing an action from q and one row of it is a few array operations in
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from rlnut.types import Array, Key, namespace
 
-Schedule = Callable[[Array], Array]  # environment steps so far -> value
+Schedule = Callable[[Any], Array]  # environment steps so far (array or number) -> value
 
 
 class Exploration(NamedTuple):

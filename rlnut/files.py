@@ -111,7 +111,7 @@ def load_arrays(path: Path, like: Any) -> Any:
 
 def _fitted(path: Path, name: str, leaf: Any, found: np.ndarray) -> Any:
     if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(found)
+        return jax.random.wrap_key_data(jax.numpy.asarray(found))
     if found.shape != leaf.shape or found.dtype != leaf.dtype:
         was, now = f"{found.dtype}{list(found.shape)}", f"{leaf.dtype}{list(leaf.shape)}"
         raise RlnutError(f"{path} does not fit this configuration: {name} is {was}, expected {now}")

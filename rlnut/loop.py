@@ -23,7 +23,7 @@ from rlnut.agent import Agent, AgentState
 from rlnut.envs.spaces import Spec
 from rlnut.envs.vector import HostVector, Step
 from rlnut.errors import RlnutError
-from rlnut.types import Metrics, Params, Transition
+from rlnut.types import Array, Metrics, Params, Transition
 
 METRICS = ("cost", "delta", "gradient", "value", "updates")  # of a round; NaN where no update was due
 
@@ -95,7 +95,7 @@ def host_loop(agent: Agent, vector: HostVector, gamma: float) -> Loop:
     example = one_row(vector.spec, vector.num_envs)
     clock = {"compile": 0.0, "first": True}
 
-    def visit(state: AgentState, seen: Transition) -> tuple[AgentState, Params, jax.Array, jax.Array]:
+    def visit(state: AgentState, seen: Transition) -> tuple[AgentState, Params, Array, Array]:
         state, metrics = agent.learn(state, seen)
         acting = jax.tree.map(jnp.copy, state.fit.params)  # the state's own buffers are given away at the next visit
         return state, acting, agent.draw(state), jnp.stack([metrics[name] for name in METRICS])
@@ -136,7 +136,8 @@ def count_episodes(
     returns: np.ndarray, lengths: np.ndarray, seen: Transition
 ) -> tuple[np.ndarray, np.ndarray, list[Episode]]:
     """Running returns and lengths after a round [T, N], and the episodes that ended in it."""
-    returns, lengths, episodes = returns.copy(), lengths.copy(), []
+    returns, lengths = returns.copy(), lengths.copy()
+    episodes: list[Episode] = []
     if not seen.end.any():
         return returns + seen.reward.sum(0, where=seen.valid), lengths + seen.valid.sum(0), episodes
     for reward, end, valid in zip(seen.reward, seen.end, seen.valid, strict=True):

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 
 from rlnut.bellman import n_step as fold
-from rlnut.types import Array, Key, Transition
+from rlnut.types import Key, Transition
 
 
 class ReplayState(NamedTuple):

@@ -89,7 +89,7 @@ def _checked_scalar(f: dataclasses.Field, scalar: type, value: Any) -> Any:
         _check_range(f.name, value, f.metadata)
     choices = f.metadata.get("choices")
     if choices is not None and value not in choices:
-        raise unknown(f.name, value, choices)
+        raise unknown(f.name, str(value), choices)
     return value
 
 

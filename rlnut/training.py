@@ -1,73 +1,18 @@
-"""Train an agent on an environment: plan, loop, periodic greedy evaluation, log, checkpoints, final evaluation.
-
-The loop body here is the only place that decides when to look, log and save; what is learned is decided by
-(agent, environment, seed) alone, so the same seed leaves the same bytes.
-"""
+"""Train an agent on an environment, or go on with a run: the functions that people call from Python."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import gymnasium as gym
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from rlnut.agent import Agent
 from rlnut.agents.configs import AGENTS, DQN, PRESETS
-from rlnut.envs.make import EnvLike, env_name, maker
-from rlnut.envs.vector import HostVector, host_vector
-from rlnut.errors import RlnutError, UsageError, unknown
-from rlnut.evaluate import Evaluation
-from rlnut.files import load_arrays, load_meta, new_folder, save_arrays
-from rlnut.interrupt import interrupts
-from rlnut.log import COLUMNS, MetricsFile, Progress, say
-from rlnut.loop import Episode, Loop, Run, host_loop, one_row
-from rlnut.memory import cut
-from rlnut.plan import Plan, Training, free_memory, whole_rounds
-from rlnut.runs import CHECKPOINT, CONFIG, POLICY, Policy, Recipe, describe, evaluator_of, write_json
-from rlnut.types import Network, Params
-
-FINAL = 2**30 - 1  # number of the final evaluation: fresh episodes
-
-
-class Best(NamedTuple):
-    """The best greedy policy so far, by periodic evaluation; of equals, the later one."""
-
-    params: Params
-    mean: float
-    step: int
-
-
-class Interval(NamedTuple):
-    """What has been seen since the last row of the log."""
-
-    episodes: list[Episode]
-    rounds: list[dict[str, float]]
-
-
-class Trained(NamedTuple):
-    """What a run returns: the best policy, its evaluation on fresh episodes, and how the run went."""
-
-    policy: Policy
-    evaluation: Evaluation
-    steps: int
-    best_step: int  # when the returned policy was learned
-    wall_s: float
-    compile_s: float
-    steps_per_s: float  # of stepping and learning, without compilation and evaluations
-    interrupted: bool
-    folder: Path | None
-
-    def q(self, obs: Any) -> np.ndarray:
-        """q(s, ·) of the best policy: one observation -> [A], N of them -> [N, A]."""
-        return self.policy.q(obs)
-
-    def evaluate(self, episodes: int = 20, seed: int = 0, env: EnvLike | None = None) -> Evaluation:
-        """Greedy episodes on a fresh environment."""
-        return self.policy.evaluate(episodes, seed, env)
+from rlnut.envs.make import EnvLike, env_name
+from rlnut.errors import UsageError, unknown
+from rlnut.files import load_meta, new_folder
+from rlnut.plan import Training
+from rlnut.runs import CHECKPOINT, CONFIG, Recipe, describe, write_json
+from rlnut.session import Session, Trained
+from rlnut.types import Network
 
 
 def train(
@@ -120,9 +65,7 @@ def resume(
     session = Session(recipe.config, recipe.env, training, recipe.seed, network, quiet=quiet)
     try:
         if session.plan.steps <= done:
-            raise UsageError(
-                f"{folder} has {done:,} steps already; --steps counts all of them: give more than {done:,}"
-            )
+            raise UsageError(f"{folder} has {done:,} steps already; --steps counts all of them: give more")
         description = describe(recipe.config, recipe.env, training, recipe.seed, network is not None)
         session.open(recipe.folder, description, since=done)
         run = session.restore(meta)
@@ -146,215 +89,3 @@ def preset_of(agent: str, env: EnvLike) -> dict[str, dict[str, Any]]:
     """The settings that are measured to be better than the defaults on this environment."""
     name = env_name(env)
     return {"config": {}, "training": {}} | PRESETS.get((agent, name.id if name else ""), {})
-
-
-class Session:
-    """One run at work: the environments, the loop, the evaluator and the files."""
-
-    def __init__(
-        self,
-        config: DQN,
-        env: EnvLike,
-        training: Training,
-        seed: int,
-        network: Network | None = None,
-        eval_env: EnvLike | None = None,
-        quiet: bool = False,
-    ) -> None:
-        if not 0 <= seed < 2**32:
-            raise UsageError(f"seed must be >= 0 and < 2**32, got {seed}")
-        self.config, self.training, self.seed, self.quiet = config, training, seed, quiet
-        self.eval_env = env if eval_env is None else eval_env
-        whole = isinstance(env, gym.vector.VectorEnv)
-        self.vector: HostVector = host_vector(env if whole else maker(env), training.num_envs)
-        self.spec = self.vector.spec
-        self.agent: Agent = config.build(self.spec, network)
-        self.loop: Loop = host_loop(self.agent, self.vector, config.gamma)
-        self.plan = make_plan(self.agent, self.vector, training)
-        self.plan.check(free_memory())
-        self.evaluator = evaluator_of(self.eval_env, self.spec, training.eval_episodes)
-        self.began = time.perf_counter()
-        self.stepping = 0.0  # seconds spent in advance()
-        self.folder: Path | None = None
-        self.metrics: MetricsFile | None = None
-        self.best: Best | None = None
-        self.interval = Interval([], [])
-
-    def open(self, folder: Path | None, description: dict[str, Any], since: int | None = None) -> None:
-        """Say the plan and open the files; `since`: the step from which a run goes on."""
-        self.folder, self.description = folder, description
-        if not self.quiet:
-            name = description["env"]["id"] if description["env"] else "the environment"
-            seed, where = self.seed, f" -> {folder}" if folder else ""
-            say(f"{description['agent']} on {name}, seed {seed}{where}")
-            for line in self.plan.lines():
-                say(f"  {line}")
-        if folder is not None:
-            if since is None:
-                write_json(folder / CONFIG, description)
-            self.metrics = MetricsFile(folder / "metrics.csv", COLUMNS, since)
-
-    def restore(self, meta: dict[str, Any]) -> Run:
-        """The run in the folder's checkpoint."""
-        assert self.folder is not None
-        n = self.vector.num_envs
-        row = one_row(self.spec, n)
-        state = jax.eval_shape(lambda: self.agent.init(jax.random.key(0), row))
-        like = {"agent": state, "obs": row.obs, "returns": np.zeros(n), "lengths": np.zeros(n, np.int64)}
-        saved = load_arrays(self.folder / CHECKPOINT, like | {"best": state.fit.params})
-        mean, step = meta["best"]
-        self.best = None if mean is None else Best(saved["best"], mean, step)
-        self.interval = Interval([Episode(*e) for e in meta["interval"][0]], meta["interval"][1])
-        agent = jax.tree.map(jnp.asarray, saved["agent"])
-        obs, returns, lengths = saved["obs"], saved["returns"], saved["lengths"]
-        try:
-            again = self.vector.restore(self.seed, {k: np.array(v, np.int64) for k, v in meta["env"].items()})
-            if not np.array_equal(again, obs):
-                raise RlnutError("the running episodes, played again from their seeds, come out differently")
-        except RlnutError as error:
-            say(f"not exact: {error}; new episodes are started, all else goes on")
-            obs, returns, lengths = self.vector.reset(self.seed + 1), np.zeros(n), np.zeros(n, np.int64)
-            agent = agent._replace(memory=cut(agent.memory))
-        return self.loop.restore(agent, obs, returns, lengths)
-
-    def close(self) -> None:
-        """Release the environments."""
-        self.evaluator.close()
-        self.vector.close()
-
-    def go(self, run: Run) -> Trained:
-        """The loop: advance, log, evaluate, save, until the steps are done, `until` is reached or Ctrl-C."""
-        first, total, training = run.steps, self.plan.steps, self.training
-        progress = Progress(total, run.steps, self.quiet)
-        with interrupts() as stopped:
-            while run.steps < total and not stopped():
-                before, began = run.steps, time.perf_counter()
-                run, metrics = self.loop.advance(run)
-                self.stepping += time.perf_counter() - began
-                self._note(run, metrics)
-                look = crossed(before, run.steps, training.eval_every) or run.steps >= total
-                if look or crossed(before, run.steps, training.log_every):
-                    row = self._row(run)
-                    evaluation = self._look(run) if look else None
-                    if evaluation is not None:
-                        lengths = float(np.mean(evaluation.lengths))
-                        row |= {"eval_mean": evaluation.mean, "eval_std": evaluation.std, "eval_length": lengths}
-                    if self.metrics is not None:
-                        self.metrics.write(row)
-                    progress.show(run.steps, row, plain=look)
-                    if look:
-                        self._save(run)
-                    if evaluation is not None and training.until is not None and evaluation.mean >= training.until:
-                        break
-            interrupted = stopped()
-        progress.close()
-        return self._finish(run, first, interrupted)
-
-    def _note(self, run: Run, metrics: dict[str, Any]) -> None:
-        self.interval.episodes.extend(metrics.pop("episodes"))
-        self.interval.rounds.append(metrics)
-        if np.isinf(metrics["delta"]) or (np.isnan(metrics["delta"]) and self._updated(metrics)):
-            raise RlnutError(
-                f"the learner diverged before step {run.steps:,}: δ is not finite; give a smaller --lr,"
-                " a smaller --gamma or more steps between target copies (--target-every)"
-            )
-
-    def _updated(self, metrics: dict[str, float]) -> bool:
-        before = self.interval.rounds[-2]["updates"] if len(self.interval.rounds) > 1 else metrics["updates"]
-        return metrics["updates"] > before
-
-    def _row(self, run: Run) -> dict[str, float]:
-        """One row of the log: means over what has been seen since the last one."""
-        episodes, rounds = self.interval
-        learned = [r for r in rounds if not np.isnan(r["cost"])]
-        names = ("cost", "delta", "gradient", "value")
-        row: dict[str, float] = {name: float(np.mean([r[name] for r in learned])) for name in names if learned}
-        if episodes:
-            row |= {"return": float(np.mean([e.ret for e in episodes]))}
-            row |= {"length": float(np.mean([e.length for e in episodes]))}
-        row |= {"step": run.steps, "episodes": len(episodes), "updates": rounds[-1]["updates"]}
-        self.interval = Interval([], [])
-        return row | {"epsilon": float(self.agent.rate(np.float32(run.steps)))}
-
-    def _look(self, run: Run) -> Evaluation:
-        """Play greedy episodes and keep the weights if they are the best so far."""
-        policy = Policy(self.agent, self.spec, run.agent.fit.params, self.eval_env)
-        evaluation = self.evaluator(lambda obs: policy.q(obs).argmax(-1), self.seed, run.steps)
-        if self.best is None or evaluation.mean >= self.best.mean:
-            self.best = Best(jax.device_get(run.agent.fit.params), evaluation.mean, run.steps)
-        return evaluation
-
-    def _save(self, run: Run) -> None:
-        """Write policy and checkpoint; each is whole or not there."""
-        if self.folder is None:
-            return
-        best = self.best or Best(jax.device_get(run.agent.fit.params), float("-inf"), run.steps)
-        meta = {"best": [best.mean if self.best else None, best.step], "steps": run.steps, "interval": self.interval}
-        meta["env"] = {name: array.tolist() for name, array in self.vector.snapshot().items()}
-        save_arrays(self.folder / CHECKPOINT, saved_part(run, best.params), meta)
-        save_arrays(self.folder / POLICY, best.params, {"step": best.step})
-
-    def _finish(self, run: Run, first: int, interrupted: bool) -> Trained:
-        if self.best is None:
-            self.best = Best(jax.device_get(run.agent.fit.params), float("-inf"), run.steps)
-        self._save(run)
-        policy = Policy(self.agent, self.spec, self.best.params, self.eval_env)
-        episodes = 1 if interrupted else self.training.final_episodes
-        evaluation = policy.evaluate(episodes, self.seed, number=FINAL)
-        wall, compile_s = time.perf_counter() - self.began, self.loop.compile_s()
-        rate = (run.steps - first) / max(self.stepping - compile_s, 1e-9)
-        done = Trained(policy, evaluation, run.steps, self.best.step, wall, compile_s, rate, interrupted, self.folder)
-        if self.folder is not None:
-            from rlnut.plots import learning_curve
-
-            learning_curve(self.folder)
-            write_json(self.folder / "summary.json", summary(done, self.description))
-        return done
-
-
-def saved_part(run: Run, best: Params) -> dict[str, Any]:
-    """What a checkpoint holds of a run; the rest follows from it."""
-    return {"agent": run.agent, "obs": run.obs, "returns": run.returns, "lengths": run.lengths, "best": best}
-
-
-def summary(done: Trained, description: dict[str, Any]) -> dict[str, Any]:
-    """The JSON object of `rlnut train`."""
-    e = done.evaluation
-    return {
-        "agent": description["agent"],
-        "env": description["env"]["id"] if description["env"] else None,
-        "seed": description["seed"],
-        "steps": done.steps,
-        "best_step": done.best_step,
-        "wall_s": done.wall_s,
-        "compile_s": done.compile_s,
-        "steps_per_s": done.steps_per_s,
-        "eval": {"mean": e.mean, "std": e.std, "episodes": len(e.returns), "returns": e.returns, "lengths": e.lengths},
-        "interrupted": done.interrupted,
-        "out": str(done.folder) if done.folder else None,
-    }
-
-
-def make_plan(agent: Agent, vector: HostVector, training: Training) -> Plan:
-    """The numbers of a run before it starts."""
-    pace = agent.pace
-    round_steps = pace.round_length(vector.num_envs) * vector.num_envs
-    steps = whole_rounds(training.steps, round_steps)
-    state = jax.eval_shape(lambda: agent.init(jax.random.key(0), one_row(vector.spec, vector.num_envs)))
-    return Plan(
-        steps=steps,
-        round_steps=round_steps,
-        updates=int(pace.due(np.int64(steps))),
-        batch=pace.batch,
-        learning_starts=pace.starts,
-        epsilon_end=float(agent.rate(np.float32(steps))),
-        memory_bytes=sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(state.memory)),
-        parameters=sum(a.size for a in jax.tree.leaves(state.fit.params)),
-        evaluations=len(range(training.eval_every, steps + 1, training.eval_every)) + bool(steps % training.eval_every),
-        saw=vector.spec.saw,
-    )
-
-
-def crossed(before: int, after: int, every: int) -> bool:
-    """Did the count pass a multiple of `every`?"""
-    return before // every != after // every

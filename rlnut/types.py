@@ -38,7 +38,7 @@ class Batch(NamedTuple):
 
     x: Array  # [B, ...]
     y: Array  # [B, ...] labels, returns or bootstrapped values
-    index: Array | None = None  # [B] which output to regress (the action); None = all of them
+    index: Array | None = None  # type: ignore[assignment]  # [B] which output to regress (the action); None = all of them
     weight: Array | None = None  # [B] factor of each row's loss; None = 1
 
 
@@ -65,4 +65,4 @@ class Fit(NamedTuple):
 
 def namespace(x: Array) -> Any:
     """The array library that x belongs to: numpy or jax.numpy, so that one definition serves both."""
-    return x.__array_namespace__()  # type: ignore[union-attr]
+    return x.__array_namespace__()

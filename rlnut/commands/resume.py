@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 HELP = "go on exactly with a run that was stopped, or for more steps"
@@ -21,6 +22,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from rlnut.runs import read_json
     from rlnut.training import resume
 
-    done = resume(args.dir, steps=args.steps)
-    report(done)
-    return answer([read_json(done.folder / "summary.json")], str(done.folder))
+    folder = Path(args.dir)
+    report(resume(folder, steps=args.steps))
+    return answer([read_json(folder / "summary.json")], str(folder))
