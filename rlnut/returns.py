@@ -1,0 +1,141 @@
+"""Every target of reinforcement learning over trajectories [T, N]: one recursion, and rules that give its arguments.
+
+    δ_t = r_{t+1} + D_t v(s_{t+1}) − v(s_t),                 D_t = γ(1 − terminated)
+    y_t = v(s_t) + A_t,    A_t = u_t δ_t + D_t c A_{t+1},    A after the end of an episode = 0
+
+n-step, λ-, importance-sampled, Retrace, V-trace and tree-backup returns differ in the trace c and the gain u only.
+For state values c belongs to the step that it follows (c_t), for action values to the action that it passes over
+(c_{t+1}). `end` (terminated or truncated) cuts the recursion; what a truncated episode is worth comes through D_t
+and v(s_{t+1}), which must be of the true successor. Works on JAX (in jit, vmap) and NumPy arrays; time comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlnut.errors import UsageError
+from rlnut.types import Array
+
+
+class Rule(NamedTuple):
+    """How a return is corrected: made by the functions below."""
+
+    trace: Array | float  # c [T, N]
+    gain: Array | float = 1.0  # u [T, N]
+    ahead: bool = False  # action values: A_{t+1} is weighted by c_{t+1}
+
+
+def on_policy(lam: float | Array) -> Rule:
+    """c = λ, u = 1: λ-returns (S&B 12.2); λ = 1 the Monte-Carlo return, with `n` the n-step return (7.1)."""
+    return Rule(lam)
+
+
+def importance(rho: Array, lam: float | Array = 1.0, actions: bool = False) -> Rule:
+    """Per-decision importance sampling, ρ = π/b: c = λρ, u = ρ for V (S&B 12.22), c = λρ, u = 1 for Q (7.14, 12.23)."""
+    return Rule(lam * rho, 1.0 if actions else rho, actions)
+
+
+def retrace(rho: Array, lam: float | Array = 1.0) -> Rule:
+    """Q: c = λ min(1, ρ) (Munos et al. 2016); v(s') must be Σ_a π(a|s') q(s', a)."""
+    return Rule(lam * jnp.minimum(1.0, rho), ahead=True)
+
+
+def tree_backup(taken: Array, lam: float | Array = 1.0) -> Rule:
+    """Q: c = λπ(a|s) of the action taken (S&B 7.16, Precup et al. 2000); v(s') must be Σ_a π(a|s') q(s', a)."""
+    return Rule(lam * taken, ahead=True)
+
+
+def q_lambda(lam: float | Array = 1.0) -> Rule:
+    """Q: c = λ, off-policy without correction (Harutyunyan et al. 2016); v(s') must be Σ_a π(a|s') q(s', a)."""
+    return Rule(lam, ahead=True)
+
+
+def v_trace(rho: Array, lam: float | Array = 1.0, clip_rho: float = 1.0, clip_c: float = 1.0) -> Rule:
+    """V: u = min(ρ̄, ρ), c = λ min(c̄, ρ) (Espeholt et al. 2018)."""
+    return Rule(lam * jnp.minimum(clip_c, rho), jnp.minimum(clip_rho, rho))
+
+
+def returns(
+    v: Array, reward: Array, discount: Array, next_v: Array, end: Array, rule: Rule, n: int | None = None
+) -> Array:
+    """The targets y [T, N] of the recursion above; `n` limits it to n steps (n TD errors), None: to the episode.
+
+    `v`, `next_v` are v(s_t), v(s_{t+1}), for action values q(s_t, a_t) and the value of s_{t+1}. All arrays are [T, N]
+    (or [T]). Raises UsageError for n < 1 and shapes that differ.
+    """
+    same_shape(v=v, reward=reward, discount=discount, next_v=next_v, end=end)
+    trace = jnp.broadcast_to(rule.trace, v.shape)
+    if rule.ahead:
+        trace = jnp.concatenate([trace[1:], trace[:1]])  # the last A_{t+1} is 0
+    errors = rule.gain * (reward + discount * next_v - v)
+    factor = jnp.where(end, 0.0, discount * trace)
+    if n is not None:
+        return v + window(_affine, (jnp.zeros_like(errors), jnp.ones_like(factor)), (errors, factor), n)[0]
+    back = jax.lax.scan(
+        lambda A, x: ((y := x[0] + x[1] * A), y), jnp.zeros_like(errors[0]), (errors, factor), reverse=True
+    )
+    return v + back[1]
+
+
+def _affine(f: tuple, g: tuple) -> tuple:
+    """x -> f(g(x)) of x -> b + a x, as pairs (b, a)."""
+    return f[0] + f[1] * g[0], f[1] * g[1]
+
+
+class Folded(NamedTuple):
+    """Transitions over up to n steps: y_t = reward + discount · v(next_obs of row `last`), whatever v will be then."""
+
+    reward: Array  # [T, N] R = Σ_{k<m} γᵏ r
+    discount: Array  # [T, N] γᵐ(1 − terminated)
+    last: Array  # int32 [T, N] the row of the last step that counts
+
+
+def fold(reward: Array, discount: Array, end: Array, n: int) -> Folded:
+    """n-step transitions before any bootstrap (S&B 7.1): m = min(n, steps to the episode's end or the last row).
+
+    O(T log n). With n >= T this is the Monte-Carlo return. Raises UsageError for n < 1 and shapes that differ.
+    """
+    same_shape(reward=reward, discount=discount, end=end)
+
+    def compose(f: tuple, g: tuple) -> tuple:
+        going_on = jnp.where(f[2], 0.0, 1.0)
+        return f[0] + f[1] * going_on * g[0], f[1] * jnp.where(f[2], 1.0, g[1]), f[2] | g[2]
+
+    nothing = (jnp.zeros_like(reward), jnp.ones_like(discount), jnp.zeros_like(end))
+    total, product, _ = window(compose, nothing, (reward, discount, end), n)
+    row = jnp.arange(len(reward)).reshape(-1, *[1] * (reward.ndim - 1))
+    until = jax.lax.cummin(jnp.where(end, row, len(reward) - 1), reverse=True)
+    return Folded(total, product, jnp.minimum(row + n - 1, until).astype(jnp.int32))
+
+
+def window(compose: Callable[[Any, Any], Any], identity: Any, steps: Any, n: int) -> Any:
+    """steps_t ∘ … ∘ steps_{t+n−1} for every t, by doubling: O(T log n); rows after the last count as `identity`."""
+    if n < 1:
+        raise UsageError(f"n must be >= 1, got {n}")
+    rows = len(jax.tree.leaves(steps)[0])
+
+    def later(tree: Any, by: int) -> Any:
+        return jax.tree.map(lambda x, e: jnp.concatenate([x[by:], e[: min(by, rows)]]), tree, identity)
+
+    total, offset, size = identity, 0, 1
+    n = min(n, rows)
+    while n:
+        if n % 2:
+            total, offset = compose(total, later(steps, offset)), offset + size
+        n //= 2
+        if n:
+            steps, size = compose(steps, later(steps, size)), 2 * size
+    return total
+
+
+def same_shape(**arrays: Array) -> None:
+    """UsageError unless all arrays have one shape, so that nothing broadcasts into a wrong answer."""
+    shapes = {name: jnp.shape(x) for name, x in arrays.items()}
+    if len(set(shapes.values())) > 1:
+        raise UsageError(
+            "arrays of a trajectory must have one shape [T, N], got " + ", ".join(f"{k} {s}" for k, s in shapes.items())
+        )
