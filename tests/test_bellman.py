@@ -1,0 +1,149 @@
+"""Bellman targets against tables worked by hand, against rlax, and against the slow definition of an n-step return."""
+
+from __future__ import annotations
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlnut import Batch, Transition, linear, mlp
+from rlnut.bellman import bootstrap, double_value, greedy_value, n_step, q_problem
+from rlnut.regression import regression
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of the packages that rlax itself imports
+    import rlax
+
+# one row each: terminated, truncated or running; q(s',·) online and target chosen so that every swap changes y
+ONLINE = np.array([[1.0, 5.0, 2.0], [4.0, 3.0, 0.0], [0.0, 1.0, 9.0]], np.float32)
+TARGET = np.array([[10.0, 20.0, 70.0], [30.0, 50.0, 40.0], [80.0, 10.0, 60.0]], np.float32)
+REWARD = np.array([1.0, 2.0, 3.0], np.float32)
+DISCOUNT = np.array([0.9, 0.0, 0.5], np.float32)  # running; terminated (γ·0); another γ
+
+
+def seen(**changes) -> Transition:
+    now = np.eye(3, dtype=np.float32)
+    end = np.array([False, True, True])
+    rows = Transition(now, np.array([2, 0, 1]), REWARD, DISCOUNT, now + 3, end, np.ones(3, bool))
+    return rows._replace(**changes)
+
+
+def table(params, obs):
+    """q(s', ·) for next observations (all > 2) only: reading the wrong observation gives NaN."""
+    return jnp.where(obs.min(1, keepdims=True) > 2, params, jnp.nan)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (greedy_value, [1 + 0.9 * 70, 2.0, 3 + 0.5 * 80]),  # max of the target net
+        (double_value, [1 + 0.9 * 20, 2.0, 3 + 0.5 * 60]),  # online argmax 1, 0, 2, evaluated by the target net
+    ],
+)
+def test_targets_by_hand(rule, expected):
+    batch = q_problem(table, rule)(ONLINE, TARGET, seen())
+    np.testing.assert_allclose(batch.y, expected, rtol=1e-6)
+    np.testing.assert_array_equal(batch.index, [2, 0, 1])
+    np.testing.assert_array_equal(batch.x, np.eye(3))
+
+
+def test_truncation_bootstraps_and_termination_does_not():
+    y = q_problem(table)(ONLINE, TARGET, seen(discount=np.array([0.9, 0.9, 0.0], np.float32))).y
+    np.testing.assert_allclose(y, [64.0, 2 + 0.9 * 50, 3.0], rtol=1e-6)  # `end` of the rows plays no part
+
+
+@pytest.mark.parametrize(("rule", "peer"), [(greedy_value, rlax.q_learning), (double_value, rlax.double_q_learning)])
+def test_delta_is_rlax(rule, peer):
+    rng = np.random.default_rng(0)
+    q, q_next, q_target = rng.normal(size=(3, 40, 4)).astype(np.float32)
+    action, reward = rng.integers(4, size=40), rng.normal(size=40).astype(np.float32)
+    discount = np.where(rng.random(40) < 0.3, 0, 0.97).astype(np.float32)
+    rows = Transition(np.zeros((40, 1)), action, reward, discount, np.zeros((40, 1)), discount == 0, np.ones(40, bool))
+    batch = q_problem(lambda params, obs: params, rule)(q_next, q_target, rows)
+    ours = batch.y - np.take_along_axis(q, action[:, None], 1)[:, 0]
+    if peer is rlax.q_learning:
+        theirs = jax.vmap(peer)(q, action, reward, discount, q_target)
+    else:
+        theirs = jax.vmap(peer)(q, action, reward, discount, q_target, q_next)  # (q_t value, q_t selector)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_shapes_that_would_broadcast_are_refused():
+    with pytest.raises(ValueError, match=r"bootstrap: shapes \(3,\)"):
+        bootstrap(REWARD, DISCOUNT[:, None], REWARD)
+
+
+@given(st.data())
+def test_n_step_is_its_definition(data):
+    n, b = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 4))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    reward, discount = rng.normal(size=(2, n, b))
+    last = rng.integers(n, size=b)
+    total, product = n_step(reward, discount, last)
+    for i in range(b):
+        g, d = 0.0, 1.0
+        for k in range(last[i] + 1):
+            g, d = g + d * reward[k, i], d * discount[k, i]
+        np.testing.assert_allclose([total[i], product[i]], [g, d], rtol=1e-12, atol=1e-12)
+
+
+def test_n_step_by_hand():
+    reward = np.array([[1.0, 1.0], [10.0, 10.0], [100.0, 100.0]])
+    discount = np.array([[0.5, 0.5], [0.5, 0.0], [0.5, 0.5]])  # the second terminates at its second step
+    total, product = n_step(reward, discount, np.array([2, 1]))
+    np.testing.assert_allclose(total, [1 + 5 + 25, 1 + 5])
+    np.testing.assert_allclose(product, [0.125, 0.0])
+
+
+def test_the_same_update_fits_labels_and_bellman_targets():
+    """The one idea: `Regression.update` does not know where y comes from."""
+    core = regression(linear()((2,)), optimizer=optax.sgd(0.5))
+    x = jnp.eye(3)
+    fit = core.init(jax.random.key(0), x)
+    labels = jnp.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    supervised = fit
+    for _ in range(200):
+        supervised, _ = core.update(supervised, Batch(x, labels))
+    np.testing.assert_allclose(core.predict(supervised.params, x), labels, atol=1e-3)
+    # a chain 0 -> 1 -> 2 -> end with reward 1 each; action 1 ends at once with reward 0
+    rows = Transition(jnp.repeat(x, 2, 0), jnp.tile(jnp.array([0, 1]), 3), jnp.tile(jnp.array([1.0, 0.0]), 3),
+                      jnp.array([0.5, 0, 0.5, 0, 0, 0]), jnp.repeat(jnp.roll(x, -1, 0), 2, 0),
+                      jnp.zeros(6, bool), jnp.ones(6, bool))  # fmt: skip
+    problem = q_problem(core.predict)
+    learned = fit
+    for _ in range(400):
+        learned, _ = core.update(learned, problem(learned.params, learned.params, rows))
+    np.testing.assert_allclose(core.predict(learned.params, x), [[1.75, 0], [1.5, 0], [1.0, 0]], atol=1e-3)
+
+
+def test_the_gradient_of_a_td_update_is_the_semi_gradient():
+    """∂E/∂θ with y held fixed, by finite differences; the full gradient is another number."""
+    model = mlp((5,), "tanh")((2,))
+    core = regression(model, optimizer=optax.sgd(1.0))
+    rng = np.random.default_rng(1)
+    obs, after = rng.normal(size=(2, 8, 3)).astype(np.float32)
+    rows = Transition(obs, rng.integers(2, size=8), rng.normal(size=8).astype(np.float32), np.full(8, 0.9, np.float32),
+                      after, np.zeros(8, bool), np.ones(8, bool))  # fmt: skip
+    fit = core.init(jax.random.key(2), obs)
+    problem = q_problem(model.apply)
+    batch = problem(fit.params, fit.params, rows)
+    moved, _ = core.update(fit, batch)
+    step = jax.tree.map(lambda a, b: a - b, fit.params, moved.params)  # α = 1: the gradient
+    direction = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape), jnp.float32), fit.params)
+    along = sum(jax.tree.leaves(jax.tree.map(lambda g, d: jnp.vdot(g, d), step, direction)))
+    size = 1e-2
+
+    def cost(shift: float, fixed: bool) -> float:
+        params = jax.tree.map(lambda p, d: p + shift * d, fit.params, direction)
+        return float(core.loss(params, batch if fixed else problem(params, params, rows))[0])
+
+    semi = (cost(size, True) - cost(-size, True)) / (2 * size)
+    full = (cost(size, False) - cost(-size, False)) / (2 * size)
+    assert abs(along - semi) < 2e-3 * max(1, abs(semi))
+    assert abs(along - full) > 10 * abs(along - semi)
