@@ -69,5 +69,5 @@ def strengths(values: ArrayLike, name: str = "lam") -> np.ndarray:
     """Regularisation strengths as float64 [L]: finite and >= 0."""
     found = np.atleast_1d(np.asarray(values, np.float64))
     if found.ndim != 1 or not found.size or not np.isfinite(found).all() or found.min() < 0:
-        raise UsageError(f"{name} must be finite and >= 0, got {values}")
+        raise UsageError(f"{name} must be finite and >= 0, got {values!r}")
     return found
