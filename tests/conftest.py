@@ -1,0 +1,33 @@
+"""What several tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+
+class MnistSource(NamedTuple):
+    """The words that name the digits on this machine: `load_dataset(*source)`."""
+
+    name: str
+    data: str | None
+
+    @property
+    def full(self) -> bool:
+        """All 60,000 and 10,000?"""
+        return self.name == "mnist"
+
+
+@pytest.fixture(scope="session")
+def mnist_source() -> MnistSource:
+    """MNIST from $RLNUT_DATA, else from a folder beside this checkout, else mnist-5k. Nothing is downloaded."""
+    named = os.environ.get("RLNUT_DATA")
+    folders = [Path(named)] if named else []
+    folders.append(Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist")
+    for folder in folders:
+        if any(found for part in (folder, folder / "mnist") for found in part.glob("train-images*idx3-ubyte*")):
+            return MnistSource("mnist", str(folder))
+    return MnistSource("mnist-5k", None)
