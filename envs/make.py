@@ -21,6 +21,10 @@ class EnvName:
     id: str
     kwargs: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.id, str) or not isinstance(self.kwargs, dict):
+            raise UsageError(f"an environment is a name and a dict of arguments, got {self.id!r} and {self.kwargs!r}")
+
     def make(self, render_mode: str | None = None) -> gym.Env:
         """A new environment; UsageError for a wrong name or argument, RlnutError for one that fails."""
         known = gym.registry.keys()
@@ -44,7 +48,8 @@ class EnvName:
     def time_limit(self) -> int | None:
         """Steps after which an episode is cut, if the registration says so."""
         spec = gym.registry.get(self.id)
-        return self.kwargs.get("max_episode_steps", spec.max_episode_steps if spec else None)
+        limit = self.kwargs.get("max_episode_steps", spec.max_episode_steps if spec else None)
+        return None if limit == -1 else limit  # -1 is how Gymnasium is told to leave the limit out
 
     @property
     def threshold(self) -> float | None:
@@ -65,8 +70,10 @@ def env_name(env: EnvLike) -> EnvName | None:
     spec = getattr(env, "spec", None)
     if not isinstance(spec, gym.envs.registration.EnvSpec):
         return None
-    kwargs = {k: v for k, v in spec.kwargs.items() if k not in ("render_mode", "disable_env_checker")}
     registered = gym.registry.get(spec.id)
+    usual = registered.kwargs if registered is not None else {}
+    given = {k: v for k, v in spec.kwargs.items() if k not in usual or usual[k] != v}
+    kwargs = {k: v for k, v in given.items() if k not in ("render_mode", "disable_env_checker")}
     if registered is not None and registered.max_episode_steps != spec.max_episode_steps:
         kwargs["max_episode_steps"] = spec.max_episode_steps
     return EnvName(spec.id, kwargs) if registered is not None else None
@@ -89,4 +96,5 @@ def _has_version(name: str) -> bool:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__} {text}" if isinstance(error, KeyError) or not text else text

@@ -41,10 +41,9 @@ class Pace(NamedTuple):
     updates: int
     batch: int
 
-    def due(self, steps: Any) -> Array:
-        """Updates that must have been done after `steps` transitions; exact for any number of environments."""
-        begun = steps >= self.starts
-        return jnp.where(begun, ((steps - self.starts) // self.every + 1) * self.updates, 0)
+    def due(self, steps: Any) -> Any:
+        """Updates that must have been done after `steps` transitions (an array, or a Python int of any size)."""
+        return (steps >= self.starts) * ((steps - self.starts) // self.every + 1) * self.updates
 
     def round_length(self, envs: int) -> int:
         """Steps of N environments between two visits to the learner."""

@@ -12,7 +12,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, fields
 from importlib import import_module
 from typing import Any, NoReturn
@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from rlnut.errors import RlnutError, UsageError, unknown
 from rlnut.settings import Settings, kinds
 
-COMMANDS = ("train", "resume", "evaluate", "fit", "list", "check-env")
+COMMANDS = ("train", "resume", "evaluate", "predict", "fit", "list", "check-env")
 
 
 class Parser(argparse.ArgumentParser):
@@ -43,7 +43,7 @@ def add_settings(parser: argparse.ArgumentParser, config: Settings, title: str) 
     group = parser.add_argument_group(title)
     hints = kinds(type(config))
     for f in fields(config):
-        scalar, optional, many = hints[f.name]
+        scalar, _, many = hints[f.name]
         default = getattr(config, f.name)
         text = f"{f.metadata['help']} (default: {_shown(default)})".replace("%", "%%")
         option = "--" + f.name.replace("_", "-")
@@ -52,8 +52,7 @@ def add_settings(parser: argparse.ArgumentParser, config: Settings, title: str) 
             continue
         choices = f.metadata.get("choices")
         metavar = "{" + ",".join(choices) + "}" if choices else scalar.__name__.upper() + (",..." if many else "")
-        convert = _converter(scalar, optional, many)
-        group.add_argument(option, type=convert, default=None, metavar=metavar, help=text)
+        group.add_argument(option, type=converter(scalar, many), default=None, metavar=metavar, help=text)
 
 
 def chosen_settings(args: argparse.Namespace, config: Settings) -> dict[str, Any]:
@@ -66,7 +65,17 @@ def _shown(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _converter(scalar: type, optional: bool, many: bool) -> Any:
+def chosen_name(parser: argparse.ArgumentParser, words: Sequence[str], names: Iterable[str]) -> str | None:
+    """The first of the words that is one of the names and not the value of an option: it brings options of its own."""
+    names = set(names)
+    takes_value = {name for action in parser._actions if action.nargs != 0 for name in action.option_strings}
+    pairs = zip(["", *words], words, strict=False)
+    return next((word for before, word in pairs if word in names and before not in takes_value), None)
+
+
+def converter(scalar: type, many: bool = False) -> Callable[[str], Any]:
+    """Text -> value for argparse; `many`: several, with commas between them."""
+
     def one(text: str) -> Any:
         try:
             number = float(text) if scalar in (int, float) else text
@@ -103,9 +112,7 @@ def parse(words: Sequence[str]) -> tuple[Any, argparse.Namespace]:
         parser = commands.add_parser(command, help=module.HELP, description=module.HELP, allow_abbrev=False)
         if command == name:
             module.configure(parser, words[1:])
-            parser.add_argument(
-                "--seed", type=_converter(int, False, False), default=0, help="random seed (default: 0)"
-            )
+            parser.add_argument("--seed", type=converter(int), default=0, metavar="N", help="random seed (default: 0)")
             parser.add_argument("--json", action="store_true", help="print one JSON object as the last line of stdout")
             parser.set_defaults(module=module)
     args = top.parse_args(words)
@@ -150,6 +157,12 @@ def main(words: Sequence[str] | None = None) -> int:
         return 1
     except SystemExit as stop:  # --help and --version
         return int(stop.code or 0)
+    except Exception as error:  # no input should come to this: a fault of ours, of an environment, of the machine
+        if os.environ.get("RLNUT_DEBUG"):
+            raise
+        text = " ".join(str(error).split())[:500]
+        print(f"rlnut: {type(error).__name__}: {text} (RLNUT_DEBUG=1 shows where)", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

@@ -24,5 +24,4 @@ def unknown(kind: str, name: str, allowed: Iterable[str]) -> UsageError:
     lower = {n.lower(): n for n in names}
     near = [lower[n] for n in difflib.get_close_matches(name.lower(), list(lower), n=3, cutoff=0.5)]
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    shown = ", ".join(names if len(names) <= 40 else near or [*names[:10], "…"])
-    return UsageError(f"unknown {kind} {name!r}.{hint} Known: {shown}")
+    return UsageError(f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}")

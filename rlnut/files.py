@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ from rlnut.errors import RlnutError, UsageError
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place only if the body succeeds; flushed to the disk first."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
+    temporary: Path | None = None
     try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
@@ -31,7 +32,8 @@ def _replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise RlnutError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def _umask() -> int:
@@ -90,9 +92,13 @@ def save_arrays(path: Path, tree: Any, meta: dict[str, Any] | None = None) -> No
         save_file(arrays, temporary, {"meta": json.dumps(meta or {})})
 
 
-def load_meta(path: Path) -> dict[str, Any]:
-    """The `meta` of a file that `save_arrays` wrote."""
-    return _read(path)[1]
+def load_meta(path: Path, keys: Iterable[str] = ()) -> dict[str, Any]:
+    """The `meta` of a file that `save_arrays` wrote; RlnutError if it lacks one of `keys`."""
+    meta = _read(path)[1]
+    missing = [key for key in keys if key not in meta]
+    if missing:
+        raise RlnutError(f"{path} is damaged or of another kind: it has no {', '.join(missing)}")
+    return meta
 
 
 def load_arrays(path: Path, like: Any) -> Any:
@@ -111,7 +117,8 @@ def load_arrays(path: Path, like: Any) -> Any:
 
 def _fitted(path: Path, name: str, leaf: Any, found: np.ndarray) -> Any:
     if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(jax.numpy.asarray(found))
+        leaf = jax.eval_shape(jax.random.key_data, leaf)
+        return jax.random.wrap_key_data(jax.numpy.asarray(_fitted(path, name, leaf, found)))
     if found.shape != leaf.shape or found.dtype != leaf.dtype:
         was, now = f"{found.dtype}{list(found.shape)}", f"{leaf.dtype}{list(leaf.shape)}"
         raise RlnutError(f"{path} does not fit this configuration: {name} is {was}, expected {now}")
@@ -123,7 +130,8 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
     try:
         with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["meta"])  # noqa: SIM118
+            meta = dict(json.loads(file.metadata()["meta"]))
+            return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118
     except FileNotFoundError:
         raise RlnutError(f"{path} is missing") from None
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from rlnut.errors import RlnutError
 from rlnut.files import atomic_write
 
 COLUMNS = (
@@ -47,11 +48,22 @@ class MetricsFile:
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """The rows of a metrics.csv as numbers (NaN where empty); a file that is not there has none."""
+    """The rows of a metrics.csv as numbers (NaN where empty); a file that is not there has none.
+
+    A last row that was cut short by the end of a process is left out; anything else that is no table of numbers with
+    a column `step` raises RlnutError.
+    """
     if not path.exists():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return [{k: float(v) if v else math.nan for k, v in row.items()} for row in csv.DictReader(file)]
+    try:
+        whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
+        table = list(csv.reader(io.StringIO(whole), strict=True))
+        names = table[0] if table else ["step"]
+        if "step" not in names:
+            raise ValueError("no column step")
+        return [{k: float(v) if v else math.nan for k, v in zip(names, row, strict=True)} for row in table[1:]]
+    except (OSError, ValueError, csv.Error) as error:
+        raise RlnutError(f"{path} is damaged: {error}") from None
 
 
 def _cell(value: Any) -> str:

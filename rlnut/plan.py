@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from rlnut.errors import UsageError
-from rlnut.settings import Settings, setting
+from rlnut.settings import LARGEST, Settings, setting
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Plan:
     learning_starts: int
     epsilon_end: float  # ε at the last step
     memory_bytes: int
+    learner_bytes: int  # weights, target, optimiser, their copies, and one batch
     parameters: int
     evaluations: int
     saw: str  # what the learner sees
@@ -49,6 +50,13 @@ class Plan:
                 f"the replay memory needs {mib(self.memory_bytes)} MiB and {mib(free_bytes)} MiB are free;"
                 " give a smaller --replay"
             )
+        if self.memory_bytes + self.learner_bytes > free_bytes:
+            raise UsageError(
+                f"the learner needs {mib(self.learner_bytes)} MiB and its replay memory {mib(self.memory_bytes)};"
+                f" {mib(free_bytes)} MiB are free; give a smaller --hidden, --batch or --replay"
+            )
+        if self.updates > LARGEST[int]:
+            raise UsageError(f"this run would make {self.updates:,} updates: at most {LARGEST[int]:,} can be counted")
 
     def lines(self) -> list[str]:
         """For people."""

@@ -115,7 +115,8 @@ class Recipe:
     def __init__(self, folder: str | Path, network: Network | None = None) -> None:
         self.folder = Path(folder)
         if not self.folder.is_dir():
-            raise RlnutError(f"{folder} is not a run folder: there is no such folder")
+            what = "it is a file" if self.folder.exists() else "there is no such folder"
+            raise RlnutError(f"{folder} is not a run folder: {what}")
         if not (self.folder / CONFIG).exists() and (inner := sorted(self.folder.glob(f"*/{CONFIG}"))):
             names = ", ".join(str(path.parent) for path in inner[:5])
             raise UsageError(
@@ -148,7 +149,7 @@ def load_policy(folder: str | Path, env: EnvLike | None = None, network: Network
         raise UsageError(f"{folder} was trained on an environment without a name: say which with env=")
     path = recipe.folder / POLICY
     load_meta(path)  # missing or damaged: said before an environment is made
-    example = maker(chosen)()
+    example = maker(recipe.env or chosen)()
     try:
         spec = read_spaces(example)
     finally:

@@ -9,14 +9,18 @@ One table serves Python (`DQN(lr=...)` is checked), the command line (`--lr`), a
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
+import numbers
 import types
 import typing
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from rlnut.errors import UsageError, unknown
+
+LARGEST = {int: 2**31 - 1, float: 3e38}  # what the device's int32 and float32 hold, where a setting says no other bound
 
 
 def setting(
@@ -79,30 +83,46 @@ def _checked(f: dataclasses.Field, kind: tuple[type, bool, bool], value: Any) ->
 
 
 def _checked_scalar(f: dataclasses.Field, scalar: type, value: Any) -> Any:
-    if scalar is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if scalar is int and isinstance(value, float) and value.is_integer():
-        value = int(value)
+    value = _number(scalar, value)
     if not isinstance(value, scalar) or (isinstance(value, bool) and scalar is not bool):
         raise UsageError(f"{f.name} must be of type {scalar.__name__}, got {value!r}")
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        _check_range(f.name, value, f.metadata)
+    if _is_number(value):
+        _check_range(f.name, typing.cast(float, value), f.metadata)
     choices = f.metadata.get("choices")
     if choices is not None and value not in choices:
         raise unknown(f.name, str(value), choices)
     return value
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _number(scalar: type, value: Any) -> Any:
+    """1 as 1.0, 1e5 as 100000, NumPy's numbers as Python's; anything else as it is."""
+    if _is_number(value):
+        with contextlib.suppress(OverflowError, ValueError):  # int(nan), int(inf), float(10**400)
+            if scalar is float:
+                return float(value)
+            if scalar is int and int(value) == value:
+                return int(value)
+    return value
+
+
 def _check_range(name: str, value: float, limits: typing.Mapping[str, Any]) -> None:
     low, above, high, below = (limits.get(k) for k in ("low", "above", "high", "below"))
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{name} must be a finite number, got {value!r}")
+    largest = LARGEST[type(value)]
+    low = -largest if low is None and above is None and value < -largest else low
+    high = largest if high is None and below is None and value > largest else high
     good = (
-        math.isfinite(value)
-        and (low is None or value >= low)
+        (low is None or value >= low)
         and (above is None or value > above)
         and (high is None or value <= high)
         and (below is None or value < below)
     )
     if not good:
         signs = ((">=", low), (">", above), ("<=", high), ("<", below))
-        bounds = [f"{sign} {bound:g}" for sign, bound in signs if bound is not None]
-        raise UsageError(f"{name} must be {' and '.join(bounds) or 'finite'}, got {value!r}")
+        bounds = [f"{sign} {bound}" for sign, bound in signs if bound is not None]
+        raise UsageError(f"{name} must be {' and '.join(bounds)}, got {value!r}")

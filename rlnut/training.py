@@ -59,7 +59,7 @@ def resume(
     recipe = Recipe(folder, network)
     if recipe.env is None:
         raise UsageError(f"{folder} was trained on an environment without a name: it cannot be made again")
-    meta = load_meta(recipe.folder / CHECKPOINT)
+    meta = load_meta(recipe.folder / CHECKPOINT, ("steps", "best", "interval", "env"))
     done = int(meta["steps"])
     training = recipe.training if steps is None else recipe.training.replace(steps=steps)
     session = Session(recipe.config, recipe.env, training, recipe.seed, network, quiet=quiet)

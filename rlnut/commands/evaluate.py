@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rlnut.cli import converter
 from rlnut.errors import UsageError
 
 HELP = "play the greedy policy of a run on a fresh, real environment"
@@ -14,7 +15,7 @@ HELP = "play the greedy policy of a run on a fresh, real environment"
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("dir", metavar="DIR", help="a run folder")
-    parser.add_argument("--episodes", type=int, default=20, metavar="N", help="fresh episodes (default: 20)")
+    parser.add_argument("--episodes", type=converter(int), default=20, metavar="N", help="fresh episodes (default: 20)")
     parser.add_argument("--env", metavar="ENV", help="another environment with the same spaces")
     parser.add_argument("--video", metavar="FILE", help="write one more episode as an animated .gif")
 

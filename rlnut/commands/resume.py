@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rlnut.cli import converter
+
 HELP = "go on exactly with a run that was stopped, or for more steps"
 
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("dir", metavar="DIR", help="a run folder")
     parser.add_argument(
-        "--steps", type=int, metavar="N", help="steps in all, those done included (default: as planned)"
+        "--steps", type=converter(int), metavar="N", help="steps in all, those done included (default: as planned)"
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlnut.agents.configs import AGENTS, PRESETS
-from rlnut.cli import add_settings, chosen_settings
+from rlnut.cli import add_settings, chosen_name, chosen_settings, converter
 from rlnut.errors import UsageError, unknown
 from rlnut.plan import Training
 
@@ -24,7 +24,9 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument(
         "--out", metavar="DIR", help="folder for the run (default: runs/AGENT-ENV-seedN, new each time)"
     )
-    parser.add_argument("--seeds", type=int, default=1, metavar="K", help="train K seeds: seed, seed+1, … (default: 1)")
+    parser.add_argument(
+        "--seeds", type=converter(int), default=1, metavar="K", help="train K seeds: seed, seed+1, … (default: 1)"
+    )
     parser.add_argument(
         "--env-arg",
         action="append",
@@ -34,8 +36,8 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     )
     parser.add_argument("--no-preset", action="store_true", help="leave out the settings measured for this environment")
     add_settings(parser, Training(), "training")
-    agent = next((word for word in words if not word.startswith("-")), None)
-    if agent in AGENTS:
+    agent = chosen_name(parser, words, AGENTS)
+    if agent is not None:
         add_settings(parser, AGENTS[agent](), f"options of {agent}")
 
 
