@@ -119,15 +119,14 @@ def _preconditioner(problem: _Problem, p: np.ndarray, gram: np.ndarray) -> Calla
     return lambda r: linalg.cho_solve(factor, r, check_finite=False)
 
 
-def _newton(problem: _Problem, theta: np.ndarray, tol: float, most: int) -> tuple[np.ndarray, float, float]:
-    """Minimise E from θ: (θ, E, ‖∇E‖)."""
+def _newton(problem: _Problem, theta: np.ndarray, tol: float, most: int) -> tuple[np.ndarray, float, float, int]:
+    """Minimise E from θ: (θ, E, ‖∇E‖, steps)."""
     value, gradient, p = problem.cost(theta)
     norm = float(np.linalg.norm(gradient))
     dense = theta.size <= DENSE
     gram = None if dense else problem.x.T @ (problem.share[:, None] * problem.x)
-    for _ in range(most):
-        if norm <= tol:
-            break
+    steps = 0
+    while norm > tol and steps < most:
         if gram is None:
             step = _dense_step(problem, p, gradient)
         else:
@@ -145,7 +144,8 @@ def _newton(problem: _Problem, theta: np.ndarray, tol: float, most: int) -> tupl
         else:
             break
         theta, value, gradient, p, norm = new, new_value, new_gradient, new_p, new_norm
-    return theta, value, norm
+        steps += 1
+    return theta, value, norm, steps
 
 
 class Classifier(NamedTuple):
@@ -154,6 +154,7 @@ class Classifier(NamedTuple):
     solution: Solution
     classes: np.ndarray  # [M] the labels, in order
     gradient: float  # ‖∇E‖ at the end
+    iterations: int  # Newton steps
 
     def scores(self, x: Array) -> np.ndarray:
         """s [B, M]: the logarithms of the probabilities up to a number that a row shares."""
@@ -221,10 +222,10 @@ def logistic(
     penalty = np.concatenate([np.full(p, lam), np.zeros(int(intercept))])
     problem = _Problem(table, label, each / each.sum(), fixed, penalty)
     start = np.zeros((p + intercept, 1 if fixed else len(classes)))
-    theta, value, norm = _newton(problem, start, tol, iterations)
+    theta, value, norm, steps = _newton(problem, start, tol, iterations)
     if norm > tol:
         hint = "" if lam > 0 else ": if a plane separates the classes there is no minimum, so use lam > 0"
         raise RlnutError(f"logistic stopped at a gradient norm of {norm:.1e} (asked for {tol:g}){hint}")
     b = theta[p] if intercept else np.zeros(theta.shape[1])
     solution = Solution(theta[:p, 0], b[0], value) if fixed else Solution(theta[:p], b, value)
-    return Classifier(solution, classes, norm)
+    return Classifier(solution, classes, norm, steps)
