@@ -1,0 +1,52 @@
+"""`rlnut fit MODEL DATASET`: supervised learning."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rlnut.cli import add_settings, chosen_settings
+from rlnut.data import DATASETS
+from rlnut.models import MODELS
+
+HELP = "fit a model to labels or values"
+
+
+def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """The arguments; MODEL decides which further options there are."""
+    parser.add_argument("model", metavar="MODEL", help=f"one of: {', '.join(MODELS)} (fit MODEL --help: its options)")
+    parser.add_argument("dataset", metavar="DATASET", help=f"one of: {', '.join(DATASETS)}")
+    where = "folder with the dataset's files (default: $RLNUT_DATA, else the user's cache folder, else a download)"
+    parser.add_argument("--data", metavar="DIR", help=where)
+    parser.add_argument("--out", metavar="DIR", help="new folder for config, model, metrics and picture")
+    name = _model(words)
+    if name is not None:
+        add_settings(parser, MODELS[name](), f"options of {name}")
+
+
+def _model(words: Sequence[str]) -> str | None:
+    """The first word that is a model and is not the value of an option."""
+    for before, word in zip(["", *words], words, strict=False):
+        value = before.startswith("--") and "=" not in before and before not in ("--json", "--help")
+        if word in MODELS and not value:
+            return word
+    return None
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Fit, and say how well."""
+    from rlnut.supervised import fit
+
+    settings = chosen_settings(args, MODELS[args.model]()) if args.model in MODELS else {}
+    fitted = fit(args.model, args.dataset, data=args.data, out=args.out, seed=args.seed, **settings)
+    found = fitted.result
+    figure = next(f"{key.replace('_', ' ')} {found[key]:.4f}" for key in ("test_accuracy", "test_mse") if key in found)
+    kept = f"; the model is in {args.out}" if args.out else ""
+    if found["ended"] == "interrupted":
+        kept = kept or "; nothing is kept without --out"
+        print(f"stopped by Ctrl-C after {found['updates']:,} updates: {figure}{kept}", file=sys.stderr)
+        raise KeyboardInterrupt
+    print(f"{figure} on {found['test_size']:,} test rows in {found['wall_s']:.1f} s{kept}", file=sys.stderr)
+    return found
