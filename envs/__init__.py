@@ -6,6 +6,7 @@ from typing import Any
 
 import gymnasium
 
+PROBES = ("Constant", "Obs", "Delay", "Action", "Both", "Limit")
 WALKS, BROKEN = "rlnut.envs.walks", "rlnut.envs.counterexamples"
 GRIDS = "rlnut.envs.gridworlds"
 
@@ -36,6 +37,8 @@ def _register() -> None:
     for name, (source, options, limit) in FINITE.items():
         kwargs = {"source": source, **options}
         gymnasium.register(f"rlnut/{name}", entry_point=entry, kwargs=kwargs, max_episode_steps=limit)
+    for probe in PROBES:
+        gymnasium.register(f"rlnut/Probe{probe}-v0", entry_point="rlnut.envs.probes:ProbeEnv", kwargs={"probe": probe})
 
 
 _register()

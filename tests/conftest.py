@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 import pytest
 
+# before JAX starts: tests compile much and run little, so LLVM's optimisation is left out (half the time of the suite)
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
 
 class MnistSource(NamedTuple):
     """The words that name the digits on this machine: `load_dataset(*source)`."""

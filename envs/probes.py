@@ -1,0 +1,71 @@
+"""Probe environments: the smallest ones that show which part of a learner is broken, each with its true Q.
+
+| id                       | what must work                | true Q (γ = ½)                            |
+|--------------------------|-------------------------------|-------------------------------------------|
+| rlnut/ProbeConstant-v0   | regression onto the reward    | 1                                         |
+| rlnut/ProbeObs-v0        | reading the observation       | the observation, −1 or 1                  |
+| rlnut/ProbeDelay-v0      | bootstrapping and γ           | ½ before the reward, 1 at it              |
+| rlnut/ProbeAction-v0     | the action's own output       | −1 for action 0, 1 for action 1           |
+| rlnut/ProbeBoth-v0       | observation and action        | 1 if action and observation agree, else −1|
+| rlnut/ProbeLimit-v0      | a time limit bootstraps       | 2 = 1 / (1 − γ): the episode never ends   |
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+GAMMA = 0.5
+
+
+class Probe(NamedTuple):
+    """What a probe shows and pays."""
+
+    observations: tuple[float, ...]  # where an episode starts: one of these
+    length: int  # steps of an episode
+    actions: int
+    reward: Any  # (observation, time, action) -> reward
+    terminates: bool  # False: the episode is cut at its length
+    q: Any  # (observation, action) -> true Q at γ = ½
+
+
+PROBES: dict[str, Probe] = {
+    "Constant": Probe((0.0,), 1, 1, lambda o, t, a: 1.0, True, lambda o, a: 1.0),
+    "Obs": Probe((-1.0, 1.0), 1, 1, lambda o, t, a: o, True, lambda o, a: o),
+    "Delay": Probe((0.0,), 2, 1, lambda o, t, a: float(t == 1), True, lambda o, a: 1.0 if o else 0.5),
+    "Action": Probe((0.0,), 1, 2, lambda o, t, a: 2.0 * a - 1, True, lambda o, a: 2.0 * a - 1),
+    "Both": Probe((-1.0, 1.0), 1, 2, lambda o, t, a: o * (2.0 * a - 1), True, lambda o, a: o * (2.0 * a - 1)),
+    "Limit": Probe((0.0,), 3, 1, lambda o, t, a: 1.0, False, lambda o, a: 2.0),
+}
+
+
+class ProbeEnv(gym.Env[np.ndarray, np.integer]):
+    """One of PROBES; the observation of `Delay` is the time, so that its two states differ."""
+
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  Gymnasium's own form
+
+    def __init__(self, probe: str) -> None:
+        self.probe = PROBES[probe]
+        self.counts = probe == "Delay"
+        self.observation_space = spaces.Box(-1.0, 2.0, (1,), np.float32)
+        self.action_space = spaces.Discrete(self.probe.actions)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.time = 0
+        self.start = float(self.np_random.choice(self.probe.observations))
+        return self._obs(), {}
+
+    def step(self, action: np.integer) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        reward = float(self.probe.reward(self.start, self.time, int(action)))
+        self.time += 1
+        over = self.time >= self.probe.length
+        return self._obs(), reward, over and self.probe.terminates, over and not self.probe.terminates, {}
+
+    def _obs(self) -> np.ndarray:
+        return np.array([self.time if self.counts else self.start], np.float32)
