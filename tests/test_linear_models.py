@@ -1,0 +1,94 @@
+"""The linear models of `rlnut fit` on tables with a known answer."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LinearRegression
+
+from rlnut import UsageError
+from rlnut.data import Dataset
+from rlnut.linear_models import LINEAR_MODELS, Lasso, Linear, Logistic, Perceptron, Ridge, solve
+from rlnut.tables import dataset, load_table
+
+
+def table(name: str) -> Dataset:
+    return dataset(load_table(name), name)
+
+
+def test_linear_finds_the_resistance():
+    data = table("ohm")
+    fit, result = solve("linear", Linear(), data)
+    theirs = LinearRegression().fit(data.x_train, data.y_train)
+    assert result["coef"] == pytest.approx(theirs.coef_) and result["intercept"] == pytest.approx(theirs.intercept_)
+    residual = data.y_train - theirs.predict(data.x_train)
+    assert result["objective"] == pytest.approx((residual**2).mean())
+    assert result["test_mse"] == pytest.approx(((data.y_test - theirs.predict(data.x_test)) ** 2).mean())
+    assert (result["model"], result["dataset"], result["train_size"], result["test_size"]) == ("linear", "ohm", 80, 20)
+    assert fit.coef.shape == (1,) and result["epochs"] == 1 and result["wall_s"] > 0
+
+
+def test_classes_are_fitted_as_one_hot_rows():
+    data = table("iris")
+    _, result = solve("linear", Linear(), data)
+    theirs = LinearRegression().fit(data.x_train, np.eye(3)[data.y_train])
+    np.testing.assert_allclose(result["coef"], theirs.coef_, atol=1e-10)
+    assert result["test_accuracy"] == (theirs.predict(data.x_test).argmax(1) == data.y_test).mean()
+
+
+def test_ridge_chooses_or_is_told():
+    data = table("diabetes")
+    plain = solve("linear", Linear(), data)[1]
+    for config in (Ridge(), Ridge(folds=5)):
+        result = solve("ridge", config, data)[1]
+        assert result["l2"] > 0 and result["test_mse"] < 1.05 * plain["test_mse"]
+        told = solve("ridge", Ridge(l2=result["l2"]), data)[1]
+        assert told["coef"] == pytest.approx(result["coef"]) and told["objective"] == pytest.approx(result["objective"])
+    with pytest.raises(UsageError, match="leave one of them out"):
+        solve("ridge", Ridge(l2=1.0, folds=5), data)
+
+
+def test_lasso_finds_the_support():
+    result = solve("lasso", Lasso(l1=0.3), table("sparse"))[1]
+    assert np.flatnonzero(result["coef"]).tolist() == [0, 1, 2, 3, 4] and result["non_zero"] == 5
+
+
+def test_perceptron_and_logistic_classify():
+    data = table("breast-cancer")
+    scale = data.x_train.std(0)
+    data = data._replace(x_train=data.x_train / scale, x_test=data.x_test / scale)
+    averaged = solve("perceptron", Perceptron(average=True, shuffle=True), data, seed=1)[1]
+    assert averaged["test_accuracy"] > 0.93 and len(averaged["mistakes"]) == averaged["epochs"] <= 10
+    for config in (Logistic(), Logistic(balanced=True)):
+        result = solve("logistic", config, data)[1]
+        assert result["test_accuracy"] > 0.93 and len(result["coef"]) == 30 and result["gradient"] <= 1e-8
+    iris = solve("logistic", Logistic(), table("iris"))[1]
+    assert np.shape(iris["coef"]) == (3, 4) and np.shape(iris["intercept"]) == (3,) and iris["test_accuracy"] > 0.9
+
+
+def test_bytes_count_as_shares_of_255():
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (60, 2, 3)).astype(np.uint8)
+    y = x.reshape(60, 6) @ np.arange(6.0) / 255 + 2
+    result = solve("linear", Linear(), Dataset(x[:50], y[:50], x[50:], y[50:]))[1]
+    np.testing.assert_allclose(result["coef"], np.arange(6), atol=1e-5)
+    assert result["test_mse"] < 1e-10
+
+
+@pytest.mark.parametrize("name", ["perceptron", "logistic"])
+def test_classifiers_refuse_values(name: str):
+    with pytest.raises(UsageError, match="no class labels"):
+        solve(name, LINEAR_MODELS[name](), table("ohm"))
+
+
+def test_lasso_refuses_classes_and_several_outputs():
+    with pytest.raises(UsageError):
+        solve("lasso", Lasso(), Dataset(np.eye(3), np.array(["a", "b", "a"]), np.eye(3), np.array(["a", "b", "a"])))
+    with pytest.raises(UsageError, match="one value a row"):
+        solve("lasso", Lasso(), Dataset(np.eye(3), np.eye(3), np.eye(3), np.eye(3)))
+
+
+def test_settings_import_without_jax_and_scipy():
+    code = "import sys, rlnut.linear_models; sys.exit('jax' in sys.modules or 'scipy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
