@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rlnut.networks import mlp as mlp
     from rlnut.regression import Regression as Regression
     from rlnut.runs import load_policy as load_policy
+    from rlnut.supervised import fit as fit
     from rlnut.training import resume as resume
     from rlnut.training import train as train
     from rlnut.types import Batch as Batch
@@ -37,6 +38,7 @@ _HOME = {
     "load_policy": "runs",
     "resume": "training",
     "train": "training",
+    "fit": "supervised",
     "Batch": "types",
     "Fit": "types",
     "Model": "types",
