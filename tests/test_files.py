@@ -1,0 +1,159 @@
+"""Files: whole or not there, never pickle, nothing overwritten, and damage is one line."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
+
+from rlnut.errors import RlnutError, UsageError
+from rlnut.files import atomic_write, load_arrays, load_meta, new_folder, read_json, save_arrays
+
+TREE: dict[str, Any] = {
+    "w": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "key": jax.random.key(7),
+    "deep": ({"n": np.int32(3)}, [np.zeros((0, 2), np.uint8), np.array([True, False])]),
+}
+
+
+def same(a: Any, b: Any) -> bool:
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+
+    def plain(x: Any) -> np.ndarray:
+        key = isinstance(x, jax.Array) and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
+        return np.asarray(jax.random.key_data(x) if key else x)
+
+    return all(plain(x).dtype == plain(y).dtype and np.array_equal(plain(x), plain(y)) for x, y in pairs)
+
+
+def test_arrays_come_back(tmp_path: Path):
+    path = tmp_path / "a.safetensors"
+    save_arrays(path, TREE, {"steps": 5, "name": "π"})
+    assert same(load_arrays(path, TREE), TREE)
+    assert same(load_arrays(path, jax.eval_shape(lambda: jax.tree.map(jnp.asarray, TREE))), TREE)
+    assert load_meta(path) == load_meta(path, ("steps",)) == {"steps": 5, "name": "π"}
+    assert b"pickle" not in path.read_bytes() and len(load_file(path)) == 5  # the open format, for others to read
+    assert sorted(tmp_path.iterdir()) == [path], "nothing is left beside it"
+
+
+def test_an_array_that_is_not_contiguous_comes_back(tmp_path: Path):
+    turned = {"w": np.arange(6.0).reshape(2, 3).T}
+    save_arrays(tmp_path / "a", turned)
+    assert same(load_arrays(tmp_path / "a", turned), turned)
+
+
+@pytest.mark.parametrize(
+    "like, words",
+    [
+        ({**TREE, "w": np.zeros((3, 2), np.float32)}, r"\['w'\] is float32\[2, 3\], expected float32\[3, 2\]"),
+        ({**TREE, "w": np.zeros((2, 3), np.float64)}, r"\['w'\] is float32\[2, 3\], expected float64\[2, 3\]"),
+        ({**TREE, "more": np.zeros(1)}, r"1 arrays differ, first \['more'\]"),
+        ({k: v for k, v in TREE.items() if k != "w"}, r"1 arrays differ, first \['w'\]"),
+        ({**TREE, "w": jax.random.key(0)}, r"\['w'\] is float32\[2, 3\], expected uint32\[2\]"),
+    ],
+)
+def test_another_configuration_is_refused(tmp_path: Path, like: Any, words: str):
+    save_arrays(tmp_path / "a", TREE)
+    with pytest.raises(RlnutError, match=f"does not fit this configuration: {words}"):
+        load_arrays(tmp_path / "a", like)
+
+
+def test_missing_and_lacking(tmp_path: Path):
+    with pytest.raises(RlnutError, match=r"nothing\.here is missing"):
+        load_meta(tmp_path / "nothing.here")
+    save_arrays(tmp_path / "a", TREE, {"steps": 1})
+    with pytest.raises(RlnutError, match="it has no best, env"):
+        load_meta(tmp_path / "a", ("steps", "best", "env"))
+    save_file({"w": np.zeros(2)}, tmp_path / "foreign")
+    with pytest.raises(RlnutError, match="foreign is damaged"):
+        load_meta(tmp_path / "foreign")
+    save_file({"w": np.zeros(2)}, tmp_path / "list", {"meta": "[1]"})
+    with pytest.raises(RlnutError, match="list is damaged"):
+        load_meta(tmp_path / "list")
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_damage_is_found_or_harmless(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject):
+    """Cut anywhere: always said. One byte changed: said, or the same names, shapes and types come back."""
+    path = tmp_path_factory.mktemp("damage") / "a"
+    tree = {"w": np.ones((2, 3), np.float32)}
+    save_arrays(path, tree, {"steps": 1})
+    whole = path.read_bytes()
+    path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
+    with pytest.raises(RlnutError, match="is damaged"):
+        load_arrays(path, tree)
+    at = data.draw(st.integers(0, len(whole) - 1))
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ data.draw(st.integers(1, 255))]) + whole[at + 1 :])
+    try:
+        found = load_arrays(path, tree)
+    except RlnutError as error:
+        assert "\n" not in str(error)
+    else:
+        assert found["w"].shape == (2, 3) and found["w"].dtype == np.float32
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "a.json"
+    atomic_write(path, "old")
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RlnutError, match=r"cannot write .*a\.json: No space left on device"):
+        atomic_write(path, "new")
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path):
+    with pytest.raises(RlnutError, match="cannot write"):
+        atomic_write(tmp_path / "not" / "there", "x")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UsageError, match="cannot make the folder"):
+        new_folder(tmp_path / "file" / "below")
+
+
+def test_permissions_are_the_users(tmp_path: Path):
+    before = os.umask(0o027)
+    try:
+        atomic_write(tmp_path / "a", "x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+
+
+def test_new_folder_overwrites_nothing(tmp_path: Path):
+    made = new_folder(tmp_path / "a" / "b")
+    assert made.is_dir() and new_folder(made) == made  # an empty one is free
+    (made / "x").write_text("mine")
+    with pytest.raises(UsageError, match="exists already: choose another --out"):
+        new_folder(made)
+    with pytest.raises(UsageError, match="exists already"):
+        new_folder(made / "x")
+    assert (made / "x").read_text() == "mine"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"1", b"null", b'"x"', b"\xff\xfe", b'{"a": 1'])
+def test_json_that_is_damaged(tmp_path: Path, content: bytes):
+    (tmp_path / "c.json").write_bytes(content)
+    with pytest.raises(RlnutError, match=r"c\.json is damaged"):
+        read_json(tmp_path / "c.json")
+
+
+def test_json(tmp_path: Path):
+    (tmp_path / "c.json").write_text(json.dumps({"a": [1, None]}))
+    assert read_json(tmp_path / "c.json") == {"a": [1, None]}
+    with pytest.raises(RlnutError, match="is missing"):
+        read_json(tmp_path / "d.json")
+    with pytest.raises(RlnutError, match="is damaged"):
+        read_json(tmp_path)

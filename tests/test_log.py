@@ -1,0 +1,95 @@
+"""metrics.csv and the progress line."""
+
+from __future__ import annotations
+
+import io
+import math
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlnut import log
+from rlnut.errors import RlnutError
+from rlnut.log import COLUMNS, MetricsFile, Progress, read_metrics
+
+ROWS = [{"step": 10.0, "return": 1.5}, {"step": 20.0, "delta": math.nan}, {"step": 30.0, "return": -0.1}]
+
+
+def test_rows_come_back(tmp_path: Path):
+    path = tmp_path / "metrics.csv"
+    file = MetricsFile(path, ("step", "return"))
+    for row in ROWS:
+        file.write(row)
+    assert path.read_text() == "step,return\n10,1.5\n20,\n30,-0.1\n"
+    found = read_metrics(path)
+    assert [row["step"] for row in found] == [10, 20, 30] and math.isnan(found[1]["return"])
+
+
+@given(st.floats(allow_nan=False), st.integers(-(2**60), 2**60))
+def test_every_number_comes_back_exactly(tmp_path_factory: pytest.TempPathFactory, real: float, whole: int):
+    path = tmp_path_factory.mktemp("log") / "metrics.csv"
+    MetricsFile(path, ("step", "return")).write({"step": whole, "return": real})
+    assert read_metrics(path) == [{"step": float(whole), "return": real}]
+
+
+def test_going_on_drops_what_came_later_and_a_row_that_was_cut(tmp_path: Path):
+    path = tmp_path / "metrics.csv"
+    file = MetricsFile(path, ("step", "return"))
+    for row in ROWS:
+        file.write(row)
+    with open(path, "a") as cut:
+        cut.write("1")  # of "15,...": the process was killed here
+    MetricsFile(path, ("step", "return"), until=20)
+    assert path.read_text() == "step,return\n10,1.5\n20,\n"
+
+
+def test_a_new_file_starts_empty(tmp_path: Path):
+    (tmp_path / "metrics.csv").write_text("step\n1\n")
+    MetricsFile(tmp_path / "metrics.csv", COLUMNS)
+    assert (tmp_path / "metrics.csv").read_text() == ",".join(COLUMNS) + "\n"
+    assert read_metrics(tmp_path / "metrics.csv") == [] == read_metrics(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    "content", [b"step,return\nabc,1\n", b"step\n1,2\n", b"other\n1\n", b"\xff\xfe\x00\n", b'step\n"1\n']
+)
+def test_damage_is_one_line(tmp_path: Path, content: bytes):
+    (tmp_path / "metrics.csv").write_bytes(content)
+    with pytest.raises(RlnutError, match=r"metrics\.csv is damaged"):
+        read_metrics(tmp_path / "metrics.csv")
+
+
+def test_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    clock = iter([0.0, 0.0, 50.0, 50.0, 50.0, 51.0])
+    monkeypatch.setattr(log.time, "perf_counter", lambda: next(clock))
+    progress = Progress(1000, 0)
+    progress.show(500, {"return": 21.5, "epsilon": 0.25, "delta": math.nan, "value": None}, plain=True)
+    progress.show(510, {})  # too soon: nothing
+    progress.close()
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.split() == ["step", "500/1,000", "10", "steps/s", "return", "21.5", "ε", "0.25", "0:50", "left"]
+
+
+def test_nothing_when_quiet(capsys: pytest.CaptureFixture[str]):
+    progress = Progress(10, 0, quiet=True)
+    progress.show(10, {"return": 1.0}, plain=True)
+    progress.close()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    progress = Progress(1000, 0)
+    progress.show(500, {"return": 21.5, "eval_mean": 30.0}, plain=True)
+    progress.close()
+    said = terminal.getvalue()
+    assert "500/1000" in said and "return 21.5, greedy 30" in said
