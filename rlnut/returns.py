@@ -68,17 +68,13 @@ def returns(
     (or [T]). Raises UsageError for n < 1 and shapes that differ.
     """
     same_shape(v=v, reward=reward, discount=discount, next_v=next_v, end=end)
-    trace = jnp.broadcast_to(rule.trace, v.shape)
+    trace = jnp.broadcast_to(jnp.asarray(rule.trace), v.shape)
     if rule.ahead:
         trace = jnp.concatenate([trace[1:], trace[:1]])  # the last A_{t+1} is 0
-    errors = rule.gain * (reward + discount * next_v - v)
+    errors = jnp.asarray(rule.gain * (reward + discount * next_v - v))
     factor = jnp.where(end, 0.0, discount * trace)
-    if n is not None:
-        return v + window(_affine, (jnp.zeros_like(errors), jnp.ones_like(factor)), (errors, factor), n)[0]
-    back = jax.lax.scan(
-        lambda A, x: ((y := x[0] + x[1] * A), y), jnp.zeros_like(errors[0]), (errors, factor), reverse=True
-    )
-    return v + back[1]
+    nothing = (jnp.zeros_like(errors), jnp.ones_like(factor))
+    return v + window(_affine, nothing, (errors, factor), len(errors) if n is None else n)[0]
 
 
 def _affine(f: tuple, g: tuple) -> tuple:
@@ -113,16 +109,21 @@ def fold(reward: Array, discount: Array, end: Array, n: int) -> Folded:
 
 
 def window(compose: Callable[[Any, Any], Any], identity: Any, steps: Any, n: int) -> Any:
-    """steps_t ∘ … ∘ steps_{t+n−1} for every t, by doubling: O(T log n); rows after the last count as `identity`."""
+    """steps_t ∘ … ∘ steps_{t+n−1} for every t, by doubling, O(T log n), or backwards, O(T), if n >= T.
+
+    Rows after the last count as `identity`.
+    """
     if n < 1:
         raise UsageError(f"n must be >= 1, got {n}")
     rows = len(jax.tree.leaves(steps)[0])
+    if n >= rows:  # to the end: one pass backwards
+        last = jax.tree.map(lambda x: x[0], identity)
+        return jax.lax.scan(lambda g, f: ((h := compose(f, g)), h), last, steps, reverse=True)[1]
 
     def later(tree: Any, by: int) -> Any:
         return jax.tree.map(lambda x, e: jnp.concatenate([x[by:], e[: min(by, rows)]]), tree, identity)
 
     total, offset, size = identity, 0, 1
-    n = min(n, rows)
     while n:
         if n % 2:
             total, offset = compose(total, later(steps, offset)), offset + size

@@ -1,0 +1,116 @@
+"""Least-squares TD(λ): solve for the fixed point of the data at hand (Bradtke & Barto 1996, Boyan 1999; S&B 9.8).
+
+    A = Σ u_t e_t (x_t − D_t x_{t+1})ᵀ,   b = Σ u_t e_t r_t,   w = w₀ + A⁺(b − A w₀)
+
+With a table and λ = 0 that is the certainty-equivalence answer, the end of batch TD(0) from w₀; with λ = 1 the batch
+Monte-Carlo answer. What the data do not determine stays at w₀. All in float64.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlnut.agents.td import Approximator, Rows
+from rlnut.errors import UsageError
+from rlnut.types import Array
+
+LARGEST = 1500  # features
+BLOCK = 2048  # rows whose outer products are summed by one matrix product
+
+
+def lstd(make: Any, parts: Any, rows: Rows, lam: float, w0: np.ndarray, records: int) -> np.ndarray:
+    """w [N, K, d] at K records of rows [T, N], `make(*parts)` a linear approximator: O(d²) a row, O(d³) a record."""
+    _check_size(len(w0))
+    with jax.enable_x64(True):
+        A, b = _sums(make, _double(parts), _double(rows), lam, len(w0), records)
+        A, b = np.asarray(A), np.asarray(b)
+    w0 = np.asarray(w0, np.float64)
+    return w0 + np.einsum("nkij,nkj->nki", np.linalg.pinv(A, rcond=1e-12), b - A @ w0)
+
+
+def recursive_lstd(
+    make: Any, parts: Any, rows: Rows, lam: float, w0: np.ndarray, records: int, epsilon: float = 1e-3
+) -> np.ndarray:
+    """The same by Sherman-Morrison from A₀ = εI, O(d²) for each new w (S&B 9.22): w [N, K, d]."""
+    _check_size(len(w0))
+    with jax.enable_x64(True):
+        return np.asarray(
+            _recursive(make, _double(parts), _double(rows), lam, jnp.asarray(w0, float), records, epsilon)
+        )
+
+
+def _check_size(d: int) -> None:
+    if d > LARGEST:
+        raise UsageError(
+            f"least squares over {d:,} features needs {d:,} × {d:,} matrices; at most {LARGEST:,} features"
+        )
+
+
+def _double(tree: Any) -> Any:
+    def cast(x: Any) -> Any:
+        x = np.asarray(x)
+        return jnp.asarray(x.astype(np.float64) if np.issubdtype(x.dtype, np.floating) else x)
+
+    return jax.tree.map(cast, tree)
+
+
+def _read(model: Approximator, w: Array, row: Rows) -> tuple[Array, Array]:
+    """x and x − Dx'."""
+    x = model.at(w, row.now)[1]
+    return x, x - row.discount * model.next(w, row.then)[1]
+
+
+@partial(jax.jit, static_argnums=(0, 4, 5))
+def _sums(make: Any, parts: Any, rows: Rows, lam: Array, d: int, records: int) -> tuple[Array, Array]:
+    model, w = make(*parts), jnp.zeros(d)
+    T = len(rows.reward)
+    blocks = -(-T // BLOCK)
+
+    def blocked(x: Array) -> Array:
+        return jnp.pad(x, [(0, blocks * BLOCK - T)] + [(0, 0)] * (x.ndim - 1)).reshape(blocks, BLOCK, *x.shape[1:])
+
+    def run(rows: Rows) -> tuple[Array, Array]:
+        def trace(e: Array, row: Rows) -> tuple[Array, tuple]:
+            x, y = _read(model, w, row)
+            e = row.decay * lam * e + x
+            # a padded or invalid row has rate 0 and counts nothing
+            return e, (row.gain * jnp.sign(row.rate) * e, y, row.reward)
+
+        def block(carry: tuple, rows: Rows) -> tuple[tuple, None]:
+            e, A, b = carry
+            e, (z, y, r) = jax.lax.scan(trace, e, rows)
+            own = jnp.where(rows.slot[:, None] == jnp.arange(records), 1.0, 0.0)[:, :, None] * z[:, None, :]
+            own = own.reshape(BLOCK, records * d).T
+            return (e, A + (own @ y).reshape(A.shape), b + (own @ r).reshape(b.shape)), None
+
+        start = (jnp.zeros(d), jnp.zeros((records, d, d)), jnp.zeros((records, d)))
+        _, A, b = jax.lax.scan(block, start, rows)[0]
+        return A.cumsum(0), b.cumsum(0)
+
+    return jax.vmap(lambda one: run(jax.tree.map(blocked, one)), in_axes=1)(rows)
+
+
+@partial(jax.jit, static_argnums=(0, 5))
+def _recursive(make: Any, parts: Any, rows: Rows, lam: Array, w0: Array, records: int, epsilon: float) -> Array:
+    model, d = make(*parts), len(w0)
+
+    def run(rows: Rows) -> Array:
+        def one(carry: tuple, row: Rows) -> tuple[tuple, None]:
+            w, e, P, kept = carry
+            x, y = _read(model, w, row)
+            e = row.decay * lam * e + x
+            z = row.gain * jnp.sign(row.rate) * e
+            Pz = P @ z
+            gain = Pz / (1 + y @ Pz)
+            w = w + gain * (row.reward - y @ w)
+            return (w, e, P - jnp.outer(gain, y @ P), kept.at[row.slot].set(w)), None
+
+        start = (w0, jnp.zeros(d), jnp.eye(d) / epsilon, jnp.broadcast_to(w0, (records + 1, d)))
+        return jax.lax.scan(one, start, rows)[0][3][:-1]
+
+    return jax.vmap(run, in_axes=1)(rows)

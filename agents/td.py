@@ -1,0 +1,150 @@
+"""Temporal-difference prediction: one recursion; gradient MC, n-step TD, TD(λ) with three kinds of trace, true online
+TD(λ), the off-line λ-return, residual gradient, GTD2, TDC, TDRC and emphatic TD(λ) are its arguments.
+
+    δ = r + D v(s') − v(s)          e <- D₋ c e + M ∇v(s)          w <- w + α u δ e
+
+with D = γ(1 − terminated), D₋ that of the row before (0 after an episode's end), c and u the trace and gain of a rule
+of `rlnut.returns`, M = 1 (or the emphasis). n-step methods and Monte Carlo are TD(0) over folded transitions
+(`experience.folded`). Everything is compiled once and vmapped over runs, step sizes and λ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlnut.agents.gradient_td import CORRECTIONS
+from rlnut.types import Array, Model, Params
+
+
+class Rule(NamedTuple):
+    """What distinguishes a method; hashable, so that each is compiled once."""
+
+    trace: str = "accumulating"  # replacing: max with the feature (Singh & Sutton 1996); dutch: S&B 12.11
+    online: bool = False  # the correction that makes dutch traces true online TD(λ) (S&B 12.5)
+    offline: bool = False  # regress onto the λ-return under the weights of the episode's start (S&B 12.3)
+    gradient: str = "semi"  # or residual, double, gtd2, tdc, tdrc: agents/gradient_td.py
+    emphatic: bool = False  # M = λ + (1 − λ) F, F <- ρ₋ D₋ F + 1 (S&B 11.8, 12.42)
+
+
+class Hyper(NamedTuple):
+    """Numbers of a method; each may be an array of one shape, and is then swept."""
+
+    alpha: Array  # α
+    lam: Array  # λ
+    beta: Array  # step size of the second weights h
+
+
+class Rows(NamedTuple):
+    """What the recursion reads, [T, N, ...]: see `rows`."""
+
+    now: Any  # input of v(s), or of q(s, a)
+    then: Any  # input of the bootstrapped value
+    other: Any  # the same of the second try (double-sample residual gradient)
+    reward: Array
+    discount: Array  # D
+    other_discount: Array  # D ρ of the second try
+    decay: Array  # D₋ c/λ: what λ e is multiplied by on reaching this row
+    follow: Array  # D₋ ρ₋
+    gain: Array  # u
+    fresh: Array  # bool: first row of an episode
+    rate: Array  # factor of α; 0 where the row is not valid
+    slot: Array  # int32: which record the weights belong to
+
+
+class Approximator(NamedTuple):
+    """v_w linearised where it is needed."""
+
+    init: Callable[[Any], Array]  # key -> w [d]
+    at: Callable[[Array, Any], tuple[Array, Array]]  # (w, input) -> v [], ∇v [d]
+    next: Callable[[Array, Any], tuple[Array, Array]]  # the same for inputs of bootstrapped values
+
+
+def linear(now: Callable[[Any], Array], then: Callable[[Any], Array], w0: Array) -> Approximator:
+    """v = wᵀx: `now` and `then` map an input to its features [d]."""
+    return Approximator(lambda key: w0, lambda w, s: (w @ (x := now(s)), x), lambda w, s: (w @ (x := then(s)), x))
+
+
+def network(model: Model, example: Array) -> Approximator:
+    """v = g_w(s) with w flat; ∇v by back-propagation."""
+    from jax.flatten_util import ravel_pytree
+
+    template: Params = jax.eval_shape(model.init, jax.random.key(0), example[None])
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), template)
+    unravel = ravel_pytree(zeros)[1]
+    at = jax.value_and_grad(lambda w, s: model.apply(unravel(w), s[None])[0])
+    return Approximator(lambda key: ravel_pytree(model.init(key, example[None]))[0], at, at)
+
+
+class Carry(NamedTuple):
+    """State of one run."""
+
+    w: Array  # [d]
+    e: Array  # [d] trace
+    h: Array  # [d] second weights of the gradient methods
+    start: Array  # [d] the weights at the episode's start
+    v_old: Array  # [] v(s) as it was when s was a successor
+    F: Array  # [] follow-on trace
+    records: Array  # [K, d]
+
+
+def step(rule: Rule, model: Approximator, hyper: Hyper, carry: Carry, row: Rows) -> Carry:
+    """One row of the recursion for one run."""
+    alpha, lam = hyper.alpha * row.rate, hyper.lam
+    w, start = carry.w, carry.w
+    if rule.offline:
+        start = jnp.where(row.fresh, carry.w, carry.start)
+    v, x = model.at(w, row.now)
+    v_next, x_next = model.next(start, row.then)
+    delta = row.reward + row.discount * v_next - v
+    decay = row.decay * lam
+    F: Any = carry.F
+    M: Any = 1.0
+    if rule.emphatic:
+        F = row.follow * carry.F + 1
+        M = lam + (1 - lam) * F
+    if rule.trace == "dutch":
+        e = decay * carry.e + (1 - alpha * decay * (carry.e @ x)) * x
+    elif rule.trace == "replacing":
+        e = jnp.where(x != 0, x, decay * carry.e)
+    else:
+        e = decay * carry.e + M * x
+    h, v_old = carry.h, carry.v_old
+    if rule.gradient == "semi":
+        change = alpha * row.gain * delta * e
+    elif rule.gradient == "residual":
+        change = alpha * row.gain * delta * (x - row.discount * x_next)
+    elif rule.gradient == "double":
+        change = alpha * row.gain * delta * (x - row.other_discount * model.next(w, row.other)[1])
+    else:
+        beta = hyper.beta * row.rate
+        change, h = CORRECTIONS[rule.gradient](alpha, beta, lam, row.gain, delta, e, x, row.discount * x_next, h)
+    if rule.online:
+        change = change + alpha * jnp.where(row.fresh, 0.0, v - v_old) * (e - x)
+        v_old = v_next
+    w = w + change
+    records = jnp.asarray(carry.records).at[row.slot].set(w)
+    return Carry(w, e, h, start, v_old, F, records)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 5))
+def learn(rule: Rule, make: Callable[..., Approximator], parts: Any, rows: Rows, hyper: Hyper, records: int, key: Any):
+    """Weights [*hyper, N, K, d] at K records: `make(*parts)` is the approximator, rows [T, N], a sweep over hyper."""
+    model = make(*parts)
+
+    def run(hyper: Hyper, rows: Rows, key: Any) -> Array:
+        w = model.init(key)
+        zero, none = jnp.zeros_like(w), jnp.zeros((), w.dtype)
+        carry = Carry(w, zero, zero, w, none, none, jnp.broadcast_to(w, (records + 1, *w.shape)))
+        return jax.lax.scan(lambda c, r: (step(rule, model, hyper, c, r), None), carry, rows)[0].records[:-1]
+
+    runs = rows.reward.shape[1]
+    each = jax.vmap(run, in_axes=(None, 1, 0))
+    sweep = each
+    for _ in range(hyper.alpha.ndim):
+        sweep = jax.vmap(sweep, in_axes=(0, None, None))
+    return sweep(hyper, rows, jax.random.split(key, runs))

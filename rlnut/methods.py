@@ -1,0 +1,155 @@
+"""The methods of `rlnut predict` and their options; importing this is cheap."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rlnut.errors import UsageError, unknown
+from rlnut.settings import Settings, setting
+
+
+class Method(NamedTuple):
+    """One method: which recursion, and which options mean something to it."""
+
+    help: str
+    rule: dict  # fields of agents.td.Rule
+    uses: tuple[str, ...] = ("alpha",)  # of alpha, beta, lam, n, correction
+    fold: str = ""  # "n": n-step transitions, "episode": Monte Carlo
+    solver: str = "scan"  # or lstd, rlstd
+    lam: float | None = None  # λ where it is fixed
+    on_policy: str = ""  # why it is on-policy only
+    linear: str = ""  # why it is linear only
+    expected: str = ""  # its name in agents.expected
+
+    def trace(self, config: Prediction) -> float:
+        """λ of this method: fixed, given, or its usual one: 0.9 for the traces of TD(λ), 0 for the others."""
+        if self.lam is not None:
+            return self.lam
+        usual = 0.0 if self.solver != "scan" or "gradient" in self.rule or "emphatic" in self.rule else 0.9
+        return usual if config.lam is None else config.lam
+
+
+BINARY, DUTCH = "its traces are defined feature by feature", "its exactness is a theorem about linear functions"
+SECOND = "its second weights live in the space of the features; for networks it needs the Hessian"
+SAME = "its target is a plain return of the policy that acts"
+
+SOLVED, EMPHASIS = "it is solved, not followed", "its emphasis is a weighting of features"
+GRADIENT = ("alpha", "beta", "lam", "correction")
+
+METHODS: dict[str, Method] = {
+    "mc": Method("gradient Monte Carlo (S&B 9.3)", {}, fold="episode", lam=1),
+    "td0": Method("semi-gradient TD(0) (S&B 9.3)", {}, lam=0, expected="td"),
+    "nstep": Method("n-step TD (S&B 7.1, 9.4)", {}, ("alpha", "n"), "n", lam=0),
+    "td-lambda": Method("TD(λ), accumulating traces (S&B 12.2)", {}, ("alpha", "lam", "correction"), expected="td"),
+    "td-lambda-replacing": Method(
+        "TD(λ), replacing traces", {"trace": "replacing"}, ("alpha", "lam", "correction"), linear=BINARY
+    ),
+    "td-lambda-dutch": Method(
+        "TD(λ), dutch traces", {"trace": "dutch"}, ("alpha", "lam"), on_policy=SAME, linear=BINARY
+    ),
+    "true-online-td": Method(
+        "true online TD(λ) (S&B 12.5)",
+        {"trace": "dutch", "online": True},
+        ("alpha", "lam"),
+        on_policy="its correction is derived for ρ = 1",
+        linear=DUTCH,
+    ),
+    "offline-lambda": Method(
+        "off-line λ-return (S&B 12.1)",
+        {"offline": True},
+        ("alpha", "lam"),
+        on_policy=SAME,
+        linear="its λ-returns are kept as features",
+    ),
+    "batch-td": Method("the end of batch TD(0): certainty equivalence (S&B 6.3)", {}, (), "", "lstd", 0, "", SOLVED),
+    "batch-mc": Method("the end of batch Monte Carlo: mean returns", {}, (), "", "lstd", 1, "", SOLVED),
+    "lstd": Method("least-squares TD(λ) (S&B 9.8)", {}, ("lam", "correction"), solver="lstd", linear=SOLVED),
+    "rlstd": Method("recursive least-squares TD(λ)", {}, ("lam", "correction"), solver="rlstd", linear=SOLVED),
+    "residual-gradient": Method(
+        "residual gradient, one sample (Baird 1995; S&B 11.5)",
+        {"gradient": "residual"},
+        lam=0,
+        expected="residual-gradient",
+    ),
+    "residual-gradient-double": Method(
+        "residual gradient, two independent successors", {"gradient": "double"}, lam=0, expected="residual-gradient"
+    ),
+    "gtd2": Method("GTD2(λ)", {"gradient": "gtd2"}, GRADIENT, linear=SECOND, expected="gtd2"),
+    "tdc": Method("TDC(λ), also called GTD(λ)", {"gradient": "tdc"}, GRADIENT, linear=SECOND, expected="tdc"),
+    "tdrc": Method("TDRC(λ)", {"gradient": "tdrc"}, ("alpha", "lam", "correction"), linear=SECOND, expected="tdrc"),
+    "etd": Method("emphatic TD(λ) (S&B 11.8)", {"emphatic": True}, ("alpha", "lam"), linear=EMPHASIS, expected="etd"),
+}
+ALIASES = {
+    "montecarlo": "mc", "gradientmc": "mc", "gradientmontecarlo": "mc", "td": "td0", "semigradienttd": "td0",
+    "nsteptd": "nstep", "ntd": "nstep", "tdlam": "td-lambda", "accumulating": "td-lambda", "tdλ": "td-lambda",
+    "tdlambdaaccumulating": "td-lambda", "trueonline": "true-online-td", "trueonlinetdlambda": "true-online-td",
+    "trueonlinetdλ": "true-online-td", "offlinelambdareturn": "offline-lambda", "lambdareturn": "offline-lambda",
+    "lstdlambda": "lstd", "lstdλ": "lstd", "recursivelstd": "rlstd", "emphatictd": "etd", "emphatic": "etd",
+    "gtdlambda": "tdc",
+    "replacing": "td-lambda-replacing", "dutch": "td-lambda-dutch", "rg": "residual-gradient",
+}  # fmt: skip
+
+
+def find(name: str) -> str:
+    """The method's name in METHODS, whatever its spelling: "TD(0)", "td_lambda", "True Online TD"."""
+    plain = re.sub(r"[^0-9a-zλ]", "", name.lower())
+    known = {re.sub(r"[^0-9a-z]", "", key): key for key in METHODS} | ALIASES
+    if plain not in known:
+        raise unknown("method", name, METHODS)
+    return known[plain]
+
+
+CORRECTIONS = ("importance", "retrace", "tree-backup", "v-trace", "none")
+
+
+@dataclass(frozen=True)
+class Prediction(Settings):
+    """Options of `rlnut predict`."""
+
+    gamma: float | None = setting(None, "discount γ (none: the problem's own, else 0.99)", low=0, high=1)
+    lam: float | None = setting(None, "trace decay λ (none: 0.9 for td-lambda and its kin, else 0)", low=0, high=1)
+    n: int = setting(4, "steps of n-step TD", low=1)
+    alpha: float | None = setting(None, "step size α, held constant (none: from the features, falling)", above=0)
+    beta: float | None = setting(None, "step size β of the second weights (none: α)", above=0)
+    features: str = setting(
+        "auto",
+        "one-hot, own, aggregation:GROUPS, polynomial:ORDER, fourier:ORDER, rbf:COUNT, tiles:TILINGS or mlp:WIDTH; "
+        "auto: own where the problem has them, else one-hot for states and tiles for boxes",
+    )
+    values: str = setting("v", "state values V or action values Q", choices=("v", "q"))
+    behaviour: str = setting(
+        "own", "who acts: own (the problem's b, else π), policy or uniform", choices=("own", "policy", "uniform")
+    )
+    correction: str = setting(
+        "importance", "off-policy traces: retrace and tree-backup are for Q, v-trace for V", choices=CORRECTIONS
+    )
+    episodes: int | None = setting(None, "episodes of each run (none: --steps)", low=1)
+    steps: int = setting(50_000, "steps of each run", low=1)
+    runs: int = setting(1, "independent runs; their mean error is reported", low=1)
+    expected: bool = setting(False, "iterate the expected update, --steps times, instead of sampling")
+    initial: float | None = setting(None, "every weight at the start (none: the problem's own, else 0)")
+    rollouts: int = setting(100, "returns behind each Monte-Carlo truth, where the problem is not finite", low=2)
+    states: int = setting(20, "states with a Monte-Carlo truth", low=1)
+
+
+def refuse(name: str, given: set[str], config: Prediction) -> None:
+    """UsageError for options that this method would not use, or that exclude each other."""
+    method = METHODS[name]
+    for option in ("alpha", "beta", "lam", "n", "correction"):
+        if option in given and option not in method.uses:
+            raise UsageError(f"--{option} means nothing to {name}: {method.help}")
+    if {"episodes", "steps"} <= given:
+        raise UsageError("give --episodes or --steps, not both")
+    if config.expected and not method.expected:
+        names = ", ".join(k for k, m in METHODS.items() if m.expected)
+        raise UsageError(f"{name} has no expected version; these have: {names}")
+    if config.expected and config.values == "q":
+        raise UsageError("--expected is for state values")
+    if config.correction in ("retrace", "tree-backup") and config.values == "v":
+        raise UsageError(f"--correction {config.correction} is for action values: add --values q")
+    if config.correction == "v-trace" and config.values == "q":
+        raise UsageError("--correction v-trace is for state values")
+    if config.values == "q" and name in ("etd", "residual-gradient-double"):
+        raise UsageError(f"{name} is for state values")
