@@ -47,4 +47,8 @@ class DQN(Settings):
 
 AGENTS: dict[str, type[DQN]] = {"dqn": DQN}
 
-PRESETS: dict[tuple[str, str], dict[str, Any]] = {}
+PRESETS: dict[tuple[str, str], dict[str, Any]] = {
+    # returns are 0 or 1, so ten episodes cannot tell two policies apart
+    ("dqn", "FrozenLake-v1"): {"training": {"eval_episodes": 100, "final_episodes": 500}},
+    ("dqn", "Acrobot-v1"): {"training": {"final_episodes": 100}},
+}

@@ -11,6 +11,7 @@ import gymnasium as gym
 
 from rlnut.errors import RlnutError, UsageError, unknown
 
+NOT_THE_ENVIRONMENT = ("render_mode", "disable_env_checker", "num_envs", "vectorization_mode", "vector_kwargs")
 ENDLESS = 10_000  # steps after which an evaluation of an environment without a time limit gives up
 
 
@@ -73,7 +74,7 @@ def env_name(env: EnvLike) -> EnvName | None:
     registered = gym.registry.get(spec.id)
     usual = registered.kwargs if registered is not None else {}
     given = {k: v for k, v in spec.kwargs.items() if k not in usual or usual[k] != v}
-    kwargs = {k: v for k, v in given.items() if k not in ("render_mode", "disable_env_checker")}
+    kwargs = {k: v for k, v in given.items() if k not in NOT_THE_ENVIRONMENT}
     if registered is not None and registered.max_episode_steps != spec.max_episode_steps:
         kwargs["max_episode_steps"] = spec.max_episode_steps
     return EnvName(spec.id, kwargs) if registered is not None else None

@@ -106,6 +106,8 @@ class EnvList(HostVector):
         return {"episodes": np.array(self.episodes), "lengths": np.array(lengths), "actions": played}
 
     def restore(self, seed: int, saved: dict[str, np.ndarray]) -> np.ndarray:
+        if not saved:
+            raise RlnutError("the environments of this run could not be saved")
         self.seed = seed
         self.episodes = [int(e) - 1 for e in saved["episodes"]]
         self.actions = [[] for _ in self.envs]

@@ -84,7 +84,12 @@ def experience(
 def actor(apply: Callable[..., Any], host: bool) -> tuple[Callable[..., np.ndarray], Callable[[Params], Params]]:
     """(act, place): `act(place(θ), ...)` runs in NumPy if the model can, else compiled on the device."""
     if host:
-        return apply, lambda params: jax.tree.map(np.asarray, params)
+
+        def in_numpy(*args: Any) -> np.ndarray:
+            with np.errstate(over="ignore", invalid="ignore"):  # of a learner that diverges: said by its δ
+                return apply(*args)
+
+        return in_numpy, lambda params: jax.tree.map(np.asarray, params)
     compiled = jax.jit(apply)
     return lambda *args: np.asarray(compiled(*args)), lambda params: params
 

@@ -74,6 +74,40 @@ def mib(size: int) -> str:
     return f"{size / 2**20:,.1f}"
 
 
+def make_plan(agent: Agent, vector: HostVector, training: Training) -> Plan:
+    """The numbers of a run before it starts."""
+    import jax
+
+    from rlnut.loop import one_row
+
+    pace = agent.pace
+    round_steps = pace.round_length(vector.num_envs) * vector.num_envs
+    steps = whole_rounds(training.steps, round_steps)
+    state = jax.eval_shape(lambda: agent.init(jax.random.key(0), one_row(vector.spec, vector.num_envs)))
+    rows, envs = state.memory.begins.shape
+    if 2 * round_steps > (rows - 1) * envs:
+        raise UsageError(f"a round is {round_steps:,} steps: give --replay {2 * round_steps:,} or more")
+    obs = math.prod(vector.spec.shape) * vector.spec.dtype.itemsize
+    return Plan(
+        steps=steps,
+        round_steps=round_steps,
+        updates=pace.due(steps),
+        batch=pace.batch,
+        learning_starts=pace.starts,
+        epsilon_end=float(agent.rate(steps)),
+        memory_bytes=nbytes(state.memory),
+        learner_bytes=2 * nbytes((state.fit, state.target)) + 2 * pace.batch * obs,
+        parameters=sum(a.size for a in jax.tree.leaves(state.fit.params)),
+        evaluations=len(range(training.eval_every, steps + 1, training.eval_every)) + bool(steps % training.eval_every),
+        saw=vector.spec.saw,
+    )
+
+
+def nbytes(shapes: Any) -> int:
+    """Size of a pytree of arrays, or of their shapes."""
+    return sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(shapes))
+
+
 def whole_rounds(steps: int, round_steps: int) -> int:
     """The least whole number of rounds, in steps, that makes `steps`."""
     return math.ceil(steps / round_steps) * round_steps

@@ -6,7 +6,6 @@ The loop body here is the only place that decides when to look, log and save; wh
 
 from __future__ import annotations
 
-import math
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +26,7 @@ from rlnut.interrupt import interrupts
 from rlnut.log import COLUMNS, MetricsFile, Progress, say
 from rlnut.loop import Episode, Loop, Run, host_loop, one_row
 from rlnut.memory import cut
-from rlnut.plan import Plan, Training, free_memory, whole_rounds
+from rlnut.plan import Training, free_memory, make_plan
 from rlnut.runs import CHECKPOINT, CONFIG, POLICY, Policy, evaluator_of, write_json
 from rlnut.types import Network, Params
 
@@ -86,11 +85,12 @@ class Session:
     ) -> None:
         if not 0 <= seed < 2**32:
             raise UsageError(f"seed must be >= 0 and < 2**32, got {seed}")
-        self.config, self.training, self.seed, self.quiet = config, training, seed, quiet
+        self.config, self.seed, self.quiet = config, seed, quiet
         self.eval_env = env if eval_env is None else eval_env
         whole = env if isinstance(env, gym.vector.VectorEnv) else maker(env)
         self.vector: HostVector = host_vector(whole, training.num_envs)
         self.spec = self.vector.spec
+        self.training = training = training.replace(num_envs=self.vector.num_envs)
         self.agent: Agent = config.build(self.spec, network)
         self.loop: Loop = host_loop(self.agent, self.vector, config.gamma)
         self.plan = make_plan(self.agent, self.vector, training)
@@ -102,6 +102,7 @@ class Session:
         self.metrics: MetricsFile | None = None
         self.best: Best | None = None
         self.interval = Interval([], [])
+        self.logged = 0  # step of the last row of the log
 
     def open(self, folder: Path | None, description: dict[str, Any], since: int | None = None) -> None:
         """Say the plan and open the files; `since`: the step from which a run goes on."""
@@ -127,6 +128,7 @@ class Session:
         saved = load_arrays(self.folder / CHECKPOINT, like | {"best": state.fit.params})
         mean, step = meta["best"]
         self.best = None if mean is None else Best(saved["best"], mean, step)
+        self.logged = int(meta["logged"])
         self.interval = Interval([Episode(*e) for e in meta["interval"][0]], meta["interval"][1])
         agent = jax.tree.map(jnp.asarray, saved["agent"])
         obs, returns, lengths = saved["obs"], saved["returns"], saved["lengths"]
@@ -157,23 +159,34 @@ class Session:
                     steps, seconds = self.stepping
                     self.stepping = (steps + run.steps - before, seconds + time.perf_counter() - began)
                 self._note(run, metrics)
-                look = crossed(before, run.steps, training.eval_every) or run.steps >= total
+                look = crossed(before, run.steps, training.eval_every)
                 if look or crossed(before, run.steps, training.log_every):
-                    row = self._row(run)
-                    evaluation = self._look(run) if look else None
-                    if evaluation is not None:
-                        lengths = float(np.mean(evaluation.lengths))
-                        row |= {"eval_mean": evaluation.mean, "eval_std": evaluation.std, "eval_length": lengths}
-                    if self.metrics is not None:
-                        self.metrics.write(row)
-                    progress.show(run.steps, row, plain=look)
-                    if look:
-                        self._save(run)
-                    if evaluation is not None and training.until is not None and evaluation.mean >= training.until:
+                    evaluation = self._record(run, look, progress)
+                    self.logged = run.steps
+                    if evaluation is None:
+                        continue
+                    self._checkpoint(run)
+                    self._save_policy(run)
+                    if training.until is not None and evaluation.mean >= training.until:
                         break
             interrupted = stopped()
+        self._checkpoint(run)  # before the last look, which a longer run would not take here
+        if run.steps > self.logged and not interrupted:
+            self._record(run, True, progress)
         progress.close()
         return self._finish(run, interrupted)
+
+    def _record(self, run: Run, look: bool, progress: Progress) -> Evaluation | None:
+        """One row of the log, with a greedy evaluation or without."""
+        row = self._row(run)
+        evaluation = self._look(run) if look else None
+        if evaluation is not None:
+            lengths = float(np.mean(evaluation.lengths))
+            row |= {"eval_mean": evaluation.mean, "eval_std": evaluation.std, "eval_length": lengths}
+        if self.metrics is not None:
+            self.metrics.write(row)
+        progress.show(run.steps, row, plain=look)
+        return evaluation
 
     def _note(self, run: Run, metrics: dict[str, Any]) -> None:
         self.interval.episodes.extend(metrics.pop("episodes"))
@@ -209,20 +222,28 @@ class Session:
             self.best = Best(jax.device_get(run.agent.fit.params), evaluation.mean, run.steps)
         return evaluation
 
-    def _save(self, run: Run) -> None:
-        """Write policy and checkpoint; each is whole or not there."""
+    def _checkpoint(self, run: Run) -> None:
+        """Write all of the run: whole, or as it was before."""
         if self.folder is None:
             return
-        best = self.best or Best(jax.device_get(run.agent.fit.params), float("-inf"), run.steps)
-        meta = {"best": [best.mean if self.best else None, best.step], "steps": run.steps, "interval": self.interval}
+        best = self._best(run)
+        meta = {"steps": run.steps, "logged": self.logged, "interval": self.interval}
+        meta["best"] = [best.mean if self.best else None, best.step]
         meta["env"] = {name: array.tolist() for name, array in self.vector.snapshot().items()}
         save_arrays(self.folder / CHECKPOINT, saved_part(run, best.params), meta)
-        save_arrays(self.folder / POLICY, best.params, {"step": best.step})
+
+    def _save_policy(self, run: Run) -> None:
+        if self.folder is not None:
+            best = self._best(run)
+            save_arrays(self.folder / POLICY, best.params, {"step": best.step})
+
+    def _best(self, run: Run) -> Best:
+        """The best policy so far; before any evaluation, the present one."""
+        return self.best or Best(jax.device_get(run.agent.fit.params), float("-inf"), run.steps)
 
     def _finish(self, run: Run, interrupted: bool) -> Trained:
-        if self.best is None:
-            self.best = Best(jax.device_get(run.agent.fit.params), float("-inf"), run.steps)
-        self._save(run)
+        self.best = self._best(run)
+        self._save_policy(run)
         policy = Policy(self.agent, self.spec, self.best.params, self.eval_env)
         episodes = 1 if interrupted else self.training.final_episodes
         evaluation = policy.evaluate(episodes, self.seed, number=FINAL)
@@ -258,36 +279,6 @@ def summary(done: Trained, description: dict[str, Any]) -> dict[str, Any]:
         "interrupted": done.interrupted,
         "out": str(done.folder) if done.folder else None,
     }
-
-
-def make_plan(agent: Agent, vector: HostVector, training: Training) -> Plan:
-    """The numbers of a run before it starts."""
-    pace = agent.pace
-    round_steps = pace.round_length(vector.num_envs) * vector.num_envs
-    steps = whole_rounds(training.steps, round_steps)
-    state = jax.eval_shape(lambda: agent.init(jax.random.key(0), one_row(vector.spec, vector.num_envs)))
-    rows, envs = state.memory.begins.shape
-    if 2 * round_steps > (rows - 1) * envs:
-        raise UsageError(f"a round is {round_steps:,} steps: give --replay {2 * round_steps:,} or more")
-    obs = math.prod(vector.spec.shape) * vector.spec.dtype.itemsize
-    return Plan(
-        steps=steps,
-        round_steps=round_steps,
-        updates=pace.due(steps),
-        batch=pace.batch,
-        learning_starts=pace.starts,
-        epsilon_end=float(agent.rate(steps)),
-        memory_bytes=nbytes(state.memory),
-        learner_bytes=2 * nbytes((state.fit, state.target)) + 2 * pace.batch * obs,
-        parameters=sum(a.size for a in jax.tree.leaves(state.fit.params)),
-        evaluations=len(range(training.eval_every, steps + 1, training.eval_every)) + bool(steps % training.eval_every),
-        saw=vector.spec.saw,
-    )
-
-
-def nbytes(shapes: Any) -> int:
-    """Size of a pytree of arrays, or of their shapes."""
-    return sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(shapes))
 
 
 def crossed(before: int, after: int, every: int) -> bool:

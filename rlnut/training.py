@@ -42,7 +42,7 @@ def train(
     session = Session(config, env, chosen, seed, network, eval_env, quiet)
     try:
         folder = new_folder(out) if out is not None else None
-        session.open(folder, describe(config, env, chosen, seed, network is not None))
+        session.open(folder, describe(config, env, session.training, seed, network is not None))
         return session.go(session.loop.start(seed))
     finally:
         session.close()
@@ -67,7 +67,7 @@ def resume(
         if session.plan.steps <= done:
             raise UsageError(f"{folder} has {done:,} steps already; --steps counts all of them: give more")
         description = describe(recipe.config, recipe.env, training, recipe.seed, network is not None)
-        session.open(recipe.folder, description, since=done)
+        session.open(recipe.folder, description, since=int(meta["logged"]))
         run = session.restore(meta)
         write_json(recipe.folder / CONFIG, description)
         return session.go(run)
