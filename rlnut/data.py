@@ -59,18 +59,40 @@ def mnist_5k(data: str | Path | None = None) -> Dataset:
     return Dataset(x[train], y[train], x[test], y[test], tuple(range(10)), "mnist-5k")
 
 
+def _table(name: str, data: str | Path | None = None) -> Dataset:
+    from rlnut.tables import dataset, load_table
+
+    return dataset(load_table(name, data), name)
+
+
+TABLES = ("ohm", "sparse", "thermal", "spirals", "xor", "iris", "wine", "breast-cancer", "diabetes")  # see rlnut.tables
 DATASETS: dict[str, Callable[[str | Path | None], Dataset]] = {
     "mnist": partial(_idx, mnist.MNIST),
     "fashion-mnist": partial(_idx, mnist.FASHION),
     "mnist-5k": mnist_5k,
+    **{name: partial(_table, name) for name in TABLES},
 }
+FILES = (".csv", ".npy", ".npz")  # of the user's own tables
 
 
-def load_dataset(dataset: Any, data: str | Path | None = None) -> Dataset:
-    """A dataset from a name of DATASETS, a `Dataset`, or the arrays (x_train, y_train, x_test, y_test)."""
+def load_dataset(dataset: Any, data: str | Path | None = None, target: str | None = None) -> Dataset:
+    """A dataset from a name of DATASETS, a `Dataset`, the arrays (x_train, y_train, x_test, y_test), or a file.
+
+    A file of FILES is named by `dataset` itself, or by `data` with the dataset "file"; `target` is its column to learn.
+    """
+    if isinstance(dataset, (str, Path)) and (dataset == "file" or Path(dataset).suffix in FILES):
+        from rlnut.tables import dataset as held_out
+        from rlnut.tables import read_table
+
+        if (dataset == "file") == (data is None):
+            raise UsageError("a file is given once: as the dataset itself, or as the dataset 'file' with --data FILE")
+        path = Path(dataset if data is None else data)
+        return held_out(read_table(path, target), path.name)
+    if target is not None:
+        raise UsageError(f"a target is for your own {', '.join(FILES)} file: it has no meaning for this dataset")
     if isinstance(dataset, str):
         if dataset not in DATASETS:
-            raise unknown("dataset", dataset, DATASETS)
+            raise unknown("dataset", dataset, [*DATASETS, "file"])
         return DATASETS[dataset](data)
     if data is not None:
         raise UsageError("data= says where a named dataset lies: it has no meaning for arrays")

@@ -14,6 +14,7 @@ from rlnut.data import indices, inputs, targets
 from rlnut.epochs import Epoch, outputs, score
 from rlnut.errors import RlnutError, UsageError
 from rlnut.files import atomic_write, load_arrays, read_json, save_arrays
+from rlnut.linear_models import LINEAR_MODELS
 from rlnut.log import MetricsFile
 from rlnut.models import MODELS
 from rlnut.networks import serial, unit_scale
@@ -173,7 +174,7 @@ def load(folder: str | Path, network: Network | None = None) -> Fitted:
         row, head, uint8 = tuple(about["row"]), tuple(about["head"]), about["uint8"]
         classes = None if about["classes"] is None else tuple(about["classes"])
         if network is None:
-            network = MODELS[about["model"]](**about["config"]).network()
+            network = (MODELS | LINEAR_MODELS)[about["model"]](**about["config"]).network()
     except (KeyError, TypeError, UsageError) as error:
         raise RlnutError(f"{folder / 'config.json'} does not describe a fit with a named model: {error}") from None
     model = architecture(network, head, uint8)

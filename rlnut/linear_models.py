@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from rlnut.data import TASKS, Dataset, checked
+from rlnut.data import TASKS, Dataset
 from rlnut.errors import UsageError
 from rlnut.settings import Settings, setting
 
 if TYPE_CHECKING:
     from rlnut.solvers import Solution
+    from rlnut.types import Network
 
 LAMS = np.logspace(-10, 4, 113)  # the λ that cross-validation chooses from, times the mean square of the columns
 
@@ -36,6 +37,12 @@ class Exact(Settings):
     def wanted(self) -> str:
         """What y must be: one of data.TASKS."""
         return "auto"
+
+    def network(self) -> Network:
+        """The architecture that predicts with what was found."""
+        from rlnut.networks import linear
+
+        return linear()
 
     def solve(self, x: np.ndarray, y: np.ndarray, classes: tuple | None, seed: int) -> Solved:
         """Fit rows x [n, p] to values y [n] or [n, K], or to positions y [n] in `classes`."""
@@ -147,13 +154,12 @@ LINEAR_MODELS: dict[str, type[Exact]] = {
 }  # fmt: skip
 
 
-def solve(name: str, config: Exact, dataset: Dataset, seed: int = 0) -> tuple[Solution, dict[str, Any]]:
-    """Fit a linear model to the training rows and judge it by the test rows: the solution, and the JSON of `rlnut fit`.
+def solve(name: str, config: Exact, problem: Dataset, seed: int = 0) -> tuple[Solution, dict[str, Any]]:
+    """Fit to the training rows of a dataset that is `data.checked`, judge by its test rows: solution and JSON object.
 
     Rows of any shape count as vectors, uint8 as x/255; coefficients are for these. One row of `coef` a class or output.
     """
     began = time.perf_counter()
-    problem = checked(dataset, config.wanted())
     if problem.classes is None and isinstance(config, Lasso) and problem.y_train.ndim > 1:
         raise UsageError(f"lasso takes one value a row, but y has shape {problem.y_train.shape}")
     x, x_test = _vectors(problem.x_train), _vectors(problem.x_test)

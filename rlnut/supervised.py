@@ -20,6 +20,8 @@ from rlnut.epochs import Report, Rows, judge, learn, trainer
 from rlnut.errors import UsageError, unknown
 from rlnut.files import new_folder
 from rlnut.fitted import Fitted, Scale, architecture, scale_of, scaled
+from rlnut.linear_fit import chosen_exact, fit_exact
+from rlnut.linear_models import LINEAR_MODELS, Exact
 from rlnut.losses import Loss, Penalty, cross_entropy, l1, l2, squared
 from rlnut.models import MODELS, Training
 from rlnut.networks import parameter_count
@@ -35,10 +37,11 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
 
 
 def fit(
-    model: str | Training | Network | Model,
+    model: str | Training | Exact | Network | Model,
     dataset: Any,
     *,
     data: str | Path | None = None,
+    target: str | None = None,
     out: str | Path | None = None,
     seed: int = 0,
     loss: Loss | None = None,
@@ -50,11 +53,12 @@ def fit(
 
     `model`: a name of MODELS, its settings, a network such as `rlnut.mlp()`, or a `Model` with its head.
     `dataset`: a name of DATASETS (`data` says where its files are), a `Dataset`, or (x_train, y_train, x_test, y_test)
-    with x [N, ...] and y [N] or [N, K]; integers and text are classes (cross-entropy), other numbers values (squared
-    loss of y scaled to deviation 1; predictions are scaled back). `settings` are fields of `Training` or of the named
-    model. The test rows are used once, after the last update. With `out` the run leaves a folder that `fitted.load`
-    reads. Ctrl-C ends the learning early and keeps what it has. Raises UsageError for what is wrong with the words or
-    the data, RlnutError if the cost does not stay finite.
+    with x [N, ...] and y [N] or [N, K], or your own file (`target` is its column to learn); integers and text are
+    classes (cross-entropy), other numbers values (squared loss of y scaled to deviation 1; predictions are scaled
+    back). The linear models are solved exactly instead (`linear_models`). `settings` are fields of `Training` or of the
+    named model. The test rows are used once, after the last update. With `out` the run leaves a folder that
+    `fitted.load` reads. Ctrl-C ends the learning early and keeps what it has. Raises UsageError for what is wrong with
+    the words or the data, RlnutError if the cost does not stay finite.
 
     >>> import numpy as np, rlnut
     >>> current = np.arange(8.0)[:, None]
@@ -63,10 +67,15 @@ def fit(
     30.0
     """
     began = time.perf_counter()
+    exact = chosen_exact(model, settings)
+    if exact is not None:
+        if loss is not None or optimizer is not None:
+            raise UsageError(f"{exact[0]} is solved exactly: it takes neither a loss nor an optimizer")
+        return fit_exact(*exact, load_dataset(dataset, data, target), data, out, seed, progress)
     name, config, network = _chosen(model, settings)
     if optimizer is not None and settings.keys() & {"optimizer", "lr", "schedule"}:
         raise UsageError("a given optimizer has its own lr and schedule: leave those settings out")
-    problem = checked(load_dataset(dataset, data), config.task)
+    problem = checked(load_dataset(dataset, data, target), config.task)
     row, classes = problem.x_train.shape[1:], problem.classes
     config.accept(row, classes is not None)
     folder = None if out is None else new_folder(out)
@@ -150,7 +159,7 @@ def _chosen(model: Any, settings: dict[str, Any]) -> tuple[str, Training, Networ
     """A name for the model, how it is trained, and its architecture without the head."""
     if isinstance(model, str):
         if model not in MODELS:
-            raise unknown("model", model, MODELS)
+            raise unknown("model", model, [*MODELS, *LINEAR_MODELS])
         model = MODELS[model]()
     if isinstance(model, Training) and type(model) in MODELS.values():
         config = model.replace(**settings)

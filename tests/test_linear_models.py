@@ -8,9 +8,14 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from rlnut import UsageError
-from rlnut.data import Dataset
-from rlnut.linear_models import LINEAR_MODELS, Lasso, Linear, Logistic, Perceptron, Ridge, solve
+from rlnut.data import Dataset, checked
+from rlnut.linear_models import LINEAR_MODELS, Exact, Lasso, Linear, Logistic, Perceptron, Ridge
+from rlnut.linear_models import solve as solve_checked
 from rlnut.tables import dataset, load_table
+
+
+def solve(name: str, config: Exact, data: Dataset, seed: int = 0):
+    return solve_checked(name, config, checked(data, config.wanted()), seed)
 
 
 def table(name: str) -> Dataset:

@@ -9,28 +9,33 @@ from typing import Any
 
 from rlnut.cli import add_settings, chosen_settings
 from rlnut.data import DATASETS
+from rlnut.linear_models import LINEAR_MODELS
 from rlnut.models import MODELS
+from rlnut.settings import Settings
 
 HELP = "fit a model to labels or values"
+NAMES: dict[str, type[Settings]] = {**LINEAR_MODELS, **MODELS}
 
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """The arguments; MODEL decides which further options there are."""
-    parser.add_argument("model", metavar="MODEL", help=f"one of: {', '.join(MODELS)} (fit MODEL --help: its options)")
-    parser.add_argument("dataset", metavar="DATASET", help=f"one of: {', '.join(DATASETS)}")
+    parser.add_argument("model", metavar="MODEL", help=f"one of: {', '.join(NAMES)} (fit MODEL --help: its options)")
+    known = f"one of: {', '.join(DATASETS)}; or your own table: a .csv, .npy or .npz file, or 'file' with --data FILE"
+    parser.add_argument("dataset", metavar="DATASET", help=known)
     where = "folder with the dataset's files (default: $RLNUT_DATA, else the user's cache folder, else a download)"
-    parser.add_argument("--data", metavar="DIR", help=where)
+    parser.add_argument("--data", metavar="PATH", help=where)
+    parser.add_argument("--target", metavar="COLUMN", help="the column of your own .csv or .npy file to learn")
     parser.add_argument("--out", metavar="DIR", help="new folder for config, model, metrics and picture")
     name = _model(words)
     if name is not None:
-        add_settings(parser, MODELS[name](), f"options of {name}")
+        add_settings(parser, NAMES[name](), f"options of {name}")
 
 
 def _model(words: Sequence[str]) -> str | None:
     """The first word that is a model and is not the value of an option."""
     for before, word in zip(["", *words], words, strict=False):
         value = before.startswith("--") and "=" not in before and before not in ("--json", "--help")
-        if word in MODELS and not value:
+        if word in NAMES and not value:
             return word
     return None
 
@@ -39,8 +44,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Fit, and say how well."""
     from rlnut.supervised import fit
 
-    settings = chosen_settings(args, MODELS[args.model]()) if args.model in MODELS else {}
-    fitted = fit(args.model, args.dataset, data=args.data, out=args.out, seed=args.seed, **settings)
+    settings = chosen_settings(args, NAMES[args.model]()) if args.model in NAMES else {}
+    where = {"data": args.data, "target": args.target, "out": args.out}
+    fitted = fit(args.model, args.dataset, **where, seed=args.seed, **settings)
     found = fitted.result
     figure = next(f"{key.replace('_', ' ')} {found[key]:.4f}" for key in ("test_accuracy", "test_mse") if key in found)
     kept = f"; the model is in {args.out}" if args.out else ""

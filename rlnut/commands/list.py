@@ -19,12 +19,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     import rlnut.envs  # noqa: F401  registers rlnut/…
     from rlnut.agents.configs import AGENTS
     from rlnut.data import DATASETS
+    from rlnut.linear_models import LINEAR_MODELS
     from rlnut.models import MODELS
 
     environments = sorted(gym.registry)
     found = {
         "agents": sorted(AGENTS),
-        "models": sorted(MODELS),
+        "models": sorted([*LINEAR_MODELS, *MODELS]),
         "datasets": sorted(DATASETS),
         "environments": environments,
     }
