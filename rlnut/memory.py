@@ -37,7 +37,6 @@ class Memory(NamedTuple):
     init: Callable[[Transition], ReplayState]  # from one row [N, ...] of experience (its shapes and types)
     add: Callable[[ReplayState, Transition], ReplayState]  # experience [T, N, ...]
     sample: Callable[[ReplayState, Key, int], Transition]  # [B, ...], uniform with replacement
-    nbytes: Callable[[Transition], int]  # size of the state in bytes
 
 
 def cut(state: ReplayState) -> ReplayState:
@@ -68,9 +67,6 @@ def replay(capacity: int, n: int = 1) -> Memory:
             head=jnp.zeros(envs, jnp.int32),
             filled=jnp.zeros((), jnp.int32),
         )
-
-    def nbytes(seen: Transition) -> int:
-        return sum(math.prod(a.shape) * a.dtype.itemsize for a in jax.tree.leaves(jax.eval_shape(init, seen)))
 
     def add(state: ReplayState, seen: Transition) -> ReplayState:
         length, envs = state.begins.shape
@@ -127,4 +123,4 @@ def replay(capacity: int, n: int = 1) -> Memory:
         next_obs = state.obs[successor, env]
         return Transition(state.obs[row, env], action, reward, discount, next_obs, end, jnp.ones_like(end))
 
-    return Memory(init, add, sample, nbytes)
+    return Memory(init, add, sample)

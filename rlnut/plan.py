@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from rlnut.errors import UsageError
@@ -72,53 +71,3 @@ class Plan:
 def mib(size: int) -> str:
     """Bytes -> MiB, for people."""
     return f"{size / 2**20:,.1f}"
-
-
-def make_plan(agent: Agent, vector: HostVector, training: Training) -> Plan:
-    """The numbers of a run before it starts."""
-    import jax
-
-    from rlnut.loop import one_row
-
-    pace = agent.pace
-    round_steps = pace.round_length(vector.num_envs) * vector.num_envs
-    steps = whole_rounds(training.steps, round_steps)
-    state = jax.eval_shape(lambda: agent.init(jax.random.key(0), one_row(vector.spec, vector.num_envs)))
-    rows, envs = state.memory.begins.shape
-    if 2 * round_steps > (rows - 1) * envs:
-        raise UsageError(f"a round is {round_steps:,} steps: give --replay {2 * round_steps:,} or more")
-    obs = math.prod(vector.spec.shape) * vector.spec.dtype.itemsize
-    return Plan(
-        steps=steps,
-        round_steps=round_steps,
-        updates=pace.due(steps),
-        batch=pace.batch,
-        learning_starts=pace.starts,
-        epsilon_end=float(agent.rate(steps)),
-        memory_bytes=nbytes(state.memory),
-        learner_bytes=2 * nbytes((state.fit, state.target)) + 2 * pace.batch * obs,
-        parameters=sum(a.size for a in jax.tree.leaves(state.fit.params)),
-        evaluations=len(range(training.eval_every, steps + 1, training.eval_every)) + bool(steps % training.eval_every),
-        saw=vector.spec.saw,
-    )
-
-
-def nbytes(shapes: Any) -> int:
-    """Size of a pytree of arrays, or of their shapes."""
-    return sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(shapes))
-
-
-def whole_rounds(steps: int, round_steps: int) -> int:
-    """The least whole number of rounds, in steps, that makes `steps`."""
-    return math.ceil(steps / round_steps) * round_steps
-
-
-def free_memory() -> int:
-    """Free bytes where the arrays will live: of the accelerator if there is one, else of the machine."""
-    import jax
-    import psutil
-
-    stats = jax.devices()[0].memory_stats() or {}
-    if jax.default_backend() != "cpu" and "bytes_limit" in stats:
-        return int(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
-    return int(psutil.virtual_memory().available)

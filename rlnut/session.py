@@ -26,7 +26,8 @@ from rlnut.interrupt import interrupts
 from rlnut.log import COLUMNS, MetricsFile, Progress, say
 from rlnut.loop import Episode, Loop, Run, host_loop, one_row
 from rlnut.memory import cut
-from rlnut.plan import Training, free_memory, make_plan
+from rlnut.plan import Training
+from rlnut.planning import free_memory, make_plan
 from rlnut.runs import CHECKPOINT, CONFIG, POLICY, Policy, evaluator_of, write_json
 from rlnut.types import Network, Params
 

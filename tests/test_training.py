@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -17,7 +18,14 @@ from rlnut.log import read_metrics
 from rlnut.session import Session
 
 SMALL = DQN(hidden=(8,), batch=16, replay=300, learning_starts=64, target_every=10, epsilon_steps=400)
-SHORT = {"steps": 512, "eval_every": 128, "eval_episodes": 2, "final_episodes": 2, "log_every": 64, "quiet": True}
+SHORT: dict[str, Any] = {
+    "steps": 512,
+    "eval_every": 128,
+    "eval_episodes": 2,
+    "final_episodes": 2,
+    "log_every": 64,
+    "quiet": True,
+}
 EXACT = ("policy.safetensors", "checkpoint.safetensors", "metrics.csv", "config.json")
 
 
