@@ -84,6 +84,7 @@ class MLP(Training):
     hidden: tuple[int, ...] = setting((512, 256), "width of each hidden layer", low=1)
     activation: str = setting("relu", "non-linearity between layers", choices=ACTIVATIONS)
     initializer: str = setting("he", "law of the first weights", choices=INITIALIZERS)
+    layer_norm: bool = setting(False, "normalise the hidden units of each layer before the non-linearity")
     dropout: float = setting(0.2, "share of hidden units silenced in each update", low=0, below=1)
 
     @property
@@ -93,7 +94,7 @@ class MLP(Training):
     def network(self) -> Network:
         from rlnut.networks import mlp
 
-        return mlp(self.hidden, self.activation, self.initializer, self.dropout)
+        return mlp(self.hidden, self.activation, self.initializer, self.dropout, self.layer_norm)
 
 
 @dataclass(frozen=True)

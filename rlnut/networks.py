@@ -72,6 +72,17 @@ def dropout(rate: float) -> Model:
     return Model(lambda key, x: {}, apply, stochastic=True, host=True)
 
 
+def layer_norm() -> Model:
+    """γ (x − mean)/√(variance + 1e-5) + β over the last axis, γ and β learned (Ba et al. 2016): [B, ..., D] -> same."""
+
+    def apply(params: Params, x: Array) -> Array:
+        centred = x - x.mean(-1, keepdims=True)
+        scaled = centred / namespace(x).sqrt((centred * centred).mean(-1, keepdims=True) + 1e-5)
+        return scaled * params["gamma"] + params["beta"]
+
+    return Model(lambda key, x: {"gamma": jnp.ones(x.shape[-1]), "beta": jnp.zeros(x.shape[-1])}, apply, host=True)
+
+
 def serial(*layers: Model) -> Model:
     """Layers one after the other: θ is the tuple of their θ; a stochastic layer i draws from fold_in(key, i)."""
 
@@ -108,14 +119,22 @@ def linear(initializer: str = "zeros") -> Network:
 
 
 def mlp(
-    hidden: tuple[int, ...] = (256, 256), activation_name: str = "relu", initializer: str = "he", drop: float = 0.0
+    hidden: tuple[int, ...] = (256, 256),
+    activation_name: str = "relu",
+    initializer: str = "he",
+    drop: float = 0.0,
+    norm: bool = False,
 ) -> Network:
-    """Fully connected network: x⁽ˡ⁾ = f(W⁽ˡ⁾ x⁽ˡ⁻¹⁾ + b⁽ˡ⁾) for each width in `hidden`, then a linear head."""
+    """Fully connected network: x⁽ˡ⁾ = f(W⁽ˡ⁾ x⁽ˡ⁻¹⁾ + b⁽ˡ⁾) for each width in `hidden`, then a linear head.
+
+    `norm` puts a `layer_norm` before each f, `drop` a `dropout` after it.
+    """
 
     def build(shape: Shape) -> Model:
         layers = [flatten()]
         for width in hidden:
-            layers += [dense(width, initializer), activation(activation_name), *_drop(drop)]
+            layers += [dense(width, initializer), *([layer_norm()] if norm else [])]
+            layers += [activation(activation_name), *_drop(drop)]
         return serial(*layers, head(tuple(shape)))
 
     return build

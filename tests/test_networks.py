@@ -20,6 +20,7 @@ from rlnut.networks import (
     dense,
     dropout,
     flatten,
+    layer_norm,
     linear,
     mlp,
     one_hot,
@@ -37,6 +38,7 @@ MEMBERS = [  # name, network, x
     ("mlp", mlp((8, 4)), TABLE),
     ("mlp tanh", mlp((8,), "tanh", "orthogonal"), TABLE),
     ("mlp with dropout", mlp((8,), drop=0.5), TABLE),
+    ("mlp with layer norm", mlp((8, 8), norm=True), TABLE),
     ("no hidden layer", mlp(()), TABLE),
     ("mlp on images", mlp((4,)), IMAGES),
     ("cnn", cnn((4, 5), hidden=(6,)), IMAGES),
@@ -124,6 +126,15 @@ def test_orthogonal_weights_keep_lengths_but_for_relu_s_factor():
     w = dense(50, "orthogonal").init(KEY, np.zeros((1, 50)))["w"]
     np.testing.assert_allclose(w.T @ w, 2 * np.eye(50), atol=1e-5)
     assert "zeros" in INITIALIZERS
+
+
+def test_layer_norm_is_the_z_score_of_a_row_times_gamma_plus_beta():
+    layer, x = layer_norm(), RNG.normal(3.0, 2.0, size=(4, 6))
+    params = layer.init(KEY, x)
+    np.testing.assert_allclose(layer.apply(params, x), scipy.stats.zscore(x, axis=1), atol=1e-4)
+    changed = {"gamma": np.arange(6.0), "beta": np.full(6, 0.5)}
+    np.testing.assert_allclose(layer.apply(changed, x), scipy.stats.zscore(x, axis=1) * range(6) + 0.5, atol=1e-4)
+    assert np.isfinite(layer.apply(params, np.ones((1, 6)))).all()
 
 
 def test_dropout_silences_its_share_keeps_the_mean_and_is_off_without_a_key():
