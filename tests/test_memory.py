@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -118,9 +120,9 @@ def test_sampling_is_uniform_over_transitions():
 
 def test_observations_are_kept_once_and_in_their_own_type():
     memory = replay(1000)
-    obs = jax.ShapeDtypeStruct((4, 84, 84, 4), np.uint8)
-    row = jax.ShapeDtypeStruct((4,), np.float32)
-    flag = jax.ShapeDtypeStruct((4,), bool)
+    obs: Any = jax.ShapeDtypeStruct((4, 84, 84, 4), np.uint8)
+    row: Any = jax.ShapeDtypeStruct((4,), np.float32)
+    flag: Any = jax.ShapeDtypeStruct((4,), bool)
     seen = Transition(obs, row, row, row, obs, flag, flag)
     size = nbytes(jax.eval_shape(lambda: memory.init(seen)))
     assert size < 1.02 * 1004 * 84 * 84 * 4

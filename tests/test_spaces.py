@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import jax
@@ -20,8 +20,6 @@ from rlnut.envs.spaces import default_network, read_spaces, value_model
 
 class Fake(gym.Env[Any, Any]):
     """An environment that has spaces and nothing else."""
-
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
 
     def __init__(self, observation: spaces.Space, action: spaces.Space | None = None) -> None:
         self.observation_space = observation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -19,8 +19,6 @@ from rlnut.loop import count_episodes, experience
 
 class Counter(gym.Env[np.ndarray, np.integer]):
     """Observation (episode, time, last action); after `length` steps even episodes terminate, odd ones are cut."""
-
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
 
     def __init__(self, length: int = 3) -> None:
         self.observation_space = spaces.Box(-1000, 1000, (3,), np.float32)
@@ -44,7 +42,8 @@ class Counter(gym.Env[np.ndarray, np.integer]):
 
 def play(vector: HostVector, steps: int) -> list[list[tuple]]:
     """Each environment's transitions under an action that depends only on what it sees."""
-    obs, seen = vector.reset(0), [[] for _ in range(vector.num_envs)]
+    obs = vector.reset(0)
+    seen: list[list[tuple[Any, ...]]] = [[] for _ in range(vector.num_envs)]
     for _ in range(steps):
         action = ((obs[:, 0] + 2 * obs[:, 1]) % vector.spec.actions).astype(int)
         step = vector.step(action)
