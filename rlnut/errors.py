@@ -22,6 +22,6 @@ def unknown(kind: str, name: str, allowed: Iterable[str]) -> UsageError:
     """The error for a wrong name: near misses first, then the list."""
     names = sorted(allowed)
     lower = {n.lower(): n for n in names}
-    near = [lower[n] for n in difflib.get_close_matches(name.lower(), list(lower), n=3, cutoff=0.5)]
+    near = [lower[n] for n in difflib.get_close_matches(str(name).lower(), list(lower), n=3, cutoff=0.5)]
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     return UsageError(f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}")

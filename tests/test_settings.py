@@ -54,7 +54,8 @@ def test_refused_by_name(name: str, value: Any):
 @pytest.mark.parametrize(
     "name, value, kept",
     [
-        ("closed", 0, 0.0), ("closed", 1, 1.0), ("open", 1e-30, 1e-30), ("count", 1e5, 100_000), ("count", 2**31 - 1, 2**31 - 1),
+        ("closed", 0, 0.0), ("closed", 1, 1.0), ("open", 1e-30, 1e-30), ("count", 1e5, 100_000),
+        ("count", 2**31 - 1, 2**31 - 1),
         ("count", np.int64(7), 7), ("free", np.float32(0.5), 0.5), ("huge", 10**12, 10**12), ("many", [3, 4], (3, 4)),
         ("many", (), ()), ("maybe", None, None), ("maybe", 2, 2.0), ("word", "b", "b"),
     ],

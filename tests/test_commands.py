@@ -1,0 +1,402 @@
+"""The commands as a stranger meets them: what each answers, and bad input: one line, a status, nothing overwritten."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from rlnut.cli import main
+from rlnut.log import COLUMNS, read_metrics
+from rlnut.runs import CHECKPOINT, CONFIG, POLICY
+
+SHORT = ["--steps=120", "--learning-starts=32", "--hidden=8", "--batch=8", "--replay=100", "--log-every=40"]
+SHORT += ["--eval-every=60", "--eval-episodes=2", "--final-episodes=3"]
+
+
+class Broken(gym.Env):
+    """Ends after ten steps; from the step `at` on it does what `fault` says."""
+
+    observation_space: gym.Space = gym.spaces.Box(-1, 1, (2,))
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self, fault: str = "", at: int = 10**9, observation: str = "Box") -> None:
+        self.fault, self.at, self.total = fault, at, 0
+        if observation == "Dict":
+            self.observation_space = gym.spaces.Dict({"a": gym.spaces.Discrete(2)})
+        if observation == "Text":
+            self.observation_space = gym.spaces.Text(5)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.count = 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: int) -> Any:
+        self.count += 1
+        self.total += 1
+        bad = self.total >= self.at
+        if bad and self.fault == "raise":
+            raise ZeroDivisionError("a fault\nof the environment")
+        obs = np.full(2, np.nan if bad and self.fault == "observation" else 0, np.float32)
+        reward = float("nan") if bad and self.fault == "reward" else 1.0
+        return obs, reward, self.count >= 10, False, {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _registered():
+    gym.register("Broken-v0", entry_point=lambda **kwargs: Broken(**kwargs))
+    yield
+    del gym.registry["Broken-v0"]
+
+
+def run_main(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    """Status, stdout and stderr of one command."""
+    capsys.readouterr()
+    status = main(words)
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err and "RLNUT_DEBUG" not in said.err
+    return status, said.out, said.err
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder; look, don't touch."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    assert main(["train", "dqn", "CartPole-v1", *SHORT, f"--out={folder}"]) == 0
+    return folder
+
+
+@pytest.fixture
+def copy(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "copy"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# --- what the commands answer
+
+
+def test_a_run_leaves_its_folder(trained: Path):
+    assert {path.name for path in trained.iterdir()} == {
+        CONFIG, POLICY, CHECKPOINT, "metrics.csv", "curve.png", "summary.json",
+    }  # fmt: skip
+    config = json.loads((trained / CONFIG).read_text())
+    assert config["agent"] == "dqn" and config["seed"] == 0 and config["config"]["hidden"] == [8]
+    assert config["env"] == {"id": "CartPole-v1", "kwargs": {}} and config["training"]["steps"] == 120
+    rows = read_metrics(trained / "metrics.csv")
+    assert tuple(rows[0]) == COLUMNS and [row["step"] for row in rows] == [40, 64, 80, 120]
+    assert all(np.isfinite(row["eval_mean"]) == (row["step"] in (64, 120)) for row in rows)
+    assert (trained / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_train_and_its_json(capsys: pytest.CaptureFixture[str], tmp_path: Path, trained: Path):
+    words = ["train", "dqn", "CartPole-v1", *SHORT, "--seeds=2", "--num-envs=2", "--json", f"--out={tmp_path / 'a'}"]
+    status, out, err = run_main(capsys, *words)
+    found = json.loads(out.splitlines()[-1])
+    assert status == 0 and out.count("\n") == 1
+    assert set(found) >= {"agent", "env", "seeds", "steps", "wall_s", "compile_s", "steps_per_s", "eval", "out"}
+    assert (found["agent"], found["env"], found["seeds"], found["steps"]) == ("dqn", "CartPole-v1", [0, 1], 120)
+    assert set(found["eval"]) >= {"mean", "std", "episodes", "returns"}
+    returns = found["eval"]["returns"]
+    assert found["eval"]["episodes"] == len(returns) == 6 and found["eval"]["mean"] == pytest.approx(np.mean(returns))
+    assert found["out"] == str(tmp_path / "a") and (tmp_path / "a" / "seed1" / POLICY).exists()
+    for words_of_plan in ("updates", "ε", "replay", "MiB", "120"):
+        assert words_of_plan in err
+
+
+def test_evaluate_and_its_json(capsys: pytest.CaptureFixture[str], trained: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(trained.parent)
+    before = contents(trained)
+    answers = []
+    for _ in range(2):
+        status, out, _err = run_main(capsys, "evaluate", "run", "--episodes=4", "--seed=5", "--json")
+        assert status == 0 and out.count("\n") == 1
+        answers.append(json.loads(out))
+    assert answers[0] == answers[1] and set(answers[0]) >= {"mean", "std", "ci95", "returns", "lengths"}
+    found = answers[0]
+    assert len(found["returns"]) == len(found["lengths"]) == 4 and found["returns"] == found["lengths"]
+    assert found["ci95"][0] <= found["mean"] <= found["ci95"][1]
+    assert contents(trained) == before
+
+
+def test_evaluate_in_another_environment_and_on_film(capsys: pytest.CaptureFixture[str], copy: Path, tmp_path: Path):
+    film = tmp_path / "film.gif"
+    words = ["evaluate", str(copy), "--episodes=1", "--env=CartPole-v0", f"--video={film}", "--json"]
+    status, out, _ = run_main(capsys, *words)
+    assert status == 0 and max(json.loads(out)["lengths"]) <= 200 and film.read_bytes()[:6] == b"GIF89a"
+    assert run_main(capsys, *words)[0] == 2, "the film is there already"
+
+
+def test_resume_and_its_json(capsys: pytest.CaptureFixture[str], copy: Path):
+    status, out, err = run_main(capsys, "resume", str(copy), "--steps=160", "--json")
+    found = json.loads(out)
+    assert status == 0 and found["steps"] == 160 and found["seeds"] == [0] and "not exact" not in err
+    assert set(found) >= {"agent", "env", "seeds", "steps", "wall_s", "compile_s", "steps_per_s", "eval", "out"}
+    assert [row["step"] for row in read_metrics(copy / "metrics.csv")] == [40, 64, 80, 120, 160]
+    status, _, err = run_main(capsys, "resume", str(copy), "--steps=160")
+    assert status == 2 and "160 steps already" in err
+
+
+def test_the_default_folder_is_new_each_time(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from rlnut.commands.train import default_folder
+
+    monkeypatch.chdir(tmp_path)
+    assert default_folder("dqn", "rlnut/Cliff-v0", 3) == Path("runs/dqn-rlnut-Cliff-v0-seed3")
+    (tmp_path / "runs" / "dqn-rlnut-Cliff-v0-seed3").mkdir(parents=True)
+    assert default_folder("dqn", "rlnut/Cliff-v0", 3) == Path("runs/dqn-rlnut-Cliff-v0-seed3-2")
+
+
+# --- wrong words: status 2
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        ("trian dqn CartPole-v1", "unknown command 'trian'. Did you mean train"),
+        ("train", "required: AGENT, ENV"),
+        ("train dqn", "required: ENV"),
+        ("train dqm CartPole-v1", "unknown agent 'dqm'. Did you mean dqn"),
+        ("train dqn CartPol-v1", "unknown environment 'CartPol-v1'. Did you mean CartPole-v1"),
+        ("train dqn Nothing-v0", "Acrobot-v1"),
+        ("train dqn CartPole-v9", "`v0`, `v1`"),
+        ("train dqn Taxi-v3", "Taxi-v4"),
+        ("train dqn nomodule:Foo-v0", "nomodule"),
+        ("train dqn Pendulum-v1", "action space Box(-2.0, 2.0, (1,), float32) is not served yet; allowed: Discrete"),
+        ("train dqn Blackjack-v1", "observation space Tuple"),
+        ("train dqn Broken-v0 --env-arg observation=Dict", "observation space Dict"),
+        ("train dqn Broken-v0 --env-arg observation=Text", "observation space Text"),
+        ("train dqn CartPole-v1 --env-arg foo=1", "{'foo': 1}"),
+        ("train dqn CartPole-v1 --env-arg foo", "NAME=VALUE"),
+        ("train dqn CartPole-v1 --env-arg id=1", "CartPole-v1 cannot be made"),
+        ("train dqn CartPole-v1 --env-arg max_episode_steps=0", "positive"),
+        ("train dqn FrozenLake-v1 --env-arg map_name=9x9", "'9x9'"),
+        ("train dqn CartPole-v1 --lrr 1", "unknown option '--lrr'. Did you mean --lr"),
+        ("train dqn CartPole-v1 extra", "extra"),
+        ("train dqn CartPole-v1 --lr", "--lr: expected one argument"),
+        ("train dqn CartPole-v1 --lr=abc", "'abc' is not of type float"),
+        ("train dqn CartPole-v1 --lr=nan", "lr must be a finite number"),
+        ("train dqn CartPole-v1 --lr=-1", "lr must be > 0, got -1.0"),
+        ("train dqn CartPole-v1 --lr=1e300", "lr must be > 0 and <= 3e+38"),
+        ("train --seed 3 dqn CartPole-v1 --lr=-1", "lr must be > 0"),
+        ("train --no-preset dqn --lr=-1 CartPole-v1", "lr must be > 0"),
+        ("train dqn CartPole-v1 --gamma=1.1", "gamma must be >= 0 and <= 1"),
+        ("train dqn CartPole-v1 --hidden=64,x", "'x' is not of type int"),
+        ("train dqn CartPole-v1 --hidden=0", "hidden must be >= 1"),
+        ("train dqn CartPole-v1 --batch=1.5", "'1.5' is not of type int"),
+        ("train dqn CartPole-v1 --loss=hubre", "unknown loss 'hubre'. Did you mean huber"),
+        ("train dqn CartPole-v1 --double=3", "--double"),
+        ("train dqn CartPole-v1 --steps=0", "steps must be >= 1"),
+        ("train dqn CartPole-v1 --steps=5e9", "steps must be >= 1 and <= 2147483647"),
+        ("train dqn CartPole-v1 --num-envs=0", "num_envs must be >= 1"),
+        ("train dqn CartPole-v1 --seeds=0", "--seeds must be >= 1"),
+        ("train dqn CartPole-v1 --seed=-1", "--seed must be >= 0"),
+        ("train dqn CartPole-v1 --seed=4294967296", "--seed must be >= 0 and < 2**32"),
+        ("train dqn CartPole-v1 --steps=100", "0 updates: learning starts at step 1,000"),
+        ("train dqn CartPole-v1 --replay=1000000000000", "MiB are free; give a smaller --replay"),
+        ("train dqn CartPole-v1 --hidden=1000000,1000000", "give a smaller --hidden"),
+        ("train dqn CartPole-v1 --batch=2000000000", "give a smaller --hidden, --batch"),
+        ("train dqn CartPole-v1 --replay=10 --train-every=100", "give --replay 200 or more"),
+        ("train dqn CartPole-v1 --gradient-steps=1e9 --steps=1e9", "updates: at most 2,147,483,647"),
+        ("train dqn CartPole-v1 --out=/dev/null/x", "cannot make the folder /dev/null/x"),
+        ("evaluate . --episodes=0", "--episodes must be >= 1"),
+        ("evaluate . --video=a.mp4", ".gif"),
+        ("evaluate . --video=nowhere/a.gif", "nowhere is not a folder"),
+        ("evaluate . --episodes=x", "'x' is not of type int"),
+        ("resume . --steps=x", "'x' is not of type int"),
+        ("check-env CartPol-v1", "Did you mean CartPole-v1"),
+        ("check-env Pendulum-v1", "not served yet"),
+        ("fit cn mnist", "unknown model 'cn'. Did you mean cnn"),
+        ("fit cnn mnits", "unknown dataset 'mnits'. Did you mean mnist"),
+        ("fit mlp mnist --epochs=0", "epochs must be >= 1"),
+        ("fit mlp mnist --drop=0", "unknown option '--drop'. Did you mean --dropout"),
+    ],
+)
+def test_wrong_words(
+    words: str, said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run_main(capsys, *words.split(), "--json")
+    assert (status, out) == (2, "")
+    assert said in err and err.startswith("rlnut: ") and err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [], "something was written"
+
+
+@pytest.mark.skipif(shutil.which("swig") is not None, reason="Box2D may be installed here")
+def test_an_environment_whose_package_is_missing(capsys: pytest.CaptureFixture[str]):
+    pytest.importorskip("gymnasium")
+    try:
+        import Box2D  # type: ignore[import-not-found]  # noqa: F401
+    except ImportError:
+        status, _, err = run_main(capsys, "train", "dqn", "LunarLander-v3")
+        assert status == 2 and "needs a package that is not installed" in err and "box2d" in err.lower()
+
+
+def test_a_folder_that_exists_is_left_alone(capsys: pytest.CaptureFixture[str], copy: Path, tmp_path: Path):
+    before = contents(tmp_path)
+    for words in (["train", "dqn", "CartPole-v1", *SHORT], ["train", "dqn", "CartPole-v1", *SHORT, "--seeds=2"]):
+        for out in (copy, copy / CONFIG):
+            status, _, err = run_main(capsys, *words, f"--out={out}")
+            assert status == 2 and "exists already" in err
+    assert contents(tmp_path) == before
+
+
+# --- a run folder that is missing, damaged or another's: status 1
+
+
+def test_no_run_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "empty").mkdir()
+    for command in ("evaluate", "resume"):
+        for name, said in (("none", "no such folder"), ("file", "it is a file"), ("empty", "config.json is missing")):
+            status, out, err = run_main(capsys, command, str(tmp_path / name), "--json")
+            assert (status, out) == (1, "") and said in err and err.count("\n") == 1
+
+
+def test_a_folder_of_runs_says_to_choose_one(capsys: pytest.CaptureFixture[str], copy: Path):
+    status, _, err = run_main(capsys, "evaluate", str(copy.parent))
+    assert status == 2 and str(copy) in err
+
+
+@pytest.mark.parametrize("name", [POLICY, CHECKPOINT, CONFIG])
+def test_every_file_missing_cut_empty_or_garbage(name: str, capsys: pytest.CaptureFixture[str], copy: Path):
+    command = "resume" if name == CHECKPOINT else "evaluate"
+    path = copy / name
+    whole = path.read_bytes()
+    for content in (None, b"", whole[:10], whole[: len(whole) // 2], whole[:-1], b"garbage\x00\xff" * 100, b"[]"):
+        if content is None:
+            path.unlink()
+        else:
+            path.write_bytes(content)
+        if content == whole[:-1] and name == CONFIG:
+            continue  # only the last line feed is gone
+        before = contents(copy)
+        status, out, err = run_main(capsys, command, str(copy), "--json")
+        assert (status, out) == (1, "") and name in err and err.count("\n") == 1, content
+        assert contents(copy) == before
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("agent", "dqm"), ("agent", 3), ("config", {"lr": "x"}), ("config", {"lrr": 1}), ("config", 3), ("env", []),
+        ("env", "CartPole-v1"), ("env", {"id": 3, "kwargs": {}}), ("env", {"id": "CartPole-v1", "kwargs": None}),
+        ("env", {"id": "CartPole-v1"}), ("training", None), ("training", {"steps": 0}), ("seed", "x"), ("seed", None),
+    ],
+)  # fmt: skip
+def test_a_config_of_wrong_types(key: str, value: Any, capsys: pytest.CaptureFixture[str], copy: Path):
+    config = json.loads((copy / CONFIG).read_text())
+    (copy / CONFIG).write_text(json.dumps(config | {key: value}))
+    for command in ("evaluate", "resume"):
+        status, _, err = run_main(capsys, command, str(copy))
+        assert status in (1, 2) and err.count("\n") == 1, err
+    del config[key]
+    (copy / CONFIG).write_text(json.dumps(config))
+    status, _, err = run_main(capsys, "evaluate", str(copy))
+    assert status == 1 and "config.json is damaged" in err
+
+
+def test_weights_of_another_configuration(capsys: pytest.CaptureFixture[str], copy: Path):
+    config = json.loads((copy / CONFIG).read_text())
+    config["config"]["hidden"] = [9]
+    (copy / CONFIG).write_text(json.dumps(config))
+    for command, words in (("evaluate", []), ("resume", ["--steps=160"])):
+        status, _, err = run_main(capsys, command, str(copy), *words)
+        assert status == 1 and "does not fit this configuration" in err.splitlines()[-1]
+
+
+def test_a_policy_is_no_checkpoint(capsys: pytest.CaptureFixture[str], copy: Path):
+    shutil.copy(copy / POLICY, copy / CHECKPOINT)
+    status, _, err = run_main(capsys, "resume", str(copy), "--steps=160")
+    assert status == 1 and "checkpoint.safetensors is damaged or of another kind" in err and err.count("\n") == 1
+
+
+def test_damaged_metrics_stop_a_resume_before_it_starts(capsys: pytest.CaptureFixture[str], copy: Path):
+    (copy / "metrics.csv").write_text("step,return\nx,y\n")
+    before = contents(copy)
+    status, _, err = run_main(capsys, "resume", str(copy), "--steps=160")
+    assert status == 1 and "metrics.csv is damaged" in err.splitlines()[-1]
+    assert contents(copy) == before
+
+
+@pytest.mark.parametrize("env", ["Acrobot-v1", "FrozenLake-v1"])
+def test_evaluate_on_other_spaces(env: str, capsys: pytest.CaptureFixture[str], trained: Path):
+    status, _, err = run_main(capsys, "evaluate", str(trained), f"--env={env}")
+    assert status == 2 and "the policy was learned on [float32[4]" in err
+
+
+# --- a run that fails: status 1
+
+
+@pytest.mark.parametrize("fault", ["reward", "observation"])
+def test_an_environment_that_gives_nan(fault: str, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    words = ["train", "dqn", "Broken-v0", *SHORT, "--env-arg", f"fault={fault}", "--env-arg", "at=45"]
+    status, out, err = run_main(capsys, *words, f"--out={tmp_path / 'a'}", "--json")
+    assert (status, out) == (1, "")
+    assert f"{fault} that is not finite, between steps 40 and 48" in err.splitlines()[-1]
+
+
+def test_an_environment_that_fails(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    words = ["train", "dqn", "Broken-v0", *SHORT, "--env-arg", "fault=raise", "--env-arg", "at=45"]
+    assert main([*words, f"--out={tmp_path / 'a'}"]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "rlnut: ZeroDivisionError: a fault of the environment (RLNUT_DEBUG=1 shows where)"
+
+
+def test_a_learner_that_diverges_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    words = ["train", "dqn", "CartPole-v1", *SHORT, "--lr=1e30", "--loss=squared", f"--out={tmp_path / 'a'}"]
+    status, _, err = run_main(capsys, *words)
+    assert status == 1 and "diverged" in err.splitlines()[-1]
+
+
+# --- Ctrl-C
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+def test_ctrl_c_leaves_a_run_to_evaluate_and_resume(
+    number: signal.Signals, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder = tmp_path / "run"
+    words = ["train", "dqn", "CartPole-v1", *SHORT, "--steps=1000000", "--eval-every=1000000", "--json"]
+    words.append(f"--out={folder}")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rlnut", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    try:
+        deadline = time.monotonic() + 300
+        while not (folder / "metrics.csv").exists() or len(read_metrics(folder / "metrics.csv")) < 3:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=300)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 130 and out == ""
+    assert "checkpoint saved" in err and f"rlnut resume {folder}" in err and "Traceback" not in err
+    status, out, _ = run_main(capsys, "evaluate", str(folder), "--episodes=2", "--json")
+    assert status == 0 and len(json.loads(out)["returns"]) == 2
+    done = int(read_metrics(folder / "metrics.csv")[-1]["step"])
+    status, out, err = run_main(capsys, "resume", str(folder), f"--steps={done + 80}", "--json")
+    assert status == 0 and json.loads(out)["steps"] >= done + 80 and "not exact" not in err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
+def test_a_folder_that_may_not_be_written(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    tmp_path.chmod(0o500)
+    status, _, err = run_main(capsys, "train", "dqn", "CartPole-v1", *SHORT, f"--out={tmp_path / 'a'}")
+    assert status == 2 and "cannot make the folder" in err.splitlines()[-1]
