@@ -7,8 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from rlnut.cli import add_settings, chosen_settings
-from rlnut.data import DATASETS
+from rlnut.cli import add_settings, chosen_name, chosen_settings
 from rlnut.linear_models import LINEAR_MODELS
 from rlnut.models import MODELS
 from rlnut.settings import Settings
@@ -19,6 +18,8 @@ NAMES: dict[str, type[Settings]] = {**LINEAR_MODELS, **MODELS}
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """The arguments; MODEL decides which further options there are."""
+    from rlnut.data import DATASETS  # here, so that `rlnut --help` needs no NumPy
+
     parser.add_argument("model", metavar="MODEL", help=f"one of: {', '.join(NAMES)} (fit MODEL --help: its options)")
     known = f"one of: {', '.join(DATASETS)}; or your own table: a .csv, .npy or .npz file, or 'file' with --data FILE"
     parser.add_argument("dataset", metavar="DATASET", help=known)
@@ -26,18 +27,9 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("--data", metavar="PATH", help=where)
     parser.add_argument("--target", metavar="COLUMN", help="the column of your own .csv or .npy file to learn")
     parser.add_argument("--out", metavar="DIR", help="new folder for config, model, metrics and picture")
-    name = _model(words)
+    name = chosen_name(parser, words, NAMES)
     if name is not None:
         add_settings(parser, NAMES[name](), f"options of {name}")
-
-
-def _model(words: Sequence[str]) -> str | None:
-    """The first word that is a model and is not the value of an option."""
-    for before, word in zip(["", *words], words, strict=False):
-        value = before.startswith("--") and "=" not in before and before not in ("--json", "--help")
-        if word in NAMES and not value:
-            return word
-    return None
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
