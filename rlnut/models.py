@@ -101,13 +101,15 @@ class MLP(Training):
 class CNN(Training):
     """Convolutional network: (convolution, ReLU, max pooling) for each of `channels`, then fully connected layers."""
 
-    channels: tuple[int, ...] = setting((32, 64), "number of filters of each convolution", low=1)
+    epochs: int = setting(8, "passes through the training rows", low=1)
+    shift: int = setting(1, "move each training image by up to this many pixels, at random", low=0)
+    channels: tuple[int, ...] = setting((16, 32), "number of filters of each convolution", low=1)
     filter_size: int = setting(3, "filters are F × F", low=1)
     stride: int = setting(1, "step of each convolution", low=1)
     window: int = setting(2, "max pooling over windows of this side (1: none)", low=1)
     hidden: tuple[int, ...] = setting((128,), "width of each fully connected layer", low=1)
     dropout: float = setting(
-        0.5, "share of fully connected units silenced in each update (half of it before them)", low=0, below=1
+        0.3, "share of fully connected units silenced in each update (half of it before them)", low=0, below=1
     )
 
     def network(self) -> Network:
