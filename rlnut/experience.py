@@ -137,11 +137,13 @@ def play(
 def folded(stream: Experience, n: int) -> Experience:
     """The stream of n-step transitions, n = rows for Monte Carlo; ρ becomes the product over the steps (S&B 7.9)."""
     step = stream.step
-    end = step.end | ~step.valid
-    many = jax.jit(fold, static_argnums=3)(jnp.asarray(step.reward), jnp.asarray(step.discount), jnp.asarray(end), n)
-    _, rho, _ = jax.jit(fold, static_argnums=3)(
-        jnp.zeros_like(step.reward), jnp.asarray(stream.rho), jnp.asarray(end), n
-    )
+    end = np.asarray(step.end) | ~np.asarray(step.valid)
+    # windows are folded by NumPy, which compiles nothing for each n; whole episodes by one compiled pass
+    run = fold if n < len(end) else jax.jit(fold, static_argnums=3)
+    many = run(np.asarray(step.reward), np.asarray(step.discount), end, n)
+    rho = np.asarray(stream.rho)
+    if (rho != 1).any():
+        rho = np.asarray(run(np.zeros_like(rho), rho, end, n).discount)
     last = np.asarray(many.last)
     following = np.take_along_axis(
         np.asarray(step.next_obs), last.reshape(last.shape + (1,) * (step.next_obs.ndim - 2)), 0

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from rlnut.plots import BLUE, GREY, ORANGE, save
@@ -63,4 +64,23 @@ def draw_host(path: Path, title: str, found: Any) -> None:
     above.set_ylabel("learned value")
     above.set_title(title)
     _error(below, found.curve)
+    save(figure, path)
+
+
+def draw_page(path: Path, page: Any) -> None:
+    """The curves of a `book.Page`, and its reference points as rings."""
+    figure = Figure(figsize=(8, 5.5), layout="constrained")
+    axis = figure.subplots()
+    colours = colormaps["viridis"](np.linspace(0, 0.9, len(page.curves)))
+    for curve, colour in zip(page.curves, colours, strict=True):
+        axis.plot(curve.x, curve.y, color=colour, label=curve.label)
+        axis.plot(list(curve.reference), list(curve.reference.values()), "o", mfc="none", color=colour, ms=9)
+    axis.plot([], [], "o", mfc="none", color=GREY, ms=9, label="reference")
+    axis.set(title=page.title, xlabel=page.xlabel, ylabel=page.ylabel)
+    if page.top is not None:
+        lowest = min(float(np.nanmin(curve.y)) for curve in page.curves)
+        axis.set_ylim(lowest - 0.02, page.top)
+    if page.log:
+        axis.set_yscale("log")
+    axis.legend(frameon=False, ncols=2)
     save(figure, path)

@@ -154,4 +154,8 @@ def from_env(env: Any) -> Finite | None:
     if isinstance(found := getattr(inner, "finite", None), Finite):
         return found
     table, start = getattr(inner, "P", None), getattr(inner, "initial_state_distrib", None)
-    return Finite(from_toy_text(table, start)) if isinstance(table, dict) and start is not None else None
+    if not isinstance(table, dict) or start is None:
+        return None
+    shape = getattr(inner, "shape", (getattr(inner, "nrow", 0), getattr(inner, "ncol", 0)))
+    lies = tuple(int(n) for n in shape) if np.prod(shape) == len(table) else ()
+    return Finite(from_toy_text(table, start), shape=lies)

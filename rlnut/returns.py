@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rlnut.errors import UsageError
-from rlnut.types import Array
+from rlnut.types import Array, namespace
 
 
 class Rule(NamedTuple):
@@ -96,16 +97,18 @@ def fold(reward: Array, discount: Array, end: Array, n: int) -> Folded:
     O(T log n). With n >= T this is the Monte-Carlo return. Raises UsageError for n < 1 and shapes that differ.
     """
     same_shape(reward=reward, discount=discount, end=end)
+    xp = namespace(reward)
 
     def compose(f: tuple, g: tuple) -> tuple:
-        going_on = jnp.where(f[2], 0.0, 1.0)
-        return f[0] + f[1] * going_on * g[0], f[1] * jnp.where(f[2], 1.0, g[1]), f[2] | g[2]
+        going_on = ~f[2]
+        return f[0] + f[1] * going_on * g[0], xp.where(f[2], f[1], f[1] * g[1]), f[2] | g[2]
 
-    nothing = (jnp.zeros_like(reward), jnp.ones_like(discount), jnp.zeros_like(end))
+    nothing = (xp.zeros_like(reward), xp.ones_like(discount), xp.zeros_like(end))
     total, product, _ = window(compose, nothing, (reward, discount, end), n)
-    row = jnp.arange(len(reward)).reshape(-1, *[1] * (reward.ndim - 1))
-    until = jax.lax.cummin(jnp.where(end, row, len(reward) - 1), reverse=True)
-    return Folded(total, product, jnp.minimum(row + n - 1, until).astype(jnp.int32))
+    row = xp.arange(len(reward)).reshape(-1, *[1] * (reward.ndim - 1))
+    stops = xp.where(end, row, len(reward) - 1)
+    until = np.minimum.accumulate(stops[::-1])[::-1] if xp is np else jax.lax.cummin(stops, reverse=True)
+    return Folded(total, product, xp.minimum(row + n - 1, until).astype(np.int32))
 
 
 def window(compose: Callable[[Any, Any], Any], identity: Any, steps: Any, n: int) -> Any:
@@ -121,7 +124,7 @@ def window(compose: Callable[[Any, Any], Any], identity: Any, steps: Any, n: int
         return jax.lax.scan(lambda g, f: ((h := compose(f, g)), h), last, steps, reverse=True)[1]
 
     def later(tree: Any, by: int) -> Any:
-        return jax.tree.map(lambda x, e: jnp.concatenate([x[by:], e[: min(by, rows)]]), tree, identity)
+        return jax.tree.map(lambda x, e: namespace(x).concatenate([x[by:], e[: min(by, rows)]]), tree, identity)
 
     total, offset, size = identity, 0, 1
     while n:

@@ -96,8 +96,11 @@ def sweep(
     rule, parts = td.Rule(**method.rule), tuple(jnp.asarray(x, jnp.float32) for x in parts)
     if not rule.offline:
         return np.asarray(td.learn(rule, table, parts, rows, hyper, records, key))
-    found = []
-    for a, decay, b in zip(*(x.reshape(-1) for x in hyper), strict=True):
-        ready = lambda_features(rows, parts[1], float(decay))
-        found.append(np.asarray(td.learn(rule, offline_table, parts, ready, td.Hyper(a, 0 * decay, b), records, key)))
-    return np.stack(found).reshape(*sizes[0].shape, *found[0].shape)
+    # λ is in the rows here, so each λ is a call of its own, with all its α at once
+    found = np.zeros(())
+    for lam_value in np.unique(sizes[1]):
+        ready = lambda_features(rows, parts[1], float(lam_value))
+        still = hyper._replace(lam=jnp.zeros_like(hyper.lam))
+        w = np.asarray(td.learn(rule, offline_table, parts, ready, still, records, key))
+        found = np.where((sizes[1] == lam_value).reshape(*sizes[1].shape, 1, 1, 1), w, found)
+    return found

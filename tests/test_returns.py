@@ -101,6 +101,9 @@ def test_folded_transitions_give_the_n_step_return(data: Data, n: int) -> None:
     folded = jax.jit(fold, static_argnums=3)(
         jnp.asarray(path.reward), jnp.asarray(path.discount), jnp.asarray(path.end), n
     )
+    host = fold(path.reward, path.discount, path.end, n)
+    for ours, theirs in zip(host, folded, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
     y = folded.reward + folded.discount * path.next_v[np.asarray(folded.last)]
     np.testing.assert_allclose(y, oracle.n_step(path, n), atol=1e-5, rtol=1e-5)
     steps = np.asarray(folded.last) - np.arange(len(path.v))
