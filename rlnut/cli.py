@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from rlnut.errors import RlnutError, UsageError, unknown
 from rlnut.settings import Settings, kinds
 
-COMMANDS = ("train", "resume", "evaluate", "predict", "fit", "list", "check-env")
+COMMANDS = ("train", "resume", "evaluate", "predict", "figure", "fit", "list", "check-env")
 
 
 class Parser(argparse.ArgumentParser):
