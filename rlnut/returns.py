@@ -101,7 +101,8 @@ def fold(reward: Array, discount: Array, end: Array, n: int) -> Folded:
 
     def compose(f: tuple, g: tuple) -> tuple:
         going_on = ~f[2]
-        return f[0] + f[1] * going_on * g[0], xp.where(f[2], f[1], f[1] * g[1]), f[2] | g[2]
+        product = namespace(f[1] * going_on).where(f[2], f[1], f[1] * g[1])
+        return f[0] + f[1] * going_on * g[0], product, f[2] | g[2]
 
     nothing = (xp.zeros_like(reward), xp.ones_like(discount), xp.zeros_like(end))
     total, product, _ = window(compose, nothing, (reward, discount, end), n)

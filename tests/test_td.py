@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rlnut.agents import lstd
+from rlnut.book import FIGURES
 from rlnut.envs.counterexamples import baird
 from rlnut.envs.garnet import garnet
 from rlnut.envs.walks import boyan_chain, random_walk
@@ -88,22 +89,10 @@ def test_traces_on_the_19_state_walk(
 
 
 def test_five_state_walk() -> None:
-    """S&B example 6.2: TD(0) and constant-α MC, RMS after 1, 10, 25, 50, 100 episodes."""
-    walk, runs = random_walk(5, left=0.0), 400
-    stream = stream_of(walk, runs, episodes=100)
-    table62 = {
-        ("td0", 0.15): (0.2161, 0.0950, 0.0579, 0.0695, 0.0704),
-        ("td0", 0.10): (0.2222, 0.1284, 0.0566, 0.0510, 0.0556),
-        ("td0", 0.05): (0.2288, 0.1746, 0.1098, 0.0534, 0.0355),
-        ("mc", 0.01): (0.2333, 0.2125, 0.1827, 0.1444, 0.0972),
-        ("mc", 0.02): (0.2316, 0.1971, 0.1538, 0.1108, 0.0823),
-        ("mc", 0.03): (0.2305, 0.1869, 0.1391, 0.1047, 0.0942),
-    }
-    for (name, alpha), expected in table62.items():
-        found = curves(name, walk, stream, alpha, w0=0.5, episodes=100)[:, [0, 9, 24, 49, 99]]
-        se = found.std(0) / np.sqrt(runs)
-
-        np.testing.assert_array_less(np.abs(found.mean(0) - expected), 3 * se + 0.0018)  # three of the table's own SE
+    """S&B example 6.2: TD(0) and constant-α MC, RMS after 1, 10, 25, 50, 100 episodes, as on the drawn figure."""
+    for curve in FIGURES["6.2"](0, 400).curves:
+        for episode, expected in curve.reference.items():
+            assert abs(curve.y[episode - 1] - expected) < 0.0065, (curve.label, episode)  # three standard errors
 
 
 def test_batch_methods_on_the_five_state_walk() -> None:
