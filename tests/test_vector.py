@@ -84,6 +84,7 @@ def test_the_transitions_by_hand():
     assert [after[2] for *_, after in rows] == [3.0, 5.0, 4.0, 2.0]
 
 
+@pytest.mark.filterwarnings("ignore:os.fork")  # Python 3.12 on: the workers are forked, and use no JAX
 def test_asynchronous_environments():
     vector = gym_vector(AsyncVectorEnv, AutoresetMode.SAME_STEP, [2, 3])
     made = iter([2, 3])
