@@ -20,7 +20,16 @@ from typing import Any, NoReturn
 from rlnut.errors import RlnutError, UsageError, unknown
 from rlnut.settings import Settings, kinds
 
-COMMANDS = ("train", "resume", "evaluate", "predict", "figure", "fit", "list", "check-env")
+COMMANDS = {  # name -> its line in the list; the module of the same name is imported when it is asked for
+    "train": "learn Q on an environment and act greedily",
+    "resume": "go on exactly with a run that was stopped, or for more steps",
+    "evaluate": "play the greedy policy of a run on a fresh, real environment",
+    "predict": "learn V_π or Q_π of a given policy, with the true values beside it",
+    "figure": "draw a figure of Sutton & Barto's book again, with reference values on it",
+    "fit": "fit a model to labels or values",
+    "list": "what there is: agents, models, datasets, environments",
+    "check-env": "what the learner will see of an environment, or why it cannot be served",
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -108,9 +117,10 @@ def parse(words: Sequence[str]) -> tuple[Any, argparse.Namespace]:
         raise unknown("command", name, COMMANDS)
     wanted = [name] if name in COMMANDS else COMMANDS
     for command in wanted:
-        module = import_module(f"rlnut.commands.{command.replace('-', '_')}")
-        parser = commands.add_parser(command, help=module.HELP, description=module.HELP, allow_abbrev=False)
+        line = COMMANDS[command]
+        parser = commands.add_parser(command, help=line, description=line, allow_abbrev=False)
         if command == name:
+            module = import_module(f"rlnut.commands.{command.replace('-', '_')}")
             module.configure(parser, words[1:])
             parser.add_argument("--seed", type=converter(int), default=0, metavar="N", help="random seed (default: 0)")
             parser.add_argument("--json", action="store_true", help="print one JSON object as the last line of stdout")

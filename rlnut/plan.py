@@ -13,7 +13,7 @@ class Training(Settings):
     """How long to train, on how many environments, and how often to look."""
 
     steps: int = setting(50_000, "environment steps in all", low=1)
-    num_envs: int = setting(1, "environments side by side", low=1)
+    num_envs: int = setting(1, "environments side by side", low=1, high=10_000)
     eval_every: int = setting(2_500, "steps between greedy evaluations", low=1)
     eval_episodes: int = setting(10, "episodes of each evaluation while training", low=1)
     final_episodes: int = setting(20, "fresh episodes of the final evaluation", low=1)

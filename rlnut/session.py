@@ -7,6 +7,7 @@ The loop body here is the only place that decides when to look, log and save; wh
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -148,11 +149,12 @@ class Session:
         self.evaluator.close()
         self.vector.close()
 
-    def go(self, run: Run) -> Trained:
+    def go(self, begin: Callable[[], Run]) -> Trained:
         """The loop: advance, log, evaluate, save, until the steps are done, `until` is reached or Ctrl-C."""
-        first, total, training = run.steps, self.plan.steps, self.training
-        progress = Progress(total, run.steps, self.quiet)
+        total, training = self.plan.steps, self.training
         with interrupts() as stopped:
+            run = begin()
+            first, progress = run.steps, Progress(total, run.steps, self.quiet)
             while run.steps < total and not stopped():
                 before, began = run.steps, time.perf_counter()
                 run, metrics = self.loop.advance(run)

@@ -43,7 +43,7 @@ def train(
     try:
         folder = new_folder(out) if out is not None else None
         session.open(folder, describe(config, env, session.training, seed, network is not None))
-        return session.go(session.loop.start(seed))
+        return session.go(lambda: session.loop.start(seed))
     finally:
         session.close()
 
@@ -62,15 +62,15 @@ def resume(
     meta = load_meta(recipe.folder / CHECKPOINT, ("steps", "best", "interval", "env"))
     done = int(meta["steps"])
     training = recipe.training if steps is None else recipe.training.replace(steps=steps)
+    if training.steps <= done:
+        raise UsageError(f"{folder} has {done:,} steps already; --steps counts all of them: give more")
     session = Session(recipe.config, recipe.env, training, recipe.seed, network, quiet=quiet)
     try:
-        if session.plan.steps <= done:
-            raise UsageError(f"{folder} has {done:,} steps already; --steps counts all of them: give more")
         description = describe(recipe.config, recipe.env, training, recipe.seed, network is not None)
         session.open(recipe.folder, description, since=int(meta["logged"]))
         run = session.restore(meta)
         write_json(recipe.folder / CONFIG, description)
-        return session.go(run)
+        return session.go(lambda: run)
     finally:
         session.close()
 

@@ -1,6 +1,5 @@
 """The commands of `rlnut`, one file each. A command module has no heavy imports at its top and exposes
 
-- `HELP`: one line for the list of commands;
 - `configure(parser, words)`: adds arguments; `words` are those after the command's name;
 - `run(args) -> dict`: does it and returns the JSON object of the contract.
 """

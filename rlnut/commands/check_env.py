@@ -6,8 +6,6 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-HELP = "what the learner will see of an environment, or why it cannot be served"
-
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("env", metavar="ENV", help="a registered Gymnasium environment")

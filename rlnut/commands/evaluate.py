@@ -10,8 +10,6 @@ from typing import Any
 from rlnut.cli import converter
 from rlnut.errors import UsageError
 
-HELP = "play the greedy policy of a run on a fresh, real environment"
-
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("dir", metavar="DIR", help="a run folder")

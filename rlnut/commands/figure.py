@@ -6,8 +6,6 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-HELP = "draw a figure of Sutton & Barto's book again, with reference values on it"
-
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("name", metavar="NUMBER", help="6.2, 7.2, 11.2, 11.5, 11.6, 12.3, 12.6 or 12.8")

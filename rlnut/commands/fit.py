@@ -12,7 +12,6 @@ from rlnut.linear_models import LINEAR_MODELS
 from rlnut.models import MODELS
 from rlnut.settings import Settings
 
-HELP = "fit a model to labels or values"
 NAMES: dict[str, type[Settings]] = {**LINEAR_MODELS, **MODELS}
 
 

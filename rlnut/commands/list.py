@@ -6,8 +6,6 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-HELP = "what there is: agents, models, datasets, environments"
-
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     pass

@@ -9,7 +9,6 @@ from typing import Any
 from rlnut.cli import add_settings, chosen_settings
 from rlnut.methods import METHODS, Prediction, find, refuse
 
-HELP = "learn V_π or Q_π of a given policy, with the true values beside it"
 ROWS = 30  # of the table on standard error
 
 

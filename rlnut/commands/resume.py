@@ -9,8 +9,6 @@ from typing import Any
 
 from rlnut.cli import converter
 
-HELP = "go on exactly with a run that was stopped, or for more steps"
-
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("dir", metavar="DIR", help="a run folder")

@@ -13,8 +13,6 @@ from rlnut.cli import add_settings, chosen_name, chosen_settings, converter
 from rlnut.errors import UsageError, unknown
 from rlnut.plan import Training
 
-HELP = "learn Q on an environment and act greedily"
-
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument(
