@@ -1,4 +1,4 @@
-"""Learning to the published bars on the real environments, by the command itself: one seed in CI, all with `-m slow`."""
+"""Learning to the published bars on the real environments, by the command itself; all seeds with `-m slow`."""
 
 from __future__ import annotations
 
