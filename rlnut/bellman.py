@@ -3,7 +3,8 @@
     y = R + D · v(s'),     R = Σ_{k<m} γᵏ r_{t+k+1},     D = γᵐ · (1 − terminated)
 
 D carries termination: 0 where the episode terminated; a truncated episode (a time limit) bootstraps from its true
-final observation like any other. The variants of Q-learning are one function each: the value v of the next state.
+final observation like any other. The memory folds n steps into R and D (`returns.fold`). The variants of Q-learning
+are one function each: the value v of the next state.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 
 from rlnut.regression import select
-from rlnut.types import Array, Batch, Params, Transition, namespace
+from rlnut.types import Array, Batch, Params, Transition
 
 NextValue = Callable[[Array, Array], Array]  # (q(s', ·) online [B, A], q⁻(s', ·) target [B, A]) -> v(s') [B]
 Problem = Callable[[Params, Params, Transition], Batch]  # (online θ, target θ⁻, experience) -> regression problem
@@ -37,19 +38,6 @@ def bootstrap(reward: Array, discount: Array, value: Array) -> Array:
     if not reward.shape == discount.shape == value.shape:
         raise ValueError(f"bootstrap: shapes {reward.shape}, {discount.shape} and {value.shape} must be the same")
     return reward + discount * value
-
-
-def n_step(reward: Array, discount: Array, last: Array) -> tuple[Array, Array]:
-    """Fold up to n steps into one (S&B eq. 7.1): R = Σ_{k≤last} (Π_{j<k} D_j) r_k and D = Π_{k≤last} D_k.
-
-    reward, discount: [n, B], discount of one step each, γ·(1 − terminated).
-    last: [B], 0 … n−1, the last step that belongs to this episode and is known. Returns R [B], D [B].
-    """
-    xp = namespace(reward)
-    inside = xp.arange(len(reward))[:, None] <= last
-    product = xp.cumprod(xp.where(inside, discount, 1.0), axis=0)
-    before = xp.concat([xp.ones_like(product[:1]), product[:-1]])
-    return xp.where(inside, before * reward, 0.0).sum(axis=0), product[-1]
 
 
 def q_problem(apply: Callable[[Params, Array], Array], next_value: NextValue = greedy_value) -> Problem:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rlnut.bellman import n_step as fold
+from rlnut.returns import fold
 from rlnut.types import Key, Transition
 
 
@@ -114,9 +114,9 @@ def replay(capacity: int, n: int = 1) -> Memory:
         row, env = draw(state, key, size)
         length = len(state.begins)
         path = (row + jnp.arange(n)[:, None]) % length  # [n, B]
-        known = jnp.cumprod(state.begins[path, env], axis=0)
-        last = known.sum(axis=0) - 1
-        reward, discount = fold(state.reward[path, env], state.discount[path, env], last)
+        stop = ~state.begins[(path + 1) % length, env]  # the episode ends here, or its successor is the newest row
+        folded = fold(state.reward[path, env], state.discount[path, env], stop, n)
+        reward, discount, last = (part[0] for part in folded)
         successor = (row + last + 1) % length
         end = ~state.begins[successor, env]
         action = state.action[row, env]

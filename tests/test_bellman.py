@@ -1,4 +1,4 @@
-"""Bellman targets against tables worked by hand, against rlax, and against the slow definition of an n-step return."""
+"""Bellman targets against tables worked by hand and against rlax; the same update for labels and for targets."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from rlnut import Batch, Transition, linear, mlp
-from rlnut.bellman import bootstrap, double_value, greedy_value, n_step, q_problem
+from rlnut.bellman import bootstrap, double_value, greedy_value, q_problem
 from rlnut.regression import regression
 
 with warnings.catch_warnings():
@@ -77,28 +75,6 @@ def test_delta_is_rlax(rule, peer):
 def test_shapes_that_would_broadcast_are_refused():
     with pytest.raises(ValueError, match=r"bootstrap: shapes \(3,\)"):
         bootstrap(REWARD, DISCOUNT[:, None], REWARD)
-
-
-@given(st.data())
-def test_n_step_is_its_definition(data):
-    n, b = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 4))
-    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
-    reward, discount = rng.normal(size=(2, n, b))
-    last = rng.integers(n, size=b)
-    total, product = n_step(reward, discount, last)
-    for i in range(b):
-        g, d = 0.0, 1.0
-        for k in range(last[i] + 1):
-            g, d = g + d * reward[k, i], d * discount[k, i]
-        np.testing.assert_allclose([total[i], product[i]], [g, d], rtol=1e-12, atol=1e-12)
-
-
-def test_n_step_by_hand():
-    reward = np.array([[1.0, 1.0], [10.0, 10.0], [100.0, 100.0]])
-    discount = np.array([[0.5, 0.5], [0.5, 0.0], [0.5, 0.5]])  # the second terminates at its second step
-    total, product = n_step(reward, discount, np.array([2, 1]))
-    np.testing.assert_allclose(total, [1 + 5 + 25, 1 + 5])
-    np.testing.assert_allclose(product, [0.125, 0.0])
 
 
 def test_the_same_update_fits_labels_and_bellman_targets():
