@@ -18,11 +18,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from rlnut.agents.configs import AGENTS
     from rlnut.data import DATASETS
     from rlnut.linear_models import LINEAR_MODELS
+    from rlnut.methods import METHODS
     from rlnut.models import MODELS
 
     environments = sorted(gym.registry)
     found = {
         "agents": sorted(AGENTS),
+        "methods": sorted(METHODS),
         "models": sorted([*LINEAR_MODELS, *MODELS]),
         "datasets": sorted(DATASETS),
         "environments": environments,
