@@ -83,18 +83,17 @@ def test_the_same_update_fits_labels_and_bellman_targets():
     x = jnp.eye(3)
     fit = core.init(jax.random.key(0), x)
     labels = jnp.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
-    supervised = fit
+    update, supervised = jax.jit(core.update), fit
     for _ in range(200):
-        supervised, _ = core.update(supervised, Batch(x, labels))
+        supervised, _ = update(supervised, Batch(x, labels))
     np.testing.assert_allclose(core.predict(supervised.params, x), labels, atol=1e-3)
     # a chain 0 -> 1 -> 2 -> end with reward 1 each; action 1 ends at once with reward 0
     rows = Transition(jnp.repeat(x, 2, 0), jnp.tile(jnp.array([0, 1]), 3), jnp.tile(jnp.array([1.0, 0.0]), 3),
                       jnp.array([0.5, 0, 0.5, 0, 0, 0]), jnp.repeat(jnp.roll(x, -1, 0), 2, 0),
                       jnp.zeros(6, bool), jnp.ones(6, bool))  # fmt: skip
-    problem = q_problem(core.predict)
-    learned = fit
+    target, learned = jax.jit(q_problem(core.predict)), fit
     for _ in range(400):
-        learned, _ = core.update(learned, problem(learned.params, learned.params, rows))
+        learned, _ = update(learned, target(learned.params, learned.params, rows))
     np.testing.assert_allclose(core.predict(learned.params, x), [[1.75, 0], [1.5, 0], [1.0, 0]], atol=1e-3)
 
 
