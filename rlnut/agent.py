@@ -45,6 +45,10 @@ class Pace(NamedTuple):
         """Updates that must have been done after `steps` transitions (an array, or a Python int of any size)."""
         return (steps >= self.starts) * ((steps - self.starts) // self.every + 1) * self.updates
 
+    def most(self, steps: int) -> int:
+        """The most updates that `steps` transitions can make due."""
+        return (-(-steps // self.every)) * self.updates
+
     def round_length(self, envs: int) -> int:
         """Steps of N environments between two visits to the learner."""
         return max(1, self.every // envs)
@@ -90,10 +94,14 @@ def value_agent(
         steps = state.steps + seen.valid.sum(dtype=jnp.int32)
         owed = pace.due(steps) - pace.due(state.steps)
 
-        def one(_: Array, carry: tuple[Fit, Params, Metrics]) -> tuple[Fit, Params, Metrics]:
+        most = pace.most(seen.reward.size)
+        key = jax.random.fold_in(state.replay_key, state.steps)
+        drawn = memory.draw(kept, key, most * pace.batch)  # of the whole round: one draw is cheaper than many
+        rows = jax.tree.map(lambda a: a.reshape(most, pace.batch), drawn)
+
+        def one(i: Array, carry: tuple[Fit, Params, Metrics]) -> tuple[Fit, Params, Metrics]:
             fit, target, total = carry
-            key = jax.random.fold_in(state.replay_key, fit.step)
-            batch = problem(fit.params, target, memory.sample(kept, key, pace.batch))
+            batch = problem(fit.params, target, memory.read(kept, jax.tree.map(lambda a: a[i], rows)))
             fit, metrics = core.update(fit, batch)
             metrics["value"] = batch.y.mean()
             return fit, sync(fit.params, target, fit.step), jax.tree.map(jnp.add, total, metrics)

@@ -31,12 +31,20 @@ class ReplayState(NamedTuple):
     filled: Array  # [] rows in use, the most of any environment
 
 
+class Rows(NamedTuple):
+    """Places in a replay memory."""
+
+    row: Array  # [B]
+    env: Array  # [B]
+
+
 class Memory(NamedTuple):
     """Where experience waits until it is learned from: pure functions."""
 
     init: Callable[[Transition], ReplayState]  # from one row [N, ...] of experience (its shapes and types)
     add: Callable[[ReplayState, Transition], ReplayState]  # experience [T, N, ...]
-    sample: Callable[[ReplayState, Key, int], Transition]  # [B, ...], uniform with replacement
+    draw: Callable[[ReplayState, Key, int], Rows]  # B rows where a transition begins, uniform with replacement
+    read: Callable[[ReplayState, Rows], Transition]  # what happened there: [B, ...]
 
 
 def cut(state: ReplayState) -> ReplayState:
@@ -46,7 +54,7 @@ def cut(state: ReplayState) -> ReplayState:
 
 
 def replay(capacity: int, n: int = 1) -> Memory:
-    """Uniform replay of the newest `capacity` observations; `sample` folds n steps (fewer at an episode's end).
+    """Uniform replay of the newest `capacity` observations; `read` folds n steps (fewer at an episode's end).
 
     capacity: in all, divided over the environments. An n-step return that runs into the newest observation
     bootstraps there, as it does at a time limit.
@@ -89,7 +97,7 @@ def replay(capacity: int, n: int = 1) -> Memory:
             filled=jnp.minimum(length, jnp.maximum(state.filled, 1) + offset[-1].max()),
         )
 
-    def draw(state: ReplayState, key: Key, size: int) -> tuple[Array, Array]:
+    def draw(state: ReplayState, key: Key, size: int) -> Rows:
         """Rows where a transition begins, uniform: rows where none does are drawn again."""
 
         bounds = jnp.stack([state.filled, jnp.int32(state.begins.shape[1])]).astype(jnp.uint32)[:, None]
@@ -108,10 +116,10 @@ def replay(capacity: int, n: int = 1) -> Memory:
 
         nothing = jnp.zeros((2, size), jnp.int32)
         _, rows, _ = jax.lax.while_loop(unfinished, again, (jnp.int32(0), nothing, jnp.ones(size, bool)))
-        return rows[0], rows[1]
+        return Rows(rows[0], rows[1])
 
-    def sample(state: ReplayState, key: Key, size: int) -> Transition:
-        row, env = draw(state, key, size)
+    def read(state: ReplayState, rows: Rows) -> Transition:
+        row, env = rows
         length = len(state.begins)
         path = (row + jnp.arange(n)[:, None]) % length  # [n, B]
         stop = ~state.begins[(path + 1) % length, env]  # the episode ends here, or its successor is the newest row
@@ -123,4 +131,4 @@ def replay(capacity: int, n: int = 1) -> Memory:
         next_obs = state.obs[successor, env]
         return Transition(state.obs[row, env], action, reward, discount, next_obs, end, jnp.ones_like(end))
 
-    return Memory(init, add, sample)
+    return Memory(init, add, draw, read)

@@ -49,6 +49,7 @@ def test_updates_are_owed_exactly_for_any_number_of_environments():
         done, steps = 0, 0
         while steps < 1000:
             owed = int(pace.due(steps + round_steps) - pace.due(steps))
+            assert owed <= pace.most(round_steps)
             steps += round_steps
             done += owed
             expected = 3 * len([s for s in range(100, steps + 1) if (s - 100) % 10 == 0])

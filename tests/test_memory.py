@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlnut import Transition
-from rlnut.memory import cut, replay
+from rlnut.memory import Memory, cut, replay
 from rlnut.planning import nbytes
 
 GAMMA = 0.5
@@ -70,6 +70,11 @@ def experience(rng: np.random.Generator, chunks: int, steps: int, envs: int) -> 
     return made
 
 
+def sampler(memory: Memory) -> Any:
+    """(state, key, size) -> transitions, compiled."""
+    return jax.jit(lambda state, key, size: memory.read(state, memory.draw(state, key, size)), static_argnums=2)
+
+
 def first_row(seen: Transition) -> Transition:
     return jax.tree.map(lambda a: a[0], seen)
 
@@ -77,7 +82,7 @@ def first_row(seen: Transition) -> Transition:
 @pytest.mark.parametrize(("n", "envs", "capacity"), [(1, 1, 24), (3, 2, 24), (4, 3, 500)])
 def test_every_sample_is_a_transition_that_was_added(n, envs, capacity):
     memory = replay(capacity, n)
-    add, sample = jax.jit(memory.add), jax.jit(memory.sample, static_argnums=2)
+    add, sample = jax.jit(memory.add), sampler(memory)
 
     @settings(deadline=None, max_examples=20)
     @given(seed=st.integers(0, 2**32 - 1))
@@ -112,7 +117,7 @@ def test_sampling_is_uniform_over_transitions():
     end = np.arange(steps)[:, None] < 8  # eight episodes of one step, then one long one
     seen = Transition(obs, np.zeros((steps, 1), int), obs, obs, obs + 100, end, ones)
     state = memory.add(memory.init(first_row(seen)), seen)
-    drawn = np.asarray(jax.jit(memory.sample, static_argnums=2)(state, jax.random.key(0), 16_000).obs).astype(int)
+    drawn = np.asarray(sampler(memory)(state, jax.random.key(0), 16_000).obs).astype(int)
     counts = np.bincount(drawn, minlength=steps)
     chi2 = ((counts - 1000) ** 2 / 1000).sum()
     assert chi2 < 37.7  # 99.9 % quantile of χ² with 15 degrees of freedom
@@ -131,7 +136,7 @@ def test_observations_are_kept_once_and_in_their_own_type():
 def test_an_empty_replay_ends_its_search():
     memory = replay(16)
     seen = Transition(*(np.zeros((1, 1), np.float32),) * 5, np.zeros((1, 1), bool), np.zeros((1, 1), bool))
-    jax.jit(memory.sample, static_argnums=2)(memory.init(first_row(seen)), jax.random.key(0), 4)  # returns
+    sampler(memory)(memory.init(first_row(seen)), jax.random.key(0), 4)  # returns
 
 
 def test_too_many_steps_at_once_are_refused():
@@ -149,7 +154,7 @@ def test_cut_keeps_the_last_transition_whole():
     first = Transition(obs, np.zeros((2, 1), int), obs, np.full((2, 1), 0.5, np.float32), obs + 1, ~ones, ones)
     state = cut(memory.add(memory.init(first_row(first)), first))
     state = memory.add(state, first._replace(obs=obs + 50, next_obs=obs + 51))
-    got = jax.jit(memory.sample, static_argnums=2)(state, jax.random.key(0), 64)
+    got = sampler(memory)(state, jax.random.key(0), 64)
     after = {float(o): float(a) for o, a in zip(np.asarray(got.obs), np.asarray(got.next_obs), strict=True)}
     assert after == {1.0: 3.0, 2.0: 3.0, 51.0: 53.0, 52.0: 53.0}
 
