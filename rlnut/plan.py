@@ -15,7 +15,7 @@ class Training(Settings):
     steps: int = setting(50_000, "environment steps in all", low=1)
     num_envs: int = setting(1, "environments side by side", low=1, high=10_000)
     eval_every: int = setting(2_500, "steps between greedy evaluations", low=1)
-    eval_episodes: int = setting(10, "episodes of each evaluation while training", low=1)
+    eval_episodes: int = setting(20, "episodes of each evaluation while training", low=1)
     final_episodes: int = setting(20, "fresh episodes of the final evaluation", low=1)
     until: float | None = setting(None, "stop when a greedy evaluation reaches this mean return")
     log_every: int = setting(500, "steps between rows of metrics.csv", low=1)
