@@ -111,7 +111,7 @@ def report(done: Any) -> None:
         say(f"stopped at step {done.steps:,}; checkpoint saved; go on with: rlnut resume {done.folder}")
         raise KeyboardInterrupt
     count = len(e.returns)
-    say(f"greedy return {e.mean:.1f} ± {e.std:.1f} over {count} fresh episodes, policy of step {done.best_step:,}")
+    say(f"greedy return {e.mean:.4g} ± {e.std:.3g} over {count} fresh episodes, policy of step {done.best_step:,}")
     say(f"{done.steps_per_s:,.0f} steps/s, {done.wall_s:.1f} s in all, {done.compile_s:.1f} s of it to compile")
     say(f"{done.folder}")
 
