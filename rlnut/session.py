@@ -105,6 +105,7 @@ class Session:
         self.best: Best | None = None
         self.interval = Interval([], [])
         self.logged = 0  # step of the last row of the log
+        self.looked = 0  # step of the last greedy evaluation
 
     def open(self, folder: Path | None, description: dict[str, Any], since: int | None = None) -> None:
         """Say the plan and open the files; `since`: the step from which a run goes on."""
@@ -174,8 +175,11 @@ class Session:
                         break
             interrupted = stopped()
         self._checkpoint(run)  # before the last look, which a longer run would not take here
-        if run.steps > self.logged and not interrupted:
-            self._record(run, True, progress)
+        if not interrupted and run.steps > self.looked:
+            if run.steps > self.logged:
+                self._record(run, True, progress)
+            else:  # the log has its row for this step already
+                self._look(run)
         progress.close()
         return self._finish(run, interrupted)
 
@@ -219,6 +223,7 @@ class Session:
 
     def _look(self, run: Run) -> Evaluation:
         """Play greedy episodes and keep the weights if they are the best so far."""
+        self.looked = run.steps
         policy = Policy(self.agent, self.spec, run.agent.fit.params, self.eval_env)
         evaluation = self.evaluator(lambda obs: policy.q(obs).argmax(-1), self.seed, run.steps)
         if self.best is None or evaluation.mean >= self.best.mean:

@@ -103,6 +103,20 @@ def test_vector_environments_of_every_mode_train(mode, tmp_path):
     assert rlnut.resume(tmp_path / "run", steps=600, quiet=True).steps >= 600  # not exact, and says so
 
 
+@pytest.mark.parametrize(("steps", "looks"), [(192, [128, 192]), (200, [128, 200]), (256, [128, 256])])
+def test_the_last_policy_is_always_evaluated(monkeypatch, steps, looks):
+    """On a row of the log, between two rows, and where an evaluation was due anyway."""
+    seen, look = [], Session._look
+
+    def note(self, run):
+        seen.append(run.steps)
+        return look(self, run)
+
+    monkeypatch.setattr(Session, "_look", note)
+    rlnut.train(SMALL, "rlnut/ProbeObs-v0", **(SHORT | {"steps": steps}))
+    assert seen == looks
+
+
 def test_stops_when_it_is_good_enough():
     run = rlnut.train(SMALL, "rlnut/ProbeConstant-v0", until=1.0, **SHORT)
     assert run.steps < 200
