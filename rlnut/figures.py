@@ -68,19 +68,24 @@ def draw_host(path: Path, title: str, found: Any) -> None:
 
 
 def draw_page(path: Path, page: Any) -> None:
-    """The curves of a `book.Page`, and its reference points as rings."""
-    figure = Figure(figsize=(8, 5.5), layout="constrained")
-    axis = figure.subplots()
-    colours = colormaps["viridis"](np.linspace(0, 0.9, len(page.curves)))
-    for curve, colour in zip(page.curves, colours, strict=True):
+    """The panels of a `book.Page` side by side: curves, and their reference points as rings."""
+    figure = Figure(figsize=(1 + 6.5 * len(page.panels), 5.5), layout="constrained")
+    for axis, panel in zip(np.ravel(figure.subplots(1, len(page.panels))), page.panels, strict=True):
+        _panel(axis, panel)
+    figure.suptitle(page.title)
+    save(figure, path)
+
+
+def _panel(axis: Any, panel: Any) -> None:
+    colours = colormaps["viridis"](np.linspace(0, 0.9, len(panel.curves)))
+    for curve, colour in zip(panel.curves, colours, strict=True):
         axis.plot(curve.x, curve.y, color=colour, label=curve.label)
         axis.plot(list(curve.reference), list(curve.reference.values()), "o", mfc="none", color=colour, ms=9)
     axis.plot([], [], "o", mfc="none", color=GREY, ms=9, label="reference")
-    axis.set(title=page.title, xlabel=page.xlabel, ylabel=page.ylabel)
-    if page.top is not None:
-        lowest = min(float(np.nanmin(curve.y)) for curve in page.curves)
-        axis.set_ylim(lowest - 0.02, page.top)
-    if page.log:
-        axis.set_yscale("log")
+    axis.set(title=panel.title, xlabel=panel.xlabel, ylabel=panel.ylabel)
+    if panel.top is not None:
+        lowest = min(float(np.nanmin(curve.y)) for curve in panel.curves)
+        axis.set_ylim(lowest - 0.02, panel.top)
+    for name in panel.log:
+        getattr(axis, f"set_{name}scale")("log")
     axis.legend(frameon=False, ncols=2)
-    save(figure, path)
