@@ -1,6 +1,6 @@
 """Figures of Sutton & Barto (2018), drawn again by running them, with the reference values that they must meet.
 
-A page has panels, a panel has curves. Here are the types and the list; a file for each part of the book makes the pages:
+A page has panels, a panel has curves. Here are the types and the list; a file for each part of the book makes pages:
 functions `(seed, runs) -> Page` named in `FIGURES`. Importing this is cheap.
 
 Reference values come from exact dynamic programming, or from re-runs of the book's experiments with many more runs that

@@ -24,8 +24,9 @@ def make_rows(
     last = ~np.asarray(step.valid) if config.episodes is None else np.asarray(stream.episode) >= config.episodes
     T = len(end)
     row = np.broadcast_to(np.arange(T)[:, None], end.shape)
-    done = row / T if config.episodes is None else np.asarray(stream.episode) / config.episodes
-    slot = np.where(last, records, np.minimum((done * records).astype(np.int32), records))
+    count, of = (row, T) if config.episodes is None else (np.asarray(stream.episode).astype(np.int64), config.episodes)
+    done = count / of
+    slot = np.where(last, records, np.minimum(count * records // of, records))  # in integers: 29/100 · 100 < 29
     rate = np.where(np.asarray(step.valid), FALL**-done if falling else 1.0, 0.0)
 
     def before(x: Any) -> np.ndarray:

@@ -26,6 +26,13 @@ def test_bairds_figures(name: str) -> None:
             assert curve.y[int(x)] == pytest.approx(expected, rel=1e-3, abs=5e-5), (curve.label, x)
 
 
+def test_five_state_walk() -> None:
+    """Example 6.2: TD(0) and constant-α MC after 1, 10, 25, 50, 100 episodes; every record of the curve is written."""
+    for curve in make_page("6.2", runs=400).panels[0].curves:
+        meets(curve, known_to=0.0006)
+        assert np.abs(np.diff(curve.y)).max() < 0.03, curve.label
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["7.2", "12.3", "12.6", "12.8"])
 def test_sweeps(name: str) -> None:
