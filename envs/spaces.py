@@ -36,6 +36,9 @@ class Spec(NamedTuple):
     actions: int
     first_action: int
     saw: str  # one line for people
+    low: np.ndarray | None = None  # of a box, flattened, may be infinite; of Discrete: its first value [1]
+    high: np.ndarray | None = None  # the largest values
+    discrete: bool = False  # every integer from low to high is an observation: a table can be made
 
     def example(self, envs: int) -> jax.ShapeDtypeStruct:
         """The shape and type of the observations of N environments."""
@@ -56,10 +59,12 @@ def read_spaces(env: gym.Env | gym.vector.VectorEnv) -> Spec:
         n, start = int(observation.n), int(observation.start)
         encoder = one_hot(n, start)
         saw = f"Discrete({n}) as one-hot [{n}]"
-        return Spec((), np.dtype(np.int32), encoder, False, count, first, f"{saw}; {count} actions")
+        low, high = np.array([start]), np.array([start + n - 1])
+        return Spec((), np.dtype(np.int32), encoder, False, count, first, f"{saw}; {count} actions", low, high, True)
     if isinstance(observation, spaces.Box):
         dtype, encoder, image, saw = _read_box(observation, name)
-        return Spec(observation.shape, dtype, encoder, image, count, first, f"{saw}; {count} actions")
+        low, high = observation.low.reshape(-1), observation.high.reshape(-1)
+        return Spec(observation.shape, dtype, encoder, image, count, first, f"{saw}; {count} actions", low, high)
     raise UsageError(f"{name}: observation space {observation} is not served yet; allowed: Box, Discrete")
 
 

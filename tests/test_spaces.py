@@ -86,6 +86,16 @@ def test_discrete_observations_are_one_hot_from_their_start():
     np.testing.assert_array_equal(spec.encoder.apply({}, np.array([5, 7, 6])), np.eye(3)[[0, 2, 1]])
 
 
+def test_bounds_are_kept_for_tables_and_features():
+    spec = read_spaces(Fake(spaces.Discrete(5, start=3)))
+    assert (spec.low, spec.high, spec.discrete) == ([3], [7], True)
+    box = spaces.Box(np.array([[0, -1], [-2, -np.inf]], np.float32), np.array([[1, 2], [3, np.inf]], np.float32))
+    spec = read_spaces(Fake(box))
+    assert not spec.discrete
+    np.testing.assert_array_equal(spec.low, [0, -1, -2, -np.inf])
+    np.testing.assert_array_equal(spec.high, [1, 2, 3, np.inf])
+
+
 def test_actions_with_a_start():
     spec = read_spaces(Fake(spaces.Discrete(2), spaces.Discrete(4, start=-1)))
     assert (spec.actions, spec.first_action) == (4, -1)
