@@ -27,6 +27,7 @@ COMMANDS = {  # name -> its line in the list; the module of the same name is imp
     "predict": "learn V_π or Q_π of a given policy, with the true values beside it",
     "figure": "draw a figure of Sutton & Barto's book again, with reference values on it",
     "fit": "fit a model to labels or values",
+    "demo": "a chapter of the lecture, with its picture",
     "list": "what there is: agents, methods, models, datasets, environments",
     "check-env": "what the learner will see of an environment, or why it cannot be served",
 }

@@ -14,10 +14,10 @@ from rlnut.log import read_metrics
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#888888"  # Okabe & Ito (2008)
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure as a PNG, atomically."""
+def save(figure: Figure, path: Path, about: str | None = None) -> None:
+    """Write a figure as a PNG, atomically; `about` is kept in the file as its description."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=120, format="png")
+    figure.savefig(buffer, dpi=120, format="png", metadata={"Description": about} if about else None)
     atomic_write(path, buffer.getvalue())
 
 

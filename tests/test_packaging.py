@@ -20,7 +20,8 @@ import rlnut
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKOUT = pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="these tests run away from a checkout")
-PACKAGES = {"rlnut": "rlnut", "rlnut/commands": "rlnut/commands", "rlnut/agents": "agents", "rlnut/envs": "envs"}
+PACKAGES = {"rlnut": "rlnut", "rlnut/commands": "rlnut/commands", "rlnut/demos": "rlnut/demos"}
+PACKAGES |= {"rlnut/agents": "agents", "rlnut/envs": "envs"}
 
 
 def run(program: str, cwd: Path) -> str:

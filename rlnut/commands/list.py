@@ -17,6 +17,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     import rlnut.envs  # noqa: F401  registers rlnut/…
     from rlnut.agents.configs import AGENTS
     from rlnut.data import DATASETS
+    from rlnut.demos import CHAPTERS
     from rlnut.linear_models import LINEAR_MODELS
     from rlnut.methods import METHODS
     from rlnut.models import MODELS
@@ -27,6 +28,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "methods": sorted(METHODS),
         "models": sorted([*LINEAR_MODELS, *MODELS]),
         "datasets": sorted(DATASETS),
+        "demos": list(CHAPTERS),
         "environments": environments,
     }
     if not args.json:

@@ -1,0 +1,33 @@
+"""`rlnut demo NAME`: a chapter of the lecture, with its picture; it fails if it misses its point."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from rlnut.demos import CHAPTERS, DIGITS
+
+
+def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    width = max(map(len, CHAPTERS))
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "chapters:\n" + "\n".join(f"  {name:<{width}}  {line}" for name, line in CHAPTERS.items())
+    parser.add_argument("name", metavar="NAME", help="the chapter: see below")
+    parser.add_argument("--out", metavar="PATH", help="picture: a .png file or a folder (default: demo-NAME.png here)")
+    parser.add_argument("--full", action="store_true", help=f"all of MNIST, not a subset ({', '.join(DIGITS)})")
+    where = "folder with MNIST's files (default: $RLNUT_DATA, else mnist-5k, else the user's cache or a download)"
+    parser.add_argument("--data", metavar="DIR", help=where)
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    from rlnut.errors import UsageError, unknown
+
+    if args.name not in CHAPTERS:
+        raise unknown("demo", args.name, CHAPTERS)
+    if args.name not in DIGITS and (args.full or args.data):
+        raise UsageError(f"{args.name} makes its own data: --full and --data have a meaning for {', '.join(DIGITS)}")
+    from rlnut.demos.frame import Ask, picture_path, show
+
+    path = picture_path(args.name, args.out)
+    return show(args.name, Ask(args.seed, args.full, args.data), path)

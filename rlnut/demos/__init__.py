@@ -1,0 +1,10 @@
+"""The chapters of the lecture, a file each: `rlnut demo NAME`. Importing this is cheap; a chapter comes in when run."""
+
+CHAPTERS = {  # name -> its line in the list
+    "ohm": "linear regression: a resistance from noisy currents and voltages, exactly and by gradient descent",
+    "overfitting": "training and test error against degree; what ridge and lasso do about it; sparsity",
+    "perceptron": "the step function, learning from mistakes, Novikoff's bound, and why it fails near s = 0",
+    "logistic": "the energy gap of a two-state thermal system from samples, with its error bar",
+    "kl": "cross-entropy and Kullback-Leibler divergence: a constant apart, least at the truth",
+}
+DIGITS: tuple[str, ...] = ()  # chapters that read MNIST: --full and --data mean something

