@@ -18,11 +18,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DQN(Settings):
+class AgentConfig(Settings):
+    """Base of every agent's config."""
+
+    gamma: float = setting(0.99, "discount γ of the next value", low=0, high=1)
+
+    def build(self, spec: Spec, network: Network | None = None) -> Agent:
+        """The agent for what `spec` sees; `network` takes the place of the default one."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class DQN(AgentConfig):
     """Deep Q-network (Mnih et al. 2015): Q-learning on a replay memory with a target network."""
 
     lr: float = setting(1e-3, "step size α of Adam", above=0)
-    gamma: float = setting(0.99, "discount γ of the next value", low=0, high=1)
     hidden: tuple[int, ...] = setting((64, 64), "widths of the hidden layers", low=1)
     batch: int = setting(64, "transitions in one update", low=1)
     replay: int = setting(50_000, "observations kept in memory, in all", low=10, high=10**15)
@@ -45,7 +55,7 @@ class DQN(Settings):
         return dqn(self, spec, network)
 
 
-AGENTS: dict[str, type[DQN]] = {"dqn": DQN}
+AGENTS: dict[str, type[AgentConfig]] = {"dqn": DQN}
 
 PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     # returns are 0 or 1, so ten episodes cannot tell two policies apart

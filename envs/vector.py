@@ -30,6 +30,7 @@ class Step(NamedTuple):
     truncated: np.ndarray  # [N] bool: it was cut (a time limit); its value goes on
     next_obs: np.ndarray  # [N, ...] the true successor
     valid: np.ndarray  # [N] bool: False where the step was only a reset
+    next_mask: np.ndarray | None = None  # [N, A] bool: actions allowed at next_obs; None = all
 
 
 def episode_seed(seed: int, env: int, episode: int) -> int:
@@ -42,6 +43,7 @@ class HostVector:
 
     spec: Spec
     num_envs: int
+    mask: np.ndarray | None = None  # [N, A] bool: actions allowed now, after `reset` or `step`; None = all
 
     def reset(self, seed: int) -> np.ndarray:
         """Start N episodes: observations [N, ...]."""

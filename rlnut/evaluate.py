@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 
 from rlnut.envs.spaces import Spec
 from rlnut.envs.vector import episode_seed
+from rlnut.types import Look
 
 LANES = 10  # episodes played side by side
-Policy = Callable[[np.ndarray], np.ndarray]  # obs [N, ...] -> action [N], counted from 0
+
+
+class Player(NamedTuple):
+    """A policy as an evaluation asks it."""
+
+    carry: Callable[[int], Any]  # what N lanes carry before their first step
+    act: Callable[[Any, Look], tuple[np.ndarray, Any]]  # (carry, look) -> action [N], counted from 0, carry
 
 
 class Evaluation(NamedTuple):
@@ -51,17 +58,18 @@ class Evaluator:
         self.envs = [make() for _ in range(min(episodes, LANES))]
         self.spec, self.episodes, self.limit = spec, episodes, limit
 
-    def __call__(self, policy: Policy, seed: int, number: int) -> Evaluation:
+    def __call__(self, player: Player, seed: int, number: int) -> Evaluation:
         """Episode k starts from the seed of (seed, number, k), whatever was played before."""
         lanes = len(self.envs)
         returns, lengths = np.zeros(self.episodes), np.zeros(self.episodes, int)
-        playing = list(
-            range(lanes)
-        )  # the episode in each lane; lane i plays i, i + lanes, ...: none is chosen by length
+        # the episode in each lane; lane i plays i, i + lanes, ...: none is chosen by length
+        playing = list(range(lanes))
+        fresh, carry = np.ones(lanes, bool), player.carry(lanes)
         obs = np.stack([self._reset(i, seed, number, k) for i, k in enumerate(playing)])
         cut = 0
         while any(k < self.episodes for k in playing):
-            action = policy(obs)
+            action, carry = player.act(carry, Look(obs, fresh))
+            fresh = np.zeros(lanes, bool)
             for i, k in enumerate(playing):
                 if k >= self.episodes:
                     continue
@@ -71,7 +79,7 @@ class Evaluator:
                 endless = self.limit is not None and lengths[k] >= self.limit and not (terminated or truncated)
                 cut += endless
                 if terminated or truncated or endless:
-                    playing[i] = k + lanes
+                    playing[i], fresh[i] = k + lanes, True
                     if playing[i] < self.episodes:
                         obs[i] = self._reset(i, seed, number, playing[i])
                 else:

@@ -12,7 +12,7 @@ environments is faster than any device call; other networks act by a compiled fu
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -23,7 +23,7 @@ from rlnut.agent import Agent, AgentState
 from rlnut.envs.spaces import Spec
 from rlnut.envs.vector import HostVector, Step
 from rlnut.errors import RlnutError
-from rlnut.types import Array, Metrics, Params, Transition
+from rlnut.types import Array, Look, Metrics, Params, Transition
 
 METRICS = ("cost", "delta", "gradient", "value", "updates")  # of a round; NaN where no update was due
 
@@ -33,11 +33,12 @@ class Run(NamedTuple):
 
     agent: AgentState
     steps: int  # transitions seen
-    obs: np.ndarray  # [N, ...] what to act on next
+    look: Look  # what to act on next
+    carry: Any  # what a recurrent actor carries to it, a pytree [N, ...]; () for others
     returns: np.ndarray  # [N] float64, rewards of the running episodes so far
     lengths: np.ndarray  # [N] int64, their steps
     acting: Params  # weights of the last visit, as `act` wants them
-    noise: np.ndarray  # [T, N] exploration of the round to come
+    noise: Any  # a pytree [T, N, ...]: exploration of the round to come
 
 
 class Episode(NamedTuple):
@@ -52,46 +53,60 @@ class Loop(NamedTuple):
 
     start: Callable[[int], Run]
     advance: Callable[[Run], tuple[Run, Metrics]]
-    restore: Callable[[AgentState, np.ndarray, np.ndarray, np.ndarray], Run]
+    restore: Callable[[AgentState, Look, Any, np.ndarray, np.ndarray], Run]  # agent, look, carry, returns, lengths
     compile_s: Callable[[], float]  # seconds spent compiling so far
 
 
 def one_row(spec: Spec, envs: int) -> Transition:
     """The shapes and types of one row [N, ...] of experience."""
 
-    def row(dtype: Any) -> Any:
-        return jax.ShapeDtypeStruct((envs,), dtype)
+    def row(dtype: Any, *shape: int) -> Any:
+        return jax.ShapeDtypeStruct((envs, *shape), dtype)
 
     obs: Any = spec.example(envs)
     return Transition(obs, row(np.int32), row(np.float32), row(np.float32), obs, row(bool), row(bool))
 
 
 def experience(
-    obs: list[np.ndarray], action: list[np.ndarray], steps: list[Step], gamma: float, since: int
+    looks: list[Look], carries: list[Any], action: list[np.ndarray], steps: list[Step], gamma: float, since: int
 ) -> Transition:
     """T steps of N environments as one `Transition` [T, N, ...]; numbers that are not finite are refused."""
-    _, reward, terminated, truncated, next_obs, valid = (np.stack(column) for column in zip(*steps, strict=True))
-    for name, array in (("reward", reward), ("observation", next_obs)):
+    look, taken = stacked(looks), stacked(steps)
+    for name, array in (("reward", taken.reward), ("observation", taken.next_obs)):
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise RlnutError(
-                f"the environment gave a {name} that is not finite, between steps {since} and {since + len(obs)}"
+                f"the environment gave a {name} that is not finite, between steps {since} and {since + len(looks)}"
             )
-    discount = np.where(terminated, np.float32(0), np.float32(gamma))
-    end = terminated | truncated
-    return Transition(np.stack(obs), np.stack(action).astype(np.int32), reward, discount, next_obs, end, valid)
+    return Transition(
+        obs=look.obs,
+        action=np.stack(action).astype(np.int32),
+        reward=taken.reward,
+        discount=np.where(taken.terminated, np.float32(0), np.float32(gamma)),
+        next_obs=taken.next_obs,
+        end=taken.terminated | taken.truncated,
+        valid=taken.valid,
+        mask=look.mask,
+        next_mask=taken.next_mask,
+        carry=stacked(carries),
+    )
 
 
-def actor(apply: Callable[..., Any], host: bool) -> tuple[Callable[..., np.ndarray], Callable[[Params], Params]]:
+def stacked(rows: list[Any]) -> Any:
+    """T pytrees as one whose leaves have a new first axis."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
+
+
+def actor(apply: Callable[..., Any], host: bool) -> tuple[Callable[..., Any], Callable[[Params], Params]]:
     """(act, place): `act(place(θ), ...)` runs in NumPy if the model can, else compiled on the device."""
     if host:
 
-        def in_numpy(*args: Any) -> np.ndarray:
+        def in_numpy(*args: Any) -> Any:
             with np.errstate(over="ignore", invalid="ignore"):  # of a learner that diverges: said by its δ
                 return apply(*args)
 
         return in_numpy, lambda params: jax.tree.map(np.asarray, params)
     compiled = jax.jit(apply)
-    return lambda *args: np.asarray(compiled(*args)), lambda params: params
+    return lambda *args: jax.tree.map(np.asarray, compiled(*args)), lambda params: params
 
 
 def host_loop(agent: Agent, vector: HostVector, gamma: float) -> Loop:
@@ -100,41 +115,56 @@ def host_loop(agent: Agent, vector: HostVector, gamma: float) -> Loop:
     example = one_row(vector.spec, vector.num_envs)
     clock = {"compile": 0.0, "first": True}
 
-    def visit(state: AgentState, seen: Transition) -> tuple[AgentState, Params, Array, Array]:
+    def visit(state: AgentState, seen: Transition) -> tuple[AgentState, Params, Any, Array]:
         state, metrics = agent.learn(state, seen)
         acting = jax.tree.map(jnp.copy, state.fit.params)  # the state's own buffers are given away at the next visit
-        return state, acting, agent.draw(state), jnp.stack([metrics[name] for name in METRICS])
+        return state, acting, agent.draw(state, vector.num_envs), jnp.stack([metrics[name] for name in METRICS])
 
     compiled = jax.jit(visit, donate_argnums=0)
 
-    def restore(state: AgentState, obs: np.ndarray, returns: np.ndarray, lengths: np.ndarray) -> Run:
+    def restore(state: AgentState, look: Look, carry: Any, returns: np.ndarray, lengths: np.ndarray) -> Run:
         acting = place(jax.tree.map(jnp.copy, state.fit.params))
-        return Run(state, int(state.steps), obs, returns, lengths, acting, np.asarray(jax.jit(agent.draw)(state)))
+        noise = jax.tree.map(np.asarray, jax.jit(agent.draw, static_argnums=1)(state, vector.num_envs))
+        return Run(state, int(state.steps), look, carry, returns, lengths, acting, noise)
 
     def start(seed: int) -> Run:
         began = time.perf_counter()
         state = jax.jit(lambda key: agent.init(key, example))(jax.random.key(seed))
-        run = restore(state, vector.reset(seed), np.zeros(vector.num_envs), np.zeros(vector.num_envs, np.int64))
+        n = vector.num_envs
+        look = Look(vector.reset(seed), np.ones(n, bool), vector.mask)
+        carry = jax.tree.map(np.asarray, agent.carry(n))
+        run = restore(state, look, carry, np.zeros(n), np.zeros(n, np.int64))
         clock["compile"] += time.perf_counter() - began
         return run
 
     def advance(run: Run) -> tuple[Run, Metrics]:
-        obs, actions, steps = [run.obs], [], []
-        for noise in run.noise:
-            actions.append(act(run.acting, obs[-1], noise))
-            steps.append(vector.step(actions[-1]))
-            obs.append(steps[-1].obs)
-        seen = experience(obs[:-1], actions, steps, gamma, run.steps)
+        looks, carries, actions, steps = [run.look], [run.carry], [], []
+        for noise in rows_of(run.noise):
+            action, carry = act(run.acting, carries[-1], looks[-1], noise)
+            step = vector.step(action)
+            actions.append(action)
+            carries.append(carry)
+            steps.append(step)
+            looks.append(Look(step.obs, step.terminated | step.truncated | ~step.valid, vector.mask))
+        seen = experience(looks[:-1], carries[:-1], actions, steps, gamma, run.steps)
         returns, lengths, episodes = count_episodes(run.returns, run.lengths, seen)
         began = time.perf_counter()
         state, acting, noise, metrics = compiled(run.agent, seen)
-        run = Run(state, run.steps + int(seen.valid.sum()), obs[-1], returns, lengths, place(acting), np.asarray(noise))
+        noise = jax.tree.map(np.asarray, noise)
+        done = run.steps + int(seen.valid.sum())
+        run = Run(state, done, looks[-1], carries[-1], returns, lengths, place(acting), noise)
         if clock["first"]:
             clock["compile"] += time.perf_counter() - began
             clock["first"] = False
         return run, dict(zip(METRICS, np.asarray(metrics).tolist(), strict=True)) | {"episodes": episodes}
 
     return Loop(start, advance, restore, lambda: clock["compile"])
+
+
+def rows_of(noise: Any) -> Iterator[Any]:
+    """The T rows of a pytree [T, N, ...]."""
+    leaves, tree = jax.tree.flatten(noise)
+    return (jax.tree.unflatten(tree, row) for row in zip(*leaves, strict=True))
 
 
 def count_episodes(

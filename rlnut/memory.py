@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from rlnut.errors import UsageError
 from rlnut.returns import fold
 from rlnut.types import Key, Transition
 
@@ -41,10 +42,11 @@ class Rows(NamedTuple):
 class Memory(NamedTuple):
     """Where experience waits until it is learned from: pure functions."""
 
-    init: Callable[[Transition], ReplayState]  # from one row [N, ...] of experience (its shapes and types)
+    init: Callable[[Transition, int], Any]  # from one row [N, ...] (its shapes and types); steps T of a round
     add: Callable[[ReplayState, Transition], ReplayState]  # experience [T, N, ...]
     draw: Callable[[ReplayState, Key, int], Rows]  # B rows where a transition begins, uniform with replacement
     read: Callable[[ReplayState, Rows], Transition]  # what happened there: [B, ...]
+    cut: Callable[[ReplayState], ReplayState]  # what is added next begins new episodes
 
 
 def cut(state: ReplayState) -> ReplayState:
@@ -63,8 +65,11 @@ def replay(capacity: int, n: int = 1) -> Memory:
     def rows(envs: int) -> int:
         return max(2, math.ceil(capacity / envs)) + 1  # the newest observation has no transition yet
 
-    def init(seen: Transition) -> ReplayState:
+    def init(seen: Transition, steps: int) -> ReplayState:
         envs = len(seen.reward)
+        if 2 * steps + 1 > rows(envs):
+            need = 2 * steps * envs
+            raise UsageError(f"a round is {steps * envs:,} steps: give --replay {need:,} or more")
         shape = (rows(envs), envs)
         return ReplayState(
             obs=jnp.zeros((rows(envs), *seen.obs.shape), seen.obs.dtype),
@@ -131,4 +136,4 @@ def replay(capacity: int, n: int = 1) -> Memory:
         next_obs = state.obs[successor, env]
         return Transition(state.obs[row, env], action, reward, discount, next_obs, end, jnp.ones_like(end))
 
-    return Memory(init, add, draw, read)
+    return Memory(init, add, draw, read, cut)

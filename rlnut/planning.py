@@ -10,7 +10,6 @@ import psutil
 
 from rlnut.agent import Agent
 from rlnut.envs.vector import HostVector
-from rlnut.errors import UsageError
 from rlnut.loop import one_row
 from rlnut.plan import Plan, Training
 
@@ -21,9 +20,6 @@ def make_plan(agent: Agent, vector: HostVector, training: Training) -> Plan:
     round_steps = pace.round_length(vector.num_envs) * vector.num_envs
     steps = whole_rounds(training.steps, round_steps)
     state = jax.eval_shape(lambda: agent.init(jax.random.key(0), one_row(vector.spec, vector.num_envs)))
-    rows, envs = state.memory.begins.shape
-    if 2 * round_steps > (rows - 1) * envs:
-        raise UsageError(f"a round is {round_steps:,} steps: give --replay {2 * round_steps:,} or more")
     obs = math.prod(vector.spec.shape) * vector.spec.dtype.itemsize
     return Plan(
         steps=steps,

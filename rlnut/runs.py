@@ -21,15 +21,16 @@ import numpy as np
 
 import rlnut
 from rlnut.agent import Agent
-from rlnut.agents.configs import AGENTS, DQN
+from rlnut.agents.configs import AGENTS, AgentConfig
 from rlnut.envs.make import ENDLESS, EnvLike, EnvName, env_name, maker
 from rlnut.envs.spaces import Spec, read_spaces
 from rlnut.errors import RlnutError, UsageError, unknown
-from rlnut.evaluate import Evaluation, Evaluator
+from rlnut.evaluate import Evaluation, Evaluator, Player
+from rlnut.explore import greedy
 from rlnut.files import atomic_write, load_arrays, load_meta, read_json
 from rlnut.loop import actor, one_row
 from rlnut.plan import Training
-from rlnut.types import Network, Params
+from rlnut.types import Look, Network, Params
 
 CONFIG, POLICY, CHECKPOINT = "config.json", "policy.safetensors", "checkpoint.safetensors"
 FRESH = 2**30  # number of an evaluation that no training ever used
@@ -42,19 +43,25 @@ class Policy:
         self.agent, self.spec, self.params, self.env = agent, spec, params, env
         self._q, place = actor(agent.q, agent.host)
         self._placed = place(params)
+        self.player = Player(agent.carry, self._act)
 
     def q(self, obs: Any) -> np.ndarray:
-        """q(s, ·): one observation -> [A], N of them -> [N, A]."""
+        """q(s, ·): one observation -> [A], N of them -> [N, A]; each is taken for the first of an episode."""
         batch = np.asarray(obs, self.spec.dtype)
         single = batch.shape == self.spec.shape
         if not single and batch.shape[1:] != self.spec.shape:
             raise UsageError(f"an observation has shape {self.spec.shape}, got {batch.shape}")
-        values = np.asarray(self._q(self._placed, batch[None] if single else batch))
+        batch = batch[None] if single else batch
+        values, _ = self._q(self._placed, self.agent.carry(len(batch)), Look(batch, np.ones(len(batch), bool)))
         return values[0] if single else values
+
+    def _act(self, carry: Any, look: Look) -> tuple[np.ndarray, Any]:
+        values, carry = self._q(self._placed, carry, look)
+        return np.asarray(greedy(values, look.mask)), carry
 
     def act(self, obs: Any) -> np.ndarray:
         """The greedy action as the environment counts them."""
-        return self.q(obs).argmax(-1) + self.spec.first_action
+        return np.asarray(greedy(self.q(obs))) + self.spec.first_action
 
     def evaluate(
         self, episodes: int = 20, seed: int = 0, env: EnvLike | None = None, number: int = FRESH
@@ -65,7 +72,7 @@ class Policy:
         chosen = self.env if env is None else env
         evaluator = evaluator_of(chosen, self.spec, episodes)
         try:
-            return evaluator(lambda obs: self.q(obs).argmax(-1), seed, number)
+            return evaluator(self.player, seed, number)
         finally:
             evaluator.close()
 
@@ -82,7 +89,7 @@ def evaluator_of(env: EnvLike, spec: Spec, episodes: int) -> Evaluator:
     return evaluator
 
 
-def describe(config: DQN, env: EnvLike, training: Training, seed: int, custom_network: bool) -> dict[str, Any]:
+def describe(config: AgentConfig, env: EnvLike, training: Training, seed: int, custom_network: bool) -> dict[str, Any]:
     """config.json: enough to repeat the run."""
     from dataclasses import asdict
 
@@ -104,7 +111,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     atomic_write(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def agent_name(config: DQN) -> str:
+def agent_name(config: AgentConfig) -> str:
     """The name that the command line has for a config."""
     return next(name for name, kind in AGENTS.items() if type(config) is kind)
 
@@ -155,5 +162,5 @@ def load_policy(folder: str | Path, env: EnvLike | None = None, network: Network
     finally:
         example.close()
     agent = recipe.config.build(spec, network)
-    like = jax.eval_shape(lambda: agent.init(jax.random.key(0), one_row(spec, 1)).fit.params)
+    like = jax.eval_shape(lambda: agent.init(jax.random.key(0), one_row(spec, recipe.training.num_envs)).fit.params)
     return Policy(agent, spec, load_arrays(path, like), chosen)

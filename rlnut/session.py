@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlnut.agent import Agent
-from rlnut.agents.configs import DQN
+from rlnut.agents.configs import AgentConfig
 from rlnut.envs.make import EnvLike, maker
 from rlnut.envs.vector import HostVector, host_vector
 from rlnut.errors import RlnutError, UsageError
@@ -26,11 +26,10 @@ from rlnut.files import load_arrays, save_arrays
 from rlnut.interrupt import interrupts
 from rlnut.log import COLUMNS, MetricsFile, Progress, say
 from rlnut.loop import Episode, Loop, Run, host_loop, one_row
-from rlnut.memory import cut
 from rlnut.plan import Training
 from rlnut.planning import free_memory, make_plan
 from rlnut.runs import CHECKPOINT, CONFIG, POLICY, Policy, evaluator_of, write_json
-from rlnut.types import Network, Params
+from rlnut.types import Look, Network, Params
 
 FINAL = 2**30 - 1  # number of the final evaluation: fresh episodes
 
@@ -77,7 +76,7 @@ class Session:
 
     def __init__(
         self,
-        config: DQN,
+        config: AgentConfig,
         env: EnvLike,
         training: Training,
         seed: int,
@@ -127,23 +126,25 @@ class Session:
         n = self.vector.num_envs
         row = one_row(self.spec, n)
         state = jax.eval_shape(lambda: self.agent.init(jax.random.key(0), row))
-        like = {"agent": state, "obs": row.obs, "returns": np.zeros(n), "lengths": np.zeros(n, np.int64)}
+        look = Look(row.obs, row.end, row.mask)
+        carry = jax.eval_shape(lambda: self.agent.carry(n))
+        like = {"agent": state, "look": look, "carry": carry, "returns": np.zeros(n), "lengths": np.zeros(n, np.int64)}
         saved = load_arrays(self.folder / CHECKPOINT, like | {"best": state.fit.params})
         mean, step = meta["best"]
         self.best = None if mean is None else Best(saved["best"], mean, step)
         self.logged = int(meta["logged"])
         self.interval = Interval([Episode(*e) for e in meta["interval"][0]], meta["interval"][1])
         agent = jax.tree.map(jnp.asarray, saved["agent"])
-        obs, returns, lengths = saved["obs"], saved["returns"], saved["lengths"]
+        look, carry, returns, lengths = saved["look"], saved["carry"], saved["returns"], saved["lengths"]
         try:
             again = self.vector.restore(self.seed, {k: np.array(v, np.int64) for k, v in meta["env"].items()})
-            if not np.array_equal(again, obs):
+            if not np.array_equal(again, look.obs):
                 raise RlnutError("the running episodes, played again from their seeds, come out differently")
         except RlnutError as error:
             say(f"not exact: {error}; new episodes are started, all else goes on")
-            obs, returns, lengths = self.vector.reset(self.seed + 1), np.zeros(n), np.zeros(n, np.int64)
-            agent = agent._replace(memory=cut(agent.memory))
-        return self.loop.restore(agent, obs, returns, lengths)
+            look = Look(self.vector.reset(self.seed + 1), np.ones(n, bool), self.vector.mask)
+            returns, lengths, agent = np.zeros(n), np.zeros(n, np.int64), self.agent.cut(agent)
+        return self.loop.restore(agent, look, carry, returns, lengths)
 
     def close(self) -> None:
         """Release the environments."""
@@ -225,7 +226,7 @@ class Session:
         """Play greedy episodes and keep the weights if they are the best so far."""
         self.looked = run.steps
         policy = Policy(self.agent, self.spec, run.agent.fit.params, self.eval_env)
-        evaluation = self.evaluator(lambda obs: policy.q(obs).argmax(-1), self.seed, run.steps)
+        evaluation = self.evaluator(policy.player, self.seed, run.steps)
         if self.best is None or evaluation.mean >= self.best.mean:
             self.best = Best(jax.device_get(run.agent.fit.params), evaluation.mean, run.steps)
         return evaluation
@@ -268,7 +269,8 @@ class Session:
 
 def saved_part(run: Run, best: Params) -> dict[str, Any]:
     """What a checkpoint holds of a run; the rest follows from it."""
-    return {"agent": run.agent, "obs": run.obs, "returns": run.returns, "lengths": run.lengths, "best": best}
+    kept = {"agent": run.agent, "look": run.look, "carry": run.carry}
+    return kept | {"returns": run.returns, "lengths": run.lengths, "best": best}
 
 
 def summary(done: Trained, description: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rlnut.agents.configs import AGENTS, DQN, PRESETS
+from rlnut.agents.configs import AGENTS, PRESETS, AgentConfig
 from rlnut.envs.make import EnvLike, env_name
 from rlnut.errors import UsageError, unknown
 from rlnut.files import load_meta, new_folder
@@ -16,7 +16,7 @@ from rlnut.types import Network
 
 
 def train(
-    agent: DQN | str,
+    agent: AgentConfig | str,
     env: EnvLike,
     *,
     seed: int = 0,
@@ -75,7 +75,7 @@ def resume(
         session.close()
 
 
-def configured(agent: DQN | str, env: EnvLike, training: dict[str, Any]) -> tuple[DQN, Training]:
+def configured(agent: AgentConfig | str, env: EnvLike, training: dict[str, Any]) -> tuple[AgentConfig, Training]:
     """Agent and training settings: a name brings its preset for the environment, a config is taken as it is."""
     if not isinstance(agent, str):
         return agent, Training().replace(**training)

@@ -42,6 +42,14 @@ class Batch(NamedTuple):
     weight: Array | None = None  # [B] factor of each row's loss; None = 1
 
 
+class Look(NamedTuple):
+    """What an agent acts on: the present observations of N environments."""
+
+    obs: Array  # [N, ...]
+    fresh: Array  # [N] bool: the first step of an episode, where whatever is carried through time starts anew
+    mask: Array | None = None  # [N, A] bool: allowed actions; None = all
+
+
 class Transition(NamedTuple):
     """Experience, time first: [T, N, ...] from N environments, or [B, ...] from a replay memory."""
 
@@ -52,6 +60,9 @@ class Transition(NamedTuple):
     next_obs: Array  # the true successor, also at an episode's end
     end: Array  # terminated | truncated: cuts traces and returns, nothing else
     valid: Array  # False for a row that is no experience: the reset step of Gymnasium's NEXT_STEP mode
+    mask: Array | None = None  # [T, N, A] bool: actions allowed at obs; None = all
+    next_mask: Array | None = None  # the same at next_obs: what a bootstrapped maximum may choose from
+    carry: Any = ()  # what the actor carried into obs, [T, N, ...]; () for feed-forward networks
 
 
 class Fit(NamedTuple):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import binomtest, chisquare
 
 from rlnut.explore import epsilon_greedy, linear_schedule
@@ -18,11 +20,15 @@ def test_schedule_by_hand():
 def test_frequencies():
     explore = epsilon_greedy(linear_schedule(0.3, 0.3, 1), 5)
     noise = np.asarray(explore.draw(jax.random.key(0), jnp.zeros(4000, int), 5))
-    random = noise[noise >= 0]
-    assert binomtest(random.size, noise.size, 0.3).pvalue > 1e-3
-    assert chisquare(np.bincount(random, minlength=5)).pvalue > 1e-3
-    assert noise.max() == 4
-    assert noise.min() == -1
+    assert binomtest(int((noise >= 0).sum()), noise.size, 0.3).pvalue > 1e-3
+    q = np.tile([0.0, 0, 9, 0, 0], (5, 1))
+    actions = np.stack([explore.select(q, None, row) for row in noise])
+    assert chisquare(np.bincount(actions[noise >= 0], minlength=5)).pvalue > 1e-3
+    assert (actions[noise < 0] == 2).all()
+    mask = np.tile([True, True, False, False, True], (5, 1))
+    actions = np.stack([explore.select(q, mask, row) for row in noise])
+    assert chisquare(np.bincount(actions[noise >= 0], minlength=5)[[0, 1, 4]]).pvalue > 1e-3
+    assert set(actions[noise < 0]) == {0}  # the best of all is not allowed
 
 
 def test_epsilon_of_each_row_is_that_of_its_own_step():
@@ -42,6 +48,17 @@ def test_environments_and_steps_explore_independently():
 
 def test_select_takes_noise_where_there_is_some_and_the_best_elsewhere():
     explore = epsilon_greedy(linear_schedule(1.0, 1.0, 1), 3)
-    q, noise = np.array([[0.0, 5.0, 1.0], [9.0, 5.0, 1.0], [1.0, 2.0, 3.0]]), np.array([-1, 2, 0])
-    np.testing.assert_array_equal(explore.select(q, noise), [1, 2, 0])
-    np.testing.assert_array_equal(explore.select(jnp.asarray(q), jnp.asarray(noise)), [1, 2, 0])
+    q, noise = np.array([[0.0, 5.0, 1.0], [9.0, 5.0, 1.0], [1.0, 2.0, 3.0]]), np.array([-1, 5, 3])
+    np.testing.assert_array_equal(explore.select(q, None, noise), [1, 2, 0])
+    np.testing.assert_array_equal(explore.select(jnp.asarray(q), None, jnp.asarray(noise)), [1, 2, 0])
+    mask = np.array([[True, False, True], [True, True, False], [False, True, True]])
+    np.testing.assert_array_equal(explore.select(q, mask, noise), [2, 1, 2])
+    np.testing.assert_array_equal(explore.select(jnp.asarray(q), jnp.asarray(mask), jnp.asarray(noise)), [2, 1, 2])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.booleans(), min_size=2, max_size=12).filter(any), st.integers(-1, 2**31 - 1), st.integers(0, 99))
+def test_a_forbidden_action_is_never_taken(row, noise, seed):
+    q = np.random.default_rng(seed).normal(size=(1, len(row)))
+    chosen = epsilon_greedy(linear_schedule(1.0, 1.0, 1), len(row)).select(q, np.array([row]), np.array([noise]))
+    assert row[int(chosen[0])]

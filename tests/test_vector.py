@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from rlnut.envs.vector import EnvList, GymVector, HostVector, episode_seed
 from rlnut.loop import count_episodes, experience
+from rlnut.types import Look
 
 
 class Counter(gym.Env[np.ndarray, np.integer]):
@@ -133,18 +134,18 @@ def test_running_episodes_are_played_again_from_their_seeds():
     np.testing.assert_array_equal(again.restore(3, envs.snapshot()), obs)
     actions = rng.integers(4, size=(80, 3))
     for action in actions:  # and go on as one
-        for a, b in zip(envs.step(action), again.step(action), strict=True):
+        for a, b in zip(envs.step(action)[:6], again.step(action)[:6], strict=True):
             np.testing.assert_array_equal(a, b)
 
 
 def test_experience_keeps_termination_and_truncation_apart():
     envs = EnvList(lambda: Counter(2), 1)
-    obs, steps, actions = [envs.reset(0)], [], []
+    looks, steps, actions = [Look(envs.reset(0), np.ones(1, bool))], [], []
     for _ in range(4):
         actions.append(np.array([0]))
         steps.append(envs.step(actions[-1]))
-        obs.append(steps[-1].obs)
-    seen = experience(obs[:-1], actions, steps, 0.9, 0)
+        looks.append(Look(steps[-1].obs, steps[-1].terminated | steps[-1].truncated))
+    seen = experience(looks[:-1], [()] * 4, actions, steps, 0.9, 0)
     np.testing.assert_allclose(seen.discount[:, 0], [0.9, 0.9, 0.9, 0.0], rtol=1e-6)  # cut, then terminated
     np.testing.assert_array_equal(seen.end[:, 0], [False, True, False, True])
     returns, lengths, episodes = count_episodes(np.array([100.0]), np.array([5]), seen)
