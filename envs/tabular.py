@@ -54,6 +54,17 @@ def outcomes(finite: Finite) -> Outcomes:
     return Outcomes(below, (order % S).astype(np.int32), reward, order >= S, noise, start)
 
 
+def listed(P: dict, start: Array) -> Outcomes:
+    """The outcomes of Gymnasium's P[s][a] = [(probability, s', reward, terminated), ...], in its order, none merged."""
+    S, A = len(P), len(P[0])
+    K = max(len(P[s][a]) for s in range(S) for a in range(A))
+    rows = np.array([[P[s][a] + [(0, s, 0, False)] * (K - len(P[s][a])) for a in range(A)] for s in range(S)], float)
+    chance, successor, reward, ends = np.moveaxis(rows, -1, 0)
+    below, first_below = np.cumsum(chance, -1), np.cumsum(start)
+    below[below > 1 - 1e-12], first_below[first_below > 1 - 1e-12] = 1, 1
+    return Outcomes(below, successor.astype(np.int32), reward, ends.astype(bool), np.zeros((S, A)), first_below)
+
+
 def draw(table: Outcomes, state: Array, action: Array, u: Array, z: Array) -> State:
     """One step from (s, a) for u ~ U[0, 1) and z ~ N(0, 1), all of one shape."""
     k = (table.below[state, action] <= u[..., None]).sum(-1)
@@ -69,14 +80,15 @@ def first(table: Outcomes, u: Array) -> Array:
 class TabularFunc(FuncEnv):
     """A finite problem as pure functions `initial`, `transition`, `observation`, `reward`, `terminal`."""
 
-    def __init__(self, finite: Finite) -> None:
+    def __init__(self, finite: Finite, table: Outcomes | None = None) -> None:
         import jax.numpy as jnp
 
         S, A, _ = finite.mdp.P.shape
         self.finite = finite
-        table = outcomes(finite)
+        table = outcomes(finite) if table is None else table
         single = (np.asarray(x, np.float32 if x.dtype == np.float64 else x.dtype) for x in table)
         self.table = Outcomes(*(jnp.asarray(x) for x in single))
+        self.allowed = None if finite.allowed is None else jnp.asarray(finite.allowed, bool)
         self.observation_space, self.action_space = gym.spaces.Discrete(S), gym.spaces.Discrete(A)
         super().__init__()
 
@@ -108,6 +120,10 @@ class TabularFunc(FuncEnv):
     def terminal(self, state: State, rng: Key, params: None = None) -> Array:
         """Did the step that led here terminate the episode?"""
         return state.ended
+
+    def state_info(self, state: State, params: None = None) -> dict[str, Array]:
+        """`action_mask` [A] where not all actions count."""
+        return {} if self.allowed is None else {"action_mask": self.allowed[state.position]}
 
 
 def read(source: Any, **options: Any) -> Finite:

@@ -1,0 +1,70 @@
+"""The functional twin of an environment: pure functions with the same law, for loops that are compiled whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.experimental.functional import FuncEnv
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
+
+from rlnut.envs.blackjack import Blackjack
+from rlnut.envs.classic import Acrobot, CartPole, MountainCar, MountainCarContinuous, Pendulum
+from rlnut.envs.tabular import TabularFunc, listed
+from rlnut.errors import UsageError
+from rlnut.finite import from_env
+
+TWINS: dict[str, Callable[..., FuncEnv]] = {
+    "CartPole": CartPole,
+    "Acrobot": Acrobot,
+    "MountainCar": MountainCar,
+    "MountainCarContinuous": MountainCarContinuous,
+    "Pendulum": Pendulum,
+    "Blackjack": Blackjack,
+}
+
+
+PLAIN = (TimeLimit, OrderEnforcing, PassiveEnvChecker)  # wrappers that leave the law as it is
+
+
+def twin(env: gym.Env) -> FuncEnv:
+    """The functional form of a Gymnasium environment: its own (`.func`), of classic control, or from its tables.
+
+    UsageError where there is none, or where a wrapper changes what the environment does.
+    """
+    name = env.spec.id if env.spec is not None else type(env).__name__
+    if changed := [type(layer).__name__ for layer in layers(env)[:-1] if not isinstance(layer, PLAIN)]:
+        raise UsageError(f"{name}: the wrapper {changed[0]} has no functional twin; train without --native")
+    inner: Any = env.unwrapped
+    if isinstance(func := getattr(inner, "func", None), FuncEnv):
+        return func
+    stem = name.rsplit("-v", 1)[0]
+    if stem in TWINS and type(inner).__module__.startswith("gymnasium.envs."):
+        assert env.spec is not None
+        return TWINS[stem](**{key: value for key, value in env.spec.kwargs.items() if key != "render_mode"})
+    found = from_env(env)
+    if found is None or getattr(inner, "fickle_passenger", False):  # what the passenger wants is in no table
+        raise UsageError(
+            f"{name} has no functional twin; --native serves {', '.join(TWINS)}, environments with tables, and those"
+            " with a FuncEnv as `.func`; train without --native"
+        )
+    if found.allowed is None and callable(masks := getattr(inner, "action_mask", None)):
+        found = found._replace(allowed=np.stack([masks(s) for s in range(len(found.mdp.P))]).astype(bool))
+    return TabularFunc(found, listed(inner.P, inner.initial_state_distrib))
+
+
+def time_limit(env: gym.Env) -> int | None:
+    """Steps after which an episode is cut."""
+    limits = [layer._max_episode_steps for layer in layers(env) if isinstance(layer, TimeLimit)]
+    return min(limits, default=None)
+
+
+def layers(env: gym.Env) -> list[gym.Env]:
+    """The wrappers, outermost first, and the environment inside."""
+    found = [env]
+    while isinstance(env, gym.Wrapper):
+        env = env.env
+        found.append(env)
+    return found
