@@ -117,7 +117,7 @@ def test_toy_text(name: str, options: dict[str, Any]) -> None:
             state, info = env.reset()
             assert "action_mask" not in info or (np.asarray(func.allowed)[state] == info["action_mask"]).all()
             assert first(func.table, jnp.asarray(dice.rolls[0])) == state
-        action = int(rng.integers(func.action_space.n))
+        action = int(rng.integers(env.action_space.n))
         dice.rolls.clear()
         after, reward, over, cut, _ = env.step(action)
         rows.append((state, action, after, reward, over, dice.rolls[0]))
