@@ -25,6 +25,7 @@ class Rule(NamedTuple):
     """What distinguishes a method; hashable, so that each is compiled once."""
 
     trace: str = "accumulating"  # replacing: max with the feature (Singh & Sutton 1996); dutch: S&B 12.11
+    window: int = 0  # n > 0: the n-step target of each row is made from n rows under the weights of the moment
     online: bool = False  # the correction that makes dutch traces true online TD(λ) (S&B 12.5)
     offline: bool = False  # regress onto the λ-return under the weights of the episode's start (S&B 12.3)
     gradient: str = "semi"  # or residual, double, gtd2, tdc, tdrc: agents/gradient_td.py
@@ -89,18 +90,41 @@ class Carry(NamedTuple):
     start: Array  # [d] the weights at the episode's start
     v_old: Array  # [] v(s) as it was when s was a successor
     F: Array  # [] follow-on trace
-    records: Array  # [K, d]
+    square: Array  # [] sum of δ² so far
+
+
+class Learner(NamedTuple):
+    """A recursion over rows, for one run: pure functions, safe under vmap and scan."""
+
+    init: Callable[[Any], Any]  # key -> state
+    step: Callable[[Any, Rows], Any]  # (state, row) -> state
+    weights: Callable[[Any], Array]  # state -> w
+    square: Callable[[Any], Array]  # state -> Σ δ²
+
+
+def dense(rule: Rule, model: Approximator, hyper: Hyper) -> Learner:
+    """The recursion with every array as long as w: any approximator, every rule."""
+
+    def init(key: Any) -> Carry:
+        w = model.init(key)
+        zero, none = jnp.zeros_like(w), jnp.zeros((), w.dtype)
+        return Carry(w, zero, zero, w, none, none, none)
+
+    return Learner(init, lambda c, row: step(rule, model, hyper, c, row), lambda c: c.w, lambda c: c.square)
 
 
 def step(rule: Rule, model: Approximator, hyper: Hyper, carry: Carry, row: Rows) -> Carry:
-    """One row of the recursion for one run."""
+    """One row of the recursion; with `rule.window` = n a stack of n rows, of which the first is updated."""
+    ahead, row = row, jax.tree.map(lambda x: x[0], row) if rule.window else row
     alpha, lam = hyper.alpha * row.rate, hyper.lam
     w, start = carry.w, carry.w
     if rule.offline:
         start = jnp.where(row.fresh, carry.w, carry.start)
     v, x = model.at(w, row.now)
     v_next, x_next = model.next(start, row.then)
-    delta = row.reward + row.discount * v_next - v
+    delta, gain = row.reward + row.discount * v_next - v, row.gain
+    if rule.window:
+        delta, gain = _corrected(model, w, ahead), 1.0
     decay = row.decay * lam
     F: Any = carry.F
     M: Any = 1.0
@@ -115,36 +139,66 @@ def step(rule: Rule, model: Approximator, hyper: Hyper, carry: Carry, row: Rows)
         e = decay * carry.e + M * x
     h, v_old = carry.h, carry.v_old
     if rule.gradient == "semi":
-        change = alpha * row.gain * delta * e
+        change = alpha * gain * delta * e
     elif rule.gradient == "residual":
-        change = alpha * row.gain * delta * (x - row.discount * x_next)
+        change = alpha * gain * delta * (x - row.discount * x_next)
     elif rule.gradient == "double":
-        change = alpha * row.gain * delta * (x - row.other_discount * model.next(w, row.other)[1])
+        change = alpha * gain * delta * (x - row.other_discount * model.next(w, row.other)[1])
     else:
         beta = hyper.beta * row.rate
-        change, h = CORRECTIONS[rule.gradient](alpha, beta, lam, row.gain, delta, e, x, row.discount * x_next, h)
+        change, h = CORRECTIONS[rule.gradient](alpha, beta, lam, gain, delta, e, x, row.discount * x_next, h)
     if rule.online:
         change = change + alpha * jnp.where(row.fresh, 0.0, v - v_old) * (e - x)
         v_old = v_next
-    w = w + change
-    records = jnp.asarray(carry.records).at[row.slot].set(w)
-    return Carry(w, e, h, start, v_old, F, records)
+    square = carry.square + jnp.where(row.rate > 0, delta * delta, 0.0)
+    return Carry(w + change, e, h, start, v_old, F, square)
+
+
+def _corrected(model: Approximator, w: Array, rows: Rows) -> Array:
+    """A_t = u_t δ_t + D_t c A_{t+1} over the rows of one window (rlnut.returns), all values under w."""
+    v = jax.vmap(model.at, (None, 0))(w, rows.now)[0]
+    v_next = jax.vmap(model.next, (None, 0))(w, rows.then)[0]
+    errors = rows.gain * (rows.reward + rows.discount * v_next - v)
+    factor = jnp.append(rows.decay[1:], 0.0)  # of a new episode's first row 0: nothing comes back over an end
+    return jax.lax.scan(lambda A, r: ((A := r[0] + r[1] * A), None), 0.0 * v[0], (errors, factor), reverse=True)[0]
+
+
+def windows(rows: Rows, n: int) -> Callable[[Array], Rows]:
+    """t -> rows t … t + n − 1 of one run [T, ...]; rows after the last are empty and cut off."""
+    padded = jax.tree.map(lambda x: jnp.concatenate([x, jnp.zeros_like(x[:1]).repeat(n - 1, 0)]), rows)
+    return lambda t: jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, t, n), padded)
+
+
+def recorded(learner: Learner, records: int, window: int = 0) -> Callable[[Rows, Any], Array]:
+    """(rows [T] of one run, key) -> w [K, ...]: row.slot says to which of K records the weights after a row belong."""
+
+    def run(rows: Rows, key: Any) -> Array:
+        first = learner.init(key)
+        w = learner.weights(first)
+        seen = windows(rows, window) if window else (lambda row: row)
+
+        def one(carry: tuple, row: Any) -> tuple[tuple, None]:
+            state, kept = carry
+            state = learner.step(state, seen(row))
+            slot = rows.slot[row] if window else row.slot
+            return (state, kept.at[slot].set(learner.weights(state))), None
+
+        kept = jnp.broadcast_to(w, (records + 1, *w.shape))
+        return jax.lax.scan(one, (first, kept), jnp.arange(len(rows.reward)) if window else rows)[0][1][:-1]
+
+    return run
 
 
 @partial(jax.jit, static_argnums=(0, 1, 5))
-def learn(rule: Rule, make: Callable[..., Approximator], parts: Any, rows: Rows, hyper: Hyper, records: int, key: Any):
-    """Weights [*hyper, N, K, d] at K records: `make(*parts)` is the approximator, rows [T, N], a sweep over hyper."""
+def learn(rule: Rule, make: Callable[..., Any], parts: Any, rows: Rows, hyper: Hyper, records: int, key: Any) -> Array:
+    """Weights [*hyper, N, K, d] at K records of rows [T, N], a sweep over hyper; `make(*parts)` approximates."""
+    keys = jax.random.split(key, rows.reward.shape[1])
     model = make(*parts)
 
     def run(hyper: Hyper, rows: Rows, key: Any) -> Array:
-        w = model.init(key)
-        zero, none = jnp.zeros_like(w), jnp.zeros((), w.dtype)
-        carry = Carry(w, zero, zero, w, none, none, jnp.broadcast_to(w, (records + 1, *w.shape)))
-        return jax.lax.scan(lambda c, r: (step(rule, model, hyper, c, r), None), carry, rows)[0].records[:-1]
+        return recorded(dense(rule, model, hyper), records, rule.window)(rows, key)
 
-    runs = rows.reward.shape[1]
-    each = jax.vmap(run, in_axes=(None, 1, 0))
-    sweep = each
+    sweep = jax.vmap(run, in_axes=(None, 1, 0))
     for _ in range(hyper.alpha.ndim):
         sweep = jax.vmap(sweep, in_axes=(0, None, None))
-    return sweep(hyper, rows, jax.random.split(key, runs))
+    return sweep(hyper, rows, keys)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlnut.agents import td
+from rlnut.agents import sparse, td
 from rlnut.experience import Experience, folded
 from rlnut.methods import Method, Prediction
 
@@ -88,6 +88,15 @@ def lambda_features(rows: td.Rows, nexts: Any, lam: float) -> td.Rows:
     return rows._replace(reward=R, then=g, other=g, discount=jnp.ones_like(R))
 
 
+def few_active(rule: td.Rule, parts: tuple, rows: td.Rows, lam: float) -> tuple[int, tuple] | None:
+    """Length of the trace list and active features of two tables, where a list costs less than whole arrays."""
+    if not sparse.serves(rule) or (length := sparse.list_length(rows, lam)) is None:
+        return None
+    now, then = (sparse.active_rows(np.asarray(x, np.float32)) for x in parts[:2])
+    n, m = now[0].shape[1], then[0].shape[1]
+    return (length, (now, then)) if 2 * (1 + length * n) * (n + m) < len(parts[2]) else None
+
+
 def sweep(
     method: Method, parts: tuple, rows: td.Rows, alpha: Any, lam: Any, beta: Any, records: int, key: Any
 ) -> np.ndarray:
@@ -95,6 +104,13 @@ def sweep(
     sizes = np.broadcast_arrays(*(np.asarray(x, np.float32) for x in (alpha, lam, beta)))
     hyper = td.Hyper(*(jnp.asarray(x) for x in sizes))
     rule, parts = td.Rule(**method.rule), tuple(jnp.asarray(x, jnp.float32) for x in parts)
+    if (few := few_active(rule, parts, rows, float(sizes[1].max()))) is not None:
+        length, (now, then) = few
+        flat = jax.tree.map(jnp.ravel, hyper)
+        count = now[0].shape[1]
+        given = (*jax.tree.map(jnp.asarray, (now, then)), parts[2])
+        w = np.asarray(sparse.learn(rule, sparse.active_table, given, rows, flat, records, length, count))
+        return w.reshape(*sizes[0].shape, *w.shape[1:])
     if not rule.offline:
         return np.asarray(td.learn(rule, table, parts, rows, hyper, records, key))
     # λ is in the rows here, so each λ is a call of its own, with all its α at once

@@ -1,0 +1,138 @@
+"""TD(λ) whose features are mostly 0 (tables, tile coding): a step costs the active features, not the whole table.
+
+A trace is a list: the active features of the last L rows, with what is left of each, z. The weights in the table lag
+behind by S, what these rows have earned since they came in; a row that leaves the list hands its S over to the table.
+
+    v(s) = Σ_j x_j (w_j + Σ_{k: j active in row k} S_kj),      z <- D₋ c λ z,      S <- S + α u δ z
+
+This is the recursion of `td.step` in another order. L is chosen so that what leaves weighs less than CUT, so the two
+agree to rounding. α, λ may be arrays of one shape [H]: they share rows, and lie innermost in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlnut.agents.td import Hyper, Learner, Rows, Rule, recorded
+from rlnut.types import Array
+
+CUT = 1e-8  # share of an entry that is left when it leaves the list
+
+
+class Active(NamedTuple):
+    """A linear function by its active features: index [n] and value [n] for an input."""
+
+    w0: Array  # [d]
+    now: Callable[[Any], tuple[Array, Array]]
+    then: Callable[[Any], tuple[Array, Array]]  # of the bootstrapped value
+
+
+class State(NamedTuple):
+    """State of one run; H step sizes and λ side by side."""
+
+    w: Array  # [d, H] what rows that left the list have earned
+    index: Array  # int32 [L, n] active features of the last L rows, a ring
+    z: Array  # [L, n, H] their traces
+    S: Array  # [L, n, H] what they have earned
+    place: Array  # int32 [] of the next row in the ring
+    v_old: Array  # [H]
+    F: Array  # [] follow-on trace
+    square: Array  # [H] sum of δ² so far
+
+
+def serves(rule: Rule) -> bool:
+    """Semi-gradient rules with on-line updates; the others go through `td.dense`."""
+    return rule.gradient == "semi" and not rule.offline and not rule.window
+
+
+def list_length(rows: Rows, lam: float) -> int | None:
+    """L for which the traces that are left out weigh less than CUT; None if they do not fade."""
+    fade = float(np.max(np.asarray(rows.decay), initial=0.0)) * lam
+    if fade == 0:
+        return 0
+    if fade >= 1:
+        return None
+    return int(np.ceil(np.log(CUT) / np.log(fade))) + 1
+
+
+def learner(rule: Rule, model: Active, hyper: Hyper, length: int, count: int) -> Learner:
+    """The recursion for α, λ [H], with a list of `length` rows of `count` active features each (length 0: no trace)."""
+    H = len(hyper.alpha)
+
+    def init(key: Any) -> State:
+        entries = jnp.zeros((length, count, H))
+        none = jnp.zeros(H)
+        w = jnp.broadcast_to(model.w0[:, None], (len(model.w0), H)) + 0.0
+        index, nothing = jnp.zeros((length, count), jnp.int32), jnp.zeros(())
+        return State(w, index, entries, entries, jnp.zeros((), jnp.int32), none, nothing, none)
+
+    def value(state: State, index: Array, x: Array) -> Array:
+        """v [H] of active features."""
+        known = state.w[index]
+        if length:
+            same = state.index[:, :, None] == index
+            known = known + jnp.einsum("lnk,lnh->kh", same.astype(known.dtype), state.S)
+        return (x[:, None] * known).sum(0)
+
+    def step(state: State, row: Rows) -> State:
+        alpha, decay = hyper.alpha * row.rate, row.decay * hyper.lam
+        index, x = model.now(row.now)
+        v, v_next = value(state, index, x), value(state, *model.then(row.then))
+        delta = row.reward + row.discount * v_next - v
+        square = state.square + jnp.where(row.rate > 0, delta * delta, 0.0)
+        F: Any = state.F
+        M: Any = 1.0
+        if rule.emphatic:
+            F = row.follow * state.F + 1
+            M = hyper.lam + (1 - hyper.lam) * F
+        own = M * x[:, None] * jnp.ones(H)
+        if not length:
+            w = state.w.at[index].add(alpha * row.gain * delta * own)
+            return state._replace(w=w, F=F, square=square)
+        same = (state.index[:, :, None] == index) & (x != 0)
+        z = decay * state.z
+        if rule.trace == "dutch":
+            own = (1 - alpha * jnp.einsum("lnk,k,lnh->h", same.astype(x.dtype), x, z)) * own
+        elif rule.trace == "replacing":
+            z = jnp.where(same.any(-1)[:, :, None], 0.0, z)
+        p = state.place
+        w = state.w.at[state.index[p]].add(state.S[p])  # the oldest row hands over
+        z = z.at[p].set(own)
+        S = state.S.at[p].set(0.0) + alpha * row.gain * delta * z
+        v_old = state.v_old
+        if rule.online:
+            late = alpha * jnp.where(row.fresh, 0.0, v - v_old)
+            S = (S + late * z).at[p].add(-late * x[:, None])
+            v_old = v_next
+        return State(w, state.index.at[p].set(index), z, S, (p + 1) % length, v_old, F, square)
+
+    def weights(state: State) -> Array:
+        return state.w.at[state.index].add(state.S)
+
+    return Learner(init, step, weights, lambda state: state.square)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 5, 6, 7))
+def learn(rule: Rule, make: Any, parts: Any, rows: Rows, hyper: Hyper, records: int, length: int, count: int) -> Array:
+    """Weights [H, N, K, d] at K records of rows [T, N], like `td.learn` for α, λ of shape [H]."""
+    run = recorded(learner(rule, make(*parts), hyper, length, count), records)
+    w = jax.vmap(run, in_axes=(1, None))(rows, jax.random.key(0))
+    return jnp.moveaxis(w, -1, 0)
+
+
+def active_rows(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """index int32 [S, n] and value [S, n] of the features of each row of X [S, d] that are not 0."""
+    n = max(1, int((X != 0).sum(1).max()))
+    index = np.argsort(X == 0, axis=1, kind="stable")[:, :n]
+    return index.astype(np.int32), np.take_along_axis(X, index, 1)
+
+
+def active_table(now: Any, then: Any, w0: Any) -> Active:
+    """Features of numbered states by `active_rows` of their tables."""
+    return Active(w0, lambda s: (now[0][s], now[1][s]), lambda s: (then[0][s], then[1][s]))

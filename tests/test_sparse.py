@@ -1,0 +1,59 @@
+"""Lists of active features against the recursion with whole arrays: the same weights, to rounding."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rlnut.agents import sparse, td
+from rlnut.envs.garnet import garnet
+from rlnut.envs.walks import random_walk
+from rlnut.experience import simulate
+from rlnut.methods import METHODS, Prediction
+from rlnut.sweeps import few_active, make_rows, table
+
+
+@pytest.mark.parametrize("name", ["td-lambda", "td-lambda-replacing", "td-lambda-dutch", "true-online-td", "etd"])
+def test_lists_equal_whole_arrays(name: str) -> None:
+    """Features with two active entries of any size, episode ends in the middle, ρ ≠ 1 where that is allowed."""
+    problem, method = garnet(8, 3, 3, 5, dim=4), METHODS[name]
+    problem.mdp.done[:, :, 1] = 0.5
+    acting = problem.policy if method.on_policy else problem.behaviour
+    stream = simulate(problem, problem.policy, acting, 0.8, jax.random.key(1), 2, steps=300)
+    rng = np.random.default_rng(0)
+    X = np.zeros((8, 12))
+    for row in X:
+        row[rng.choice(12, 2, replace=False)] = rng.uniform(0.2, 1, 2)
+    w0 = rng.standard_normal(12)
+    rows = make_rows(stream, method, Prediction(steps=300, correction="v-trace"), None, False, 5)
+    hyper = td.Hyper(*(jnp.array(x) for x in ([0.05, 0.1], [0.6, 0.9], [0.0, 0.0])))
+    rule, parts = td.Rule(**method.rule), (jnp.asarray(X), jnp.asarray(X), jnp.asarray(w0))
+    whole = td.learn(rule, table, parts, rows, hyper, 5, jax.random.key(0))
+    active, length = sparse.active_rows(X), sparse.list_length(rows, 0.9)
+    assert length is not None and 20 < length < 100 and active[0].shape == (8, 2)
+    few = sparse.learn(rule, sparse.active_table, (active, active, parts[2]), rows, hyper, 5, length, 2)
+    assert np.abs(np.asarray(whole[:, :, -1]) - w0).max() > 0.1
+    np.testing.assert_allclose(few, whole, rtol=1e-4, atol=1e-4)
+
+
+def test_a_table_without_traces_takes_the_list() -> None:
+    """TD(0) over folded n-step returns, 11 step sizes at once."""
+    walk = random_walk(7)
+    stream = simulate(walk, walk.policy, walk.policy, 1.0, jax.random.key(0), 5, episodes=4)
+    method, X, w0 = METHODS["nstep"], np.eye(7), np.zeros(7)
+    rows = make_rows(stream, method, Prediction(episodes=4, n=3), None, False, 4)
+    assert few_active(td.Rule(), (X, X, w0), rows, 0.0) is not None
+    assert few_active(td.Rule(gradient="tdc"), (X, X, w0), rows, 0.0) is None
+    hyper = td.Hyper(jnp.linspace(0, 1, 11), jnp.zeros(11), jnp.zeros(11))
+    whole = td.learn(td.Rule(), table, tuple(map(jnp.asarray, (X, X, w0))), rows, hyper, 4, jax.random.key(0))
+    active = sparse.active_rows(X)
+    few = sparse.learn(td.Rule(), sparse.active_table, (active, active, jnp.zeros(7)), rows, hyper, 4, 0, 1)
+    np.testing.assert_allclose(few, whole, atol=1e-6)
+
+
+def test_traces_that_do_not_fade_have_no_list() -> None:
+    walk = random_walk(5)
+    stream = simulate(walk, walk.policy, walk.policy, 1.0, jax.random.key(0), 1, episodes=2)
+    rows = make_rows(stream, METHODS["td-lambda"], Prediction(episodes=2), None, False, 2)
+    assert sparse.list_length(rows, 1.0) is None and sparse.list_length(rows, 0.0) == 0
+    assert sparse.list_length(rows, 0.1) in (9, 10)  # 0.1⁸ = CUT, and the row that leaves
