@@ -36,10 +36,10 @@ class Active(NamedTuple):
 class State(NamedTuple):
     """State of one run; H step sizes and λ side by side."""
 
-    w: Array  # [d, H] what rows that left the list have earned
-    index: Array  # int32 [L, n] active features of the last L rows, a ring
-    z: Array  # [L, n, H] their traces
-    S: Array  # [L, n, H] what they have earned
+    w: jax.Array  # [d, H] what rows that left the list have earned
+    seen: jax.Array  # int32 [L, n] active features of the last L rows, a ring
+    z: jax.Array  # [L, n, H] their traces
+    S: jax.Array  # [L, n, H] what they have earned
     place: Array  # int32 [] of the next row in the ring
     v_old: Array  # [H]
     F: Array  # [] follow-on trace
@@ -76,7 +76,7 @@ def learner(rule: Rule, model: Active, hyper: Hyper, length: int, count: int) ->
         """v [H] of active features."""
         known = state.w[index]
         if length:
-            same = state.index[:, :, None] == index
+            same = state.seen[:, :, None] == index
             known = known + jnp.einsum("lnk,lnh->kh", same.astype(known.dtype), state.S)
         return (x[:, None] * known).sum(0)
 
@@ -95,14 +95,14 @@ def learner(rule: Rule, model: Active, hyper: Hyper, length: int, count: int) ->
         if not length:
             w = state.w.at[index].add(alpha * row.gain * delta * own)
             return state._replace(w=w, F=F, square=square)
-        same = (state.index[:, :, None] == index) & (x != 0)
+        same = (state.seen[:, :, None] == index) & (x != 0)
         z = decay * state.z
         if rule.trace == "dutch":
             own = (1 - alpha * jnp.einsum("lnk,k,lnh->h", same.astype(x.dtype), x, z)) * own
         elif rule.trace == "replacing":
             z = jnp.where(same.any(-1)[:, :, None], 0.0, z)
         p = state.place
-        w = state.w.at[state.index[p]].add(state.S[p])  # the oldest row hands over
+        w = state.w.at[state.seen[p]].add(state.S[p])  # the oldest row hands over
         z = z.at[p].set(own)
         S = state.S.at[p].set(0.0) + alpha * row.gain * delta * z
         v_old = state.v_old
@@ -110,10 +110,10 @@ def learner(rule: Rule, model: Active, hyper: Hyper, length: int, count: int) ->
             late = alpha * jnp.where(row.fresh, 0.0, v - v_old)
             S = (S + late * z).at[p].add(-late * x[:, None])
             v_old = v_next
-        return State(w, state.index.at[p].set(index), z, S, (p + 1) % length, v_old, F, square)
+        return State(w, state.seen.at[p].set(index), z, S, (p + 1) % length, v_old, F, square)
 
     def weights(state: State) -> Array:
-        return state.w.at[state.index].add(state.S)
+        return state.w.at[state.seen].add(state.S)
 
     return Learner(init, step, weights, lambda state: state.square)
 
