@@ -103,7 +103,7 @@ def learner(rule: Rule, model: Active, hyper: Hyper, length: int, count: int) ->
             z = jnp.where(same.any(-1)[:, :, None], 0.0, z)
         p = state.place
         w = state.w.at[state.seen[p]].add(state.S[p])  # the oldest row hands over
-        z = z.at[p].set(own)
+        z = jnp.asarray(z).at[p].set(own)
         S = state.S.at[p].set(0.0) + alpha * row.gain * delta * z
         v_old = state.v_old
         if rule.online:
