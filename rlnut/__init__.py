@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from rlnut.agents.configs import DQN as DQN
     from rlnut.errors import RlnutError as RlnutError
     from rlnut.errors import UsageError as UsageError
+    from rlnut.fitted import load as load
     from rlnut.networks import cnn as cnn
     from rlnut.networks import linear as linear
     from rlnut.networks import mlp as mlp
     from rlnut.regression import Regression as Regression
     from rlnut.runs import load_policy as load_policy
+    from rlnut.sequences import pad as pad
     from rlnut.supervised import fit as fit
     from rlnut.training import resume as resume
     from rlnut.training import train as train
@@ -39,6 +41,8 @@ _HOME = {
     "resume": "training",
     "train": "training",
     "fit": "supervised",
+    "load": "fitted",
+    "pad": "sequences",
     "Batch": "types",
     "Fit": "types",
     "Model": "types",

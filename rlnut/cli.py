@@ -24,7 +24,7 @@ COMMANDS = {  # name -> its line in the list; the module of the same name is imp
     "train": "learn Q on an environment and act greedily",
     "resume": "go on exactly with a run that was stopped, or for more steps",
     "evaluate": "play the greedy policy of a run on a fresh, real environment",
-    "predict": "learn V_π or Q_π of a given policy, with the true values beside it",
+    "predict": "learn V_π or Q_π of a given policy, with the true values beside it; or apply a fit to new rows",
     "figure": "draw a figure of Sutton & Barto's book again, with reference values on it",
     "fit": "fit a model to labels or values",
     "demo": "a chapter of the lecture, with its picture",

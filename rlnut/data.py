@@ -1,6 +1,7 @@
 """Datasets: what one is, the table of names, and the checks that every dataset passes before anything is fitted to it.
 
 A loader is `(data) -> Dataset`, where `data` is what --data names (None: not given); DATASETS maps a name to it.
+The memory sequences of `sequences.py` also take their length, "recall:20".
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ class Dataset(NamedTuple):
     y_test: np.ndarray
     classes: tuple | None = None  # the labels that y may hold, in order; None: values, or not looked at yet
     name: str = "arrays"
+    columns: tuple[str, ...] = ()  # of x, where they have names
+    target: str | None = None  # the name of y
 
 
 def _idx(source: mnist.Source, data: str | Path | None) -> Dataset:
@@ -65,12 +68,22 @@ def _table(name: str, data: str | Path | None = None) -> Dataset:
     return dataset(load_table(name, data), name)
 
 
+def _memory(name: str, data: str | Path | None = None, steps: int | None = None) -> Dataset:
+    from rlnut.sequences import memory
+
+    if data is not None:
+        raise UsageError(f"{name} is made by rlnut: --data has no meaning for it")
+    return memory(name, steps)
+
+
 TABLES = ("ohm", "sparse", "thermal", "spirals", "xor", "iris", "wine", "breast-cancer", "diabetes")  # see rlnut.tables
+MEMORY = ("recall", "parity", "adding")  # see rlnut.sequences
 DATASETS: dict[str, Callable[[str | Path | None], Dataset]] = {
     "mnist": partial(_idx, mnist.MNIST),
     "fashion-mnist": partial(_idx, mnist.FASHION),
     "mnist-5k": mnist_5k,
     **{name: partial(_table, name) for name in TABLES},
+    **{name: partial(_memory, name) for name in MEMORY},
 }
 FILES = (".csv", ".npy", ".npz")  # of the user's own tables
 
@@ -78,11 +91,16 @@ FILES = (".csv", ".npy", ".npz")  # of the user's own tables
 def load_dataset(dataset: Any, data: str | Path | None = None, target: str | None = None) -> Dataset:
     """A dataset from a name of DATASETS, a `Dataset`, the arrays (x_train, y_train, x_test, y_test), or a file.
 
-    A file of FILES is named by `dataset` itself, or by `data` with the dataset "file"; `target` is its column to learn.
+    A file of FILES is named by `dataset` itself, or by `data` (with the dataset "file" or None); `target` is its column
+    to learn. Memory sequences take a length, as in "recall:20".
     """
+    if dataset is None:
+        dataset = "file"
+        if data is None:
+            raise UsageError(f"give a dataset ({', '.join(DATASETS)}), or your own file with --data FILE")
     if isinstance(dataset, (str, Path)) and (dataset == "file" or Path(dataset).suffix in FILES):
+        from rlnut.table_files import read_table
         from rlnut.tables import dataset as held_out
-        from rlnut.tables import read_table
 
         if (dataset == "file") == (data is None):
             raise UsageError("a file is given once: as the dataset itself, or as the dataset 'file' with --data FILE")
@@ -91,9 +109,14 @@ def load_dataset(dataset: Any, data: str | Path | None = None, target: str | Non
     if target is not None:
         raise UsageError(f"a target is for your own {', '.join(FILES)} file: it has no meaning for this dataset")
     if isinstance(dataset, str):
-        if dataset not in DATASETS:
-            raise unknown("dataset", dataset, [*DATASETS, "file"])
-        return DATASETS[dataset](data)
+        name, colon, steps = dataset.partition(":")
+        if name not in DATASETS:
+            raise unknown("dataset", name, [*DATASETS, "file"])
+        if not colon:
+            return DATASETS[name](data)
+        if name not in MEMORY or not steps.isdecimal():
+            raise UsageError(f"{dataset}: only {', '.join(MEMORY)} take a length, as in recall:20")
+        return _memory(name, data, int(steps))
     if data is not None:
         raise UsageError("data= says where a named dataset lies: it has no meaning for arrays")
     if isinstance(dataset, Dataset):
@@ -104,16 +127,16 @@ def load_dataset(dataset: Any, data: str | Path | None = None, target: str | Non
     raise UsageError("dataset must be a name, a Dataset or the four arrays (x_train, y_train, x_test, y_test)")
 
 
-def checked(dataset: Dataset, task: str = "auto") -> Dataset:
+def checked(dataset: Dataset, task: str = "auto", sequences: bool = False) -> Dataset:
     """The dataset with x uint8 or float, and y float (regression) or int32 indices into `classes` (classification).
 
     `task` auto: labels that are integers, booleans or text are classes, other numbers are values. Refused, with the
     place: lengths and shapes that do not fit, values that are not finite, fewer than two classes, a class that only
-    the test rows have.
+    the test rows have. `sequences`: NaN may follow the end of a row (see `inputs`).
     """
     if task not in TASKS:
         raise unknown("task", task, TASKS)
-    x_train, x_test = inputs("x_train", dataset.x_train), inputs("x_test", dataset.x_test)
+    x_train, x_test = (inputs(name, getattr(dataset, name), sequences) for name in ("x_train", "x_test"))
     y_train, y_test = np.asarray(dataset.y_train), np.asarray(dataset.y_test)
     if x_train.shape[1:] != x_test.shape[1:] or x_train.dtype.kind != x_test.dtype.kind:
         shown = [f"{x.dtype}{list(x.shape)}" for x in (x_train, x_test)]
@@ -128,7 +151,7 @@ def checked(dataset: Dataset, task: str = "auto") -> Dataset:
         y_train, y_test = targets("y_train", y_train), targets("y_test", y_test)
         if y_train.shape[1:] != y_test.shape[1:]:
             raise UsageError(f"y_train {y_train.shape} and y_test {y_test.shape} must have the same columns")
-        return Dataset(x_train, y_train, x_test, y_test, None, dataset.name)
+        return dataset._replace(x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
     if task == "regression":
         raise UsageError(f"the labels of {dataset.name} are classes: task regression does not fit them")
     classes = dataset.classes or tuple(labels("y_train", y_train).tolist())
@@ -136,11 +159,11 @@ def checked(dataset: Dataset, task: str = "auto") -> Dataset:
         raise UsageError(f"y_train holds a single class, {classes[0]!r}: at least two are needed")
     known = np.asarray(classes)
     y_train, y_test = indices("y_train", y_train, known), indices("y_test", y_test, known)
-    return Dataset(x_train, y_train, x_test, y_test, classes, dataset.name)
+    return dataset._replace(x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test, classes=classes)
 
 
-def inputs(name: str, x: Any) -> np.ndarray:
-    """x [N, ...] as uint8 or float, finite."""
+def inputs(name: str, x: Any, sequences: bool = False) -> np.ndarray:
+    """x [N, ...] as uint8 or float, finite; of `sequences` [N, T, ...] steps after the end may be NaN altogether."""
     x = np.asarray(x)
     if x.dtype.kind not in "biuf":
         raise UsageError(f"{name} must hold numbers, got {x.dtype}")
@@ -148,7 +171,22 @@ def inputs(name: str, x: Any) -> np.ndarray:
         raise UsageError(f"{name} must have the shape [rows, features], got {list(x.shape)}: perhaps x[:, None]?")
     if x.dtype == np.uint8:
         return x
-    return _finite(name, x if x.dtype.kind == "f" else x.astype(float))
+    x = x if x.dtype.kind == "f" else x.astype(float)
+    if (not sequences and x.ndim == 2) or np.isfinite(x).all():
+        return _finite(name, x)
+    over = _after_the_end(x)
+    if over.any() and not sequences:
+        raise UsageError(f"{name} has rows of unequal length (NaN after their end): only rnn, lstm and gru read such")
+    _finite(name, np.where(over.reshape(over.shape + (1,) * (x.ndim - 2)), 0, x))
+    return x
+
+
+def _after_the_end(x: np.ndarray) -> np.ndarray:
+    """[N, T]: the steps of x [N, T, ...] from which on all is NaN, but never a row's first."""
+    gone = np.isnan(x).reshape(*x.shape[:2], -1).all(-1)
+    over = np.logical_and.accumulate(gone[:, ::-1], 1)[:, ::-1]
+    over[:, 0] = False
+    return over
 
 
 def targets(name: str, y: np.ndarray) -> np.ndarray:

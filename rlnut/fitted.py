@@ -34,14 +34,20 @@ class Scale(NamedTuple):
         return z * self.deviation + self.mean
 
 
-def scale_of(x: np.ndarray, standard: bool) -> Scale:
-    """The scaling of rows x, to mean 0 and deviation 1 (a constant column: only to 0), or none."""
-    axes = 0 if x.ndim <= 2 else None
-    mean, deviation = x.mean(axes, dtype=float), x.std(axes, dtype=float)
+def scale_of(x: np.ndarray, standard: bool, sequences: bool = False) -> Scale:
+    """The scaling of rows x, to mean 0 and deviation 1 (a constant column: only to 0), or none.
+
+    `sequences` [n, T, ...]: one scale for all steps, each number of a step its own; NaN (padding) does not count.
+    """
+    axes = (0, 1) if sequences else 0 if x.ndim <= 2 else None
     if not standard:
-        return Scale(np.zeros_like(mean), np.ones_like(deviation))
-    constant = x.max(axes) == x.min(axes)  # its deviation is rounding noise, not a scale
-    return Scale(np.where(constant, x.min(axes), mean), np.where(constant | (deviation == 0), 1.0, deviation))
+        shape = x.shape[2:] if sequences else np.shape(x[0] if x.ndim <= 2 else 0)
+        return Scale(np.zeros(shape), np.ones(shape))
+    by = (np.nanmean, np.nanstd, np.nanmin, np.nanmax) if sequences else (np.mean, np.std, np.min, np.max)
+    mean, deviation = (of(x, axes, dtype=float) for of in by[:2])
+    low, high = (of(x, axes) for of in by[2:])
+    constant = low == high  # its deviation is rounding noise, not a scale
+    return Scale(np.where(constant, low, mean), np.where(constant | (deviation == 0), 1.0, deviation))
 
 
 def scaled(x: np.ndarray, scale: Scale | None) -> np.ndarray:
@@ -63,6 +69,7 @@ class Fitted:
     about: dict[str, Any]
     result: dict[str, Any]
     history: tuple[Epoch, ...] = ()
+    sequences: bool = False  # a row may have any number of steps, and NaN after its end
 
     @property
     def test_accuracy(self) -> float | None:
@@ -80,10 +87,11 @@ class Fitted:
 
     def prepared(self, x: Any) -> np.ndarray:
         """x as the model takes it; rows of another shape or kind than the training rows are refused."""
-        x = inputs("x", x)
-        if x.shape[1:] != self.row or (self.x_scale is None and x.dtype != np.uint8):
+        x = inputs("x", x, self.sequences)
+        row = (x.shape[1], *self.row[1:]) if self.sequences else self.row
+        if x.shape[1:] != row or (self.x_scale is None and x.dtype != np.uint8):
             kind = "uint8" if self.x_scale is None else "numbers"
-            raise UsageError(f"x must be {kind} [rows, {', '.join(map(str, self.row))}], got {x.dtype} {list(x.shape)}")
+            raise UsageError(f"x must be {kind} [rows, {', '.join(map(str, row))}], got {x.dtype} {list(x.shape)}")
         return x if self.x_scale is None else self.x_scale.forth(x)
 
     def predict(self, x: Any) -> np.ndarray:
@@ -95,11 +103,26 @@ class Fitted:
         """P(class | x) [B, M], in the order of `classes`."""
         if self.classes is None:
             raise UsageError("predict_proba needs a classification; this model regresses numbers")
+        if not self.probable:
+            raise UsageError(f"predict_proba: the scores of {self.about['model']} are no log-probabilities")
         return np.asarray(jax.nn.softmax(self.outputs(x)))
+
+    @property
+    def probable(self) -> bool:
+        """Are the outputs log-probabilities of classes? Those of least squares and of the perceptron are not."""
+        exact = LINEAR_MODELS.get(self.about["model"])
+        return self.classes is not None and (exact is None or exact.probable)
 
     def score(self, x: Any, y: Any) -> float:
         """Accuracy, or for regression R² = 1 − Σ(y − ŷ)²/Σ(y − mean y)², as in scikit-learn."""
         return score(self.outputs(x), self.encoded(y), self.classes is not None)
+
+    def judged(self, x: Any, y: Any) -> dict[str, float]:
+        """{"accuracy": …} or {"mse": mean of (y − ŷ)²}, in the data's own units."""
+        found, aim = self.outputs(x), self.encoded(y)
+        if self.y_scale is None:
+            return {"accuracy": score(found, aim, True)}
+        return {"mse": float(np.mean((self.y_scale.back(found) - np.asarray(y).reshape(found.shape)) ** 2))}
 
     def encoded(self, y: Any) -> np.ndarray:
         """y as the loss takes it: positions in `classes`, or scaled values."""
@@ -132,6 +155,7 @@ class Fitted:
     def save_model(self, folder: Path) -> None:
         """Write config.json and model.safetensors."""
         shapes = {"row": self.row, "head": self.head, "uint8": self.x_scale is None, "classes": self.classes}
+        shapes["sequences"] = self.sequences
         atomic_write(folder / "config.json", json.dumps(self.about | shapes, indent=1) + "\n")
         save_arrays(folder / "model.safetensors", (self.params, self.x_scale, self.y_scale))
 
@@ -171,7 +195,7 @@ def load(folder: str | Path, network: Network | None = None) -> Fitted:
     folder = Path(folder)
     about = read_json(folder / "config.json")
     try:
-        row, head, uint8 = tuple(about["row"]), tuple(about["head"]), about["uint8"]
+        row, head, uint8, sequences = tuple(about["row"]), tuple(about["head"]), about["uint8"], about["sequences"]
         classes = None if about["classes"] is None else tuple(about["classes"])
         if network is None:
             network = (MODELS | LINEAR_MODELS)[about["model"]](**about["config"]).network()
@@ -180,8 +204,8 @@ def load(folder: str | Path, network: Network | None = None) -> Fitted:
     model = architecture(network, head, uint8)
     x = np.zeros((1, *row), np.uint8 if uint8 else np.float32)
     params = jax.eval_shape(model.init, jax.random.key(0), x)
-    x_like = None if uint8 else scale_of(x, False)
+    x_like = None if uint8 else scale_of(x, False, sequences)
     y_like = None if classes else scale_of(np.zeros((1, *head)), False)
     params, x_scale, y_scale = load_arrays(folder / "model.safetensors", (params, x_like, y_like))
     result = read_json(folder / "summary.json") if (folder / "summary.json").exists() else {}
-    return Fitted(model, params, row, head, classes, x_scale, y_scale, about, result)
+    return Fitted(model, params, row, head, classes, x_scale, y_scale, about, result, sequences=sequences)

@@ -54,7 +54,7 @@ def fit_exact(
     like = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, *row), np.float32 if x_scale else np.uint8))
     params = _params(like, solution, row, classes is not None, x_scale, y_scale)
     about = {"rlnut": __version__, "model": name, "config": asdict(config), "seed": seed, "dataset": problem.name}
-    about |= {"data": None if data is None else str(data)}
+    about |= {"data": None if data is None else str(data), "columns": problem.columns, "target": problem.target}
     result |= {"ended": "solved", "out": None if folder is None else str(folder)}
     fitted = Fitted(model, params, row, head, classes, x_scale, y_scale, about, result)
     if folder is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -33,6 +33,8 @@ class Solved(NamedTuple):
 @dataclass(frozen=True)
 class Exact(Settings):
     """Base of the linear models that are not trained by gradient steps."""
+
+    probable: ClassVar[bool] = False  # are the scores of classes log-probabilities?
 
     def wanted(self) -> str:
         """What y must be: one of data.TASKS."""
@@ -135,6 +137,8 @@ class Perceptron(Exact):
 @dataclass(frozen=True)
 class Logistic(Exact):
     """Logistic regression, with more than two classes softmax regression, by Newton's method to its minimum."""
+
+    probable: ClassVar[bool] = True
 
     l2: float = setting(1e-4, "λ of the penalty λ‖W‖²", low=0)
     balanced: bool = setting(False, "weigh the rows so that every class counts the same")

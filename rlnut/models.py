@@ -48,6 +48,11 @@ class Training(Settings):
         """Is ŷ = W x + b, so that it has coefficients to show?"""
         return False
 
+    @property
+    def sequences(self) -> bool:
+        """Are rows sequences [T, ...] that may differ in length?"""
+        return False
+
     def network(self) -> Network:
         """The architecture without its head."""
         raise NotImplementedError
@@ -127,4 +132,33 @@ class CNN(Training):
             raise UsageError(f"images of {row[0]}×{row[1]} vanish in {len(self.channels)} poolings by {self.window}")
 
 
-MODELS: dict[str, type[Training]] = {"softmax": Softmax, "mlp": MLP, "cnn": CNN}
+@dataclass(frozen=True)
+class LSTM(Training):
+    """Long short-term memory: reads the steps of a sequence in turn, and answers by what it holds at the end."""
+
+    hidden: tuple[int, ...] = setting((128,), "units of each recurrent layer", low=1)
+    dropout: float = setting(0.0, "share of the last layer's units silenced in each update", low=0, below=1)
+
+    @property
+    def sequences(self) -> bool:
+        return True
+
+    def network(self) -> Network:
+        from rlnut.recurrent import CELLS, recurrent
+
+        return recurrent(CELLS[type(self).__name__.lower()], self.hidden, self.dropout)
+
+
+@dataclass(frozen=True)
+class GRU(LSTM):
+    """Gated recurrent units that read the steps of a sequence in turn: as the LSTM, with fewer gates."""
+
+
+@dataclass(frozen=True)
+class RNN(LSTM):
+    """Elman's recurrent network: a layer of tanh units that also sees its own last output. It forgets soon."""
+
+
+MODELS: dict[str, type[Training]] = {
+    "softmax": Softmax, "mlp": MLP, "cnn": CNN, "rnn": RNN, "lstm": LSTM, "gru": GRU,
+}  # fmt: skip

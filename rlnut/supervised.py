@@ -75,7 +75,7 @@ def fit(
     name, config, network = _chosen(model, settings)
     if optimizer is not None and settings.keys() & {"optimizer", "lr", "schedule"}:
         raise UsageError("a given optimizer has its own lr and schedule: leave those settings out")
-    problem = checked(load_dataset(dataset, data, target), config.task)
+    problem = checked(load_dataset(dataset, data, target), config.task, config.sequences)
     row, classes = problem.x_train.shape[1:], problem.classes
     config.accept(row, classes is not None)
     folder = None if out is None else new_folder(out)
@@ -92,7 +92,9 @@ def fit(
     _check_head(core, state.params, parts.train, head)
     about = {"rlnut": __version__, "model": name, "config": asdict(config), "seed": seed}
     about |= {"dataset": problem.name, "data": None if data is None else str(data)}
+    about |= {"columns": problem.columns, "target": problem.target}
     blank = Fitted(whole, state.params, row, head, classes, parts.x_scale, parts.y_scale, about, {})
+    blank = replace(blank, sequences=config.sequences)
     count = parameter_count(state.params)
     with Report(progress, updates) as report:
         task = "regression" if classes is None else f"classification into {len(classes)} classes"
@@ -144,7 +146,7 @@ def prepare(problem: Dataset, config: Training, seed: int) -> Parts:
     if config.validation:
         train, held = split(len(x), config.validation, seed, None if problem.classes is None else y)
     plain = config.scale == "auto" and x.dtype == np.uint8
-    x_scale = None if plain else scale_of(x[train], config.scale != "none")
+    x_scale = None if plain else scale_of(x[train], config.scale != "none", config.sequences)
     y_scale = scale_of(y[train], config.scale != "none") if problem.classes is None else None
 
     def rows(x: np.ndarray, y: np.ndarray) -> Rows:

@@ -1,23 +1,15 @@
-"""Small tables to learn from: synthetic ones whose truth is known, scikit-learn's real ones, and the user's own file.
-
-A file is .csv (comma-separated, with or without a line of names), .npy [rows, columns], or .npz with x and y. What
-cannot be learned from is refused with the column's name: missing values, text, constant columns, a single class.
-"""
+"""Small tables to learn from: synthetic ones whose truth is known, and the real ones that scikit-learn carries."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlnut.data import TASKS, Dataset, split
+from rlnut.data import Dataset, split
 from rlnut.errors import RlnutError, UsageError, unknown
-
-MOST_CLASSES = 20  # more different integers than this are values, not classes
-MISSING = ("", "na", "n/a", "nan", "null", "none", "?")
 
 
 class Table(NamedTuple):
@@ -27,6 +19,7 @@ class Table(NamedTuple):
     y: np.ndarray  # [n]
     columns: tuple[str, ...]  # of x
     truth: dict[str, Any]  # what a good fit finds; empty for real data
+    target: str = "y"  # the name of y
 
     @property
     def classify(self) -> bool:
@@ -94,131 +87,8 @@ def real(name: str) -> Table:
     return Table(np.asarray(found.data, float), np.asarray(found.target), names, {})
 
 
-def read_table(path: str | Path, target: str | None = None, task: str = "auto") -> Table:
-    """The user's own file, with column `target` as y: see the head of this file.
-
-    .npz takes the arrays x [n, p] and y [n] and no target; the others need one, a name or a number counted from 0.
-    `task` auto: text, or at most 20 different integers, are classes; other numbers are values.
-    """
-    path = Path(path)
-    if task not in TASKS:
-        raise unknown("task", task, TASKS)
-    if path.suffix not in (".csv", ".npy", ".npz"):
-        raise UsageError(f"{path} must be a .csv, .npy or .npz file")
-    if not path.is_file():
-        raise UsageError(f"{path} is not there")
-    if path.suffix == ".npz":
-        if target is not None:
-            raise UsageError("an .npz file holds x and y: it takes no target")
-        x, y = (_array(path, name) for name in ("x", "y"))
-        if x.ndim != 2 or y.shape != (len(x),):
-            raise UsageError(f"{path}: x must be [n, p] and y [n], got {list(x.shape)} and {list(y.shape)}")
-        columns, names, answer = list(x.T), [str(i) for i in range(x.shape[1])], y
-        return _table(columns, names, answer, "y", task)
-    if path.suffix == ".npy":
-        whole = _array(path)
-        if whole.ndim != 2:
-            raise UsageError(f"{path} must hold an array [rows, columns], got {list(whole.shape)}")
-        columns, names = list(whole.T), [str(i) for i in range(whole.shape[1])]
-    else:
-        columns, names = _csv(path)
-    if target is None:
-        raise UsageError(f"say which column of {path} to learn with target: {', '.join(names[:40])}")
-    if target not in names:
-        raise unknown("column", target, names)
-    place = names.index(target)
-    answer = columns.pop(place)
-    names.pop(place)
-    return _table(columns, names, answer, target, task)
-
-
-def _array(path: Path, name: str | None = None) -> np.ndarray:
-    try:
-        found = np.load(path, allow_pickle=False)
-        if name is None:
-            return found
-        with found:
-            if name not in found:
-                raise UsageError(f"{path} must hold the arrays x and y, got {', '.join(found) or 'none'}")
-            return found[name]
-    except (OSError, EOFError, ValueError) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise RlnutError(f"{path} cannot be read: {error}") from None
-
-
-def _csv(path: Path) -> tuple[list[np.ndarray], list[str]]:
-    """Columns of text and their names; without a line of names they are numbered."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            lines = [[cell.strip() for cell in line] for line in csv.reader(file) if line]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise RlnutError(f"{path} cannot be read: {error}") from None
-    if not lines:
-        raise UsageError(f"{path} is empty")
-    header = not any(_is_number(cell) or cell.lower() in MISSING for cell in lines[0])
-    names = lines.pop(0) if header else [str(i) for i in range(len(lines[0]))]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise UsageError(f"{path} has two columns named {twice[0]!r}")
-    for number, line in enumerate(lines, start=1):
-        if len(line) != len(names):
-            raise UsageError(f"{path}: row {number} has {len(line)} cells, expected {len(names)}")
-    return [np.array(column) for column in zip(*lines, strict=True)], list(names)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _numbers(name: str, column: np.ndarray, text: bool = False) -> np.ndarray:
-    """A column as float64; text stays as it is if `text` allows it."""
-    if column.dtype.kind in "US":
-        column = column.astype(str)
-        missing = [i for i, cell in enumerate(column) if cell.lower() in MISSING]
-        if missing:
-            raise UsageError(f"column {name!r} has {len(missing)} missing values, the first in row {missing[0] + 1}")
-        words = [cell for cell in column if not _is_number(cell)]
-        if words and text:
-            return column
-        if words:
-            raise UsageError(f"column {name!r} holds text such as {str(words[0])!r}: only numbers can be learned from")
-    elif column.dtype.kind not in "biuf":
-        raise UsageError(f"column {name!r} must hold numbers, got {column.dtype}")
-    numbers = column.astype(float)
-    bad = np.flatnonzero(~np.isfinite(numbers))
-    if len(bad):
-        raise UsageError(f"column {name!r} has {len(bad)} missing or infinite values, the first in row {bad[0] + 1}")
-    return numbers
-
-
-def _table(columns: Sequence[np.ndarray], names: Sequence[str], answer: np.ndarray, target: str, task: str) -> Table:
-    if not columns or len(answer) < 2:
-        raise UsageError(f"there must be a column beside {target!r} and at least 2 rows")
-    numbers = [_numbers(name, column) for name, column in zip(names, columns, strict=True)]
-    for name, column in zip(names, numbers, strict=True):
-        if (column == column[0]).all():
-            raise UsageError(f"column {name!r} is constant ({column[0]:g}): leave it out")
-    y = _numbers(target, answer, text=True)
-    if y.dtype.kind == "f":
-        whole = np.array_equal(y, np.round(y)) and np.abs(y).max() < 2**53
-        if task == "classification" and not whole:
-            raise UsageError(f"column {target!r} holds numbers such as {y[y != np.round(y)][0]:g}: they are no classes")
-        if whole and task != "regression" and (task == "classification" or len(np.unique(y)) <= MOST_CLASSES):
-            y = y.astype(np.int64)
-    elif task == "regression":
-        raise UsageError(f"column {target!r} holds text such as {str(y[0])!r}: it can only be classified")
-    if (y == y[0]).all():
-        raise UsageError(f"column {target!r} holds a single {'value' if y.dtype.kind == 'f' else 'class'}, {y[0]}")
-    return Table(np.stack(numbers, 1), y, tuple(names), {})
-
-
 def load_table(name: str, data: str | Path | None = None) -> Table:
-    """A table by its name; only the user's own is a file, so `data` has no meaning here."""
+    """A table by its name; it is no file, so `data` has no meaning here."""
     if data is not None:
         raise UsageError(f"{name} is made or carried by a library: --data has no meaning for it")
     return SYNTHETIC[name]() if name in SYNTHETIC else real(name)
@@ -227,4 +97,5 @@ def load_table(name: str, data: str | Path | None = None) -> Table:
 def dataset(table: Table, name: str, share: float = 0.2, seed: int = 0) -> Dataset:
     """A table with a `share` of its rows held out as test rows: dealt by `seed`, every class in proportion."""
     train, test = split(len(table.y), share, seed, table.y if table.classify else None)
-    return Dataset(table.x[train], table.y[train], table.x[test], table.y[test], None, name)
+    found = Dataset(table.x[train], table.y[train], table.x[test], table.y[test], None, name)
+    return found._replace(columns=table.columns, target=table.target)

@@ -17,13 +17,14 @@ NAMES: dict[str, type[Settings]] = {**LINEAR_MODELS, **MODELS}
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """The arguments; MODEL decides which further options there are."""
-    from rlnut.data import DATASETS  # here, so that `rlnut --help` needs no NumPy
+    from rlnut.data import DATASETS, MEMORY  # here, so that `rlnut --help` needs no NumPy
 
     parser.add_argument("model", metavar="MODEL", help=f"one of: {', '.join(NAMES)} (fit MODEL --help: its options)")
-    known = f"one of: {', '.join(DATASETS)}; or your own table: a .csv, .npy or .npz file, or 'file' with --data FILE"
-    parser.add_argument("dataset", metavar="DATASET", help=known)
+    lengths = f"{', '.join(MEMORY)} also with a length, recall:50"
+    known = f"one of: {', '.join(DATASETS)} ({lengths}); or your own table: a .csv, .npy or .npz file"
+    parser.add_argument("dataset", metavar="DATASET", nargs="?", help=known)
     where = "folder with the dataset's files (default: $RLNUT_DATA, else the user's cache folder, else a download)"
-    parser.add_argument("--data", metavar="PATH", help=where)
+    parser.add_argument("--data", metavar="PATH", help=f"{where}; or your own file, without a DATASET")
     parser.add_argument("--target", metavar="COLUMN", help="the column of your own .csv or .npy file to learn")
     parser.add_argument("--out", metavar="DIR", help="new folder for config, model, metrics and picture")
     name = chosen_name(parser, words, NAMES)

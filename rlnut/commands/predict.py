@@ -1,4 +1,4 @@
-"""`rlnut predict METHOD ENV`: learn V_π (or Q_π) and print it beside the truth."""
+"""`rlnut predict METHOD ENV`: learn V_π (or Q_π) and print it beside the truth. (DIR FILE instead: see `apply`.)"""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from rlnut.cli import add_settings, chosen_settings
+from rlnut.commands import apply
 from rlnut.methods import METHODS, Prediction, find, refuse
 
 ROWS = 30  # of the table on standard error
 
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    parser.add_argument("method", metavar="METHOD", help="; ".join(f"{k}: {m.help}" for k, m in METHODS.items()))
-    parser.add_argument("env", metavar="ENV", help="a Gymnasium environment, or an .npz file with P, R, …")
+    if apply.chosen(words):  # rlnut predict DIR FILE: the predictions of a fitted model
+        return apply.configure(parser)
+    known = "; ".join(f"{k}: {m.help}" for k, m in METHODS.items())
+    parser.add_argument("method", metavar="METHOD", help=f"{known}; or the folder of a fit")
+    parser.add_argument(
+        "env", metavar="ENV", help="a Gymnasium environment, or an .npz file with P, R, … (after a fit: FILE)"
+    )
     parser.add_argument(
         "--policy",
         metavar="π",
@@ -25,6 +31,8 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
+    if "rows" in args:
+        return apply.run(args)
     name = find(args.method)
     given = chosen_settings(args, Prediction())
     config = Prediction().replace(**given)

@@ -1,0 +1,96 @@
+"""`rlnut predict DIR FILE`: what a model that `rlnut fit --out DIR` left says of new rows."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rlnut.errors import UsageError
+
+
+def chosen(words: Sequence[str]) -> bool:
+    """Do the words name a folder of a fit where METHOD would stand?"""
+    pairs = zip(["", *words], words, strict=False)
+    first = next((word for before, word in pairs if word[:1] != "-" and (before[:2] != "--" or before == "--json")), "")
+    return bool(first) and Path(first).is_dir()
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    from rlnut.data import FILES
+
+    parser.add_argument("dir", metavar="DIR", help="the folder of a fit")
+    parser.add_argument("rows", metavar="FILE", help=f"new rows ({', '.join(FILES)}), or a dataset: its test rows")
+    parser.add_argument("--out", metavar="FILE", help="new .csv file for the predictions (default: standard output)")
+    parser.add_argument("--data", metavar="DIR", help="folder with the dataset's files")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Predict for each row; where the rows bring y, say how good that is."""
+    from rlnut.data import FILES, load_dataset
+    from rlnut.files import atomic_write
+    from rlnut.fitted import load
+    from rlnut.log import say
+    from rlnut.table_files import read_rows
+
+    out = None if args.out is None else _new_csv(args.out)
+    fitted = load(args.dir)
+    if Path(args.rows).suffix in FILES:
+        if args.data is not None:
+            raise UsageError("--data says where a named dataset lies: it has no meaning for a file")
+        x, y, ignored = read_rows(args.rows, fitted.about["columns"], fitted.about["target"])
+        if ignored:
+            say(f"ignored, because {args.dir} was not fitted to them: {', '.join(ignored)}")
+    else:
+        dataset = load_dataset(args.rows, args.data)
+        x, y = dataset.x_test, dataset.y_test
+    x = _shaped(x, fitted)
+    predictions = fitted.predict(x)
+    found: dict[str, Any] = {"model": fitted.about["model"], "rows": len(predictions), "predictions": predictions}
+    columns, table = ["prediction"], [predictions]
+    if fitted.classes is None and predictions.ndim > 1:
+        columns, table = [f"prediction {i}" for i in range(predictions.shape[1])], list(predictions.T)
+    if fitted.probable:
+        chance = fitted.predict_proba(x)
+        found |= {"classes": list(fitted.classes or ()), "probabilities": chance}
+        columns, table = columns + [f"P({name})" for name in fitted.classes or ()], [*table, *chance.T]
+    verdict = {} if y is None else fitted.judged(x, y)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*(column.tolist() for column in table), strict=True))
+    if out is not None:
+        atomic_write(out, text.getvalue())
+    elif not args.json:
+        sys.stdout.write(text.getvalue())
+    how = "".join(f": {name} {figure:.4f}" for name, figure in verdict.items())
+    say(f"{len(predictions):,} rows predicted by {found['model']}{how}" + (f"; they are in {out}" if out else ""))
+    return found | verdict | {"out": None if out is None else str(out)}
+
+
+def _shaped(x: Any, fitted: Any) -> Any:
+    """Flat rows of a file in the model's shape; whole numbers 0 … 255 as uint8 where it was fitted to such."""
+    import numpy as np
+
+    if x.ndim == 2 and x.shape[1] == math.prod(fitted.row):
+        x = x.reshape(len(x), *fitted.row)
+    if fitted.x_scale is None and x.dtype != np.uint8 and np.array_equal(x, np.clip(np.round(x), 0, 255)):
+        x = x.astype(np.uint8)
+    return x
+
+
+def _new_csv(name: str) -> Path:
+    """The path of a file that does not exist yet; said before anything is computed."""
+    path = Path(name)
+    if path.suffix != ".csv":
+        raise UsageError(f"--out writes a .csv file, got {name!r}")
+    if path.exists():
+        raise UsageError(f"{path} exists already: choose another name")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path.parent} is not a folder")
+    return path
