@@ -15,19 +15,9 @@ from gymnasium.experimental.functional import FuncEnv
 
 from rlnut.errors import UsageError
 from rlnut.exact import MDP
-from rlnut.finite import Finite, from_env, load_npz
+from rlnut.finite import Finite, from_env, load_npz, outcomes
+from rlnut.outcomes import Outcomes
 from rlnut.types import Array, Key
-
-
-class Outcomes(NamedTuple):
-    """What can happen after (s, a): K outcomes, of which the last ones may be padding that is never drawn."""
-
-    below: Array  # [S, A, K] cumulative probability
-    successor: Array  # [S, A, K] int32
-    reward: Array  # [S, A, K]
-    ends: Array  # [S, A, K] bool
-    noise: Array  # [S, A] standard deviation of the reward
-    start: Array  # [S] cumulative probability of the first state
 
 
 class State(NamedTuple):
@@ -36,33 +26,6 @@ class State(NamedTuple):
     position: Array  # int32 []
     reward: Array  # [] of the step that led here
     ended: Array  # bool []
-
-
-def outcomes(finite: Finite) -> Outcomes:
-    """List the outcomes of positive probability; one that may end or not is two."""
-    mdp = finite.mdp
-    S, A, _ = mdp.P.shape
-    chance = np.concatenate([mdp.P * (1 - mdp.done), mdp.P * mdp.done], -1)  # going on, then ending
-    K = int((chance > 0).sum(-1).max())
-    order = np.argsort(~(chance > 0), axis=-1, kind="stable")[..., :K]
-    below = np.cumsum(np.take_along_axis(chance, order, -1), -1)
-    below[below > 1 - 1e-12] = 1
-    reward = np.take_along_axis(np.concatenate([mdp.R, mdp.R], -1), order, -1)
-    noise = np.zeros((S, A)) if finite.noise is None else finite.noise
-    start = np.cumsum(mdp.start)
-    start[start > 1 - 1e-12] = 1
-    return Outcomes(below, (order % S).astype(np.int32), reward, order >= S, noise, start)
-
-
-def listed(P: dict, start: Array) -> Outcomes:
-    """The outcomes of Gymnasium's P[s][a] = [(probability, s', reward, terminated), ...], in its order, none merged."""
-    S, A = len(P), len(P[0])
-    K = max(len(P[s][a]) for s in range(S) for a in range(A))
-    rows = np.array([[P[s][a] + [(0, s, 0, False)] * (K - len(P[s][a])) for a in range(A)] for s in range(S)], float)
-    chance, successor, reward, ends = np.moveaxis(rows, -1, 0)
-    below, first_below = np.cumsum(chance, -1), np.cumsum(start)
-    below[below > 1 - 1e-12], first_below[first_below > 1 - 1e-12] = 1, 1
-    return Outcomes(below, successor.astype(np.int32), reward, ends.astype(bool), np.zeros((S, A)), first_below)
 
 
 def draw(table: Outcomes, state: Array, action: Array, u: Array, z: Array) -> State:
@@ -80,13 +43,12 @@ def first(table: Outcomes, u: Array) -> Array:
 class TabularFunc(FuncEnv):
     """A finite problem as pure functions `initial`, `transition`, `observation`, `reward`, `terminal`."""
 
-    def __init__(self, finite: Finite, table: Outcomes | None = None) -> None:
+    def __init__(self, finite: Finite) -> None:
         import jax.numpy as jnp
 
         S, A, _ = finite.mdp.P.shape
         self.finite = finite
-        table = outcomes(finite) if table is None else table
-        single = (np.asarray(x, np.float32 if x.dtype == np.float64 else x.dtype) for x in table)
+        single = (np.asarray(x, np.float32 if x.dtype == np.float64 else x.dtype) for x in outcomes(finite))
         self.table = Outcomes(*(jnp.asarray(x) for x in single))
         self.allowed = None if finite.allowed is None else jnp.asarray(finite.allowed, bool)
         self.observation_space, self.action_space = gym.spaces.Discrete(S), gym.spaces.Discrete(A)

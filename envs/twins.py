@@ -12,7 +12,7 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
 from rlnut.envs.blackjack import Blackjack
 from rlnut.envs.classic import Acrobot, CartPole, MountainCar, MountainCarContinuous, Pendulum
-from rlnut.envs.tabular import TabularFunc, listed
+from rlnut.envs.tabular import TabularFunc
 from rlnut.errors import UsageError
 from rlnut.finite import from_env
 
@@ -52,7 +52,7 @@ def twin(env: gym.Env) -> FuncEnv:
         )
     if found.allowed is None and callable(masks := getattr(inner, "action_mask", None)):
         found = found._replace(allowed=np.stack([masks(s) for s in range(len(found.mdp.P))]).astype(bool))
-    return TabularFunc(found, listed(inner.P, inner.initial_state_distrib))
+    return TabularFunc(found)
 
 
 def time_limit(env: gym.Env) -> int | None:

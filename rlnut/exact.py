@@ -99,11 +99,11 @@ def values(process: Chain, gamma: float) -> np.ndarray:
 
     Raises UsageError if γ = 1 and an episode that can happen is not certain to end.
     """
-    return _solve(process, process.r, check_gamma(gamma), gamma)
+    return solve(process, process.r, check_gamma(gamma), gamma)
 
 
-def _solve(process: Chain, r: np.ndarray, gamma: float, discount: float) -> np.ndarray:
-    """x = r + discount·P x where x is defined."""
+def solve(process: Chain, r: np.ndarray, gamma: float, discount: float) -> np.ndarray:
+    """x = r + discount·P x where x is defined: [S]; γ = 1 is what decides whether it must be proper."""
     known = np.ones(len(r), bool)
     if gamma == 1:
         known = ends(process)
@@ -113,15 +113,6 @@ def _solve(process: Chain, r: np.ndarray, gamma: float, discount: float) -> np.n
     P = process.P[np.ix_(known, known)]
     x[known] = np.linalg.solve(np.eye(len(P)) - discount * P, r[known])
     return x
-
-
-def return_variance(mdp: MDP, policy: np.ndarray, gamma: float) -> np.ndarray:
-    """Var[G | s] = m − v² with m = E[R² + 2γRv'] + γ² P m (Sobel 1982): [S]. Rewards are fixed given s, a, s'."""
-    process = chain(mdp, policy)
-    v = values(process, gamma)
-    going_on = (1 - mdp.done) * np.nan_to_num(v)
-    moment = np.einsum("sa,sat,sat->s", policy, mdp.P, mdp.R**2 + 2 * gamma * mdp.R * going_on)
-    return _solve(process, moment, gamma, gamma**2) - v**2
 
 
 def action_values(mdp: MDP, v: np.ndarray, gamma: float) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from rlnut.errors import UsageError, unknown
 from rlnut.exact import MDP, check_gamma
+from rlnut.outcomes import Outcomes, from_lists, from_mdp, means
 
 KEYS = ("P", "R", "start", "policy", "behaviour", "features", "gamma")
 
@@ -26,6 +27,12 @@ class Finite(NamedTuple):
     allowed: Any = None  # [S, A] bool: actions that count in a state; None = all
     noise: Any = None  # [S, A] standard deviation of the reward around R; None = 0
     shape: tuple[int, ...] = ()  # how states lie in a picture: (rows, columns) of a grid
+    law: Any = None  # Outcomes, where rewards or ends are not fixed given s, a, s'; None = they are
+
+
+def outcomes(finite: Finite) -> Outcomes:
+    """What can happen: the problem's own law, else that of its tables, rewards being fixed given s, a, s'."""
+    return from_mdp(finite.mdp, finite.noise) if finite.law is None else finite.law
 
 
 def _numbers(name: str, value: Any, shapes: dict[str, tuple[int, ...]]) -> np.ndarray:
@@ -84,19 +91,11 @@ def make_mdp(P: Any, R: Any, start: Any = None) -> MDP:
     return MDP(P, np.array(R), np.broadcast_to(terminal, P.shape).astype(np.float64), first)
 
 
-def from_toy_text(P: dict, start: Any) -> MDP:
-    """An MDP from Gymnasium's P[s][a] = [(probability, s', reward, terminated), ...] and its start distribution [S]."""
-    S, A = len(P), len(P[0])
-    p, reward, over = (np.zeros((S, A, S)) for _ in range(3))
-    for s, actions in P.items():
-        for a, outcomes in actions.items():
-            for probability, successor, r, terminated in outcomes:
-                p[s, a, successor] += probability
-                reward[s, a, successor] += probability * r
-                over[s, a, successor] += probability * terminated
-    share = np.where(p > 0, p, 1)
-    p = distribution("P", p, {"[S, A, S]": (S, A, S)})
-    return MDP(p, reward / share, over / share, distribution("initial_state_distrib", start, {"[S]": (S,)}))
+def from_toy_text(P: dict, start: Any) -> Finite:
+    """A problem from Gymnasium's P[s][a] = [(probability, s', reward, terminated), ...] and start distribution [S]."""
+    first = distribution("initial_state_distrib", start, {"[S]": (len(P),)})
+    law = from_lists(P, first)
+    return Finite(means(law, first), law=law)
 
 
 def check_features(value: Any, states: int) -> np.ndarray:
@@ -158,4 +157,4 @@ def from_env(env: Any) -> Finite | None:
         return None
     shape = getattr(inner, "shape", (getattr(inner, "nrow", 0), getattr(inner, "ncol", 0)))
     lies = tuple(int(n) for n in shape) if np.prod(shape) == len(table) else ()
-    return Finite(from_toy_text(table, start), shape=lies)
+    return from_toy_text(table, start)._replace(shape=lies)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from rlnut.distributional import mean_chain, return_variance
 from rlnut.errors import RlnutError
-from rlnut.exact import MDP, Chain
+from rlnut.exact import Chain, values
+from rlnut.outcomes import Outcomes, jumps
 
 
 def _basis(X: np.ndarray, d: np.ndarray) -> np.ndarray:
@@ -91,8 +93,17 @@ def linear_errors(process: Chain, w: np.ndarray, X: np.ndarray, d: np.ndarray, g
     return {"ve": rms(v - X @ w, d), "be": rms(delta, d), "pbe": rms(projected, d)}
 
 
-def td_error(mdp: MDP, policy: np.ndarray, v: np.ndarray, d: np.ndarray, gamma: float) -> float:
-    """√TDE: the root of Σ d(s) E_π[(R + γv(S') − v(s))²] (S&B 11.22). Rewards are fixed given s, a, s'."""
-    over = mdp.R - v[:, None, None]
-    square = (1 - mdp.done) * (over + gamma * v) ** 2 + mdp.done * over**2
-    return float(np.sqrt(np.einsum("s,sa,sat,sat->", d, policy, mdp.P, square)))
+def td_error(law: Outcomes, policy: np.ndarray, v: np.ndarray, d: np.ndarray, gamma: float) -> float:
+    """√TDE: the root of Σ d(s) E_π[(R + γv(S') − v(s))²] (S&B 11.22), exact for rewards and ends of any law."""
+    step = jumps(law, policy)
+    delta = step.reward + gamma * step.goes_on * v[step.successor] - v[step.state]
+    weight = d[step.state] * step.chance
+    return float(np.sqrt(np.sum((weight * (delta**2 + step.noise**2))[weight > 0])))
+
+
+def return_error(law: Outcomes, policy: np.ndarray, v: np.ndarray, d: np.ndarray, gamma: float) -> float:
+    """√RE: the root of Σ d(s) E_π[(G − v(s))²] = VE + Σ d Var[G | s] (S&B 11.24); its least w is that of VE."""
+    process = mean_chain(law, policy)
+    true, spread = values(process, gamma), return_variance(law, policy, gamma)
+    keep = d > 0
+    return float(np.sqrt(np.sum(d[keep] * ((true - v) ** 2 + spread)[keep])))

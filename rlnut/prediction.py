@@ -26,7 +26,7 @@ from rlnut.exact import (
     visits,
 )
 from rlnut.experience import simulate
-from rlnut.finite import Finite
+from rlnut.finite import Finite, outcomes
 from rlnut.fixed_points import (
     bellman_residual,
     emphatic_fixed_point,
@@ -229,7 +229,7 @@ def _answer(
     if np.isfinite(w).all():
         errors = linear_errors(known.process, w, X, known.d, known.gamma, np.nan_to_num(flat))
         if right.ndim == 1:
-            errors["tde"] = td_error(known.finite.mdp, known.policy, X @ w, known.d, known.gamma)
+            errors["tde"] = td_error(outcomes(known.finite), known.policy, X @ w, known.d, known.gamma)
     points = _points(X, flat, seen, known, 0.0 if chosen["lam"] is None else chosen["lam"], emphatic)
     return Answer(mean.reshape(right.shape), right, float(curve[-1]), curve, w, points, errors, alarm, chosen)
 

@@ -21,7 +21,6 @@ from rlnut.exact import (
     pair_chain,
     policy_iteration,
     reachable,
-    return_variance,
     ties,
     truth,
     uniform,
@@ -204,17 +203,6 @@ def test_visits_with_two_absorbing_classes_and_transient_states() -> None:
     P[0, 0, [1, 3]], P[1, 0, 2], P[2, 0, [1, 2]], P[3, 0, 3] = (0.25, 0.75), 1, (0.5, 0.5), 1
     mdp = MDP(P, np.ones_like(P), np.zeros_like(P), np.eye(4)[0])
     np.testing.assert_allclose(visits(chain(mdp, uniform(mdp))), [0, 0.25 / 3, 0.5 / 3, 0.75], atol=1e-12)
-
-
-def test_variance_of_the_return() -> None:
-    """A walk that pays 1 or 0 at its end has a Bernoulli return: v(1 − v). Discounted: by the law of total variance."""
-    walk = random_walk(5, left=0.0)
-    v = np.arange(1, 6) / 6
-    np.testing.assert_allclose(return_variance(walk.mdp, walk.policy, 1), v * (1 - v), atol=1e-12)
-    coin = make_mdp([[[0.5, 0.5]], [[0, 1]]], [[[1.0, 1.0]], [[0.0, 0.0]]])  # pays 1 for Geometric(1/2) steps
-    # γ = 0: the first reward is certain; γ = 1: the variance of Geometric(1/2) is 2
-    np.testing.assert_allclose(return_variance(coin, uniform(coin), 0)[0], 0, atol=1e-12)
-    np.testing.assert_allclose(return_variance(coin, uniform(coin), 1)[0], 2, atol=1e-12)
 
 
 def test_gamma_1_is_refused_only_where_it_means_nothing() -> None:

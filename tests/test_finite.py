@@ -93,7 +93,7 @@ def test_unreadable_files(tmp_path: Path) -> None:
 def test_toy_text_table_with_repeated_successors() -> None:
     """Two outcomes with one successor: rewards are averaged by their chances, and the end is a chance too."""
     table = {0: {0: [(0.25, 1, 4.0, True), (0.25, 1, 2.0, False), (0.5, 0, 1.0, False)]}, 1: {0: [(1.0, 1, 0.0, True)]}}
-    mdp = from_toy_text(table, np.array([1.0, 0.0]))
+    mdp = from_toy_text(table, np.array([1.0, 0.0])).mdp
     assert mdp.P[0, 0].tolist() == [0.5, 0.5]
     assert mdp.R[0, 0].tolist() == [1.0, 3.0]
     assert mdp.done[0, 0].tolist() == [0.0, 0.5]

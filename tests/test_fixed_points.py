@@ -8,11 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlnut import features as maps
-from rlnut.envs.counterexamples import baird, w_to_2w
+from rlnut.distributional import return_law, return_variance
+from rlnut.envs.counterexamples import baird, maximisation_bias, w_to_2w
 from rlnut.envs.garnet import garnet
 from rlnut.envs.walks import boyan_chain, random_walk
 from rlnut.errors import RlnutError
-from rlnut.exact import Chain, chain, pair_chain, return_variance, values, visits
+from rlnut.exact import Chain, chain, pair_chain, uniform, values, visits
+from rlnut.finite import from_toy_text, outcomes
 from rlnut.fixed_points import (
     bellman_error,
     bellman_residual,
@@ -20,6 +22,7 @@ from rlnut.fixed_points import (
     key_matrices,
     linear_errors,
     projection,
+    return_error,
     rms,
     td_error,
     td_fixed_point,
@@ -177,5 +180,30 @@ def test_td_error_is_the_variance_at_the_truth() -> None:
     walk = random_walk(5, left=0.0)
     process = chain(walk.mdp, walk.policy)
     length = np.linalg.solve(np.eye(5) - process.P, np.ones(5))[2]
-    error = td_error(walk.mdp, walk.policy, values(process, 1), visits(process), 1)
-    assert error**2 * length == pytest.approx(return_variance(walk.mdp, walk.policy, 1)[2])
+    error = td_error(outcomes(walk), walk.policy, values(process, 1), visits(process), 1)
+    assert error**2 * length == pytest.approx(return_variance(outcomes(walk), walk.policy, 1)[2])
+
+
+def test_td_error_with_noise_and_two_rewards_for_one_successor() -> None:
+    """v = 0: TDE is E[R²]. Noise: .1² + 1; a state that pays 4 and ends, or 2 and stays, by a fair coin: (16 + 4)/2."""
+    noisy = maximisation_bias()
+    at_b = np.array([0, 1.0, 0])
+    assert td_error(outcomes(noisy), uniform(noisy.mdp), np.zeros(3), at_b, 1) ** 2 == pytest.approx(1.01)
+    coin = from_toy_text({0: {0: [(0.5, 0, 4.0, True), (0.5, 0, 2.0, False)]}}, np.ones(1))
+    here, one = np.ones(1), np.ones((1, 1))
+    assert td_error(outcomes(coin), one, np.zeros(1), here, 1) ** 2 == pytest.approx(10)
+    # v = 3, γ = ½: δ = 4 − 3 or 2 + 1.5 − 3
+    assert td_error(outcomes(coin), one, np.full(1, 3.0), here, 0.5) ** 2 == pytest.approx((1 + 0.25) / 2)
+
+
+def test_return_error_is_the_mean_square_over_the_law_of_returns() -> None:
+    """RE = Σ d E[(G − v)²], computed from the law itself; the projection has the least (S&B 11.24)."""
+    walk = random_walk(5, left=0.0)
+    law, process = outcomes(walk), chain(walk.mdp, walk.policy)
+    d, X = visits(process), np.array([[1.0, s] for s in range(5)])
+    w = np.array([0.2, 0.1])
+    laws = [return_law(law, walk.policy, 0.9, s) for s in range(5)]
+    slow = sum(d[s] * (one.values - (X @ w)[s]) ** 2 @ one.chances for s, one in enumerate(laws))
+    assert return_error(law, walk.policy, X @ w, d, 0.9) ** 2 == pytest.approx(slow, abs=1e-7)
+    best = projection(values(process, 0.9), X, d)
+    assert return_error(law, walk.policy, X @ best, d, 0.9) < return_error(law, walk.policy, X @ (best + 0.01), d, 0.9)
