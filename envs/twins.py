@@ -45,7 +45,7 @@ def twin(env: gym.Env) -> FuncEnv:
         assert env.spec is not None
         return TWINS[stem](**{key: value for key, value in env.spec.kwargs.items() if key != "render_mode"})
     found = from_env(env)
-    if found is None or getattr(inner, "fickle_passenger", False):  # what the passenger wants is in no table
+    if found is None:
         raise UsageError(
             f"{name} has no functional twin; --native serves {', '.join(TWINS)}, environments with tables, and those"
             " with a FuncEnv as `.func`; train without --native"

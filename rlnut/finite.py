@@ -28,6 +28,8 @@ class Finite(NamedTuple):
     noise: Any = None  # [S, A] standard deviation of the reward around R; None = 0
     shape: tuple[int, ...] = ()  # how states lie in a picture: (rows, columns) of a grid
     law: Any = None  # Outcomes, where rewards or ends are not fixed given s, a, s'; None = they are
+    observe: Any = None  # int [S] the number of what a state shows, where two show the same; None = every state its own
+    labels: tuple[str, ...] = ()  # names of the states; () = their numbers
 
 
 def outcomes(finite: Finite) -> Outcomes:
@@ -98,6 +100,20 @@ def from_toy_text(P: dict, start: Any) -> Finite:
     return Finite(means(law, first), law=law)
 
 
+def observed(values: np.ndarray, weight: np.ndarray, observe: np.ndarray) -> np.ndarray:
+    """E[values(S) | what S shows] for S ~ `weight` [S], for every state: values [S] or [S, A].
+
+    It is the most that a function of the observation can know, and where Monte Carlo over observations ends. A state
+    that shows what has no weight keeps its own value.
+    """
+    flat = np.where(weight[:, None] > 0, values.reshape(len(weight), -1), 0)
+    mass, total = np.zeros(observe.max() + 1), np.zeros((observe.max() + 1, flat.shape[1]))
+    np.add.at(mass, observe, weight)
+    np.add.at(total, observe, weight[:, None] * flat)
+    mean = (total.T / np.where(mass > 0, mass, 1)).T[observe].reshape(values.shape)
+    return np.where((mass[observe] > 0).reshape(-1, *[1] * (values.ndim - 1)), mean, values)
+
+
 def check_features(value: Any, states: int) -> np.ndarray:
     """Features [S, d], d >= 1, finite; else UsageError."""
     width = np.shape(value)[1] if np.ndim(value) == 2 else 0
@@ -147,13 +163,27 @@ def _finite(arrays: dict[str, np.ndarray]) -> Finite:
     )
 
 
+PLAIN = ("TimeLimit", "OrderEnforcing", "PassiveEnvChecker", "RecordEpisodeStatistics", "Autoreset")
+
+
 def from_env(env: Any) -> Finite | None:
-    """The tables of a Gymnasium environment: ours (`.finite`), or toy-text (`.P`); None if it has none."""
-    inner = env.unwrapped
+    """The tables of a Gymnasium environment: ours (`.finite`), toy-text (`.P`) or Blackjack; None if it has none.
+
+    None too where a wrapper may change what the tables say, and for Taxi's fickle passenger, who is not in them.
+    """
+    inner = env
+    while inner is not inner.unwrapped:
+        if type(inner).__name__ not in PLAIN:
+            return None
+        inner = inner.env
     if isinstance(found := getattr(inner, "finite", None), Finite):
         return found
+    if type(inner).__name__ == "BlackjackEnv" and type(inner).__module__.startswith("gymnasium.envs."):
+        from rlnut.envs.blackjack_tables import blackjack
+
+        return blackjack(inner.sab, inner.natural)
     table, start = getattr(inner, "P", None), getattr(inner, "initial_state_distrib", None)
-    if not isinstance(table, dict) or start is None:
+    if not isinstance(table, dict) or start is None or getattr(inner, "fickle_passenger", False):
         return None
     shape = getattr(inner, "shape", (getattr(inner, "nrow", 0), getattr(inner, "ncol", 0)))
     lies = tuple(int(n) for n in shape) if np.prod(shape) == len(table) else ()

@@ -26,7 +26,7 @@ from rlnut.exact import (
     visits,
 )
 from rlnut.experience import simulate
-from rlnut.finite import Finite, outcomes
+from rlnut.finite import Finite, observed, outcomes
 from rlnut.fixed_points import (
     bellman_residual,
     emphatic_fixed_point,
@@ -88,6 +88,8 @@ def predict_finite(
     process, d = chain(mdp, pi), visits(chain(mdp, acting))
     pairs = config.values == "q"
     right = np.where(seen[:, None], action_values(mdp, np.where(seen, v, 0), gamma), v[:, None]) if pairs else v
+    if finite.observe is not None:  # what can be known where states look alike
+        right = observed(right, d, finite.observe)
     if pairs:
         process, d = pair_chain(mdp, pi), (d[:, None] * acting).reshape(-1)
         X = np.einsum("sd,ab->sabd", X, np.eye(A)).reshape(S * A, -1)

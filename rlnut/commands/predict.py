@@ -80,7 +80,8 @@ def _finite(name: str, finite: Any, args: argparse.Namespace, config: Prediction
 
     policy = args.policy if args.policy in (None, "uniform", "optimal") else _saved_table(args.policy, finite)
     found = predict_finite(name, finite, config, policy, args.seed)
-    _say_table([str(s) for s in range(len(found.truth))], found.values, found.truth)
+    labels = list(finite.labels) or [str(s) for s in range(len(found.truth))]
+    _say_table(labels, found.values, found.truth)
     _say_end(found.rmse, found.errors, found.alarm)
     answer = {
         "method": name,
@@ -88,6 +89,7 @@ def _finite(name: str, finite: Any, args: argparse.Namespace, config: Prediction
         "rmse": found.rmse,
         "truth": found.truth,
         "values": found.values,
+        "states": labels,
         "weights": found.weights,
         "exact": _each(found.exact, "weights"),
         "exact_values": _each(found.exact, "values"),
@@ -174,7 +176,8 @@ def _say_table(labels: list[str], values: Any, truth: Any, ci95: Any = None) -> 
     values, truth = np.asarray(values).reshape(len(labels), -1), np.asarray(truth).reshape(len(labels), -1)
     width = max(8, *(len(label) for label in labels))
     say(f"{'state':>{width}}  {'learned':>{10 * values.shape[1]}}  {'true':>{10 * values.shape[1]}}")
-    for s in np.unique(np.linspace(0, len(labels) - 1, min(ROWS, len(labels))).round().astype(int)):
+    known = np.flatnonzero(np.isfinite(truth).any(1))  # states that can be reached
+    for s in known[np.unique(np.linspace(0, len(known) - 1, min(ROWS, len(known))).round().astype(int))]:
         both = ["".join(f"{x:10.4f}" for x in row) for row in (values[s], truth[s])]
         say(f"{labels[s]:>{width}}  {both[0]}  {both[1]}" + (f" ± {ci95[s]:.4f}" if ci95 is not None else ""))
 
