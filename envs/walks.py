@@ -53,13 +53,23 @@ def boyan_chain(states: int = 13) -> Finite:
 def chain_walk(states: int = 4, rewards: tuple[int, ...] = (1, 2), success: float = 0.9, gamma: float = 0.9) -> Finite:
     """LSPI's chain walk (Lagoudakis & Parr 2003): action 0 left, 1 right, the other way with chance 1 − `success`.
 
-    Entering a state of `rewards` (numbered from 0) pays 1; the ends hold, nothing terminates. L&P: 4 states (1, 2),
-    20 (0, 19), 50 (9, 40).
+    A step from a state of `rewards` (numbered from 0) pays 1; the ends hold, nothing terminates. L&P: 4 states (1, 2),
+    20 (0, 19), 50 (9, 40). Features as there: 1, s, s² for 4 states, powers up to s⁴ for 20, beyond that a constant
+    and ten Gaussians of width 4.
     """
+    if states < 2 or not all(0 <= s < states for s in rewards):
+        raise UsageError(f"states must be >= 2 and rewards among 0 … states − 1, got {states} and {rewards}")
     P, R = np.zeros((states, 2, states)), np.zeros((states, 2, states))
-    R[..., list(rewards)] = 1
+    R[list(rewards)] = 1
     for s in range(states):
         for action, sign in enumerate((-1, 1)):
             for move, chance in ((sign, success), (-sign, 1 - success)):
                 P[s, action, np.clip(s + move, 0, states - 1)] += chance
-    return Finite(MDP(P, R, np.zeros_like(P), np.full(states, 1 / states)), gamma)
+    place = np.arange(1.0, states + 1)[:, None]
+    if states <= 20:
+        features = (place / states) ** np.arange(3 if states <= 4 else 5)
+    else:
+        bumps = np.exp(-(((place - np.linspace(1, states, 10)) / 4) ** 2) / 2)
+        features = np.column_stack([np.ones(states), bumps])
+    start = np.full(states, 1 / states)
+    return Finite(MDP(P, R, np.zeros_like(P), start), gamma, features=features)

@@ -123,6 +123,19 @@ def action_values(mdp: MDP, v: np.ndarray, gamma: float) -> np.ndarray:
     return _reward(mdp) + gamma * later
 
 
+def limited(mdp: MDP, steps: int, policy: np.ndarray | None = None, gamma: float = 1.0) -> np.ndarray:
+    """What the next `steps` steps pay, discounted by γ: under π [S, A], or (None) the most that any policy can: [S].
+
+    It is the expected return inside a time limit; the best policy may look at the clock (S&B 3.3, 4.3).
+    """
+    r, going_on = _reward(mdp), mdp.P * (1 - mdp.done)
+    v = np.zeros(len(r))
+    for _ in range(steps):
+        Q = r + gamma * (going_on @ v)
+        v = Q.max(1) if policy is None else (policy * Q).sum(1)
+    return v
+
+
 def truth(mdp: MDP, policy: np.ndarray, gamma: float, also: np.ndarray | None = None) -> np.ndarray:
     """V_π as a report shows it, [S]: 0 in a state that only ends episodes, NaN in one that cannot be reached.
 

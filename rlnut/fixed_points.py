@@ -10,7 +10,7 @@ import numpy as np
 
 from rlnut.distributional import mean_chain, return_variance
 from rlnut.errors import RlnutError
-from rlnut.exact import Chain, values
+from rlnut.exact import MDP, Chain, pair_chain, ties, values
 from rlnut.outcomes import Outcomes, jumps
 
 
@@ -48,6 +48,27 @@ def td_fixed_point(process: Chain, X: np.ndarray, d: np.ndarray, gamma: float, l
     if np.abs(A @ w - b).max() > 1e-7 * max(1e-6, np.abs(b).max()):
         raise RlnutError("TD has no fixed point here: A is singular for these features and this state distribution")
     return basis @ w
+
+
+def exact_lspi(
+    mdp: MDP, X: np.ndarray, gamma: float, first: np.ndarray, d: np.ndarray | None = None, most: int = 100
+) -> list[np.ndarray]:
+    """The policies of least-squares policy iteration with the model in place of samples (Lagoudakis & Parr 2003).
+
+    Each is a row of actions [S], greedy on wᵀx(s, a) with w the TD fixed point of the one before; the first is `first`,
+    the last repeats an earlier one or is number `most`. X [S, d] serves each action; d(s, a) [S·A], uniform if None.
+    """
+    S, A, _ = mdp.P.shape
+    pairs = np.einsum("sd,ab->sabd", X, np.eye(A)).reshape(S * A, -1)
+    weight = np.full(S * A, 1 / (S * A)) if d is None else d
+    path = [np.asarray(first)]
+    while len(path) < most:
+        w = td_fixed_point(pair_chain(mdp, np.eye(A)[path[-1]]), pairs, weight, gamma)
+        new = ties((pairs @ w).reshape(S, A)).argmax(1)
+        path.append(new)
+        if any((new == old).all() for old in path[:-1]):
+            break
+    return path
 
 
 def projection(v: np.ndarray, X: np.ndarray, d: np.ndarray) -> np.ndarray:
