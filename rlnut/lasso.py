@@ -219,3 +219,20 @@ def lasso(
     """
     path = lasso_path(x, y, l1, l2, intercept=intercept, weight=weight)
     return Solution(path.coef[0], path.intercept[0], float(path.objective[0]))
+
+
+def lasso_folds(
+    x: Array, y: Array, l1: ArrayLike, l2: float = 0.0, folds: int = 5, *, seed: int = 0, intercept: bool = True
+) -> np.ndarray:
+    """k-fold cross-validated mean squared error of each λ₁ [L]; rows are dealt out by `seed`."""
+    x, y, _ = checked(x, y)
+    strength = strengths(l1, "l1")
+    if not 2 <= folds <= len(x):
+        raise UsageError(f"folds must be >= 2 and <= the number of rows {len(x)}, got {folds}")
+    error = np.zeros(len(strength))
+    for held in np.array_split(np.random.default_rng(seed).permutation(len(x)), folds):
+        rest = np.setdiff1d(np.arange(len(x)), held)
+        path = lasso_path(x[rest], y[rest], strength, l2, intercept=intercept)
+        guess = np.asarray(x[held], float) @ path.coef.T + path.intercept  # [held, L]
+        error += ((guess - np.asarray(y[held], float)[:, None]) ** 2).sum(0)
+    return error / len(x)
