@@ -84,7 +84,7 @@ class _Problem(NamedTuple):
 
     def gram(self) -> np.ndarray:
         """Σ shareᵢ xᵢxᵢᵀ [q, q]."""
-        return sum(table.T @ (self.share[rows, None] * table) for rows, table in self.parts())  # type: ignore[return-value]
+        return sum(table.T @ (self.share[rows, None] * table) for rows, table in self.parts())
 
 
 def _dense_step(problem: _Problem, p: np.ndarray, gradient: np.ndarray) -> np.ndarray:

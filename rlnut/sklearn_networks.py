@@ -138,7 +138,7 @@ class _Perceptrons(_Network):
     def _model(self, n: int) -> tuple[Training | Network, dict[str, Any]]:
         if self.activation not in ACTIVATIONS:
             raise UsageError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
-        batch = min(200, n) if self.batch_size == "auto" else self.batch_size
+        batch = min(200, n) if isinstance(self.batch_size, str) else self.batch_size  # auto
         hidden = np.atleast_1d(np.asarray(self.hidden_layer_sizes, int)).tolist()
         model = MLP(
             hidden=tuple(hidden),
