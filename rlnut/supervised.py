@@ -78,6 +78,7 @@ def fit(
     problem = checked(load_dataset(dataset, data, target), config.task, config.sequences)
     row, classes = problem.x_train.shape[1:], problem.classes
     config.accept(row, classes is not None)
+    config = config.suited(problem.x_train)
     folder = None if out is None else new_folder(out)
     parts = prepare(problem, config, seed)
 
