@@ -12,12 +12,13 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import jax
 import numpy as np
 from gymnasium import spaces
+from gymnasium.experimental.functional import FuncEnv
 
 from rlnut.errors import UsageError
 from rlnut.networks import cnn, function, mlp, one_hot, serial, unit_scale
@@ -36,6 +37,19 @@ class Spec(NamedTuple):
     actions: int
     first_action: int
     saw: str  # one line for people
+
+    def read(self, raw: Any, xp: Any = np) -> Any:
+        """Observations as the environment gives them, one or N -> as they are stored; xp: numpy or jax.numpy."""
+        return xp.asarray(raw, self.dtype)
+
+    def command(self, action: Array, xp: Any = np) -> Any:
+        """Actions counted from 0, one or N -> as the environment takes them."""
+        return xp.asarray(action) + self.first_action
+
+    def commands(self, action: np.ndarray) -> list[Any]:
+        """The same as a list for N environments on the host."""
+        return self.command(action).tolist()
+
     low: np.ndarray | None = None  # of a box, flattened, may be infinite; of Discrete: its first value [1]
     high: np.ndarray | None = None  # the largest values
     discrete: bool = False  # every integer from low to high is an observation: a table can be made
@@ -45,13 +59,14 @@ class Spec(NamedTuple):
         return jax.ShapeDtypeStruct((envs, *self.shape), self.dtype)
 
 
-def read_spaces(env: gym.Env | gym.vector.VectorEnv) -> Spec:
+def read_spaces(env: gym.Env | gym.vector.VectorEnv | FuncEnv) -> Spec:
     """Observation and action space -> Spec; raises UsageError with the reason if the learner cannot serve them."""
     if isinstance(env, gym.vector.VectorEnv):
         observation, action = env.single_observation_space, env.single_action_space
     else:
         observation, action = env.observation_space, env.action_space
-    name = env.spec.id if env.spec is not None else type(env).__name__
+    spec = getattr(env, "spec", None)
+    name = spec.id if spec is not None else type(env).__name__
     if not isinstance(action, spaces.Discrete):
         raise UsageError(f"{name}: action space {action} is not served yet; allowed: Discrete")
     first, count = int(action.start), int(action.n)

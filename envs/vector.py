@@ -33,6 +33,22 @@ class Step(NamedTuple):
     next_mask: np.ndarray | None = None  # [N, A] bool: actions allowed at next_obs; None = all
 
 
+MASK = "action_mask"  # the key of `info` under which environments say which actions are allowed
+
+
+def allowed_actions(info: dict[str, Any], spec: Spec, over: bool = False) -> np.ndarray:
+    """info["action_mask"] as [A] bool; all True where the episode is over, or nothing is said of one step."""
+    mask = np.asarray(info.get(MASK, np.ones(spec.actions)))
+    if mask.shape != (spec.actions,):
+        raise RlnutError(f"info['action_mask'] has shape {list(mask.shape)}, and there are {spec.actions} actions")
+    mask = mask.astype(bool)
+    if not mask.any():
+        if not over:
+            raise RlnutError("info['action_mask'] allows no action, and the episode is not over")
+        return ~mask
+    return mask
+
+
 def episode_seed(seed: int, env: int, episode: int) -> int:
     """The reset seed of one episode: of the run, the environment's place and the episode's number, nothing else."""
     return int(np.random.SeedSequence([seed, env, episode]).generate_state(1)[0])
@@ -43,6 +59,7 @@ class HostVector:
 
     spec: Spec
     num_envs: int
+    masked: bool = False  # the environments say in info["action_mask"] which actions are allowed
     mask: np.ndarray | None = None  # [N, A] bool: actions allowed now, after `reset` or `step`; None = all
 
     def reset(self, seed: int) -> np.ndarray:
@@ -72,9 +89,12 @@ class EnvList(HostVector):
         self.envs = [make() for _ in range(num_envs)]
         self.num_envs = num_envs
         self.spec = read_spaces(self.envs[0])
+        _, info = self.envs[0].reset(seed=0)
+        self.masked = MASK in info
 
     def reset(self, seed: int) -> np.ndarray:
         self.seed = seed
+        self.mask = np.ones((self.num_envs, self.spec.actions), bool) if self.masked else None
         self.episodes = [-1] * self.num_envs
         self.actions: list[list[int]] = [[] for _ in self.envs]  # of the running episodes
         return np.stack([self._start(i) for i in range(self.num_envs)])
@@ -82,25 +102,31 @@ class EnvList(HostVector):
     def _start(self, i: int) -> np.ndarray:
         self.episodes[i] += 1
         self.actions[i] = []
-        obs, _ = self.envs[i].reset(seed=episode_seed(self.seed, i, self.episodes[i]))
-        return np.asarray(obs, self.spec.dtype)
+        obs, info = self.envs[i].reset(seed=episode_seed(self.seed, i, self.episodes[i]))
+        if self.mask is not None:
+            self.mask[i] = allowed_actions(info, self.spec)
+        return self.spec.read(obs)
 
     def step(self, action: np.ndarray) -> Step:
-        n, first = self.num_envs, self.spec.first_action
+        n, commands = self.num_envs, self.spec.commands(action)
         reward, terminated, truncated = np.empty(n, np.float32), np.empty(n, bool), np.empty(n, bool)
         next_obs = np.empty((n, *self.spec.shape), self.spec.dtype)
-        obs = next_obs
+        obs, next_mask = next_obs, None
+        if self.mask is not None:
+            self.mask, next_mask = self.mask.copy(), self.mask.copy()
         for i, env in enumerate(self.envs):
-            a = int(action[i])
-            next_obs[i], reward[i], terminated[i], truncated[i], _ = env.step(a + first)
-            self.actions[i].append(a)
+            raw, reward[i], terminated[i], truncated[i], info = env.step(commands[i])
+            next_obs[i] = self.spec.read(raw)
+            self.actions[i].append(int(action[i]))
+            if self.mask is not None and next_mask is not None:
+                next_mask[i] = self.mask[i] = allowed_actions(info, self.spec, bool(terminated[i]))
             if terminated[i] or truncated[i]:
                 obs = obs.copy() if obs is next_obs else obs
                 obs[i] = self._start(i)
         if obs is not next_obs:
             running = ~(terminated | truncated)
             obs[running] = next_obs[running]
-        return Step(obs, reward, terminated, truncated, next_obs, np.ones(n, bool))
+        return Step(obs, reward, terminated, truncated, next_obs, np.ones(n, bool), next_mask)
 
     def snapshot(self) -> dict[str, np.ndarray]:
         lengths = [len(actions) for actions in self.actions]
@@ -110,16 +136,18 @@ class EnvList(HostVector):
     def restore(self, seed: int, saved: dict[str, np.ndarray]) -> np.ndarray:
         if not saved:
             raise RlnutError("the environments of this run could not be saved")
-        self.seed = seed
+        obs = self.reset(seed)
         self.episodes = [int(e) - 1 for e in saved["episodes"]]
-        self.actions = [[] for _ in self.envs]
-        obs = np.stack([self._start(i) for i in range(self.num_envs)])
         played = np.split(saved["actions"], np.cumsum(saved["lengths"])[:-1])
         for i, actions in enumerate(played):
-            for a in actions:
-                obs[i], _, terminated, truncated, _ = self.envs[i].step(int(a) + self.spec.first_action)
+            obs[i] = self._start(i)
+            for a in self.spec.commands(actions):
+                raw, _, terminated, truncated, info = self.envs[i].step(a)
                 if terminated or truncated:
                     raise RlnutError("an episode that was running ends when it is played again from its seed")
+                obs[i] = self.spec.read(raw)
+                if self.mask is not None:
+                    self.mask[i] = allowed_actions(info, self.spec)
             self.actions[i] = [int(a) for a in actions]
         return obs
 
@@ -140,16 +168,29 @@ class GymVector(HostVector):
             raise UsageError(f"unknown autoreset mode {self.mode!r} in the environment's metadata")
 
     def reset(self, seed: int) -> np.ndarray:
-        obs, _ = self.envs.reset(seed=episode_seed(seed, 0, 0) % 2**31)
+        raw, info = self.envs.reset(seed=episode_seed(seed, 0, 0) % 2**31)
         self.ended = np.zeros(self.num_envs, bool)
-        return np.array(obs, self.spec.dtype)
+        self.masked = MASK in info
+        self.mask = self._masks(info, self.ended)
+        return self._read(raw)
+
+    def _read(self, raw: Any) -> np.ndarray:
+        return np.array(self.spec.read(raw))  # a copy: the environments may write into what they gave
+
+    def _masks(self, info: dict[str, Any], over: np.ndarray) -> Any:
+        if not self.masked:
+            return None
+        said = info.get(f"_{MASK}", np.ones(self.num_envs, bool))
+        rows = [{MASK: row} if row_said else {} for row, row_said in zip(info.get(MASK, said), said, strict=True)]
+        return np.stack([allowed_actions(row, self.spec, bool(o)) for row, o in zip(rows, over, strict=True)])
 
     def step(self, action: np.ndarray) -> Step:
-        obs, reward, terminated, truncated, info = self.envs.step(np.asarray(action) + self.spec.first_action)
-        obs = np.array(obs, self.spec.dtype)
+        raw, reward, terminated, truncated, info = self.envs.step(self.spec.command(action))
+        obs = self._read(raw)
         terminated, truncated = np.array(terminated, bool), np.array(truncated, bool)
         end = terminated | truncated
         next_obs, valid = obs, np.ones(self.num_envs, bool)
+        next_mask = self.mask = self._masks(info, end)
         if self.mode == AutoresetMode.NEXT_STEP:  # this step only reset the environments that ended before it
             valid = ~self.ended
             terminated, truncated = terminated & valid, truncated & valid
@@ -157,11 +198,16 @@ class GymVector(HostVector):
         elif end.any() and self.mode == AutoresetMode.SAME_STEP:
             next_obs = obs.copy()
             for i in np.flatnonzero(end):
-                next_obs[i] = self._final(info, int(i))
+                next_obs[i] = self.spec.read(self._final(info, int(i)))
+            if next_mask is not None and "final_info" in info:
+                last = self._masks(info["final_info"], end)
+                next_mask = np.where(end[:, None], last, next_mask)
         elif end.any():  # DISABLED: resetting is left to the caller
-            fresh, _ = self.envs.reset(options={"reset_mask": end})
-            obs = np.array(fresh, self.spec.dtype)
-        return Step(obs, np.array(reward, np.float32), terminated, truncated, next_obs, valid)
+            fresh, info = self.envs.reset(options={"reset_mask": end})
+            obs = self._read(fresh)
+            if self.mask is not None:
+                self.mask = np.where(end[:, None], self._masks(info, end), self.mask)
+        return Step(obs, np.array(reward, np.float32), terminated, truncated, next_obs, valid, next_mask)
 
     def _final(self, info: dict[str, Any], i: int) -> Any:
         if "final_obs" not in info:

@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 
 from rlnut.envs.spaces import Spec
-from rlnut.envs.vector import episode_seed
+from rlnut.envs.vector import allowed_actions, episode_seed
 from rlnut.types import Look
 
 LANES = 10  # episodes played side by side
@@ -65,15 +65,17 @@ class Evaluator:
         # the episode in each lane; lane i plays i, i + lanes, ...: none is chosen by length
         playing = list(range(lanes))
         fresh, carry = np.ones(lanes, bool), player.carry(lanes)
-        obs = np.stack([self._reset(i, seed, number, k) for i, k in enumerate(playing)])
+        starts = [self._reset(i, seed, number, k) for i, k in enumerate(playing)]
+        obs, mask = np.stack([o for o, _ in starts]), np.stack([m for _, m in starts])
         cut = 0
         while any(k < self.episodes for k in playing):
-            action, carry = player.act(carry, Look(obs, fresh))
+            action, carry = player.act(carry, Look(obs, fresh, mask))
+            commands = self.spec.commands(action)
             fresh = np.zeros(lanes, bool)
             for i, k in enumerate(playing):
                 if k >= self.episodes:
                     continue
-                following, reward, terminated, truncated, _ = self.envs[i].step(int(action[i]) + self.spec.first_action)
+                following, reward, terminated, truncated, info = self.envs[i].step(commands[i])
                 returns[k] += float(reward)
                 lengths[k] += 1
                 endless = self.limit is not None and lengths[k] >= self.limit and not (terminated or truncated)
@@ -81,14 +83,14 @@ class Evaluator:
                 if terminated or truncated or endless:
                     playing[i], fresh[i] = k + lanes, True
                     if playing[i] < self.episodes:
-                        obs[i] = self._reset(i, seed, number, playing[i])
+                        obs[i], mask[i] = self._reset(i, seed, number, playing[i])
                 else:
-                    obs[i] = following
+                    obs[i], mask[i] = self.spec.read(following), allowed_actions(info, self.spec)
         return Evaluation(returns.tolist(), lengths.tolist(), int(cut))
 
-    def _reset(self, lane: int, seed: int, number: int, k: int) -> np.ndarray:
-        obs, _ = self.envs[lane].reset(seed=episode_seed(seed, 2**31 + number, k))
-        return np.asarray(obs, self.spec.dtype)
+    def _reset(self, lane: int, seed: int, number: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+        obs, info = self.envs[lane].reset(seed=episode_seed(seed, 2**31 + number, k))
+        return self.spec.read(obs), allowed_actions(info, self.spec)
 
     def close(self) -> None:
         """Release the environments."""

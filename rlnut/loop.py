@@ -29,16 +29,17 @@ METRICS = ("cost", "delta", "gradient", "value", "updates")  # of a round; NaN w
 
 
 class Run(NamedTuple):
-    """All of a run but the environments (those are in `HostVector.snapshot`): a pytree."""
+    """All of a run but environments on the host (those are in `HostVector.snapshot`): a pytree."""
 
     agent: AgentState
     steps: int  # transitions seen
     look: Look  # what to act on next
     carry: Any  # what a recurrent actor carries to it, a pytree [N, ...]; () for others
-    returns: np.ndarray  # [N] float64, rewards of the running episodes so far
-    lengths: np.ndarray  # [N] int64, their steps
-    acting: Params  # weights of the last visit, as `act` wants them
-    noise: Any  # a pytree [T, N, ...]: exploration of the round to come
+    returns: Any  # [N] rewards of the running episodes so far, float64 on the host
+    lengths: Any  # [N] their steps
+    envs: Any = ()  # the environments, where they are a pytree (`native.py`)
+    acting: Params = None  # on the host: weights of the last visit, as `act` wants them
+    noise: Any = None  # on the host, a pytree [T, N, ...]: exploration of the round to come
 
 
 class Episode(NamedTuple):
@@ -49,22 +50,24 @@ class Episode(NamedTuple):
 
 
 class Loop(NamedTuple):
-    """`start` a run from a seed, `advance` it by one round, `restore` one from what was saved."""
+    """`start` a run from a seed, `advance` it by rounds, `restore` what was saved."""
 
     start: Callable[[int], Run]
-    advance: Callable[[Run], tuple[Run, Metrics]]
-    restore: Callable[[AgentState, Look, Any, np.ndarray, np.ndarray], Run]  # agent, look, carry, returns, lengths
+    advance: Callable[..., tuple[Run, list[Metrics]]]  # (run, stop = 0): one round, or more up to that step
+    restore: Callable[[Run], Run]  # from one without `acting` and `noise`
+    shapes: Callable[[], Run]  # of what `restore` takes
     compile_s: Callable[[], float]  # seconds spent compiling so far
 
 
-def one_row(spec: Spec, envs: int) -> Transition:
-    """The shapes and types of one row [N, ...] of experience."""
+def one_row(spec: Spec, envs: int, masked: bool = False) -> Transition:
+    """The shapes and types of one row [N, ...] of experience, with action masks or without."""
 
     def row(dtype: Any, *shape: int) -> Any:
         return jax.ShapeDtypeStruct((envs, *shape), dtype)
 
     obs: Any = spec.example(envs)
-    return Transition(obs, row(np.int32), row(np.float32), row(np.float32), obs, row(bool), row(bool))
+    mask = row(bool, spec.actions) if masked else None
+    return Transition(obs, row(np.int32), row(np.float32), row(np.float32), obs, row(bool), row(bool), mask, mask)
 
 
 def experience(
@@ -112,7 +115,7 @@ def actor(apply: Callable[..., Any], host: bool) -> tuple[Callable[..., Any], Ca
 def host_loop(agent: Agent, vector: HostVector, gamma: float) -> Loop:
     """Train `agent` on `vector`; γ enters the experience as its discount γ·(1 − terminated)."""
     act, place = actor(agent.act, agent.host)
-    example = one_row(vector.spec, vector.num_envs)
+    example = one_row(vector.spec, vector.num_envs, vector.masked)
     clock = {"compile": 0.0, "first": True}
 
     def visit(state: AgentState, seen: Transition) -> tuple[AgentState, Params, Any, Array]:
@@ -122,10 +125,10 @@ def host_loop(agent: Agent, vector: HostVector, gamma: float) -> Loop:
 
     compiled = jax.jit(visit, donate_argnums=0)
 
-    def restore(state: AgentState, look: Look, carry: Any, returns: np.ndarray, lengths: np.ndarray) -> Run:
-        acting = place(jax.tree.map(jnp.copy, state.fit.params))
-        noise = jax.tree.map(np.asarray, jax.jit(agent.draw, static_argnums=1)(state, vector.num_envs))
-        return Run(state, int(state.steps), look, carry, returns, lengths, acting, noise)
+    def restore(run: Run) -> Run:
+        acting = place(jax.tree.map(jnp.copy, run.agent.fit.params))
+        noise = jax.tree.map(np.asarray, jax.jit(agent.draw, static_argnums=1)(run.agent, vector.num_envs))
+        return run._replace(acting=acting, noise=noise)
 
     def start(seed: int) -> Run:
         began = time.perf_counter()
@@ -133,11 +136,11 @@ def host_loop(agent: Agent, vector: HostVector, gamma: float) -> Loop:
         n = vector.num_envs
         look = Look(vector.reset(seed), np.ones(n, bool), vector.mask)
         carry = jax.tree.map(np.asarray, agent.carry(n))
-        run = restore(state, look, carry, np.zeros(n), np.zeros(n, np.int64))
+        run = restore(Run(state, 0, look, carry, np.zeros(n), np.zeros(n, np.int64)))
         clock["compile"] += time.perf_counter() - began
         return run
 
-    def advance(run: Run) -> tuple[Run, Metrics]:
+    def advance(run: Run, stop: int = 0) -> tuple[Run, list[Metrics]]:
         looks, carries, actions, steps = [run.look], [run.carry], [], []
         for noise in rows_of(run.noise):
             action, carry = act(run.acting, carries[-1], looks[-1], noise)
@@ -152,13 +155,20 @@ def host_loop(agent: Agent, vector: HostVector, gamma: float) -> Loop:
         state, acting, noise, metrics = compiled(run.agent, seen)
         noise = jax.tree.map(np.asarray, noise)
         done = run.steps + int(seen.valid.sum())
-        run = Run(state, done, looks[-1], carries[-1], returns, lengths, place(acting), noise)
+        run = Run(state, done, looks[-1], carries[-1], returns, lengths, (), place(acting), noise)
         if clock["first"]:
             clock["compile"] += time.perf_counter() - began
             clock["first"] = False
-        return run, dict(zip(METRICS, np.asarray(metrics).tolist(), strict=True)) | {"episodes": episodes}
+        return run, [dict(zip(METRICS, np.asarray(metrics).tolist(), strict=True)) | {"episodes": episodes}]
 
-    return Loop(start, advance, restore, lambda: clock["compile"])
+    def shapes() -> Run:
+        n = vector.num_envs
+        state = jax.eval_shape(lambda: agent.init(jax.random.key(0), example))
+        carry = jax.eval_shape(lambda: agent.carry(n))
+        look = Look(example.obs, example.end, example.mask)
+        return Run(state, 0, look, carry, np.zeros(n), np.zeros(n, np.int64))
+
+    return Loop(start, advance, restore, shapes, lambda: clock["compile"])
 
 
 def rows_of(noise: Any) -> Iterator[Any]:

@@ -18,6 +18,7 @@ class Training(Settings):
     eval_episodes: int = setting(20, "episodes of each evaluation while training", low=1)
     final_episodes: int = setting(20, "fresh episodes of the final evaluation", low=1)
     until: float | None = setting(None, "stop when a greedy evaluation reaches this mean return")
+    native: bool = setting(False, "train on the environment's functional twin, the whole loop compiled")
     log_every: int = setting(500, "steps between rows of metrics.csv", low=1)
 
 

@@ -9,17 +9,18 @@ import jax
 import psutil
 
 from rlnut.agent import Agent
+from rlnut.envs.functional import FuncVector
 from rlnut.envs.vector import HostVector
 from rlnut.loop import one_row
 from rlnut.plan import Plan, Training
 
 
-def make_plan(agent: Agent, vector: HostVector, training: Training) -> Plan:
+def make_plan(agent: Agent, vector: HostVector | FuncVector, training: Training) -> Plan:
     """The numbers of a run before it starts."""
     pace = agent.pace
     round_steps = pace.round_length(vector.num_envs) * vector.num_envs
     steps = whole_rounds(training.steps, round_steps)
-    state = jax.eval_shape(lambda: agent.init(jax.random.key(0), one_row(vector.spec, vector.num_envs)))
+    state = jax.eval_shape(lambda: agent.init(jax.random.key(0), one_row(vector.spec, vector.num_envs, vector.masked)))
     obs = math.prod(vector.spec.shape) * vector.spec.dtype.itemsize
     return Plan(
         steps=steps,

@@ -18,14 +18,17 @@ import numpy as np
 
 from rlnut.agent import Agent
 from rlnut.agents.configs import AgentConfig
+from rlnut.envs.functional import FuncVector, func_vector
 from rlnut.envs.make import EnvLike, maker
+from rlnut.envs.twins import time_limit, twin
 from rlnut.envs.vector import HostVector, host_vector
 from rlnut.errors import RlnutError, UsageError
 from rlnut.evaluate import Evaluation
 from rlnut.files import load_arrays, save_arrays
 from rlnut.interrupt import interrupts
 from rlnut.log import COLUMNS, MetricsFile, Progress, say
-from rlnut.loop import Episode, Loop, Run, host_loop, one_row
+from rlnut.loop import Episode, Loop, Run, host_loop
+from rlnut.native import native_loop
 from rlnut.plan import Training
 from rlnut.planning import free_memory, make_plan
 from rlnut.runs import CHECKPOINT, CONFIG, POLICY, Policy, evaluator_of, write_json
@@ -88,12 +91,15 @@ class Session:
             raise UsageError(f"seed must be >= 0 and < 2**32, got {seed}")
         self.config, self.seed, self.quiet = config, seed, quiet
         self.eval_env = env if eval_env is None else eval_env
-        whole = env if isinstance(env, gym.vector.VectorEnv) else maker(env)
-        self.vector: HostVector = host_vector(whole, training.num_envs)
+        self.vector = environments(env, training)
         self.spec = self.vector.spec
         self.training = training = training.replace(num_envs=self.vector.num_envs)
         self.agent: Agent = config.build(self.spec, network)
-        self.loop: Loop = host_loop(self.agent, self.vector, config.gamma)
+        self.loop: Loop
+        if isinstance(self.vector, HostVector):
+            self.loop = host_loop(self.agent, self.vector, config.gamma)
+        else:
+            self.loop = native_loop(self.agent, self.vector, config.gamma, min(training.log_every, training.eval_every))
         self.plan = make_plan(self.agent, self.vector, training)
         self.plan.check(free_memory())
         self.evaluator = evaluator_of(self.eval_env, self.spec, training.eval_episodes)
@@ -124,32 +130,32 @@ class Session:
         """The run in the folder's checkpoint."""
         assert self.folder is not None
         n = self.vector.num_envs
-        row = one_row(self.spec, n)
-        state = jax.eval_shape(lambda: self.agent.init(jax.random.key(0), row))
-        look = Look(row.obs, row.end, row.mask)
-        carry = jax.eval_shape(lambda: self.agent.carry(n))
-        like = {"agent": state, "look": look, "carry": carry, "returns": np.zeros(n), "lengths": np.zeros(n, np.int64)}
-        saved = load_arrays(self.folder / CHECKPOINT, like | {"best": state.fit.params})
+        like = saved_part(self.loop.shapes())
+        saved = load_arrays(self.folder / CHECKPOINT, like | {"best": like["agent"].fit.params})
         mean, step = meta["best"]
         self.best = None if mean is None else Best(saved["best"], mean, step)
         self.logged = int(meta["logged"])
         self.interval = Interval([Episode(*e) for e in meta["interval"][0]], meta["interval"][1])
         agent = jax.tree.map(jnp.asarray, saved["agent"])
-        look, carry, returns, lengths = saved["look"], saved["carry"], saved["returns"], saved["lengths"]
+        run = Run(agent, int(agent.steps), *(saved[name] for name in ("look", "carry", "returns", "lengths", "envs")))
+        if not isinstance(self.vector, HostVector):
+            return self.loop.restore(run)
         try:
             again = self.vector.restore(self.seed, {k: np.array(v, np.int64) for k, v in meta["env"].items()})
-            if not np.array_equal(again, look.obs):
+            if not np.array_equal(again, run.look.obs):
                 raise RlnutError("the running episodes, played again from their seeds, come out differently")
         except RlnutError as error:
             say(f"not exact: {error}; new episodes are started, all else goes on")
             look = Look(self.vector.reset(self.seed + 1), np.ones(n, bool), self.vector.mask)
-            returns, lengths, agent = np.zeros(n), np.zeros(n, np.int64), self.agent.cut(agent)
-        return self.loop.restore(agent, look, carry, returns, lengths)
+            run = run._replace(agent=self.agent.cut(agent), look=look, returns=np.zeros(n))
+            run = run._replace(lengths=np.zeros(n, np.int64))
+        return self.loop.restore(run)
 
     def close(self) -> None:
         """Release the environments."""
         self.evaluator.close()
-        self.vector.close()
+        if isinstance(self.vector, HostVector):
+            self.vector.close()
 
     def go(self, begin: Callable[[], Run]) -> Trained:
         """The loop: advance, log, evaluate, save, until the steps are done, `until` is reached or Ctrl-C."""
@@ -159,11 +165,12 @@ class Session:
             first, progress = run.steps, Progress(total, run.steps, self.quiet)
             while run.steps < total and not stopped():
                 before, began = run.steps, time.perf_counter()
-                run, metrics = self.loop.advance(run)
+                run, metrics = self.loop.advance(run, min(total, next_look(run.steps, training)))
                 if before > first:
                     steps, seconds = self.stepping
                     self.stepping = (steps + run.steps - before, seconds + time.perf_counter() - began)
-                self._note(run, metrics)
+                for one in metrics:
+                    self._note(run, one)
                 look = crossed(before, run.steps, training.eval_every)
                 if look or crossed(before, run.steps, training.log_every):
                     evaluation = self._record(run, look, progress)
@@ -238,8 +245,9 @@ class Session:
         best = self._best(run)
         meta = {"steps": run.steps, "logged": self.logged, "interval": self.interval}
         meta["best"] = [best.mean if self.best else None, best.step]
-        meta["env"] = {name: array.tolist() for name, array in self.vector.snapshot().items()}
-        save_arrays(self.folder / CHECKPOINT, saved_part(run, best.params), meta)
+        snapshot = self.vector.snapshot() if isinstance(self.vector, HostVector) else {}
+        meta["env"] = {name: array.tolist() for name, array in snapshot.items()}
+        save_arrays(self.folder / CHECKPOINT, saved_part(run) | {"best": best.params}, meta)
 
     def _save_policy(self, run: Run) -> None:
         if self.folder is not None:
@@ -267,10 +275,31 @@ class Session:
         return done
 
 
-def saved_part(run: Run, best: Params) -> dict[str, Any]:
+def saved_part(run: Run) -> dict[str, Any]:
     """What a checkpoint holds of a run; the rest follows from it."""
-    kept = {"agent": run.agent, "look": run.look, "carry": run.carry}
-    return kept | {"returns": run.returns, "lengths": run.lengths, "best": best}
+    names = ("agent", "look", "carry", "returns", "lengths", "envs")
+    return {name: getattr(run, name) for name in names}
+
+
+def environments(env: EnvLike, training: Training) -> HostVector | FuncVector:
+    """N environments to train on: on the host, or as functions of the twin."""
+    if isinstance(env, gym.vector.VectorEnv):
+        if training.native:
+            raise UsageError("a VectorEnv has no functional twin: pass an environment, its name or a FuncEnv")
+        return host_vector(env)
+    make = maker(env)
+    if not training.native:
+        return host_vector(make, training.num_envs)
+    real = make()
+    try:
+        return func_vector(twin(real), training.num_envs, time_limit(real))
+    finally:
+        real.close()
+
+
+def next_look(step: int, training: Training) -> int:
+    """The step after `step` at which something is logged or evaluated."""
+    return min((step // every + 1) * every for every in (training.log_every, training.eval_every))
 
 
 def summary(done: Trained, description: dict[str, Any]) -> dict[str, Any]:

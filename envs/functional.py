@@ -1,0 +1,152 @@
+"""N functional environments side by side: what `vector.py` does on the host, as pure functions for compiled loops.
+
+Auto-reset is inside: a `Step` holds the true successor, and the `Look` beside it what to act on next, after an end of
+the next episode. A time limit truncates. Every draw is made from the base key, the count of steps and the lane.
+
+    vector = func_vector(CartPole(), 8, limit=500)
+    lanes, look = vector.reset(key)
+    lanes, look, step = vector.step(lanes, action)      # in jit, vmap, scan
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium.experimental.functional import FuncEnv
+from jax import Array
+
+from rlnut.envs.spaces import Spec, read_spaces
+from rlnut.envs.vector import Step
+from rlnut.types import Key, Look
+
+
+class Lanes(NamedTuple):
+    """The state of N environments: a pytree."""
+
+    state: Any  # the FuncEnv's own, [N, ...]
+    key: Key  # [] every draw is made from it and `tick`
+    tick: Array  # [] int32, steps so far
+    time: Array  # [N] int32, steps of the running episodes
+
+
+class Outcome(NamedTuple):
+    """One step of one environment, before anything is reset."""
+
+    state: Any
+    obs: Any  # as the environment gives it
+    reward: Array
+    terminated: Array
+    truncated: Array  # by the environment itself: `state_info(state)["truncated"]`
+    mask: Array | None  # `state_info(state)["action_mask"]`
+
+
+class FuncVector(NamedTuple):
+    """Built by `func_vector`: pure functions."""
+
+    reset: Callable[[Key], tuple[Lanes, Look]]
+    step: Callable[[Lanes, Array], tuple[Lanes, Look, Step]]  # actions [N] counted from 0
+    spec: Spec
+    num_envs: int
+    masked: bool  # actions may be forbidden
+
+
+def begin(env: FuncEnv, key: Key) -> Outcome:
+    """The first state of an episode."""
+    state = env.initial(jax.random.fold_in(key, 0))
+    return _outcome(env, state, key, jnp.zeros(()))
+
+
+def advance(env: FuncEnv, state: Any, action: Any, key: Key) -> Outcome:
+    """One step."""
+    after = env.transition(state, action, jax.random.fold_in(key, 0))
+    return _outcome(env, after, key, env.reward(state, action, after, jax.random.fold_in(key, 2)))
+
+
+def _outcome(env: FuncEnv, state: Any, key: Key, reward: Any) -> Outcome:
+    info = env.state_info(state)
+    obs = env.observation(state, jax.random.fold_in(key, 1))
+    terminated = jnp.asarray(env.terminal(state, jax.random.fold_in(key, 3)), bool)
+    truncated = jnp.asarray(info.get("truncated", False), bool)
+    mask = info.get("action_mask")
+    if mask is not None:
+        mask = jnp.asarray(mask, bool)
+        mask = mask | ~mask.any()  # nothing is allowed where an episode has ended: nothing is asked there either
+    return Outcome(state, obs, jnp.asarray(reward, jnp.float32), terminated, truncated, mask)
+
+
+def func_vector(env: FuncEnv, num_envs: int, limit: int | None = None) -> FuncVector:
+    """N copies of `env`, episodes cut after `limit` steps; UsageError for spaces that a learner cannot serve."""
+    spec = read_spaces(env)
+    lane = jnp.arange(num_envs)
+
+    def keys(key: Key, tick: Array) -> Key:
+        return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(key, tick), lane)
+
+    def reset(key: Key) -> tuple[Lanes, Look]:
+        first = jax.vmap(lambda k: begin(env, k))(keys(key, jnp.int32(0)))
+        lanes = Lanes(first.state, key, jnp.int32(1), jnp.zeros(num_envs, jnp.int32))
+        return lanes, Look(spec.read(first.obs, jnp), jnp.ones(num_envs, bool), first.mask)
+
+    def step(lanes: Lanes, action: Array) -> tuple[Lanes, Look, Step]:
+        draws = keys(lanes.key, lanes.tick)
+        after: Any = jax.vmap(lambda s, a, k: advance(env, s, a, k))(lanes.state, spec.command(action, jnp), draws)
+        time = lanes.time + 1
+        truncated = after.truncated if limit is None else after.truncated | (time >= limit)
+        end = after.terminated | truncated
+        first = jax.vmap(lambda k: begin(env, jax.random.fold_in(k, 4)))(draws)
+        state, obs, mask = jax.tree.map(
+            lambda new, old: jnp.where(end.reshape(-1, *(1,) * (old.ndim - 1)), new, old),
+            (first.state, spec.read(first.obs, jnp), first.mask),
+            (after.state, spec.read(after.obs, jnp), after.mask),
+        )
+        valid: Any = jnp.ones(num_envs, bool)
+        seen = spec.read(after.obs, jnp)
+        taken = Step(obs, after.reward, after.terminated, truncated, seen, valid, after.mask)
+        return Lanes(state, lanes.key, lanes.tick + 1, jnp.where(end, 0, time)), Look(obs, end, mask), taken
+
+    masked = jax.eval_shape(lambda: begin(env, jax.random.key(0))).mask is not None
+    return FuncVector(reset, step, spec, num_envs, masked)
+
+
+class FuncGym(gym.Env):
+    """A FuncEnv as a Gymnasium environment, so that it is evaluated, and trained on, like any other.
+
+    >>> import gymnasium
+    >>> from rlnut.envs.classic import CartPole
+    >>> gymnasium.register("mine/CartPole-v0", lambda: FuncGym(CartPole()), max_episode_steps=500)
+    >>> gymnasium.make("mine/CartPole-v0").reset(seed=0)[0].shape
+    (4,)
+    """
+
+    metadata = {"render_modes": []}  # noqa: RUF012  Gymnasium's own form
+
+    def __init__(self, func: FuncEnv) -> None:
+        self.func = func
+        self.observation_space, self.action_space = func.observation_space, func.action_space
+        self._begin = jax.jit(lambda key: begin(func, key))
+        self._advance = jax.jit(lambda state, action, key: advance(func, state, action, key))
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
+        """Start an episode."""
+        super().reset(seed=seed)
+        self.key = jax.random.key(int(self.np_random.integers(2**32)))
+        self.count = 0
+        first = self._begin(jax.random.fold_in(self.key, 0))
+        self.state = first.state
+        return jax.tree.map(np.asarray, first.obs), self._info(first)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        """One step."""
+        self.count += 1
+        after = self._advance(self.state, jnp.asarray(action), jax.random.fold_in(self.key, self.count))
+        self.state = after.state
+        obs = jax.tree.map(np.asarray, after.obs)
+        return obs, float(after.reward), bool(after.terminated), bool(after.truncated), self._info(after)
+
+    def _info(self, outcome: Outcome) -> dict:
+        return {} if outcome.mask is None else {"action_mask": np.asarray(outcome.mask).astype(np.int8)}
