@@ -42,11 +42,11 @@ class Live(NamedTuple):
 class Seen(NamedTuple):
     """What one round was like."""
 
-    metrics: Array  # METRICS
-    ended: Array  # [T, N] bool: an episode ended here,
+    metrics: Any  # METRICS
+    ended: Any  # [T, N] bool: an episode ended here,
     returns: Array  # [T, N] with this return
     lengths: Array  # [T, N] and this many steps
-    finite: Array  # [] bool: rewards and observations were numbers
+    finite: Any  # [] bool: rewards and observations were numbers
 
 
 Begin = Callable[[Key], Live]
@@ -68,7 +68,7 @@ def rounds(agent: Agent, vector: FuncVector, gamma: float) -> tuple[Begin, Round
 
         def one_step(live: Live, noise: Any) -> tuple[Live, tuple[Transition, Array, Array]]:
             action, carry = agent.act(acting, live.carry, live.look, noise)
-        action = jnp.asarray(action, jnp.int32)
+            action = jnp.asarray(action, jnp.int32)
             lanes, look, step = vector.step(live.lanes, action)
             end = step.terminated | step.truncated
             seen = Transition(

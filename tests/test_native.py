@@ -1,4 +1,4 @@
-"""The compiled loop: the same numbers as the host loop, auto-reset and time limits, masks, resume, many runs at once."""
+"""The compiled loop: the numbers of the host loop, auto-reset and time limits, masks, resume, many runs at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gymnasium.utils.env_checker import check_env
 
 import rlnut
 from rlnut.agents.configs import DQN
-from rlnut.envs.classic import CartPole
+from rlnut.envs.classic import MountainCar
 from rlnut.envs.functional import FuncGym, FuncVector, func_vector
 from rlnut.envs.twins import time_limit, twin
 from rlnut.envs.vector import HostVector, Step
@@ -50,7 +50,9 @@ def vector_of(name: str, envs: int, **kwargs: Any) -> FuncVector:
     return func_vector(twin(env), envs, time_limit(env))
 
 
-@pytest.mark.parametrize(("name", "envs"), [("FrozenLake-v1", 3), ("CartPole-v1", 2)])
+@pytest.mark.parametrize(
+    ("name", "envs"), [("FrozenLake-v1", 3), pytest.param("CartPole-v1", 2, marks=pytest.mark.slow)]
+)
 def test_the_compiled_loop_and_the_host_loop_give_the_same_numbers(name: str, envs: int) -> None:
     """600 steps with learning, exploration and ends of episodes: the same episodes, losses and weights."""
     vector = vector_of(name, envs)
@@ -166,7 +168,7 @@ def test_many_runs_at_once_are_the_runs_one_by_one() -> None:
 
 
 def test_a_functional_environment_of_ones_own_trains_both_ways() -> None:
-    check_env(FuncGym(CartPole()), skip_render_check=True)
+    check_env(FuncGym(MountainCar()), skip_render_check=True)
     for native in (True, False):
         run = rlnut.train(
             SMALL, lambda: FuncGym(Counter()), steps=64, native=native, quiet=True, final_episodes=1, eval_episodes=1
@@ -175,7 +177,7 @@ def test_a_functional_environment_of_ones_own_trains_both_ways() -> None:
 
 
 def test_what_cannot_be_compiled_is_refused_in_one_line() -> None:
-    with pytest.raises(UsageError, match="LunarLander|no functional twin"):
+    with pytest.raises(UsageError, match="no functional twin"):
         rlnut.train(SMALL, "rlnut/ProbeBoth-v0", native=True, quiet=True)
     with pytest.raises(UsageError, match="a VectorEnv has no functional twin"):
         rlnut.train(SMALL, gym.make_vec("CartPole-v1", 2), native=True, quiet=True)
