@@ -59,8 +59,12 @@ class HostVector:
 
     spec: Spec
     num_envs: int
-    masked: bool = False  # the environments say in info["action_mask"] which actions are allowed
     mask: np.ndarray | None = None  # [N, A] bool: actions allowed now, after `reset` or `step`; None = all
+
+    @property
+    def masked(self) -> bool:
+        """Do the environments say in info["action_mask"] which actions are allowed? Known after `reset`."""
+        return self.mask is not None
 
     def reset(self, seed: int) -> np.ndarray:
         """Start N episodes: observations [N, ...]."""
@@ -89,12 +93,10 @@ class EnvList(HostVector):
         self.envs = [make() for _ in range(num_envs)]
         self.num_envs = num_envs
         self.spec = read_spaces(self.envs[0])
-        _, info = self.envs[0].reset(seed=0)
-        self.masked = MASK in info
 
     def reset(self, seed: int) -> np.ndarray:
         self.seed = seed
-        self.mask = np.ones((self.num_envs, self.spec.actions), bool) if self.masked else None
+        self.mask = None
         self.episodes = [-1] * self.num_envs
         self.actions: list[list[int]] = [[] for _ in self.envs]  # of the running episodes
         return np.stack([self._start(i) for i in range(self.num_envs)])
@@ -103,6 +105,8 @@ class EnvList(HostVector):
         self.episodes[i] += 1
         self.actions[i] = []
         obs, info = self.envs[i].reset(seed=episode_seed(self.seed, i, self.episodes[i]))
+        if MASK in info and self.mask is None:
+            self.mask = np.ones((self.num_envs, self.spec.actions), bool)
         if self.mask is not None:
             self.mask[i] = allowed_actions(info, self.spec)
         return self.spec.read(obs)
@@ -170,16 +174,13 @@ class GymVector(HostVector):
     def reset(self, seed: int) -> np.ndarray:
         raw, info = self.envs.reset(seed=episode_seed(seed, 0, 0) % 2**31)
         self.ended = np.zeros(self.num_envs, bool)
-        self.masked = MASK in info
-        self.mask = self._masks(info, self.ended)
+        self.mask = self._masks(info, self.ended) if MASK in info else None
         return self._read(raw)
 
     def _read(self, raw: Any) -> np.ndarray:
         return np.array(self.spec.read(raw))  # a copy: the environments may write into what they gave
 
     def _masks(self, info: dict[str, Any], over: np.ndarray) -> Any:
-        if not self.masked:
-            return None
         said = info.get(f"_{MASK}", np.ones(self.num_envs, bool))
         rows = [{MASK: row} if row_said else {} for row, row_said in zip(info.get(MASK, said), said, strict=True)]
         return np.stack([allowed_actions(row, self.spec, bool(o)) for row, o in zip(rows, over, strict=True)])
@@ -190,7 +191,7 @@ class GymVector(HostVector):
         terminated, truncated = np.array(terminated, bool), np.array(truncated, bool)
         end = terminated | truncated
         next_obs, valid = obs, np.ones(self.num_envs, bool)
-        next_mask = self.mask = self._masks(info, end)
+        next_mask = self.mask = None if self.mask is None else self._masks(info, end)
         if self.mode == AutoresetMode.NEXT_STEP:  # this step only reset the environments that ended before it
             valid = ~self.ended
             terminated, truncated = terminated & valid, truncated & valid

@@ -55,7 +55,7 @@ class Loop(NamedTuple):
     start: Callable[[int], Run]
     advance: Callable[..., tuple[Run, list[Metrics]]]  # (run, stop = 0): one round, or more up to that step
     restore: Callable[[Run], Run]  # from one without `acting` and `noise`
-    shapes: Callable[[], Run]  # of what `restore` takes
+    shapes: Callable[[], Run]  # of what `restore` takes; environments on the host have been reset before
     compile_s: Callable[[], float]  # seconds spent compiling so far
 
 
@@ -115,7 +115,6 @@ def actor(apply: Callable[..., Any], host: bool) -> tuple[Callable[..., Any], Ca
 def host_loop(agent: Agent, vector: HostVector, gamma: float) -> Loop:
     """Train `agent` on `vector`; γ enters the experience as its discount γ·(1 − terminated)."""
     act, place = actor(agent.act, agent.host)
-    example = one_row(vector.spec, vector.num_envs, vector.masked)
     clock = {"compile": 0.0, "first": True}
 
     def visit(state: AgentState, seen: Transition) -> tuple[AgentState, Params, Any, Array]:
@@ -130,11 +129,14 @@ def host_loop(agent: Agent, vector: HostVector, gamma: float) -> Loop:
         noise = jax.tree.map(np.asarray, jax.jit(agent.draw, static_argnums=1)(run.agent, vector.num_envs))
         return run._replace(acting=acting, noise=noise)
 
+    def example() -> Transition:
+        return one_row(vector.spec, vector.num_envs, vector.masked)
+
     def start(seed: int) -> Run:
         began = time.perf_counter()
-        state = jax.jit(lambda key: agent.init(key, example))(jax.random.key(seed))
         n = vector.num_envs
         look = Look(vector.reset(seed), np.ones(n, bool), vector.mask)
+        state = jax.jit(lambda key: agent.init(key, example()))(jax.random.key(seed))
         carry = jax.tree.map(np.asarray, agent.carry(n))
         run = restore(Run(state, 0, look, carry, np.zeros(n), np.zeros(n, np.int64)))
         clock["compile"] += time.perf_counter() - began
@@ -162,10 +164,10 @@ def host_loop(agent: Agent, vector: HostVector, gamma: float) -> Loop:
         return run, [dict(zip(METRICS, np.asarray(metrics).tolist(), strict=True)) | {"episodes": episodes}]
 
     def shapes() -> Run:
-        n = vector.num_envs
-        state = jax.eval_shape(lambda: agent.init(jax.random.key(0), example))
+        n, row = vector.num_envs, example()
+        state = jax.eval_shape(lambda: agent.init(jax.random.key(0), row))
         carry = jax.eval_shape(lambda: agent.carry(n))
-        look = Look(example.obs, example.end, example.mask)
+        look = Look(row.obs, row.end, row.mask)
         return Run(state, 0, look, carry, np.zeros(n), np.zeros(n, np.int64))
 
     return Loop(start, advance, restore, shapes, lambda: clock["compile"])

@@ -129,7 +129,7 @@ class Session:
     def restore(self, meta: dict[str, Any]) -> Run:
         """The run in the folder's checkpoint."""
         assert self.folder is not None
-        n = self.vector.num_envs
+        again = self._play_again(meta)
         like = saved_part(self.loop.shapes())
         saved = load_arrays(self.folder / CHECKPOINT, like | {"best": like["agent"].fit.params})
         mean, step = meta["best"]
@@ -138,18 +138,26 @@ class Session:
         self.interval = Interval([Episode(*e) for e in meta["interval"][0]], meta["interval"][1])
         agent = jax.tree.map(jnp.asarray, saved["agent"])
         run = Run(agent, int(agent.steps), *(saved[name] for name in ("look", "carry", "returns", "lengths", "envs")))
-        if not isinstance(self.vector, HostVector):
-            return self.loop.restore(run)
-        try:
-            again = self.vector.restore(self.seed, {k: np.array(v, np.int64) for k, v in meta["env"].items()})
-            if not np.array_equal(again, run.look.obs):
-                raise RlnutError("the running episodes, played again from their seeds, come out differently")
-        except RlnutError as error:
-            say(f"not exact: {error}; new episodes are started, all else goes on")
+        if isinstance(again, np.ndarray) and not np.array_equal(again, run.look.obs):
+            again = RlnutError("the running episodes, played again from their seeds, come out differently")
+        if isinstance(again, RlnutError):
+            assert isinstance(self.vector, HostVector)
+            say(f"not exact: {again}; new episodes are started, all else goes on")
+            n = self.vector.num_envs
             look = Look(self.vector.reset(self.seed + 1), np.ones(n, bool), self.vector.mask)
-            run = run._replace(agent=self.agent.cut(agent), look=look, returns=np.zeros(n))
-            run = run._replace(lengths=np.zeros(n, np.int64))
+            agent, returns, lengths = self.agent.cut(agent), np.zeros(n), np.zeros(n, np.int64)
+            run = run._replace(agent=agent, look=look, returns=returns, lengths=lengths)
         return self.loop.restore(run)
+
+    def _play_again(self, meta: dict[str, Any]) -> np.ndarray | RlnutError | None:
+        """Bring environments on the host to where they were: what they show, or why that cannot be done."""
+        if not isinstance(self.vector, HostVector):
+            return None
+        try:
+            return self.vector.restore(self.seed, {k: np.array(v, np.int64) for k, v in meta["env"].items()})
+        except RlnutError as error:
+            self.vector.reset(self.seed)
+            return error
 
     def close(self) -> None:
         """Release the environments."""

@@ -31,7 +31,7 @@ class OnHost(HostVector):
     """A FuncVector stepped from the host, one compiled call for each step, with the keys of the compiled loop."""
 
     def __init__(self, vector: FuncVector) -> None:
-        self.spec, self.num_envs, self.masked = vector.spec, vector.num_envs, vector.masked
+        self.spec, self.num_envs = vector.spec, vector.num_envs
         self._reset, self._step = jax.jit(vector.reset), jax.jit(vector.step)
 
     def reset(self, seed: int) -> np.ndarray:
