@@ -6,5 +6,9 @@ CHAPTERS = {  # name -> its line in the list
     "perceptron": "the step function, learning from mistakes, Novikoff's bound, and why it fails near s = 0",
     "logistic": "the energy gap of a two-state thermal system from samples, with its error bar",
     "kl": "cross-entropy and Kullback-Leibler divergence: a constant apart, least at the truth",
+    "softmax": "ten digits, and the template θ_m of each as a picture",
+    "universal": "width of a hidden layer against error; XOR, which one layer cannot learn",
+    "backprop": "the written-out backward pass, jax.grad and finite differences; slopes that fade with depth",
+    "bellman": "the bridge to reinforcement learning: the same regression, y from the Bellman equation",
 }
-DIGITS: tuple[str, ...] = ()  # chapters that read MNIST: --full and --data mean something
+DIGITS: tuple[str, ...] = ("softmax",)  # chapters that read MNIST: --full and --data mean something

@@ -18,7 +18,7 @@ from rlnut.errors import RlnutError, UsageError
 from rlnut.log import say
 from rlnut.plots import save
 from rlnut.regression import Regression
-from rlnut.types import Array, Batch, Fit, Params
+from rlnut.types import Array, Batch, Fit, Key, Params
 
 
 class Ask(NamedTuple):
@@ -92,7 +92,7 @@ def panels(rows: int, columns: int, width: float = 5.2, height: float = 4.0) -> 
 
 
 def descend(
-    core: Regression, batch: Batch, steps: int, seed: int, watch: Callable[[Params], Any] = lambda params: ()
+    core: Regression, batch: Batch, steps: int, key: Key, watch: Callable[[Params], Any] = lambda params: ()
 ) -> tuple[Fit, Array, Any]:
     """`steps` updates on one batch: the last `Fit`, the cost before each update [steps], and what `watch` saw of θ."""
 
@@ -100,7 +100,7 @@ def descend(
         new, metrics = core.update(fit, batch)
         return new, (metrics["cost"], watch(fit.params))
 
-    fit = core.init(jax.random.key(seed), batch.x)
+    fit = core.init(key, batch.x)
     last, (costs, seen) = jax.jit(lambda fit: jax.lax.scan(step, fit, None, steps))(fit)
     return last, costs, seen
 

@@ -40,7 +40,9 @@ def chapter(ask: Ask, steps: int = 300) -> Chapter:
     truth = rng.permutation((0.65, 0.25, 0.1))
     core = regression(linear()((3,)), cross_entropy, optax.sgd(0.3))
     batch = Batch(np.ones((1, 1), np.float32), truth[None].astype(np.float32))
-    fit, _, path = descend(core, batch, steps, ask.seed, lambda params: core.predict(params, batch.x)[0])
+    fit, _, path = descend(
+        core, batch, steps, jax.random.key(ask.seed), lambda params: core.predict(params, batch.x)[0]
+    )
     guesses = np.asarray(jax.nn.softmax(path))
     left = stats.entropy(truth, np.asarray(jax.nn.softmax(core.predict(fit.params, batch.x)[0])))
     delta = core.loss(core.init(jax.random.key(0), batch.x).params, batch)[1][0]

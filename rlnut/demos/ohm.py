@@ -40,7 +40,7 @@ def chapter(ask: Ask, rows: int = 100, steps: int = 60) -> Chapter:
 
     core = regression(linear()(()), squared, optax.sgd(0.2))
     batch = Batch(train.x.astype(np.float32), train.y.astype(np.float32))
-    fit, _, path = descend(core, batch, steps, ask.seed, weights)
+    fit, _, path = descend(core, batch, steps, jax.random.key(ask.seed), weights)
     slope, offset = (float(a) for a in weights(fit.params))
     exact = least_squares(train.x, train.y)
     apart = max(abs(slope - exact.coef[0]), abs(offset - exact.intercept))

@@ -1,0 +1,118 @@
+"""The bridge: the same regression, and nobody labels the data; the Bellman equation makes y.
+
+    labels       y = V_π(s)                        as if someone knew
+    returns      y = G_t = Σ γᵏ r_{t+k+1}          wait for the end of the episode (Monte Carlo)
+    Bellman      y = r_{t+1} + D v(s_{t+1})        use what g_θ says of the next state; D = 0 where the episode ended
+
+A random walk of 5 states (Sutton & Barto, example 6.2) ends on the left with reward 0, on the right with 1, so that
+V_π(s) = s/6. x is one-hot, the model linear, so θ is a table. δ = y − v(s) is the residual of the regression and the
+Bellman error δ_t = r_{t+1} + V(s_{t+1}) − V(s_t) at once. Single δ stay noisy for ever, since the walk does; what
+shrinks is their mean in each state.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from rlnut.bellman import bootstrap
+from rlnut.demos.frame import Ask, Chapter, panels
+from rlnut.envs.walks import random_walk
+from rlnut.exact import chain, values
+from rlnut.experience import folded, simulate
+from rlnut.networks import linear, one_hot, serial
+from rlnut.plots import BLUE, GREEN, GREY, ORANGE
+from rlnut.regression import regression
+from rlnut.types import Batch
+
+WAYS = {"labels": GREEN, "returns": ORANGE, "bellman": BLUE}
+STATES = 5
+
+
+def chapter(ask: Ask, episodes: int = 2000, steps: int = 400) -> Chapter:
+    """One set of experience, three ways to make y, one `Regression.update`."""
+    walk = random_walk(STATES, left=0)
+    truth = values(chain(walk.mdp, walk.policy), 1.0)
+    stream = simulate(walk, walk.policy, walk.policy, 1.0, jax.random.key(ask.seed), 100, episodes // 100)
+    whole = folded(stream, len(stream.step.reward))
+    lived = np.asarray(stream.step.valid)
+    s, reward, discount, after = (
+        jnp.asarray(a[lived]) for a in (stream.step.obs, stream.step.reward, stream.step.discount, stream.step.next_obs)
+    )
+    returns = jnp.asarray(np.asarray(whole.step.reward)[lived])
+
+    core = regression(serial(one_hot(STATES), linear()(())), optimizer=optax.sgd(1.0))
+    make = {  # (θ) -> y, outside what is differentiated
+        "labels": lambda params: jnp.asarray(truth, jnp.float32)[s],
+        "returns": lambda params: returns,
+        "bellman": lambda params: bootstrap(reward, discount, core.predict(params, after)),
+    }
+    every = jnp.arange(STATES)
+    count = jnp.maximum(jnp.bincount(s, length=STATES), 1)
+
+    def learn(way: str):
+        def step(fit, _):
+            batch = Batch(s, make[way](fit.params))
+            delta = batch.y - core.predict(fit.params, s)
+            mean = jnp.bincount(s, weights=delta, length=STATES) / count
+            seen = core.predict(fit.params, every), jnp.sqrt(jnp.mean(mean**2)), jnp.sqrt(jnp.mean(delta**2))
+            return core.update(fit, batch)[0], seen
+
+        fit = core.init(jax.random.key(ask.seed), s)
+        return jax.jit(lambda fit: jax.lax.scan(step, fit, None, steps)[1])(fit)
+
+    found = {way: tuple(np.asarray(a, float) for a in learn(way)) for way in make}
+    rms = {way: np.sqrt(np.mean((v - truth) ** 2, 1)) for way, (v, _, _) in found.items()}
+    mean_delta, each_delta = found["bellman"][1:]
+    return Chapter(
+        f"V_π of a random walk from {episodes:,} episodes, {int(lived.sum()):,} steps",
+        {
+            "states": STATES,
+            "episodes": episodes,
+            "transitions": int(lived.sum()),
+            "exact_values": truth,
+            "bellman_values": found["bellman"][0][-1],
+            "rms_error": {way: float(error[-1]) for way, error in rms.items()},
+            "mean_delta_first": float(mean_delta[0]),
+            "mean_delta_last": float(mean_delta[-1]),
+            "single_delta_last": float(each_delta[-1]),
+        },
+        {
+            f"labels give V_π: {rms['labels'][-1]:.0e} from it": rms["labels"][-1] < 1e-3,
+            f"so do returns ({rms['returns'][-1]:.3f})": rms["returns"][-1] < 0.06,
+            f"and so does the Bellman equation, which no one labelled ({rms['bellman'][-1]:.3f})": rms["bellman"][-1]
+            < 0.06,
+            f"the mean δ of a state shrinks from {mean_delta[0]:.2f} to {mean_delta[-1]:.0e}": (
+                mean_delta[-1] < mean_delta[0] / 100
+            ),
+            f"single δ do not ({each_delta[-1]:.2f}): the walk is random": each_delta[-1] > 10 * mean_delta[-1],
+        },
+        draw(truth, found, rms),
+    )
+
+
+def draw(truth, found, rms):
+    figure, (value, error, delta) = panels(1, 3)
+    states = np.arange(1, STATES + 1)
+    value.plot(states, truth, color=GREY, lw=6, alpha=0.4, label="exact")
+    steps = len(rms["bellman"])
+    for i, shade in ((1, 0.25), (9, 0.5), (steps - 1, 1.0)):
+        label = f"y from Bellman, {i + 1} updates"
+        value.plot(states, found["bellman"][0][i], "o-", color=BLUE, alpha=shade, ms=4, label=label)
+    value.plot(states, found["returns"][0][-1], "x", color=ORANGE, label="y from returns")
+    value.set(xlabel="state", ylabel="value V_π(s)", title="the values that no one labelled")
+    value.set_xticks(states)
+    value.legend(frameon=False)
+
+    for (way, colour), style in zip(WAYS.items(), (":", "--", "-"), strict=True):
+        error.loglog(np.arange(1, steps + 1), rms[way], style, color=colour, lw=2, label=f"y from {way}")
+    error.set(xlabel="updates", ylabel="RMS error against V_π", title="one regression, three ways to make y")
+    error.legend(frameon=False)
+
+    delta.loglog(np.arange(1, steps + 1), found["bellman"][2], "--", color=ORANGE, lw=2, label="single δ")
+    delta.loglog(np.arange(1, steps + 1), found["bellman"][1], color=BLUE, lw=2, label="mean δ of a state")
+    delta.set(xlabel="updates", ylabel="root mean square of δ", title="Bellman error δ = r + D v(s′) − v(s)")
+    delta.legend(frameon=False)
+    return figure
