@@ -9,23 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rlnut.settings import Settings, setting
+from rlnut.agents.agent_config import AgentConfig as AgentConfig
+from rlnut.agents.configs_classic import CLASSIC, CLASSIC_PRESETS
+from rlnut.settings import setting
 
 if TYPE_CHECKING:
     from rlnut.agent import Agent
     from rlnut.envs.spaces import Spec
     from rlnut.types import Network
-
-
-@dataclass(frozen=True)
-class AgentConfig(Settings):
-    """Base of every agent's config."""
-
-    gamma: float = setting(0.99, "discount γ of the next value", low=0, high=1)
-
-    def build(self, spec: Spec, network: Network | None = None) -> Agent:
-        """The agent for what `spec` sees; `network` takes the place of the default one."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -55,10 +46,11 @@ class DQN(AgentConfig):
         return dqn(self, spec, network)
 
 
-AGENTS: dict[str, type[AgentConfig]] = {"dqn": DQN}
+AGENTS: dict[str, type[AgentConfig]] = {"dqn": DQN, **CLASSIC}
 
 PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     # returns are 0 or 1, so ten episodes cannot tell two policies apart
     ("dqn", "FrozenLake-v1"): {"training": {"eval_episodes": 100, "final_episodes": 500}},
     ("dqn", "Acrobot-v1"): {"training": {"final_episodes": 100}},
+    **CLASSIC_PRESETS,
 }

@@ -10,6 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rlnut.agents.configs import DQN as DQN
+    from rlnut.agents.configs_classic import SARSA as SARSA
+    from rlnut.agents.configs_classic import DoubleQ as DoubleQ
+    from rlnut.agents.configs_classic import ExpectedSARSA as ExpectedSARSA
+    from rlnut.agents.configs_classic import PengQ as PengQ
+    from rlnut.agents.configs_classic import QLearning as QLearning
+    from rlnut.agents.configs_classic import Retrace as Retrace
+    from rlnut.agents.configs_classic import SARSALambda as SARSALambda
+    from rlnut.agents.configs_classic import TreeBackup as TreeBackup
+    from rlnut.agents.configs_classic import WatkinsQ as WatkinsQ
     from rlnut.errors import RlnutError as RlnutError
     from rlnut.errors import UsageError as UsageError
     from rlnut.fitted import load as load
@@ -31,6 +40,15 @@ __version__ = "0.1.0"
 
 _HOME = {
     "DQN": "agents.configs",
+    "DoubleQ": "agents.configs_classic",
+    "ExpectedSARSA": "agents.configs_classic",
+    "PengQ": "agents.configs_classic",
+    "QLearning": "agents.configs_classic",
+    "Retrace": "agents.configs_classic",
+    "SARSA": "agents.configs_classic",
+    "SARSALambda": "agents.configs_classic",
+    "TreeBackup": "agents.configs_classic",
+    "WatkinsQ": "agents.configs_classic",
     "RlnutError": "errors",
     "UsageError": "errors",
     "cnn": "networks",
