@@ -10,6 +10,10 @@ import pytest
 
 # before JAX starts: tests compile much and run little, so LLVM's optimisation is left out (half the time of the suite)
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# what one test or worker has compiled serves the others, and the next run
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
 
 
 class MnistSource(NamedTuple):
