@@ -59,14 +59,21 @@ class Figure(NamedTuple):
 WALKS, LINEAR, OFF = "rlnut.book_walks", "rlnut.book_linear", "rlnut.book_offpolicy"
 
 FIGURES: dict[str, Figure] = {
-    "6.2": Figure(f"{WALKS}:figure_6_2", "TD(0) and constant-α MC on a walk of 5 states"),
+    "6.2": Figure(f"{WALKS}:figure_6_2", "TD(0), constant-α MC and batch training on a walk of 5 states"),
     "7.2": Figure(f"{WALKS}:figure_7_2", "n-step TD on a walk of 19 states"),
-    "11.2": Figure(f"{OFF}:figure_11_2", "semi-gradient methods on Baird's counterexample", 1),
-    "11.5": Figure(f"{OFF}:figure_11_5", "TDC on Baird's counterexample", 1),
+    "9.1": Figure(f"{LINEAR}:figure_9_1", "gradient MC with 10 groups on a walk of 1000 states", 2),
+    "9.2": Figure(f"{LINEAR}:figure_9_2", "TD(0) and n-step TD with groups on a walk of 1000 states"),
+    "9.5": Figure(f"{LINEAR}:figure_9_5", "Fourier basis against polynomials on a walk of 1000 states", 30),
+    "9.10": Figure(f"{LINEAR}:figure_9_10", "tile coding against one aggregation on a walk of 1000 states", 30),
+    "11.2": Figure(f"{OFF}:figure_11_2", "semi-gradient methods on Baird's counterexample", 1000),
+    "11.5": Figure(f"{OFF}:figure_11_5", "TDC on Baird's counterexample", 1000),
     "11.6": Figure(f"{OFF}:figure_11_6", "emphatic TD on Baird's counterexample", 1),
     "12.3": Figure(f"{WALKS}:figure_12_3", "the off-line λ-return on a walk of 19 states"),
     "12.6": Figure(f"{WALKS}:figure_12_6", "TD(λ) with accumulating traces on a walk of 19 states"),
     "12.8": Figure(f"{WALKS}:figure_12_8", "true online TD(λ) on a walk of 19 states"),
+    "replacing": Figure(f"{WALKS}:replacing", "TD(λ) with replacing traces on a walk of 19 states"),
+    "boyan": Figure(f"{LINEAR}:boyan", "LSTD and TD on Boyan's chain", 200),
+    "baird": Figure(f"{OFF}:gradient_methods", "TDC, GTD2 and residual gradient on Baird's counterexample", 1000),
 }
 
 

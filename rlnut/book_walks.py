@@ -1,51 +1,37 @@
-"""Random walks of 5 and 19 states: S&B example 6.2 and figures 7.2, 12.3, 12.6 and 12.8."""
+"""Random walks of 5 and 19 states: S&B example 6.2 and figures 6.2, 7.2, 12.3, 12.6 and 12.8; replacing traces."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
+from rlnut.agents import lstd
 from rlnut.book import Curve, Page, Panel
+from rlnut.book_runs import experience, mean_and_error, weights
 from rlnut.envs.walks import random_walk
 from rlnut.exact import chain, values
-from rlnut.experience import simulate
 from rlnut.finite import Finite
 from rlnut.methods import METHODS, Prediction
-from rlnut.sweeps import make_rows, sweep
+from rlnut.sweeps import make_rows
+from rlnut.sweeps import table as table_of
 
 
-def mean_and_error(runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over the first axis, and its standard error (0 for a single run)."""
-    n = len(runs)
-    with np.errstate(all="ignore"):
-        return runs.mean(0), runs.std(0, ddof=1) / np.sqrt(n) if n > 1 else np.zeros_like(runs[0])
-
-
-def errors(
-    finite: Finite, stream: Any, name: str, alpha: Any, lam: float, w0: float, episodes: int, n: int = 1
-) -> np.ndarray:
-    """RMS error over states after each episode: [*alpha, runs, episodes]."""
+def errors(stream: Any, finite: Finite, name: str, alpha: Any, w0: float, episodes: int, **given: Any) -> np.ndarray:
+    """RMS error over states after each episode, with a table: [*alpha, N, episodes]."""
     S = len(finite.mdp.start)
     true = values(chain(finite.mdp, finite.policy), 1.0)
-    rows = make_rows(stream, METHODS[name], Prediction(episodes=episodes, n=n), None, False, episodes)
-    w = sweep(
-        METHODS[name], (np.eye(S), np.eye(S), np.full(S, w0)), rows, alpha, lam, alpha, episodes, jax.random.key(0)
-    )
     with np.errstate(all="ignore"):
+        w = weights(stream, name, np.eye(S), w0, alpha, episodes, episodes=episodes, **given)
         return np.sqrt(((w - true) ** 2).mean(-1))
-
-
-def _experience(finite: Finite, seed: int, runs: int, episodes: int) -> Any:
-    return simulate(finite, finite.policy, finite.policy, 1.0, jax.random.key(seed), runs, episodes)
 
 
 def figure_6_2(seed: int, runs: int) -> Page:
     """Example 6.2: TD(0) and constant-α MC on the five-state walk."""
     walk = random_walk(5, left=0.0)
-    stream = _experience(walk, seed, runs, 100)
+    stream = experience(walk, seed, runs, episodes=100)
+    start, true = np.full(5, 0.5), np.arange(1, 6) / 6
     at = (1, 10, 25, 50, 100)
     table = {
         ("td0", 0.15): (0.2161, 0.0950, 0.0579, 0.0695, 0.0704),
@@ -58,21 +44,35 @@ def figure_6_2(seed: int, runs: int) -> Page:
     }
     curves = []
     for (name, alpha), row in table.items():
-        found, se = mean_and_error(errors(walk, stream, name, alpha, 0.0, 0.5, 100))
+        found, se = mean_and_error(errors(stream, walk, name, alpha, 0.5, 100))
         curves.append(Curve(f"{name} α={alpha}", np.arange(1, 101), found, dict(zip(at, row, strict=True)), se))
     learning = Panel("Example 6.2", "episodes", "RMS error over states", curves)
-    return Page("Random walk of 5 states", [learning])
+    batch = []
+    for name, row in {
+        "batch-td": (0.398, 0.123, 0.079, 0.052, 0.040),
+        "batch-mc": (0.398, 0.173, 0.117, 0.078, 0.056),
+    }.items():
+        rows = make_rows(stream, METHODS[name], Prediction(episodes=100), None, False, 100)
+        w = lstd.lstd(table_of, (np.eye(5), np.eye(5), start), rows, METHODS[name].lam or 0.0, start, 100)
+        found, se = mean_and_error(np.sqrt(((w - true) ** 2).mean(-1)))
+        batch.append(Curve(name, np.arange(1, 101), found, dict(zip(at, row, strict=True)), se))
+    return Page(
+        "Random walk of 5 states",
+        [learning, Panel("Figure 6.2: batch training", "episodes", "RMS error over states", batch)],
+    )
 
 
 def _by_alpha(seed: int, runs: int, name: str, what: str, best: Mapping[Any, Mapping[Any, float]], grid: Any) -> Page:
     """The 19-state walk: mean RMS error of the first ten episodes against α, one curve for each n or λ."""
     walk = random_walk(19)
-    stream = _experience(walk, seed, runs, 10)
+    stream = experience(walk, seed, runs, episodes=10)
     curves = []
     for parameter, points in best.items():
         n, lam = (int(parameter), 0.0) if what == "n" else (1, parameter)
         steps = np.union1d(grid, list(points))
-        found, se = mean_and_error(np.moveaxis(errors(walk, stream, name, steps, lam, 0.0, 10, n).mean(-1), -1, 0))
+        found, se = mean_and_error(
+            np.moveaxis(errors(stream, walk, name, steps, 0.0, 10, lam=lam, n=n).mean(-1), -1, 0)
+        )
         curves.append(Curve(f"{what}={parameter:g}", steps, found, points, se))
     panel = Panel(METHODS[name].help, "α", "RMS error, first 10 episodes", curves, 0.55)
     return Page("Random walk of 19 states", [panel])
@@ -113,3 +113,12 @@ def figure_12_8(seed: int, runs: int) -> Page:
         0.975: {0.16: 0.365}, 0.99: {0.08: 0.415}, 1.0: {0.02: 0.488},
     }  # fmt: skip
     return _by_alpha(seed, runs, "true-online-td", "λ", best, np.linspace(0, 1, 21))
+
+
+def replacing(seed: int, runs: int) -> Page:
+    """TD(λ) with replacing traces against α (Singh & Sutton 1996)."""
+    best = {
+        0.0: {0.8: 0.347}, 0.4: {0.7: 0.271}, 0.8: {0.5: 0.247}, 0.9: {0.4: 0.256}, 0.95: {0.4: 0.276},
+        0.975: {0.32: 0.296}, 0.99: {0.24: 0.327}, 1.0: {0.25: 0.367},
+    }  # fmt: skip
+    return _by_alpha(seed, runs, "td-lambda-replacing", "λ", best, np.linspace(0, 1, 21))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -61,5 +62,5 @@ def _say(page: Any) -> None:
         for curve in panel.curves:
             for x, expected in curve.reference.items():
                 i = curve.at(x)
-                chance = f" ± {curve.se[i]:.4f}" if curve.se is not None else ""
+                chance = f" ± {curve.se[i]:.4f}" if curve.se is not None and curve.se[i] < math.inf else ""
                 say(f"  {curve.label:>{width}}  at {x:<6g} here {curve.y[i]:9.4f}{chance}  reference {expected:9.4f}")
