@@ -70,15 +70,35 @@ def linear(now: Callable[[Any], Array], then: Callable[[Any], Array], w0: Array)
     return Approximator(lambda key: w0, lambda w, s: (w @ (x := now(s)), x), lambda w, s: (w @ (x := then(s)), x))
 
 
-def network(model: Model, example: Array) -> Approximator:
-    """v = g_w(s) with w flat; ∇v by back-propagation."""
+def network(model: Model, example: Any, encode: Callable[[Any], Any] = lambda s: s) -> Approximator:
+    """v = g_w(s) with w flat, for inputs (s, u) of action values q = uᵀg_w(s); ∇v by back-propagation.
+
+    `encode` maps an input to what the network sees, of which `example` is one.
+    """
     from jax.flatten_util import ravel_pytree
 
     template: Params = jax.eval_shape(model.init, jax.random.key(0), example[None])
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), template)
     unravel = ravel_pytree(zeros)[1]
-    at = jax.value_and_grad(lambda w, s: model.apply(unravel(w), s[None])[0])
+
+    def value(w: Any, s: Any) -> Array:
+        s, u = s if isinstance(s, tuple) else (s, None)
+        out = model.apply(unravel(w), encode(s)[None])[0]
+        return out if u is None else out @ u
+
+    at: Any = jax.value_and_grad(value)
     return Approximator(lambda key: ravel_pytree(model.init(key, example[None]))[0], at, at)
+
+
+def over_features(phi: Callable[[Any], Array], w0: Array) -> Approximator:
+    """v = wᵀφ(s), for inputs (s, u) of action values q = wᵀ(u ⊗ φ(s)): the weights of an action lie together."""
+
+    def read(s: Any) -> Array:
+        if isinstance(s, tuple):
+            return (s[1][:, None] * phi(s[0])).reshape(-1)
+        return phi(s)
+
+    return linear(read, read, w0)
 
 
 class Carry(NamedTuple):
@@ -163,30 +183,31 @@ def _corrected(model: Approximator, w: Array, rows: Rows) -> Array:
     return jax.lax.scan(lambda A, r: ((A := r[0] + r[1] * A), None), 0.0 * v[0], (errors, factor), reverse=True)[0]
 
 
-def windows(rows: Rows, n: int) -> Callable[[Array], Rows]:
-    """t -> rows t … t + n − 1 of one run [T, ...]; rows after the last are empty and cut off."""
-    padded = jax.tree.map(lambda x: jnp.concatenate([x, jnp.zeros_like(x[:1]).repeat(n - 1, 0)]), rows)
-    return lambda t: jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, t, n), padded)
-
-
-def recorded(learner: Learner, records: int, window: int = 0) -> Callable[[Rows, Any], Array]:
+def recorded(learner: Learner, records: int) -> Callable[[Rows, Any], Array]:
     """(rows [T] of one run, key) -> w [K, ...]: row.slot says to which of K records the weights after a row belong."""
 
     def run(rows: Rows, key: Any) -> Array:
+        def one(carry: tuple, row: Rows) -> tuple[tuple, None]:
+            state = learner.step(carry[0], row)
+            return (state, carry[1].at[row.slot].set(learner.weights(state))), None
+
         first = learner.init(key)
         w = learner.weights(first)
-        seen = windows(rows, window) if window else (lambda row: row)
-
-        def one(carry: tuple, row: Any) -> tuple[tuple, None]:
-            state, kept = carry
-            state = learner.step(state, seen(row))
-            slot = rows.slot[row] if window else row.slot
-            return (state, kept.at[slot].set(learner.weights(state))), None
-
         kept = jnp.broadcast_to(w, (records + 1, *w.shape))
-        return jax.lax.scan(one, (first, kept), jnp.arange(len(rows.reward)) if window else rows)[0][1][:-1]
+        return jax.lax.scan(one, (first, kept), rows)[0][1][:-1]
 
     return run
+
+
+def advance(learner: Learner, state: Any, rows: Rows, window: int = 0) -> Any:
+    """The state after rows [T] of one run; with a window rows [T + n − 1], of which the last only give targets."""
+    if not window:
+        return jax.lax.scan(lambda s, row: (learner.step(s, row), None), state, rows)[0]
+
+    def one(s: Any, t: Array) -> tuple[Any, None]:
+        return learner.step(s, jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, t, window), rows)), None
+
+    return jax.lax.scan(one, state, jnp.arange(len(rows.reward) - window + 1))[0]
 
 
 @partial(jax.jit, static_argnums=(0, 1, 5))
@@ -196,7 +217,7 @@ def learn(rule: Rule, make: Callable[..., Any], parts: Any, rows: Rows, hyper: H
     model = make(*parts)
 
     def run(hyper: Hyper, rows: Rows, key: Any) -> Array:
-        return recorded(dense(rule, model, hyper), records, rule.window)(rows, key)
+        return recorded(dense(rule, model, hyper), records)(rows, key)
 
     sweep = jax.vmap(run, in_axes=(None, 1, 0))
     for _ in range(hyper.alpha.ndim):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rlnut.networks import cnn as cnn
     from rlnut.networks import linear as linear
     from rlnut.networks import mlp as mlp
+    from rlnut.predicting import predict as predict
     from rlnut.regression import Regression as Regression
     from rlnut.runs import load_policy as load_policy
     from rlnut.sequences import pad as pad
@@ -56,6 +57,7 @@ _HOME = {
     "mlp": "networks",
     "Regression": "regression",
     "load_policy": "runs",
+    "predict": "predicting",
     "resume": "training",
     "train": "training",
     "fit": "supervised",

@@ -174,7 +174,7 @@ def monomials(exponents: Sequence[Sequence[int]] | np.ndarray) -> Features:
         for _ in range(highest):
             table.append(table[-1] * z)
         powers = xp.stack(table, 1)  # [B, highest + 1, k]
-        return xp.prod(powers[:, c, np.arange(c.shape[1])], -1)
+        return xp.prod(powers[:, c.astype(np.int32), np.arange(c.shape[1], dtype=np.int32)], -1)
 
     return Features(apply, len(c))
 

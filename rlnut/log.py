@@ -78,7 +78,8 @@ def _cell(value: Any) -> str:
 class Progress:
     """Steps, steps/s, return, ε, δ, time left: a bar on a terminal, plain lines where there is none."""
 
-    def __init__(self, total: int, done: int, quiet: bool = False) -> None:
+    def __init__(self, total: int, done: int, quiet: bool = False, words: tuple = ()) -> None:
+        self.words = words or WORDS
         self.total, self.first, self.began, self.said = total, done, time.perf_counter(), time.perf_counter()
         self.quiet = quiet
         self.bar: Any = None
@@ -96,7 +97,9 @@ class Progress:
         if self.quiet or not (plain or self.due()):
             return
         self.said = time.perf_counter()
-        words = [f"{name} {row[key]:.4g}" for name, key in WORDS if row.get(key) is not None and row[key] == row[key]]
+        words = [
+            f"{name} {row[key]:.4g}" for name, key in self.words if row.get(key) is not None and row[key] == row[key]
+        ]
         if self.bar is not None:
             self.bar.update(step - self.bar.n)
             self.bar.set_postfix_str(", ".join(words))

@@ -22,6 +22,7 @@ class Method(NamedTuple):
     on_policy: str = ""  # why it is on-policy only
     linear: str = ""  # why it is linear only
     expected: str = ""  # its name in agents.expected
+    correction: str = ""  # where it is fixed
 
     def trace(self, config: Prediction) -> float:
         """λ of this method: fixed, given, or its usual one: 0.9 for the traces of TD(λ), 0 for the others."""
@@ -39,9 +40,9 @@ SOLVED, EMPHASIS = "it is solved, not followed", "its emphasis is a weighting of
 GRADIENT = ("alpha", "beta", "lam", "correction")
 
 METHODS: dict[str, Method] = {
-    "mc": Method("gradient Monte Carlo (S&B 9.3)", {}, fold="episode", lam=1),
-    "td0": Method("semi-gradient TD(0) (S&B 9.3)", {}, lam=0, expected="td"),
-    "nstep": Method("n-step TD (S&B 7.1, 9.4)", {}, ("alpha", "n"), "n", lam=0),
+    "mc": Method("gradient Monte Carlo (S&B 9.3)", {}, ("alpha", "correction"), "episode", lam=1),
+    "td0": Method("semi-gradient TD(0) (S&B 9.3)", {}, ("alpha", "correction"), lam=0, expected="td"),
+    "nstep": Method("n-step TD (S&B 7.1, 9.4)", {}, ("alpha", "n", "correction"), "n", lam=0),
     "td-lambda": Method("TD(λ), accumulating traces (S&B 12.2)", {}, ("alpha", "lam", "correction"), expected="td"),
     "td-lambda-replacing": Method(
         "TD(λ), replacing traces", {"trace": "replacing"}, ("alpha", "lam", "correction"), linear=BINARY
@@ -63,6 +64,9 @@ METHODS: dict[str, Method] = {
         on_policy=SAME,
         linear="its λ-returns are kept as features",
     ),
+    "retrace": Method("Retrace(λ) for Q (Munos et al. 2016)", {}, ("alpha", "lam"), correction="retrace"),
+    "tree-backup": Method("tree-backup(λ) for Q (Precup et al. 2000)", {}, ("alpha", "lam"), correction="tree-backup"),
+    "v-trace": Method("V-trace for V (Espeholt et al. 2018)", {}, ("alpha", "lam"), correction="v-trace"),
     "batch-td": Method("the end of batch TD(0): certainty equivalence (S&B 6.3)", {}, (), "", "lstd", 0, "", SOLVED),
     "batch-mc": Method("the end of batch Monte Carlo: mean returns", {}, (), "", "lstd", 1, "", SOLVED),
     "lstd": Method("least-squares TD(λ) (S&B 9.8)", {}, ("lam", "correction"), solver="lstd", linear=SOLVED),
@@ -87,7 +91,10 @@ ALIASES = {
     "tdlambdaaccumulating": "td-lambda", "trueonline": "true-online-td", "trueonlinetdlambda": "true-online-td",
     "trueonlinetdλ": "true-online-td", "offlinelambdareturn": "offline-lambda", "lambdareturn": "offline-lambda",
     "lstdlambda": "lstd", "lstdλ": "lstd", "recursivelstd": "rlstd", "emphatictd": "etd", "emphatic": "etd",
-    "gtdlambda": "tdc",
+    "gtdlambda": "tdc", "gtdλ": "tdc", "gtd": "gtd2", "etdλ": "etd", "etdlambda": "etd",
+    "treebackuplambda": "tree-backup",
+    "retracelambda": "retrace", "retraceλ": "retrace", "treebackupλ": "tree-backup", "tb": "tree-backup",
+    "doublesampleresidualgradient": "residual-gradient-double", "nstepsarsa": "nstep",
     "replacing": "td-lambda-replacing", "dutch": "td-lambda-dutch", "rg": "residual-gradient",
 }  # fmt: skip
 
@@ -101,7 +108,7 @@ def find(name: str) -> str:
     return known[plain]
 
 
-CORRECTIONS = ("importance", "retrace", "tree-backup", "v-trace", "none")
+CORRECTIONS = ("importance", "ordinary", "retrace", "tree-backup", "v-trace", "none")
 
 
 @dataclass(frozen=True)
@@ -115,15 +122,23 @@ class Prediction(Settings):
     beta: float | None = setting(None, "step size β of the second weights (none: α)", above=0)
     features: str = setting(
         "auto",
-        "one-hot, own, aggregation:GROUPS, polynomial:ORDER, fourier:ORDER, rbf:COUNT, tiles:TILINGS or mlp:WIDTH; "
+        "one-hot, own, raw, aggregation:GROUPS, polynomial:ORDER, fourier:ORDER, rbf:COUNT, random-fourier:COUNT, "
+        "tiles:TILINGS,TILES,SIZE (SIZE: hashed into so many) or mlp:WIDTH (raw, with two hidden layers); "
         "auto: own where the problem has them, else one-hot for states and tiles for boxes",
     )
+    hidden: tuple[int, ...] = setting((), "widths of a network's hidden layers over the features (none: linear)", low=1)
     values: str = setting("v", "state values V or action values Q", choices=("v", "q"))
-    behaviour: str = setting(
-        "own", "who acts: own (the problem's b, else π), policy or uniform", choices=("own", "policy", "uniform")
-    )
+    behaviour: str = setting("own", "who acts: own (the problem's b, else π), policy (π), or any word of --policy")
     correction: str = setting(
-        "importance", "off-policy traces: retrace and tree-backup are for Q, v-trace for V", choices=CORRECTIONS
+        "importance",
+        "off-policy: importance (per decision), ordinary (products of ρ, for mc and nstep), retrace and tree-backup "
+        "for Q, v-trace for V, none",
+        choices=CORRECTIONS,
+    )
+    next_action: str = setting(
+        "expected",
+        "bootstrap Q from Σπ(a|s')q(s',a), or from the action taken, ρ'q(s',a')",
+        choices=("expected", "sampled"),
     )
     episodes: int | None = setting(None, "episodes of each run (none: --steps)", low=1)
     steps: int = setting(50_000, "steps of each run", low=1)
@@ -134,22 +149,45 @@ class Prediction(Settings):
     states: int = setting(20, "states with a Monte-Carlo truth", low=1)
 
 
-def refuse(name: str, given: set[str], config: Prediction) -> None:
-    """UsageError for options that this method would not use, or that exclude each other."""
+def settle(name: str, given: set[str], config: Prediction, network: bool = False) -> Prediction:
+    """What the method fixes filled in. UsageError for options that it would not use, or that exclude each other."""
     method = METHODS[name]
     for option in ("alpha", "beta", "lam", "n", "correction"):
         if option in given and option not in method.uses:
             raise UsageError(f"--{option} means nothing to {name}: {method.help}")
-    if {"episodes", "steps"} <= given:
-        raise UsageError("give --episodes or --steps, not both")
-    if config.expected and not method.expected:
-        names = ", ".join(k for k, m in METHODS.items() if m.expected)
-        raise UsageError(f"{name} has no expected version; these have: {names}")
-    if config.expected and config.values == "q":
-        raise UsageError("--expected is for state values")
-    if config.correction in ("retrace", "tree-backup") and config.values == "v":
-        raise UsageError(f"--correction {config.correction} is for action values: add --values q")
-    if config.correction == "v-trace" and config.values == "q":
-        raise UsageError("--correction v-trace is for state values")
-    if config.values == "q" and name in ("etd", "residual-gradient-double"):
-        raise UsageError(f"{name} is for state values")
+    if method.correction:
+        config = config.replace(correction=method.correction)
+        if "values" not in given:
+            config = config.replace(values="v" if name == "v-trace" else "q")
+    network = network or bool(config.hidden) or config.features.startswith("mlp")
+    pairs, correction = config.values == "q", config.correction
+    names = ", ".join(k for k, m in METHODS.items() if m.expected)
+    sampled = config.next_action == "sampled"
+    refusals = [
+        ({"episodes", "steps"} <= given, "give --episodes or --steps, not both"),
+        (config.expected and not method.expected, f"{name} has no expected version; these have: {names}"),
+        (config.expected and network, "--expected iterates linear equations: leave the network out"),
+        (config.expected and bool({"episodes", "runs"} & given), "--expected has no episodes and runs: give --steps"),
+        (network and bool(method.linear), f"{name} with a network means nothing: it is linear only, {method.linear}"),
+        (network and config.initial is not None, "--initial is for linear functions: a network draws its weights"),
+        (correction in ("retrace", "tree-backup") and not pairs, f"{correction} is for action values: --values q"),
+        (correction == "v-trace" and pairs, "v-trace is for state values: its ρ corrects the first action too"),
+        (correction == "ordinary" and not method.fold, f"--correction ordinary is for mc and nstep, not for {name}"),
+        (
+            method.fold == "episode" and correction not in ("importance", "ordinary", "none"),
+            f"--correction {correction} bootstraps, which {name} does not: use nstep or td-lambda",
+        ),
+        (sampled and not pairs, "--next-action is for action values: add --values q"),
+        (
+            sampled and (correction in ("retrace", "tree-backup") or config.expected or name.endswith("double")),
+            f"--next-action sampled: {'--expected' if config.expected else name} is defined by the expectation",
+        ),
+        (
+            "correction" in given and pairs and name == "td0" and not sampled,
+            "--correction means nothing to TD(0) for Q: its target r + γΣπq(s',a) is the same for every b",
+        ),
+    ]
+    for refused, reason in refusals:
+        if refused:
+            raise UsageError(reason)
+    return config

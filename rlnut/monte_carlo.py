@@ -1,4 +1,8 @@
-"""The truth where no tables are: mean returns from states along the policy's path, bootstrapping nothing."""
+"""The truth where no tables are: mean returns from states along the policy's path, bootstrapping nothing.
+
+A state is reached by playing, and kept as a copy of the environment; where that cannot be copied, as the seed and
+actions that lead to it, which are played again and must lead to the same observation.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,9 @@ import copy
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import gymnasium as gym
 import numpy as np
+from scipy.stats import t as student
 
 from rlnut.errors import RlnutError
 
@@ -20,49 +26,119 @@ class Truth(NamedTuple):
     obs: np.ndarray  # [K, ...]
     mean: np.ndarray  # [K]
     ci95: np.ndarray  # [K] half width
+    bias: float = 0.0  # bound on what the cut of long returns hides: γᴴ max|r| / (1 − γ)
+    actions: Any = None  # [K] first actions, where Q is asked for
 
 
-Act = Callable[[Any, np.random.Generator], int]
+class Place(NamedTuple):
+    """A state to start from."""
+
+    obs: Any
+    env: Any  # a copy of the environment there, or None
+    seed: int  # of the episode's reset
+    path: list  # actions since
 
 
-def truth(make: Callable[[], Any], act: Act, gamma: float, states: int, rollouts: int, seed: int) -> Truth:
-    """V at `states` states: each is a copy of the environment on the way, played to its end `rollouts` times.
+Act = Callable[[Any, np.random.Generator], Any]
 
-    A time limit is no end: copies run without it, until termination or until γᵗ < 1e-4 (the rest is
-    cut). Raises RlnutError for γ = 1 if an episode does not end, or if the environment cannot be copied.
+
+def truth(
+    make: Callable[[], Any],
+    act: Act,
+    gamma: float,
+    states: int,
+    rollouts: int,
+    seed: int,
+    walk: Act | None = None,
+    pairs: bool = False,
+) -> Truth:
+    """V_π at `states` states, or with `pairs` Q_π at states and actions, each from `rollouts` returns under `act`.
+
+    The states are drawn from those that `walk` (None: `act`) passes. A time limit is no end: returns run without it,
+    until termination or until γᵗ < 1e-4; `bias` bounds what is cut. Raises RlnutError for γ = 1 if an episode does not
+    end, and for an environment that can be neither copied nor repeated.
     """
     rng = np.random.default_rng(seed)
-    env = make()
-    kept: list[tuple[Any, Any]] = []
-    walk = 100 * states  # steps, over many episodes, of which a random sample is kept
-    chosen = set(rng.choice(walk, states, replace=False).tolist())
-    obs, _ = env.reset(seed=seed)
-    for t in range(walk):
-        if t in chosen:
-            try:
-                kept.append((np.asarray(obs), copy.deepcopy(env.unwrapped)))
-            except Exception as error:
-                raise RlnutError(f"no Monte-Carlo truth: the environment cannot be copied ({error})") from None
-        obs, _, terminated, truncated, _ = env.step(act(obs, rng))
-        if terminated or truncated:
-            obs, _ = env.reset()
-    env.close()
+    places, first = _places(make, walk or act, states, rng, pairs)
     horizon = LONGEST if gamma == 1 else int(np.ceil(np.log(TAIL) / np.log(max(gamma, 1e-9)))) + 1
-    returns = np.array([[_play(inner, obs, act, gamma, horizon, rng) for _ in range(rollouts)] for obs, inner in kept])
-    spread = returns.std(1, ddof=1) / np.sqrt(rollouts)
-    return Truth(np.stack([obs for obs, _ in kept]), returns.mean(1), 1.96 * spread)
+    returns, largest, cut = np.zeros((states, rollouts)), 0.0, False
+    for k, place in enumerate(places):
+        for i in range(rollouts):
+            env = _at(place, make, rng)
+            returns[k, i], top, over = _play(env, place.obs, act, gamma, horizon, rng, first[k] if pairs else None)
+            largest, cut = max(largest, top), cut or not over
+    half = student.ppf(0.975, rollouts - 1) * returns.std(1, ddof=1) / np.sqrt(rollouts)
+    bias = gamma**horizon * largest / (1 - gamma) if cut else 0.0
+    obs = np.stack([np.asarray(place.obs) for place in places])
+    return Truth(obs, returns.mean(1), half, float(bias), np.array(first) if pairs else None)
 
 
-def _play(saved: Any, obs: Any, act: Act, gamma: float, horizon: int, rng: np.random.Generator) -> float:
-    env = copy.deepcopy(saved)
-    env.np_random = np.random.default_rng(rng.integers(2**63))
-    total, weight = 0.0, 1.0
-    for _ in range(horizon):
-        obs, reward, terminated, _, _ = env.step(act(obs, rng))
+def _places(make: Any, walk: Act, states: int, rng: np.random.Generator, pairs: bool) -> tuple[list[Place], list]:
+    """States drawn from a walk over many episodes, and what the walk did there."""
+    env = make()
+    steps = 100 * states
+    chosen = set(rng.choice(steps, states, replace=False).tolist())
+    found: list[Place] = []
+    first: list[Any] = []
+    path: list[Any] = []
+    copies = True
+    number = int(rng.integers(2**31))
+    obs, _ = env.reset(seed=number)
+    for t in range(steps):
+        action = walk(obs, rng)
+        if t in chosen:
+            saved = None
+            if copies:
+                try:
+                    saved = copy.deepcopy(env)
+                except Exception:  # whatever an environment holds: its states are then reached by playing again
+                    copies = False
+            found.append(Place(copy.deepcopy(obs), saved, number, list(path)))
+            first.append(action)
+        obs, _, terminated, truncated, _ = env.step(action)
+        path.append(action)
+        if terminated or truncated:
+            number, path = int(rng.integers(2**31)), []
+            obs, _ = env.reset(seed=number)
+    env.close()
+    return found, first
+
+
+def _at(place: Place, make: Any, rng: np.random.Generator) -> Any:
+    """An environment in a state, without time limit and with luck of its own."""
+    if place.env is not None:
+        env = copy.deepcopy(place.env)
+    else:
+        env = make()
+        obs, _ = env.reset(seed=place.seed)
+        for action in place.path:
+            obs = env.step(action)[0]
+        if not np.array_equal(obs, place.obs):
+            raise RlnutError("no Monte-Carlo truth: the environment can be neither copied nor repeated from its seed")
+    env.unwrapped.np_random = np.random.default_rng(rng.integers(2**63))
+    layer = env
+    while isinstance(layer, gym.Wrapper):
+        if isinstance(layer, gym.wrappers.TimeLimit):
+            layer._max_episode_steps = 2**62  # it has no public way to be lifted
+        layer = layer.env
+    return env
+
+
+def _play(
+    env: Any, obs: Any, act: Act, gamma: float, horizon: int, rng: np.random.Generator, first: Any
+) -> tuple[float, float, bool]:
+    """One return, the largest |r| met, and whether the episode ended by itself."""
+    total, weight, largest = 0.0, 1.0, 0.0
+    for t in range(horizon):
+        action = act(obs, rng) if t or first is None else first
+        obs, reward, terminated, truncated, _ = env.step(action)
         total += weight * float(reward)
+        largest = max(largest, abs(float(reward)))
         weight *= gamma
         if terminated:
-            return total
+            return total, largest, True
+        if truncated:
+            raise RlnutError("no Monte-Carlo truth: the environment cuts its episodes itself, beyond its time limit")
     if gamma == 1:
         raise RlnutError(f"γ = 1 and an episode did not end in {horizon:,} steps: give γ < 1")
-    return total
+    return total, largest, False

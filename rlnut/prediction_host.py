@@ -1,4 +1,4 @@
-"""Prediction on any Gymnasium environment: V_π from a stream of real steps, against Monte-Carlo truth."""
+"""Prediction on any Gymnasium environment: V_π or Q_π from streams of real steps, against Monte-Carlo truth."""
 
 from __future__ import annotations
 
@@ -12,117 +12,232 @@ import numpy as np
 
 from rlnut import basis
 from rlnut import features as maps
-from rlnut.agents import lstd, td
-from rlnut.envs.make import EnvName
-from rlnut.envs.spaces import read_spaces
+from rlnut.agents import sparse, td
+from rlnut.answers import Answer, Report, follow, record_count, settings_used, step_size
+from rlnut.envs.make import EnvLike, env_name, maker
+from rlnut.envs.spaces import SMALLEST_IMAGE
 from rlnut.errors import UsageError
-from rlnut.experience import Experience, play
+from rlnut.experience_host import play
 from rlnut.methods import METHODS, Method, Prediction
-from rlnut.monte_carlo import Act, Truth, truth
-from rlnut.networks import mlp
-from rlnut.prediction import record_count, settings_used, step_size
-from rlnut.sweeps import make_rows
+from rlnut.moments import Task, moments
+from rlnut.monte_carlo import truth
+from rlnut.networks import cnn, mlp
+from rlnut.policies import HostPolicy, on_env
+from rlnut.sweeps import make_rows, pair_inputs, window_length
+from rlnut.types import Network
+
+LATTICE = 41  # points a side of the picture of a 2-D box
+PROBE = 500  # observations that the step size is judged by
 
 
-class HostAnswer(NamedTuple):
-    """What was learned at the states that have a Monte-Carlo truth."""
+class Learned(NamedTuple):
+    """What learns, for observations (V) or observations and action weights (Q)."""
 
-    truth: Truth
-    values: np.ndarray  # [K]
-    rmse: float
-    curve: np.ndarray
-    weights: np.ndarray | None  # [d]; None for a network
-    settings: dict[str, Any]
+    model: td.Approximator
+    active: Callable[..., sparse.Active] | None  # the same by active features, where these are few
+    words: str
+    network: bool
 
 
-def uniform(space: gym.Space) -> Act:
-    """A random action of a discrete space."""
-    if not isinstance(space, gym.spaces.Discrete):
-        raise UsageError(f"the uniform policy needs a Discrete action space, got {space}")
-    low, n = int(space.start), int(space.n)
-    return lambda obs, rng: low + int(rng.integers(n))
+def predict_host(
+    name: str,
+    env: EnvLike,
+    config: Prediction,
+    policy: Any = None,
+    seed: int = 0,
+    behaviour: Any = None,
+    network: Network | None = None,
+    features: maps.Features | None = None,
+    report: Report | None = None,
+) -> Answer:
+    """Evaluate a policy (None: uniform) by METHODS[name]; `features` and `network` take the place of words.
 
-
-def predict_host(name: str, env: EnvName, config: Prediction, act: Act | None = None, seed: int = 0) -> HostAnswer:
-    """Evaluate a policy (None: uniform) by METHODS[name] with one stream of `steps` steps.
-
-    Raises UsageError for what needs tables: Q, expected updates, off-policy learning, a second try from a state.
+    Raises UsageError for what needs tables (expected updates, the off-line λ-return) or numbered actions (Q, ρ).
     """
-    method = METHODS[name]
-    needs = [
-        (config.values == "q", "--values q"),
-        (config.expected, "--expected"),
-        (config.behaviour != "own", "--behaviour"),
-        (config.runs != 1, "--runs"),
-        (config.episodes is not None, "--episodes"),
-        (method.rule.get("gradient") == "double" or method.rule.get("offline"), name),
-    ]
-    for asked, what in needs:
+    method, title = METHODS[name], _title(env)
+    for asked, what in ((config.expected, "--expected"), (method.rule.get("offline"), name)):
         if asked:
-            raise UsageError(f"{what} needs a finite problem (tables P and R); {env.id} has none")
-    example = env.make()
+            raise UsageError(f"{what} needs a finite problem (tables P and R); {title} has none")
+    make = maker(env)
+    example = make()
     try:
-        read_spaces(example)
-        acting = uniform(example.action_space) if act is None else act
-        box = example.observation_space
+        space, actions = example.observation_space, example.action_space
+        target = on_env(policy, actions, title)
+        word = config.behaviour if behaviour is None else behaviour
+        own = isinstance(word, str) and word in ("own", "policy")
+        acting = target if own else on_env(word, actions, title)
     finally:
         example.close()
+    off, pairs = acting is not target, config.values == "q"
+    A = int(actions.n) if isinstance(actions, gym.spaces.Discrete) else 0
+    if off and method.on_policy:
+        raise UsageError(f"{name} is on-policy only ({method.on_policy}): --behaviour policy, or another method")
+    if A == 0 and (off or pairs):
+        raise UsageError(f"{'--values q' if pairs else '--behaviour'} needs numbered actions; {title} has {actions}")
     gamma = 0.99 if config.gamma is None else config.gamma
-    known = truth(env.make, acting, gamma, config.states, config.rollouts, seed + 1)
-    stream = play(env.make, acting, gamma, config.steps, seed)
-    model, make, words, largest = _approximator(method, config, box, stream)
+    phi = _map(config, space, features, title, network is not None)
+    known = truth(make, target.act, gamma, config.states, config.rollouts, seed + 1, acting.act, pairs)
+    again = ("pair" if pairs else "state") if method.rule.get("gradient") == "double" else ""
+    steps = None if config.episodes is not None else config.steps
+    stream = play(make, acting, target, gamma, seed, config.runs, steps, config.episodes, again)
+    if off:
+        _covered(stream.rho, acting, target, stream.step.obs, config)
+    obs = np.asarray(stream.step.obs)[: 20 * PROBE, 0]
+    learned = _approximator(config, space, phi, obs, A if pairs else 0, network)
+    inputs = pair_inputs(A, config.next_action == "sampled", target.chances) if pairs and target.chances else None
+    rate = _largest(learned, obs, np.asarray(stream.step.action)[: len(obs), 0], A if pairs else 0, seed)
+    spread = min(100.0, float((np.asarray(stream.rho) ** 2).mean())) if off and config.correction != "none" else 1.0
     lam = method.trace(config)
-    alpha, falling = step_size(method, config, largest, gamma, lam)
-    records, key = record_count(method, config), jax.random.key(seed)
-    rows = make_rows(stream, method, config, None, falling, records)
-    if method.solver == "scan":
-        beta = alpha if config.beta is None else config.beta
-        hyper = td.Hyper(*(jnp.asarray(x, jnp.float32) for x in (alpha, lam, beta)))
-        weights = np.asarray(td.learn(td.Rule(**method.rule), make, (), rows, hyper, records, key))
-    else:
-        solve = lstd.lstd if method.solver == "lstd" else lstd.recursive_lstd
-        weights = solve(make, (), rows, lam, np.zeros(len(model.init(key))), records)
-    read = jax.jit(jax.vmap(lambda w: jax.vmap(lambda s: model.at(w, s)[0])(jnp.asarray(known.obs, jnp.float32))))
-    learned = np.asarray(read(jnp.asarray(weights[0], jnp.float32)))
-    curve = np.sqrt(((learned - known.mean) ** 2).mean(1))
-    chosen = settings_used(method, config, gamma, words, alpha)
-    shown = None if words.startswith("mlp") else weights[0, -1]
-    return HostAnswer(known, learned[-1], float(curve[-1]), curve, shown, chosen)
+    alpha, falling = step_size(method, config, rate, gamma, lam, spread)
+    rows = make_rows(stream, method, config, A if pairs else None, falling, record_count(method, config), inputs)
+    window = window_length(stream, method, config)
+    task = _task(method, learned, rows, alpha, lam, alpha if config.beta is None else config.beta, window)
+    chosen = settings_used(method, config, gamma, learned.words, alpha)
+    read = _reader(learned, known.obs, None if known.actions is None else known.actions - target.first, A)
+    found = moments(task, record_count(method, config), jax.random.key(seed))
+    every = np.ones(len(known.mean), bool)
+    answer = follow(found, read, lambda w: {}, known.mean, every, 0.0, off, chosen, report)._replace(known=known)
+    picture = None
+    if isinstance(space, gym.spaces.Box) and space.shape == (2,) and answer.weights is not None:
+        picture = _lattice(learned, obs, answer.weights, target, A if pairs else 0)
+    return answer._replace(weights=None if learned.network else answer.weights, picture=picture)
+
+
+def _title(env: EnvLike) -> str:
+    name = env_name(env)
+    return name.id if name else "this environment"
+
+
+def _covered(rho: Any, acting: HostPolicy, target: HostPolicy, obs: Any, config: Prediction) -> None:
+    """UsageError if b never does what π does."""
+    if acting.chances is None or target.chances is None or config.correction == "none":
+        return
+    some = np.asarray(obs)[:PROBE, 0]
+    b, pi = acting.chances(some), target.chances(some)
+    if (missing := (pi > 0) & (b == 0)).any():
+        k, a = np.argwhere(missing)[0]
+        raise UsageError(f"the behaviour never takes action {a} at {some[k]}, as the policy does: give another b")
+
+
+def _map(config: Prediction, space: gym.Space, given: Any, title: str, network: bool) -> tuple[str, Any]:
+    """The words for the features that "auto" chose, checked before anything is played."""
+    if given is not None:
+        return "given", given
+    numbered = isinstance(space, gym.spaces.Discrete)
+    if not numbered and not (isinstance(space, gym.spaces.Box) and np.prod(space.shape) > 0):
+        raise UsageError(f"{title}: observation space {space} is not served; allowed: Box, Discrete")
+    words = config.features
+    if words == "auto":
+        words = "one-hot" if numbered else "raw" if config.hidden or network else "tiles"
+    name, _ = basis.parse(words)
+    if not numbered and name in basis.STATES_ONLY:
+        raise UsageError(f"--features {name} is for numbered states; for boxes: {', '.join(basis.set_of_boxes())}")
+    if numbered and name == "own":
+        raise UsageError(f"--features own: {title} brings no features")
+    return words, None
 
 
 def _approximator(
-    method: Method, config: Prediction, space: Any, stream: Experience
-) -> tuple[td.Approximator, Callable[[], td.Approximator], str, float]:
-    """The approximator, a function that makes it, the features' name, and max ‖∇v‖² for the step size."""
-    seen = np.asarray(stream.step.obs)[:, 0]
-    if isinstance(space, gym.spaces.Discrete):
-        words = "one-hot" if config.features == "auto" else config.features
-        if words != "one-hot":
-            raise UsageError(f"--features {words}: discrete observations without tables take one-hot")
-        phi = maps.one_hot(int(space.n), int(space.start))
-        model = td.linear(lambda s: phi(s[None])[0], lambda s: phi(s[None])[0], jnp.zeros(phi.dim))
-        return model, lambda: model, words, 1.0
-    words = "tiles:8" if config.features == "auto" else config.features
-    name, number = basis.parse(words)
+    config: Prediction, space: Any, chosen: tuple[str, Any], seen: np.ndarray, actions: int, network: Any
+) -> Learned:
+    """Features of observations, scaled by what was seen, and a linear function or a network of them."""
+    words, given = chosen
+    name, numbers = ("given", ()) if words == "given" else basis.parse(words)
+    phi: Callable[[Any], Any]
+    active = None
+    if given is not None:
+        phi, dim = (lambda s: given(s.reshape(1, -1).astype(jnp.float32))[0]), given.dim
+        active = given.active
+    elif isinstance(space, gym.spaces.Discrete):
+        table = jnp.asarray(basis.over_numbers(words, int(space.n)), jnp.float32)
+        first = int(space.start)
+        phi, dim = (lambda s: table[s - first]), table.shape[1]
+    else:
+        flat = seen.reshape(len(seen), -1)
+        unit = maps.standardize(flat) if name in ("raw", "mlp") else _unit(space, seen)
+        whole = maps.compose(unit, basis.over_box(name, numbers, int(np.prod(space.shape))))
+        phi, dim = (lambda s: whole(s.reshape(1, -1).astype(jnp.float32))[0]), whole.dim
+        active = whole.active
+    hidden = config.hidden or (numbers * 2 if name == "mlp" else ())
+    image = len(space.shape or ()) in (2, 3) and sorted(space.shape)[-2] >= SMALLEST_IMAGE
+    if network is not None or hidden:
+        encode = phi
+        if image and name == "raw":
+            top = float(np.abs(seen).max()) or 1.0
+            encode, network = (lambda s: s.astype(jnp.float32) / top), network or cnn(hidden=hidden, window=1)
+        net = network or mlp(hidden)
+        model = td.network(net((actions,) if actions else ()), encode(jnp.asarray(seen[0])), encode)
+        return Learned(model, None, f"{words}, network", True)
+    size = dim * max(1, actions)
+    start = jnp.full(size, config.initial or 0.0)
+    sparse_model = None
+    if active is not None and not actions:
+
+        def few(s: Any) -> tuple[Any, Any]:
+            index = active(s.reshape(1, -1).astype(jnp.float32))[0]
+            return index, jnp.ones(len(index))
+
+        sparse_model = lambda: sparse.Active(start, few, few)  # noqa: E731
+    elif active is not None:
+
+        def pairs(s: Any) -> tuple[Any, Any]:
+            index = active(s[0].reshape(1, -1).astype(jnp.float32))[0]
+            return (jnp.arange(actions)[:, None] * dim + index).reshape(-1), jnp.repeat(s[1], len(index))
+
+        sparse_model = lambda: sparse.Active(start, pairs, pairs)  # noqa: E731
+    return Learned(td.over_features(phi, start), sparse_model, words, False)
+
+
+def _unit(space: gym.spaces.Box, seen: np.ndarray) -> maps.Features:
+    """The box scaled to [0, 1]ᵏ: by its bounds, and by what was seen where it has none worth the name."""
     flat = seen.reshape(len(seen), -1).astype(np.float64)
     low, high = space.low.reshape(-1).astype(np.float64), space.high.reshape(-1).astype(np.float64)
-    wide = ~((high - low) < 1e6)  # no bound worth the name: what was seen decides
+    wide = ~((high - low) < 1e6)
     low, high = np.where(wide, flat.min(0), low), np.where(wide, np.maximum(flat.max(0), flat.min(0) + 1e-6), high)
-    unit = maps.min_max(low, high, clip=True)
-    if name == "mlp":
-        if method.linear:
-            raise UsageError(f"--features mlp: this method is linear only, {method.linear}")
-        net = mlp((number, number))(())
-        inner = td.network(net, jnp.zeros(flat.shape[1]))
-        model = td.Approximator(
-            inner.init, lambda w, s: inner.at(w, unit(s[None])[0]), lambda w, s: inner.next(w, unit(s[None])[0])
-        )
-        return model, lambda: model, words, 10.0
-    phi = maps.compose(unit, basis.over_box(name, number, flat.shape[1]))
-    size = float((np.asarray(phi(flat[:1000])) ** 2).sum(1).max())
+    return maps.min_max(low, high, clip=True)
 
-    def features(s: Any) -> Any:
-        return phi(s.reshape(1, -1).astype(jnp.float32))[0]
 
-    model = td.linear(features, features, jnp.zeros(phi.dim))
-    return model, lambda: model, words, size
+def _largest(learned: Learned, obs: np.ndarray, action: np.ndarray, actions: int, seed: int) -> float:
+    """max ‖∇v‖² over observations that were seen, at the first weights."""
+    at = np.linspace(0, len(obs) - 1, min(PROBE, len(obs))).astype(int)
+    some: Any = jnp.asarray(obs[at])
+    if actions:
+        some = (some, jnp.eye(actions)[action[at]])
+    w0 = learned.model.init(jax.random.key(seed))
+    sizes = jax.jit(lambda w, s: jax.lax.map(lambda one: (learned.model.at(w, one)[1] ** 2).sum(), s))(w0, some)
+    return float(sizes.max())
+
+
+def _task(method: Method, learned: Learned, rows: td.Rows, alpha: float, lam: float, beta: float, window: int) -> Task:
+    task = Task(method, lambda: learned.model, (), rows, alpha, lam, beta, window)
+    rule = td.Rule(**method.rule)._replace(window=window)
+    if learned.active is None or method.solver != "scan" or not sparse.serves(rule):
+        return task
+    length = sparse.list_length(rows, lam)
+    one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[2:], x.dtype), rows.now)
+    count = jax.eval_shape(learned.active().now, one)[0].shape[0]
+    size = len(learned.active().w0)
+    if length is None or length * count * 2 * count > 10 * size:
+        return task
+    return task._replace(make=learned.active, length=length, few=count)
+
+
+def _reader(learned: Learned, obs: np.ndarray, action: Any, actions: int) -> Callable[[np.ndarray], np.ndarray]:
+    """w [N, d] -> values [N, K] at states, or at pairs."""
+    some: Any = jnp.asarray(obs)
+    if action is not None:
+        some = (some, jnp.eye(actions)[np.asarray(action, int)])
+    read = jax.jit(jax.vmap(lambda w: jax.lax.map(lambda s: learned.model.at(w, s)[0], some)))
+    return lambda w: np.asarray(read(jnp.asarray(w, jnp.float32)), np.float64)
+
+
+def _lattice(learned: Learned, seen: np.ndarray, w: np.ndarray, target: HostPolicy, actions: int) -> dict[str, Any]:
+    """Learned V over a lattice of the 2-D box that was seen: x, y [M] and values [M, M], rows along y."""
+    x, y = (np.linspace(seen[:, i].min(), seen[:, i].max(), LATTICE) for i in range(2))
+    points = np.stack([a.reshape(-1) for a in np.meshgrid(x, y)], 1).astype(seen.dtype)
+    if not actions:
+        return {"x": x, "y": y, "values": _reader(learned, points, None, 0)(w[None])[0].reshape(LATTICE, LATTICE)}
+    assert target.chances is not None
+    chance = target.chances(points)
+    q = [_reader(learned, points, np.full(len(points), a), actions)(w[None])[0] for a in range(actions)]
+    return {"x": x, "y": y, "values": (chance.T * np.array(q)).sum(0).reshape(LATTICE, LATTICE)}

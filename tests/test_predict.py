@@ -17,8 +17,8 @@ from rlnut.exact import chain, values, visits
 from rlnut.fixed_points import linear_errors, rms
 from rlnut.methods import METHODS, Prediction, find
 from rlnut.monte_carlo import truth
-from rlnut.prediction import policy_of, predict_finite
-from rlnut.prediction_host import uniform
+from rlnut.policies import as_table, on_env
+from rlnut.prediction import predict_finite
 
 
 def predict(capsys: Any, *words: str) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def test_host_environment_with_monte_carlo_truth(capsys) -> None:
 def test_monte_carlo_truth_ignores_time_limits() -> None:
     """MountainCar under a random policy never gets there: −1 for ever, although episodes are cut after 200 steps."""
     env = gymnasium.make("MountainCar-v0")
-    found = truth(lambda: gymnasium.make("MountainCar-v0"), uniform(env.action_space), 0.95, 3, 2, 0)
+    found = truth(lambda: gymnasium.make("MountainCar-v0"), on_env(None, env.action_space, "").act, 0.95, 3, 2, 0)
     np.testing.assert_allclose(found.mean, -20, atol=0.01)
     with pytest.raises(RlnutError, match="γ = 1 and an episode did not end"):
         truth(lambda: gymnasium.make("MountainCar-v0"), lambda obs, rng: 1, 1.0, 1, 2, 0)
@@ -145,13 +145,13 @@ def test_monte_carlo_truth_ignores_time_limits() -> None:
 def test_monte_carlo_truth_of_a_walk() -> None:
     """Known values, stochastic dynamics: the copies must draw their own luck."""
     made = lambda: gymnasium.make("rlnut/RandomWalk5-v0")  # noqa: E731
-    found = truth(made, uniform(made().action_space), 1.0, 10, 200, 0)
+    found = truth(made, on_env(None, made().action_space, "").act, 1.0, 10, 200, 0)
     error = found.mean - (found.obs + 1) / 6
     assert (np.abs(error) < 4 * np.sqrt(0.25 / 200)).all() and np.abs(error).max() > 0
 
 
 def test_policy_over_actions_that_count() -> None:
-    pi = policy_of(maximisation_bias(), "uniform", 1.0)
+    pi = as_table("uniform", maximisation_bias(), 1.0)
     np.testing.assert_allclose(pi[0], [0.5, 0.5] + [0] * 8)
     np.testing.assert_allclose(pi[1], [0.1] * 10)
 
@@ -168,16 +168,28 @@ def test_policy_over_actions_that_count() -> None:
         (["td0", "rlnut/RandomWalk5-v0", "--features", "fourier:x"], "whole number"),
         (["td0", "rlnut/RandomWalk5-v0", "--features", "fancy"], "unknown features 'fancy'"),
         (["td0", "rlnut/RandomWalk5-v0", "--features", "own"], "brings no features"),
-        (["td0", "rlnut/RandomWalk5-v0", "--correction", "retrace"], "means nothing"),
+        (["td0", "rlnut/RandomWalk5-v0", "--correction", "retrace"], "is for action values"),
+        (["td0", "rlnut/RandomWalk5-v0", "--correction", "none", "--values", "q"], "means nothing to TD(0) for Q"),
+        (["td-lambda", "rlnut/RandomWalk5-v0", "--correction", "ordinary"], "for mc and nstep"),
+        (["mc", "rlnut/RandomWalk5-v0", "--correction", "v-trace"], "bootstraps, which mc does not"),
+        (["td0", "rlnut/RandomWalk5-v0", "--next-action", "sampled"], "for action values"),
+        (["retrace", "rlnut/RandomWalk5-v0", "--next-action", "sampled"], "defined by the expectation"),
+        (["v-trace", "rlnut/RandomWalk5-v0", "--values", "q"], "for state values"),
+        (["td0", "rlnut/RandomWalk5-v0", "--hidden", "8", "--expected"], "leave the network out"),
+        (["true-online-td", "rlnut/RandomWalk5-v0", "--hidden", "8"], "linear only"),
+        (["td0", "rlnut/RandomWalk5-v0", "--policy", "optimal:2"], "ε of a policy must be"),
+        (["td0", "rlnut/RandomWalk5-v0", "--policy", "no_such_module:pi"], "cannot be imported"),
+        (["td0", "rlnut/RandomWalk5-v0", "--policy", "missing.npy"], "missing.npy"),
+        (["offline-lambda", "CartPole-v1"], "needs a finite problem"),
+        (["td0", "CartPole-v1", "--features", "aggregation"], "for numbered states"),
+        (["td0", "Pendulum-v1", "--values", "q"], "needs numbered actions"),
         (["td-lambda", "rlnut/RandomWalk5-v0", "--correction", "retrace"], "is for action values"),
         (["mc", "rlnut/RandomWalk5-v0", "--expected"], "no expected version"),
         (["td0", "rlnut/RandomWalk5-v0", "--episodes", "3", "--steps", "3"], "not both"),
         (["td0", "rlnut/RandomWalk5-v0", "--policy", "nowhere"], "unknown policy 'nowhere'"),
         (["td0", "rlnut/RandomWalk5-v0", "--policy", "optimal", "--behaviour", "uniform", "--gamma", "2"], "gamma"),
         (["td0", "CartPole-v1", "--policy", "optimal"], "cannot be computed"),
-        (["td0", "CartPole-v1", "--values", "q"], "needs a finite problem"),
         (["tdc", "CartPole-v1", "--features", "mlp"], "linear only"),
-        (["td0", "Pendulum-v1"], "not served"),
         (["td0", "missing.npz"], "no such file"),
     ],
 )
@@ -202,5 +214,5 @@ def test_names_are_found_in_any_spelling() -> None:
 
 
 def test_same_seed_same_answer() -> None:
-    one, two, other = (predict_finite("td0", garnet(), Prediction(steps=500), None, seed).weights for seed in (0, 0, 1))
+    one, two, other = (predict_finite("td0", garnet(), Prediction(steps=500), None, seed).values for seed in (0, 0, 1))
     assert np.array_equal(one, two) and not np.array_equal(one, other)

@@ -19,7 +19,7 @@ from rlnut.sweeps import make_rows, sweep, table
 KEY = jax.random.key(0)
 
 
-def stream_of(finite: Any, runs: int, seed: int = 0, **length: int) -> Experience:
+def stream_of(finite: Any, runs: int, seed: int = 0, **length: Any) -> Experience:
     pi = uniform(finite.mdp) if finite.policy is None else finite.policy
     acting = pi if finite.behaviour is None else finite.behaviour
     return simulate(finite, pi, acting, finite.gamma, jax.random.key(seed), runs, **length)
