@@ -104,22 +104,22 @@ def values_of(words: str, spec: Spec, low: Any = None, high: Any = None, initial
     Raises UsageError for features that do not fit the space, and for a box without bounds.
     """
     words = ("one-hot" if spec.discrete else "tiles:8") if words == "auto" else words
-    name, number = words_of.parse(words)
+    name, numbers = words_of.parse(words)
     if name == "own":
         raise UsageError("--features own: an environment brings no features; choose a map, as in tiles:8")
     if name == "mlp":
         if initial:
             raise UsageError("--initial means nothing to a network: its first values come from random weights")
-        network = serial(spec.encoder, mlp((number, number))((spec.actions,)))
+        network = serial(spec.encoder, mlp(numbers * 2)((spec.actions,)))
         return network_values(network, jnp.zeros((1, *spec.shape), spec.dtype))
     if name in ("one-hot", "aggregation"):
         if not spec.discrete:
             raise UsageError(f"--features {name} is for numbered states; this learner sees {spec.saw}")
         index, states = numbered(spec)
-        phi = maps.compose(index, maps.one_hot(states) if name == "one-hot" else maps.aggregation(states, number))
+        phi = maps.compose(index, maps.one_hot(states) if name == "one-hot" else maps.aggregation(states, *numbers))
         return linear_values(phi, spec.actions, 1.0, initial, "table")
     unit = maps.min_max(*bounds_of(spec, low, high), clip=True)
-    phi = words_of.over_box(name, number, unit.dim)
+    phi = words_of.over_box(name, numbers, unit.dim)
     inside = np.random.default_rng(0).random((500, unit.dim), np.float32)
     if phi.active is not None:
         norm, kind = float(phi.active(inside[:1]).shape[1]), "binary"
