@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from rlnut.settings import Settings, setting
 
@@ -18,6 +18,8 @@ class AgentConfig(Settings):
     """Base of every agent's config."""
 
     gamma: float = setting(0.99, "discount γ of the next value", low=0, high=1)
+
+    decoupled: ClassVar[bool] = False  # serves actions of several numbers by a choice for each
 
     def build(self, spec: Spec, network: Network | None = None) -> Agent:
         """The agent for what `spec` sees; `network` takes the place of the default one."""

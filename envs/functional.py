@@ -20,8 +20,9 @@ import numpy as np
 from gymnasium.experimental.functional import FuncEnv
 from jax import Array
 
-from rlnut.envs.spaces import Spec, read_spaces
-from rlnut.envs.vector import Step
+from rlnut.envs.actions import Choice
+from rlnut.envs.spaces import AS_IT_SUITS, Spec, read_spaces
+from rlnut.envs.vector import MASK, Step
 from rlnut.types import Key, Look
 
 
@@ -42,7 +43,7 @@ class Outcome(NamedTuple):
     reward: Array
     terminated: Array
     truncated: Array  # by the environment itself: `state_info(state)["truncated"]`
-    mask: Array | None  # `state_info(state)["action_mask"]`
+    mask: Any  # `state_info(state)["action_mask"]`, as the environment gives it, or None
 
 
 class FuncVector(NamedTuple):
@@ -72,17 +73,21 @@ def _outcome(env: FuncEnv, state: Any, key: Key, reward: Any) -> Outcome:
     obs = env.observation(state, jax.random.fold_in(key, 1))
     terminated = jnp.asarray(env.terminal(state, jax.random.fold_in(key, 3)), bool)
     truncated = jnp.asarray(info.get("truncated", False), bool)
-    mask = info.get("action_mask")
-    if mask is not None:
-        mask = jnp.asarray(mask, bool)
-        mask = mask | ~mask.any()  # nothing is allowed where an episode has ended: nothing is asked there either
-    return Outcome(state, obs, jnp.asarray(reward, jnp.float32), terminated, truncated, mask)
+    return Outcome(state, obs, jnp.asarray(reward, jnp.float32), terminated, truncated, info.get(MASK))
 
 
-def func_vector(env: FuncEnv, num_envs: int, limit: int | None = None) -> FuncVector:
+def func_vector(env: FuncEnv, num_envs: int, limit: int | None = None, choice: Choice = AS_IT_SUITS) -> FuncVector:
     """N copies of `env`, episodes cut after `limit` steps; UsageError for spaces that a learner cannot serve."""
-    spec = read_spaces(env)
+    spec = read_spaces(env, choice)
     lane = jnp.arange(num_envs)
+
+    def rows(mask: Any) -> Any:
+        """Masks of N environments as [N, A] or [N, D, K]."""
+        if mask is None:
+            return jnp.broadcast_to(spec.acts.allowed(), (num_envs, *spec.choices)) if spec.acts.padded else None
+        mask = jax.vmap(lambda one: spec.acts.allowed(one, jnp))(mask)
+        over = ~mask.any(-1).reshape(num_envs, -1).all(1)  # nothing is allowed after an end: nothing is asked there
+        return jnp.where(over.reshape(-1, *(1,) * (mask.ndim - 1)), jnp.asarray(spec.acts.allowed()), mask)
 
     def keys(key: Key, tick: Array) -> Key:
         return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(key, tick), lane)
@@ -90,26 +95,26 @@ def func_vector(env: FuncEnv, num_envs: int, limit: int | None = None) -> FuncVe
     def reset(key: Key) -> tuple[Lanes, Look]:
         first = jax.vmap(lambda k: begin(env, k))(keys(key, jnp.int32(0)))
         lanes = Lanes(first.state, key, jnp.int32(1), jnp.zeros(num_envs, jnp.int32))
-        return lanes, Look(spec.read(first.obs, jnp), jnp.ones(num_envs, bool), first.mask)
+        return lanes, Look(spec.read(first.obs, jnp), jnp.ones(num_envs, bool), rows(first.mask))
 
     def step(lanes: Lanes, action: Array) -> tuple[Lanes, Look, Step]:
         draws = keys(lanes.key, lanes.tick)
         after: Any = jax.vmap(lambda s, a, k: advance(env, s, a, k))(lanes.state, spec.command(action, jnp), draws)
+        seen, next_mask = spec.read(after.obs, jnp), rows(after.mask)
         time = lanes.time + 1
         truncated = after.truncated if limit is None else after.truncated | (time >= limit)
         end = after.terminated | truncated
         first = jax.vmap(lambda k: begin(env, jax.random.fold_in(k, 4)))(draws)
         state, obs, mask = jax.tree.map(
             lambda new, old: jnp.where(end.reshape(-1, *(1,) * (old.ndim - 1)), new, old),
-            (first.state, spec.read(first.obs, jnp), first.mask),
-            (after.state, spec.read(after.obs, jnp), after.mask),
+            (first.state, spec.read(first.obs, jnp), rows(first.mask)),
+            (after.state, seen, next_mask),
         )
         valid: Any = jnp.ones(num_envs, bool)
-        seen = spec.read(after.obs, jnp)
-        taken = Step(obs, after.reward, after.terminated, truncated, seen, valid, after.mask)
+        taken = Step(obs, after.reward, after.terminated, truncated, seen, valid, next_mask)
         return Lanes(state, lanes.key, lanes.tick + 1, jnp.where(end, 0, time)), Look(obs, end, mask), taken
 
-    masked = jax.eval_shape(lambda: begin(env, jax.random.key(0))).mask is not None
+    masked = spec.acts.padded or jax.eval_shape(lambda: begin(env, jax.random.key(0))).mask is not None
     return FuncVector(reset, step, spec, num_envs, masked)
 
 
@@ -149,4 +154,4 @@ class FuncGym(gym.Env):
         return obs, float(after.reward), bool(after.terminated), bool(after.truncated), self._info(after)
 
     def _info(self, outcome: Outcome) -> dict:
-        return {} if outcome.mask is None else {"action_mask": np.asarray(outcome.mask).astype(np.int8)}
+        return {} if outcome.mask is None else {MASK: jax.tree.map(lambda m: np.asarray(m, np.int8), outcome.mask)}

@@ -1,129 +1,152 @@
-"""What a learner sees of an environment: observation and action spaces, or the reason why it cannot be served.
-
-| space                   | stored as        | the network sees                                        |
-|-------------------------|------------------|---------------------------------------------------------|
-| Box, one axis           | float32 [D]      | MLP of the vector                                       |
-| Box, image              | its type         | CNN; uint8 is scaled to 0 … 1; channels first is turned |
-| Box, any other shape    | float32          | MLP of the flattened array                              |
-| Discrete(n, start)      | int32            | one-hot of length n                                     |
-| actions Discrete(n, s)  | int32 0 … n−1    | one output each; the environment gets s + a             |
-"""
+"""What a learner sees of an environment: its observations (`observations.py`) and actions (`actions.py`), or the
+reason why it cannot be served; and the network that fits."""
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import gymnasium as gym
 import jax
 import numpy as np
-from gymnasium import spaces
 from gymnasium.experimental.functional import FuncEnv
 
-from rlnut.errors import UsageError
-from rlnut.networks import cnn, function, mlp, one_hot, serial, unit_scale
-from rlnut.types import Array, Model, Network, namespace
+from rlnut.envs.actions import Actions, Choice, actions
+from rlnut.envs.observations import Observation, observation
+from rlnut.networks import activation, cnn, mlp, serial
+from rlnut.types import Array, Key, Model, Network, Params, Shape, namespace
 
-SMALLEST_IMAGE = 5  # pixels a side: below that an array is a vector
+AS_IT_SUITS = Choice()
+FEATURES = 128  # of an image, where other parts are seen beside it
 
 
 class Spec(NamedTuple):
     """The learner's side of an environment."""
 
-    shape: tuple[int, ...]  # of one stored observation
-    dtype: np.dtype  # of a stored observation
-    encoder: Model  # stored observations [B, ...] -> floats for the network
-    image: bool  # the encoded observation is [H, W, C]
-    actions: int
-    first_action: int
-    saw: str  # one line for people
+    observed: Observation
+    acts: Actions
+    name: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one stored observation."""
+        return self.observed.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of a stored observation."""
+        return self.observed.dtype
+
+    @property
+    def encoder(self) -> Model:
+        """Stored observations [B, ...] -> floats for the network."""
+        return self.observed.encoder
+
+    @property
+    def image(self) -> bool:
+        """Is the encoded observation [H, W, C]?"""
+        return self.observed.image
+
+    @property
+    def low(self) -> np.ndarray | None:
+        """Smallest values, flattened, may be infinite; None for spaces of several parts."""
+        return self.observed.low
+
+    @property
+    def high(self) -> np.ndarray | None:
+        """Largest values."""
+        return self.observed.high
+
+    @property
+    def discrete(self) -> bool:
+        """Is every integer from low to high an observation, so that a table can be made?"""
+        return self.observed.discrete
+
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """(A,): one of A actions; (D, K): one of K in each of D groups."""
+        return self.acts.choices
+
+    @property
+    def actions(self) -> int:
+        """Actions to choose from, in one group."""
+        return self.acts.choices[-1]
+
+    @property
+    def first_action(self) -> int:
+        """What the environment calls action 0 of a Discrete space."""
+        return self.acts.start
+
+    @property
+    def saw(self) -> str:
+        """One line for people."""
+        return f"{self.observed.saw}; {self.acts.saw}"
 
     def read(self, raw: Any, xp: Any = np) -> Any:
         """Observations as the environment gives them, one or N -> as they are stored; xp: numpy or jax.numpy."""
-        return xp.asarray(raw, self.dtype)
+        return self.observed.read(raw, xp)
 
     def command(self, action: Array, xp: Any = np) -> Any:
-        """Actions counted from 0, one or N -> as the environment takes them."""
-        return xp.asarray(action) + self.first_action
+        """Actions of the learner, N of them -> as the environment takes them."""
+        return self.acts.command(action, xp)
 
     def commands(self, action: np.ndarray) -> list[Any]:
         """The same as a list for N environments on the host."""
-        return self.command(action).tolist()
-
-    low: np.ndarray | None = None  # of a box, flattened, may be infinite; of Discrete: its first value [1]
-    high: np.ndarray | None = None  # the largest values
-    discrete: bool = False  # every integer from low to high is an observation: a table can be made
+        taken = self.acts.command(action)
+        return taken.tolist() if self.acts.values is None else list(taken)
 
     def example(self, envs: int) -> jax.ShapeDtypeStruct:
         """The shape and type of the observations of N environments."""
         return jax.ShapeDtypeStruct((envs, *self.shape), self.dtype)
 
 
-def read_spaces(env: gym.Env | gym.vector.VectorEnv | FuncEnv) -> Spec:
+def read_spaces(env: gym.Env | gym.vector.VectorEnv | FuncEnv, choice: Choice = AS_IT_SUITS) -> Spec:
     """Observation and action space -> Spec; raises UsageError with the reason if the learner cannot serve them."""
     if isinstance(env, gym.vector.VectorEnv):
-        observation, action = env.single_observation_space, env.single_action_space
+        seen, action = env.single_observation_space, env.single_action_space
     else:
-        observation, action = env.observation_space, env.action_space
+        seen, action = env.observation_space, env.action_space
     spec = getattr(env, "spec", None)
     name = spec.id if spec is not None else type(env).__name__
-    if not isinstance(action, spaces.Discrete):
-        raise UsageError(f"{name}: action space {action} is not served yet; allowed: Discrete")
-    first, count = int(action.start), int(action.n)
-    if isinstance(observation, spaces.Discrete):
-        n, start = int(observation.n), int(observation.start)
-        encoder = one_hot(n, start)
-        saw = f"Discrete({n}) as one-hot [{n}]"
-        low, high = np.array([start]), np.array([start + n - 1])
-        return Spec((), np.dtype(np.int32), encoder, False, count, first, f"{saw}; {count} actions", low, high, True)
-    if isinstance(observation, spaces.Box):
-        dtype, encoder, image, saw = _read_box(observation, name)
-        low, high = observation.low.reshape(-1), observation.high.reshape(-1)
-        return Spec(observation.shape, dtype, encoder, image, count, first, f"{saw}; {count} actions", low, high)
-    raise UsageError(f"{name}: observation space {observation} is not served yet; allowed: Box, Discrete")
+    return Spec(observation(seen, name), actions(action, choice, name), name)
 
 
-def _read_box(box: spaces.Box, name: str) -> tuple[np.dtype, Model, bool, str]:
-    shape = box.shape
-    if math.prod(shape) == 0:
-        raise UsageError(f"{name}: observation space {box} is empty")
-    if not (np.issubdtype(box.dtype, np.number) or box.dtype == bool):
-        raise UsageError(f"{name}: observations of type {box.dtype} are not numbers")
-    byte = box.dtype == np.uint8
-    small = byte or box.dtype == bool
-    dtype = np.dtype(box.dtype if small else np.float32)
-    scale = unit_scale(255.0) if byte and box.high.max() > 1 else function(lambda x: x.astype(np.float32))
-    image = _is_image(shape, small)
-    turn = image and len(shape) == 3 and shape[0] < min(shape[1:]) and shape[0] < shape[2]
-    how = "scaled to 0 … 1 for" if byte and box.high.max() > 1 else "as float32 for"
-    saw = f"{box.dtype}{list(shape)} {how} {'a CNN' if image else 'an MLP'}"
-    if not image:
-        return dtype, scale, False, saw
-    shaping = [function(_channels_last)] if turn else [function(_one_channel)] if len(shape) == 2 else []
-    return dtype, serial(scale, *shaping), True, saw
+def default_network(spec: Spec, hidden: tuple[int, ...], **options: Any) -> Network:
+    """The network for what the learner sees: MLP for vectors, CNN for images (Mnih et al. 2015 for large ones).
 
-
-def _is_image(shape: tuple[int, ...], small: bool) -> bool:
-    if len(shape) == 2:
-        return small and min(shape) >= SMALLEST_IMAGE
-    return len(shape) == 3 and sorted(shape)[1] >= SMALLEST_IMAGE
-
-
-def _channels_last(x: Array) -> Array:
-    return namespace(x).moveaxis(x, 1, -1)
-
-
-def _one_channel(x: Array) -> Array:
-    return x[..., None]
-
-
-def default_network(spec: Spec, hidden: tuple[int, ...]) -> Network:
-    """The network for what the learner sees: MLP for vectors, CNN for images (Mnih et al. 2015 for large ones)."""
+    options: of both `mlp` and `cnn`: norm, layer.
+    """
+    if spec.observed.images:
+        return branches(spec.observed, hidden, **options)
     if not spec.image:
-        return mlp(hidden)
-    return cnn(hidden=hidden, window=1) if max(spec.shape) < 32 else cnn((32, 64), 8, 4, 1, hidden)
+        return mlp(hidden, **options)
+    return image_network(spec.shape, hidden, **options)
+
+
+def image_network(shape: Shape, hidden: tuple[int, ...], **options: Any) -> Network:
+    """A CNN for images of this size."""
+    small = max(shape) < 32
+    return cnn(hidden=hidden, window=1, **options) if small else cnn((32, 64), 8, 4, 1, hidden, **options)
+
+
+def branches(seen: Observation, hidden: tuple[int, ...], **options: Any) -> Network:
+    """A CNN for each image, its features beside the vector, then an MLP: (images [B, H, W, C] …, vector) -> [B, …]."""
+    size: Any = jax.eval_shape(seen.encoder.apply, {}, jax.ShapeDtypeStruct((1, *seen.shape), seen.dtype))
+    trunks = [
+        serial(image_network(part.shape[1:], (), **options)((FEATURES,)), activation("relu")) for part in size[:-1]
+    ]
+
+    def init(key: Key, x: Any) -> Params:
+        keys = jax.random.split(key, len(trunks))
+        return tuple(trunk.init(k, image) for trunk, k, image in zip(trunks, keys, x[:-1], strict=True))
+
+    def apply(params: Params, x: Any) -> Array:
+        features = [trunk.apply(theta, image) for trunk, theta, image in zip(trunks, params, x[:-1], strict=True)]
+        return namespace(x[-1]).concatenate([*features, x[-1]], -1)
+
+    joined = Model(init, apply, host=all(trunk.host for trunk in trunks))
+    return lambda shape: serial(joined, mlp(hidden, **options)(shape))
 
 
 def value_model(spec: Spec, network: Network) -> Model:
-    """q(s, ·): stored observations [B, ...] -> [B, A]."""
-    return serial(spec.encoder, network((spec.actions,)))
+    """q(s, ·): stored observations [B, ...] -> [B, A], or [B, D, K] for D groups of actions."""
+    return serial(spec.encoder, network(spec.choices))

@@ -17,7 +17,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from rlnut.envs.spaces import Spec, read_spaces
+from rlnut.envs.actions import Choice
+from rlnut.envs.spaces import AS_IT_SUITS, Spec, read_spaces
 from rlnut.errors import RlnutError, UsageError
 
 
@@ -37,21 +38,26 @@ MASK = "action_mask"  # the key of `info` under which environments say which act
 
 
 def allowed_actions(info: dict[str, Any], spec: Spec, over: bool = False) -> np.ndarray:
-    """info["action_mask"] as [A] bool; all True where the episode is over, or nothing is said of one step."""
-    mask = np.asarray(info.get(MASK, np.ones(spec.actions)))
-    if mask.shape != (spec.actions,):
-        raise RlnutError(f"info['action_mask'] has shape {list(mask.shape)}, and there are {spec.actions} actions")
-    mask = mask.astype(bool)
-    if not mask.any():
+    """info["action_mask"] as [A] or [D, K] bool; all True where the episode is over, or nothing is said of one step."""
+    try:
+        mask = spec.acts.allowed(info.get(MASK))
+    except (ValueError, TypeError) as error:
+        raise RlnutError(f"{spec.name}: info['action_mask'] is not a mask of {spec.acts.saw}: {error}") from None
+    if not mask.any(-1).all():
         if not over:
-            raise RlnutError("info['action_mask'] allows no action, and the episode is not over")
-        return ~mask
+            raise RlnutError(f"{spec.name}: info['action_mask'] allows no action, and the episode is not over")
+        return spec.acts.allowed()
     return mask
 
 
 def episode_seed(seed: int, env: int, episode: int) -> int:
     """The reset seed of one episode: of the run, the environment's place and the episode's number, nothing else."""
     return int(np.random.SeedSequence([seed, env, episode]).generate_state(1)[0])
+
+
+def where_rows(rows: np.ndarray, new: np.ndarray, old: np.ndarray) -> np.ndarray:
+    """`new` [N, ...] in the rows [N], `old` in the others."""
+    return np.where(rows.reshape(-1, *(1,) * (old.ndim - 1)), new, old)
 
 
 class HostVector:
@@ -89,24 +95,24 @@ class HostVector:
 class EnvList(HostVector):
     """N Gymnasium environments, made by `make`, stepped one by one; one seed for each episode."""
 
-    def __init__(self, make: Callable[[], gym.Env], num_envs: int) -> None:
+    def __init__(self, make: Callable[[], gym.Env], num_envs: int, choice: Choice = AS_IT_SUITS) -> None:
         self.envs = [make() for _ in range(num_envs)]
         self.num_envs = num_envs
-        self.spec = read_spaces(self.envs[0])
+        self.spec = read_spaces(self.envs[0], choice)
 
     def reset(self, seed: int) -> np.ndarray:
         self.seed = seed
         self.mask = None
         self.episodes = [-1] * self.num_envs
-        self.actions: list[list[int]] = [[] for _ in self.envs]  # of the running episodes
+        self.actions: list[list[np.ndarray]] = [[] for _ in self.envs]  # of the running episodes
         return np.stack([self._start(i) for i in range(self.num_envs)])
 
     def _start(self, i: int) -> np.ndarray:
         self.episodes[i] += 1
         self.actions[i] = []
         obs, info = self.envs[i].reset(seed=episode_seed(self.seed, i, self.episodes[i]))
-        if MASK in info and self.mask is None:
-            self.mask = np.ones((self.num_envs, self.spec.actions), bool)
+        if self.mask is None and (MASK in info or self.spec.acts.padded):
+            self.mask = np.ones((self.num_envs, *self.spec.choices), bool)
         if self.mask is not None:
             self.mask[i] = allowed_actions(info, self.spec)
         return self.spec.read(obs)
@@ -121,7 +127,7 @@ class EnvList(HostVector):
         for i, env in enumerate(self.envs):
             raw, reward[i], terminated[i], truncated[i], info = env.step(commands[i])
             next_obs[i] = self.spec.read(raw)
-            self.actions[i].append(int(action[i]))
+            self.actions[i].append(action[i])
             if self.mask is not None and next_mask is not None:
                 next_mask[i] = self.mask[i] = allowed_actions(info, self.spec, bool(terminated[i]))
             if terminated[i] or truncated[i]:
@@ -135,6 +141,7 @@ class EnvList(HostVector):
     def snapshot(self) -> dict[str, np.ndarray]:
         lengths = [len(actions) for actions in self.actions]
         played = np.array([a for actions in self.actions for a in actions], np.int32)
+        played = played.reshape(-1, *self.spec.choices[:-1])
         return {"episodes": np.array(self.episodes), "lengths": np.array(lengths), "actions": played}
 
     def restore(self, seed: int, saved: dict[str, np.ndarray]) -> np.ndarray:
@@ -142,7 +149,7 @@ class EnvList(HostVector):
             raise RlnutError("the environments of this run could not be saved")
         obs = self.reset(seed)
         self.episodes = [int(e) - 1 for e in saved["episodes"]]
-        played = np.split(saved["actions"], np.cumsum(saved["lengths"])[:-1])
+        played = np.split(saved["actions"].reshape(-1, *self.spec.choices[:-1]), np.cumsum(saved["lengths"])[:-1])
         for i, actions in enumerate(played):
             obs[i] = self._start(i)
             for a in self.spec.commands(actions):
@@ -152,7 +159,7 @@ class EnvList(HostVector):
                 obs[i] = self.spec.read(raw)
                 if self.mask is not None:
                     self.mask[i] = allowed_actions(info, self.spec)
-            self.actions[i] = [int(a) for a in actions]
+            self.actions[i] = list(actions)
         return obs
 
     def close(self) -> None:
@@ -163,10 +170,10 @@ class EnvList(HostVector):
 class GymVector(HostVector):
     """Any `gymnasium.vector.VectorEnv`, in any of the three autoreset modes."""
 
-    def __init__(self, envs: gym.vector.VectorEnv) -> None:
+    def __init__(self, envs: gym.vector.VectorEnv, choice: Choice = AS_IT_SUITS) -> None:
         self.envs = envs
         self.num_envs = envs.num_envs
-        self.spec = read_spaces(envs)
+        self.spec = read_spaces(envs, choice)
         self.mode = envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
         if not isinstance(self.mode, AutoresetMode):
             raise UsageError(f"unknown autoreset mode {self.mode!r} in the environment's metadata")
@@ -174,7 +181,7 @@ class GymVector(HostVector):
     def reset(self, seed: int) -> np.ndarray:
         raw, info = self.envs.reset(seed=episode_seed(seed, 0, 0) % 2**31)
         self.ended = np.zeros(self.num_envs, bool)
-        self.mask = self._masks(info, self.ended) if MASK in info else None
+        self.mask = self._masks(info, self.ended) if MASK in info or self.spec.acts.padded else None
         return self._read(raw)
 
     def _read(self, raw: Any) -> np.ndarray:
@@ -202,12 +209,12 @@ class GymVector(HostVector):
                 next_obs[i] = self.spec.read(self._final(info, int(i)))
             if next_mask is not None and "final_info" in info:
                 last = self._masks(info["final_info"], end)
-                next_mask = np.where(end[:, None], last, next_mask)
+                next_mask = where_rows(end, last, next_mask)
         elif end.any():  # DISABLED: resetting is left to the caller
             fresh, info = self.envs.reset(options={"reset_mask": end})
             obs = self._read(fresh)
             if self.mask is not None:
-                self.mask = np.where(end[:, None], self._masks(info, end), self.mask)
+                self.mask = where_rows(end, self._masks(info, end), self.mask)
         return Step(obs, np.array(reward, np.float32), terminated, truncated, next_obs, valid, next_mask)
 
     def _final(self, info: dict[str, Any], i: int) -> Any:
@@ -219,8 +226,10 @@ class GymVector(HostVector):
         self.envs.close()
 
 
-def host_vector(envs: gym.vector.VectorEnv | Callable[[], gym.Env], num_envs: int = 1) -> HostVector:
+def host_vector(
+    envs: gym.vector.VectorEnv | Callable[[], gym.Env], num_envs: int = 1, choice: Choice = AS_IT_SUITS
+) -> HostVector:
     """A vector environment of the user's as it is, or N environments from a function that makes one."""
     if isinstance(envs, gym.vector.VectorEnv):
-        return GymVector(envs)
-    return EnvList(envs, num_envs)
+        return GymVector(envs, choice)
+    return EnvList(envs, num_envs, choice)

@@ -66,8 +66,10 @@ def one_row(spec: Spec, envs: int, masked: bool = False) -> Transition:
         return jax.ShapeDtypeStruct((envs, *shape), dtype)
 
     obs: Any = spec.example(envs)
-    mask = row(bool, spec.actions) if masked else None
-    return Transition(obs, row(np.int32), row(np.float32), row(np.float32), obs, row(bool), row(bool), mask, mask)
+    mask = row(bool, *spec.choices) if masked else None
+    return Transition(
+        obs, row(np.int32, *spec.choices[:-1]), row(np.float32), row(np.float32), obs, row(bool), row(bool), mask, mask
+    )
 
 
 def experience(

@@ -90,7 +90,7 @@ def serial(*layers: Model) -> Model:
         params = []
         shape = jax.eval_shape(lambda a: a, x)
         for layer, k in zip(layers, jax.random.split(key, len(layers)), strict=True):
-            params.append(layer.init(k, jnp.zeros(shape.shape, shape.dtype)))
+            params.append(layer.init(k, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shape)))
             shape = jax.eval_shape(layer.apply, params[-1], shape)
         return tuple(params)
 

@@ -19,6 +19,11 @@ class Training(Settings):
     final_episodes: int = setting(20, "fresh episodes of the final evaluation", low=1)
     until: float | None = setting(None, "stop when a greedy evaluation reaches this mean return")
     native: bool = setting(False, "train on the environment's functional twin, the whole loop compiled")
+    actions: str | None = setting(
+        None, "actions of several numbers: every combination, or a choice for each (DecQN); None: by their number",
+        choices=("grid", "decoupled"),
+    )  # fmt: skip
+    bins: int | None = setting(None, "values of each number of a Box action (None: 3)", low=2, high=10_000)
     log_every: int = setting(500, "steps between rows of metrics.csv", low=1)
 
 

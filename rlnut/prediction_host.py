@@ -15,7 +15,7 @@ from rlnut import features as maps
 from rlnut.agents import sparse, td
 from rlnut.answers import Answer, Report, follow, record_count, settings_used, step_size
 from rlnut.envs.make import EnvLike, env_name, maker
-from rlnut.envs.spaces import SMALLEST_IMAGE
+from rlnut.envs.observations import SMALLEST_IMAGE
 from rlnut.errors import UsageError
 from rlnut.experience_host import play
 from rlnut.methods import METHODS, Method, Prediction

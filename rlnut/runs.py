@@ -22,6 +22,7 @@ import numpy as np
 import rlnut
 from rlnut.agent import Agent
 from rlnut.agents.configs import AGENTS, AgentConfig
+from rlnut.envs.actions import Choice
 from rlnut.envs.make import ENDLESS, EnvLike, EnvName, env_name, maker
 from rlnut.envs.spaces import Spec, read_spaces
 from rlnut.errors import RlnutError, UsageError, unknown
@@ -46,8 +47,11 @@ class Policy:
         self.player = Player(agent.carry, self._act)
 
     def q(self, obs: Any) -> np.ndarray:
-        """q(s, ·): one observation -> [A], N of them -> [N, A]; each is taken for the first of an episode."""
-        batch = np.asarray(obs, self.spec.dtype)
+        """q(s, ·): one observation -> [A], N of them -> [N, A]; each is taken for the first of an episode.
+
+        Of D decoupled choices [D, K] and [N, D, K].
+        """
+        batch = self.spec.read(obs)
         single = batch.shape == self.spec.shape
         if not single and batch.shape[1:] != self.spec.shape:
             raise UsageError(f"an observation has shape {self.spec.shape}, got {batch.shape}")
@@ -60,8 +64,9 @@ class Policy:
         return np.asarray(greedy(values, look.mask)), carry
 
     def act(self, obs: Any) -> np.ndarray:
-        """The greedy action as the environment counts them."""
-        return np.asarray(greedy(self.q(obs))) + self.spec.first_action
+        """The greedy action as the environment takes it."""
+        mask = self.spec.acts.allowed() if self.spec.acts.padded else None
+        return self.spec.command(greedy(self.q(obs), mask))
 
     def evaluate(
         self, episodes: int = 20, seed: int = 0, env: EnvLike | None = None, number: int = FRESH
@@ -82,8 +87,8 @@ def evaluator_of(env: EnvLike, spec: Spec, episodes: int) -> Evaluator:
     make, name = maker(env), env_name(env)
     limited = name is not None and name.time_limit is not None
     evaluator = Evaluator(make, spec, episodes, None if limited else ENDLESS)
-    other = read_spaces(evaluator.envs[0])
-    if (other.shape, other.dtype, other.actions) != (spec.shape, spec.dtype, spec.actions):
+    other = read_spaces(evaluator.envs[0], spec.acts.choice)
+    if (other.shape, other.dtype, other.choices) != (spec.shape, spec.dtype, spec.choices):
         evaluator.close()
         raise UsageError(f"the policy was learned on [{spec.saw}], this environment is [{other.saw}]")
     return evaluator
@@ -158,7 +163,7 @@ def load_policy(folder: str | Path, env: EnvLike | None = None, network: Network
     load_meta(path)  # missing or damaged: said before an environment is made
     example = maker(recipe.env or chosen)()
     try:
-        spec = read_spaces(example)
+        spec = read_spaces(example, Choice(recipe.training.actions, recipe.training.bins))
     finally:
         example.close()
     agent = recipe.config.build(spec, network)

@@ -18,6 +18,7 @@ import numpy as np
 
 from rlnut.agent import Agent
 from rlnut.agents.configs import AgentConfig
+from rlnut.envs.actions import Choice
 from rlnut.envs.functional import FuncVector, func_vector
 from rlnut.envs.make import EnvLike, maker
 from rlnut.envs.twins import time_limit, twin
@@ -93,6 +94,8 @@ class Session:
         self.eval_env = env if eval_env is None else eval_env
         self.vector = environments(env, training)
         self.spec = self.vector.spec
+        if len(self.spec.choices) > 1 and not config.decoupled:
+            raise UsageError(f"{self.spec.name}: this agent takes one choice, not {self.spec.acts.saw}: --actions grid")
         self.training = training = training.replace(num_envs=self.vector.num_envs)
         self.agent: Agent = config.build(self.spec, network)
         self.loop: Loop
@@ -291,16 +294,17 @@ def saved_part(run: Run) -> dict[str, Any]:
 
 def environments(env: EnvLike, training: Training) -> HostVector | FuncVector:
     """N environments to train on: on the host, or as functions of the twin."""
+    choice = Choice(training.actions, training.bins)
     if isinstance(env, gym.vector.VectorEnv):
         if training.native:
             raise UsageError("a VectorEnv has no functional twin: pass an environment, its name or a FuncEnv")
-        return host_vector(env)
+        return host_vector(env, choice=choice)
     make = maker(env)
     if not training.native:
-        return host_vector(make, training.num_envs)
+        return host_vector(make, training.num_envs, choice)
     real = make()
     try:
-        return func_vector(twin(real), training.num_envs, time_limit(real))
+        return func_vector(twin(real), training.num_envs, time_limit(real), choice)
     finally:
         real.close()
 

@@ -6,23 +6,29 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from rlnut.cli import converter
+
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("env", metavar="ENV", help="a registered Gymnasium environment")
     parser.add_argument(
         "--env-arg", action="append", default=[], metavar="NAME=VALUE", help="argument of the environment"
     )
+    parser.add_argument("--actions", help="grid or decoupled, where an action has several numbers")
+    parser.add_argument("--bins", type=converter(int), metavar="INT", help="values of each number of a Box action")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     from rlnut.commands.train import environment_arguments
+    from rlnut.envs.actions import Choice
     from rlnut.envs.make import EnvName
     from rlnut.envs.spaces import read_spaces
     from rlnut.envs.vector import EnvList
 
     name = EnvName(args.env, environment_arguments(args.env_arg))
     env = name.make()
-    spec = read_spaces(env)
+    choice = Choice(args.actions, args.bins)
+    spec = read_spaces(env, choice)
     found = {
         "env": name.id,
         "observation": str(env.observation_space),
@@ -30,7 +36,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "learner_sees": spec.saw,
         "time_limit": name.time_limit,
         "solved_at": name.threshold,
-        "reproducible": reproducible(EnvList(lambda: env, 1), args.seed),
+        "reproducible": reproducible(EnvList(lambda: env, 1, choice), args.seed),
     }
     env.close()
     if not args.json:
@@ -46,5 +52,7 @@ def reproducible(envs: Any, seed: int) -> bool:
     rng = np.random.default_rng(seed)
     obs = envs.reset(seed)
     for _ in range(200):
-        obs = envs.step(rng.integers(envs.spec.actions, size=1)).obs
+        allowed = envs.spec.acts.allowed() if envs.mask is None else envs.mask[0]
+        score = np.where(allowed, rng.random(allowed.shape), -1)
+        obs = envs.step(score.argmax(-1)[None]).obs
     return bool(np.array_equal(obs, envs.restore(seed, envs.snapshot())))

@@ -1,0 +1,124 @@
+"""Action spaces: the learner's integers and what the environment is given for them.
+
+A learner chooses one of A actions, or one of K in each of D groups (decoupled: q(s, a) = mean_d q_d(s, a_d), DecQN,
+Seyde et al. 2022). Each number of a MultiDiscrete, MultiBinary or Box action is a choice of its own; a Box is cut into
+`bins` values from its lowest to its highest. A grid makes every combination one action.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import reduce
+from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium import spaces
+
+from rlnut.errors import UsageError
+from rlnut.types import Array
+
+BINS = 3  # values of one number of a Box
+LARGEST_GRID = 64  # actions: above, numbers are decoupled if nothing else is asked for
+MOST = 1_000_000  # actions of a grid that is asked for
+KINDS = ("grid", "decoupled")
+
+
+class Choice(NamedTuple):
+    """What the user wants of actions that are not one number; None: what suits the space."""
+
+    kind: str | None = None  # of KINDS
+    bins: int | None = None
+
+
+class Actions(NamedTuple):
+    """The learner's choices."""
+
+    choices: tuple[int, ...]  # (A,): one of A; (D, K): one of K in each of D groups
+    start: int  # of Discrete; else 0
+    values: np.ndarray | None  # [A, *shape] what each action of a grid means, [D, K] what each choice of a group means
+    shape: tuple[int, ...]  # of the environment's action
+    counts: tuple[int, ...]  # of each number of the action: how many values it may take
+    saw: str
+    choice: Choice = Choice()  # how they were asked for
+
+    @property
+    def padded(self) -> bool:
+        """Do some groups have fewer than K choices?"""
+        return len(self.choices) == 2 and min(self.counts) < self.choices[1]
+
+    def allowed(self, mask: Any = None, xp: Any = np) -> Any:
+        """A mask as Gymnasium's spaces take them -> [A] or [D, K] bool; None: all that exist.
+
+        One row for a Discrete action, else one for each number of the action; ValueError for other lengths.
+        """
+        if mask is None:
+            rows = [xp.ones(n, bool) for n in self.counts]
+        else:
+            rows = [xp.asarray(row, bool) for row in ([mask] if self.values is None else mask)]
+        if [row.shape for row in rows] != [(n,) for n in self.counts]:
+            raise ValueError(f"shapes {[row.shape for row in rows]}, and the action takes {list(self.counts)} values")
+        if len(self.choices) == 2:
+            return xp.stack([xp.pad(row, (0, self.choices[1] - n)) for row, n in zip(rows, self.counts, strict=True)])
+        return reduce(lambda all_, row: (all_[:, None] & row).reshape(-1), rows)
+
+    def command(self, action: Array, xp: Any = np) -> Any:
+        """Actions [N] or [N, D] -> as the environment takes them, [N, *shape]."""
+        action = xp.asarray(action)
+        if self.values is None:
+            return action + self.start
+        values = xp.asarray(self.values)
+        if len(self.choices) == 1:
+            return values[action]
+        return values[np.arange(self.choices[0]), action].reshape(*action.shape[:-1], *self.shape)
+
+
+def actions(space: spaces.Space, choice: Choice, name: str) -> Actions:
+    """How `space` is served; UsageError with the reason if it cannot be, or if the choice means nothing for it."""
+    if choice.kind is not None and choice.kind not in KINDS:
+        raise UsageError(f"actions must be one of {', '.join(KINDS)}, got {choice.kind!r}")
+    if choice.bins is not None and not isinstance(space, spaces.Box):
+        raise UsageError(f"{name}: bins mean nothing for the action space {space}: they are for Box")
+    if isinstance(space, spaces.Discrete):
+        if choice.kind is not None:
+            raise UsageError(f"{name}: actions {choice.kind} means nothing for the action space {space}")
+        n = int(space.n)
+        return Actions((n,), int(space.start), None, (), (n,), f"{n} actions")
+    numbers = [values.astype(space.dtype) for values in _numbers(space, choice.bins or BINS, name)]
+    counts, shape = tuple(len(values) for values in numbers), tuple(space.shape or ())
+    size = math.prod(counts)
+    kind = choice.kind or ("grid" if size <= LARGEST_GRID else "decoupled")
+    if kind == "grid":
+        if size > MOST:
+            raise UsageError(f"{name}: a grid of {size:,} actions is too large: use decoupled actions or fewer bins")
+        grid = np.stack(np.meshgrid(*numbers, indexing="ij"), -1).reshape(size, *shape)
+        return Actions((size,), 0, grid, shape, counts, f"{size} actions, a grid of {_said(counts)}", choice)
+    most = max(counts)
+    table = np.stack([np.pad(values, (0, most - len(values)), mode="edge") for values in numbers])
+    return Actions(
+        (len(counts), most), 0, table, shape, counts, f"{len(counts)} decoupled choices of {_said(counts)}", choice
+    )
+
+
+def _numbers(space: spaces.Space, bins: int, name: str) -> list[np.ndarray]:
+    """The values that each number of an action may take."""
+    if bins < 2:
+        raise UsageError(f"bins must be >= 2, got {bins}")
+    if isinstance(space, spaces.MultiDiscrete):
+        both = zip(space.nvec.reshape(-1), space.start.reshape(-1), strict=True)
+        return [np.arange(start, start + n) for n, start in both]
+    if isinstance(space, spaces.MultiBinary):
+        return [np.arange(2)] * math.prod(space.shape)
+    if not isinstance(space, spaces.Box):
+        raise UsageError(
+            f"{name}: action space {space} is not served; allowed: Discrete, MultiDiscrete, MultiBinary, bounded Box"
+        )
+    low, high = space.low.reshape(-1), space.high.reshape(-1)
+    if not (np.isfinite(low) & np.isfinite(high)).all() or not len(low):
+        raise UsageError(f"{name}: action space {space} has no bounds to put bins between")
+    if not np.issubdtype(space.dtype, np.floating):
+        raise UsageError(f"{name}: action space {space} is not of floats: bins would fall between its values")
+    return [np.linspace(a, b, bins) for a, b in zip(low.astype(float), high.astype(float), strict=True)]
+
+
+def _said(counts: tuple[int, ...]) -> str:
+    return f"{len(counts)} × {counts[0]}" if len(set(counts)) == 1 else " × ".join(map(str, counts))
