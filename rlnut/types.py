@@ -21,7 +21,12 @@ Metrics = dict[str, Any]  # name -> scalar
 class Model(NamedTuple):
     """Any approximator g_θ(x). A layer is one too, so networks are built from models by `networks.serial`.
 
-    A Flax, Haiku or Equinox module goes in as ``Model(module.init, module.apply)`` (or two small lambdas).
+    Modules of other libraries go in so (Flax's linen; Haiku; Equinox, whose parameters are the module's arrays):
+
+        Model(module.init, module.apply)
+        net = hk.without_apply_rng(hk.transform(f));  Model(net.init, net.apply)
+        static = eqx.filter(make(key), eqx.is_array, inverse=True);  Model(
+            lambda key, x: eqx.filter(make(key), eqx.is_array), lambda θ, x: jax.vmap(eqx.combine(θ, static))(x))
     """
 
     init: Callable[[Key, Array], Params]  # (key, x [B, ...]) -> θ
