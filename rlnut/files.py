@@ -60,6 +60,18 @@ def new_folder(out: str | Path) -> Path:
     return folder
 
 
+def new_file(name: str, suffix: str, option: str) -> Path:
+    """The path of a file that does not exist yet; said before any work is done for it."""
+    path = Path(name)
+    if path.suffix.lower() != suffix:
+        raise UsageError(f"{option} writes a {suffix} file, got {name!r}")
+    if path.exists():
+        raise UsageError(f"{path} exists already: choose another name")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path.parent} is not a folder")
+    return path
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file; missing or damaged is one line."""
     try:

@@ -33,12 +33,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Predict for each row; where the rows bring y, say how good that is."""
     from rlnut.data import FILES, load_dataset
-    from rlnut.files import atomic_write
+    from rlnut.files import atomic_write, new_file
     from rlnut.fitted import load
     from rlnut.log import say
     from rlnut.table_files import read_rows
 
-    out = None if args.out is None else _new_csv(args.out)
+    out = None if args.out is None else new_file(args.out, ".csv", "--out")
     fitted = load(args.dir)
     if Path(args.rows).suffix in FILES:
         if args.data is not None:
@@ -82,15 +82,3 @@ def _shaped(x: Any, fitted: Any) -> Any:
     if fitted.x_scale is None and x.dtype != np.uint8 and np.array_equal(x, np.clip(np.round(x), 0, 255)):
         x = x.astype(np.uint8)
     return x
-
-
-def _new_csv(name: str) -> Path:
-    """The path of a file that does not exist yet; said before anything is computed."""
-    path = Path(name)
-    if path.suffix != ".csv":
-        raise UsageError(f"--out writes a .csv file, got {name!r}")
-    if path.exists():
-        raise UsageError(f"{path} exists already: choose another name")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path.parent} is not a folder")
-    return path

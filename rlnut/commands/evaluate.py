@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from rlnut.cli import converter
@@ -21,10 +20,11 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.episodes < 1:
         raise UsageError(f"--episodes must be >= 1, got {args.episodes}")
-    video = check_video(args.video) if args.video else None
+    from rlnut.files import new_file
     from rlnut.log import say
     from rlnut.runs import load_policy
 
+    video = new_file(args.video, ".gif", "--video") if args.video else None
     policy = load_policy(args.dir, env=args.env)
     result = policy.evaluate(args.episodes, args.seed)
     low, high = result.ci95
@@ -41,15 +41,3 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         say(f"{frames} frames in {video}")
         answer["video"] = str(video)
     return answer
-
-
-def check_video(name: str) -> Path:
-    """The path of a new .gif file; said before any episode is played."""
-    path = Path(name)
-    if path.suffix.lower() != ".gif":
-        raise UsageError(f"--video writes an animated .gif, got {name!r}")
-    if path.exists():
-        raise UsageError(f"{path} exists already: choose another name")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path.parent} is not a folder")
-    return path
