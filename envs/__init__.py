@@ -23,6 +23,7 @@ FINITE: dict[str, tuple[str, dict[str, Any], int | None]] = {
     "WTo2W-v0": (f"{BROKEN}:w_to_2w", {}, 1000),
     "AB-v0": (f"{BROKEN}:a_b", {}, None),
     "MaximisationBias-v0": (f"{BROKEN}:maximisation_bias", {}, None),
+    "MaximisationBias100-v0": (f"{BROKEN}:maximisation_bias", {"actions": 100}, None),
     "WindyGridworld-v0": (f"{GRIDS}:windy_gridworld", {}, None),
     "WindyGridworldKing-v0": (f"{GRIDS}:windy_gridworld", {"king": True}, None),
     "WindyGridworldKingStay-v0": (f"{GRIDS}:windy_gridworld", {"king": True, "stay": True}, None),

@@ -40,9 +40,10 @@ def uniform(mdp: MDP) -> np.ndarray:
     return np.full((S, A), 1 / A)
 
 
-def epsilon_soft(policy: np.ndarray, epsilon: float) -> np.ndarray:
-    """(1 − ε) π + ε/A: [S, A]."""
-    return (1 - epsilon) * policy + epsilon / policy.shape[1]
+def epsilon_soft(policy: np.ndarray, epsilon: float, allowed: np.ndarray | None = None) -> np.ndarray:
+    """(1 − ε) π + ε/A: [S, A]; with `allowed` (bool [S, A]) ε is shared among the actions that count."""
+    even = np.ones_like(policy) if allowed is None else allowed.astype(float)
+    return (1 - epsilon) * policy + epsilon * even / even.sum(1, keepdims=True)
 
 
 def chain(mdp: MDP, policy: np.ndarray) -> Chain:
@@ -214,26 +215,33 @@ def greedy(Q: np.ndarray) -> np.ndarray:
 def value_iteration(mdp: MDP, gamma: float, tolerance: float = 1e-12, most: int = 1_000_000) -> Optimum:
     """v <- max_a Σ p (R + γ v(s')) from v = 0 (S&B 4.10) until the error is below `tolerance`.
 
-    γ < 1: ‖v − V*‖∞ <= γ/(1 − γ) ‖Δv‖∞. γ = 1: until v stands still; UsageError if it grows without end.
+    γ < 1: ‖v − V*‖∞ <= γ/(1 − γ) ‖Δv‖∞. γ = 1: until v stands still; UsageError if it grows without end where an
+    episode can be, NaN where that happens elsewhere.
     """
     gamma = check_gamma(gamma)
     r, going_on = _reward(mdp), mdp.P * (1 - mdp.done)
-    seen = occupied(mdp, uniform(mdp))
-    if gamma == 1 and (lost := seen & ~_can_end(chain(mdp, uniform(mdp)))).any():
+    even = chain(mdp, uniform(mdp))
+    seen = reachable(even)
+    if gamma == 1 and (lost := seen & ~_can_end(even)).any():
         raise UsageError(NEVER_ENDS.format(state=int(np.argmax(lost))))
+    known = seen | ends(even) if gamma == 1 else np.ones(len(r), bool)
     scale = gamma / (1 - gamma) if gamma < 1 else 1.0
     limit = 1e4 * len(r) * max(1.0, float(np.abs(r).max())) if gamma == 1 else np.inf
     v = np.zeros(len(r))
     for step in range(1, most + 1):
         Q = r + gamma * (going_on @ v)
         new = Q.max(1)
-        error = scale * float(np.abs(new - v)[seen].max())
-        v, height = new, float(np.abs(new[seen]).max())
-        if height > limit:
-            raise UsageError(NEVER_ENDS.format(state=int(np.argmax(np.where(seen, np.abs(v), 0)))))
+        if (high := known & (np.abs(new) > limit)).any():
+            if (high & seen).any():
+                raise UsageError(NEVER_ENDS.format(state=int(np.argmax(high & seen))))
+            known &= seen
+        error = scale * float(np.abs(new - v)[known].max())
+        v, height = new, float(np.abs(new[known]).max())
         if error <= max(tolerance, 4 * np.finfo(float).eps * scale * height):  # the rounding of the sums themselves
             Q = r + gamma * (going_on @ v)
-            return Optimum(v, Q, greedy(Q) if gamma < 1 else _progressing(mdp, Q), step, error)
+            policy = greedy(Q) if gamma < 1 else _progressing(mdp, Q)
+            v[~known], Q[~known] = np.nan, np.nan
+            return Optimum(v, Q, policy, step, error)
     raise RlnutError(f"value iteration did not settle in {most} sweeps: last error {error:.3g}")
 
 
@@ -254,7 +262,8 @@ def _progressing(mdp: MDP, Q: np.ndarray) -> np.ndarray:
 def policy_iteration(mdp: MDP, gamma: float, most: int = 10_000) -> Optimum:
     """Evaluate and be greedy until no action is better (S&B 4.3). γ = 1 starts from value iteration's policy."""
     policy = greedy(_reward(mdp)) if check_gamma(gamma) < 1 else value_iteration(mdp, gamma).policy
-    noise = 1e-13 / (1 - gamma) if gamma < 1 else 1e-10  # of the linear solve, relative
+    # of the linear solve, relative: what 1/(1 − γ) magnifies is a constant, which Q(s, a) − Q(s, a') does not feel
+    noise = 1e-12 if gamma < 1 else 1e-10
     for step in range(1, most + 1):
         V = values(chain(mdp, policy), gamma)
         Q = action_values(mdp, V, gamma)
