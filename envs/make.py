@@ -28,6 +28,10 @@ class EnvName:
 
     def make(self, render_mode: str | None = None) -> gym.Env:
         """A new environment; UsageError for a wrong name or argument, RlnutError for one that fails."""
+        if self.id.startswith("gymnax/"):
+            from rlnut.envs.gymnax import register
+
+            register()
         known = gym.registry.keys()
         if ":" not in self.id and self.id not in known and not _has_version(self.id):
             raise unknown("environment", self.id, known)
