@@ -1,47 +1,80 @@
-"""Prediction speed: the sweep of S&B figure 7.2 beside a plain Python loop, and LSTD over a long stream.
+"""Prediction speed: the sweep of S&B figure 7.2 beside plain Python loops, LSTD over a long stream, TD(λ) over tiles.
 
     python benchmarks/td_walk.py [--runs 100] [--rows 1000000] [--features 100]
 
-Prints the wall time of the whole sweep (n = 1 … 512, 11 step sizes, compilation included), episodes per second of both
-sides and their ratio, and the time of LSTD(0). The two sides are measured one after the other in the same process.
+Prints the wall time of the whole figure (n = 1 … 512, 11 step sizes, compilation included) and of its sweep alone,
+episodes per second of both sides and their ratios, the time of LSTD(0), and steps per second of TD(.9) with 8 tilings
+of 8 × 8 and of 110 × 110 tiles (648 and 98,568 weights), by lists of active features and by whole arrays. The sides are
+measured one after the other in the same process, the plain loops before and after the sweep.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from rlnut.agents import lstd
+from rlnut.agents import lstd, sparse, td
 from rlnut.agents.td import Rows
-from rlnut.book import figure_7_2
-from rlnut.sweeps import table
+from rlnut.book_walks import figure_7_2
+from rlnut.envs.walks import random_walk
+from rlnut.experience import Experience, simulate
+from rlnut.methods import METHODS, Prediction
+from rlnut.moments import Task, moments
+from rlnut.sweeps import make_rows, sweep, table
+from rlnut.tiles import tile_coding
 
 
-def plain_loop(episodes: int, n: int, alpha: float, seed: int) -> None:
-    """n-step TD on the 19-state walk, one step after another (S&B 7.1)."""
-    rng = np.random.default_rng(seed)
-    v = np.zeros(21)
+def walk(rng: np.random.Generator) -> tuple[list[int], list[float]]:
+    """States and rewards of one episode of the 19-state walk."""
+    states, rewards = [10], [0.0]
+    while states[-1] not in (0, 20):
+        states.append(states[-1] + (1 if rng.random() < 0.5 else -1))
+        rewards.append(float((states[-1] == 20) - (states[-1] == 0)))
+    return states, rewards
+
+
+def n_step_loop(episodes: int, n: int = 4, alpha: float = 0.4) -> None:
+    """n-step TD, one step after another (S&B 7.1)."""
+    rng, v = np.random.default_rng(0), np.zeros(21)
     for _ in range(episodes):
-        states, rewards, t, T = [10], [0.0], 0, 10**9
-        while True:
-            if t < T:
-                s = states[-1] + (1 if rng.random() < 0.5 else -1)
-                states.append(s)
-                rewards.append(float((s == 20) - (s == 0)))
-                if s in (0, 20):
-                    T = t + 1
-            tau = t - n + 1
-            if tau >= 0:
-                G = sum(rewards[tau + 1 : min(tau + n, T) + 1])
-                if tau + n < T:
-                    G += v[states[tau + n]]
-                v[states[tau]] += alpha * (G - v[states[tau]])
-            if tau == T - 1:
-                break
-            t += 1
+        states, rewards = walk(rng)
+        T = len(states) - 1
+        for tau in range(T):
+            G = sum(rewards[tau + 1 : min(tau + n, T) + 1]) + (v[states[tau + n]] if tau + n < T else 0.0)
+            v[states[tau]] += alpha * (G - v[states[tau]])
+
+
+def td_lambda_loop(episodes: int, lam: float = 0.8, alpha: float = 0.1) -> None:
+    """TD(λ) with accumulating traces (S&B 12.2)."""
+    rng, v = np.random.default_rng(0), np.zeros(21)
+    for _ in range(episodes):
+        states, rewards = walk(rng)
+        z = np.zeros(21)
+        for s, after, r in zip(states, states[1:], rewards[1:], strict=False):
+            z *= lam
+            z[s] += 1
+            v += alpha * (r + v[after] - v[s]) * z
+
+
+def rate(loop: Callable[[int], None], episodes: int = 300) -> float:
+    """Episodes per second."""
+    began = time.perf_counter()
+    loop(episodes)
+    return episodes / (time.perf_counter() - began)
+
+
+def sweep_7_2(stream: Experience, episodes: int) -> int:
+    """Every n and α of the figure over a stream; the number of episodes learned from."""
+    alphas, X = np.linspace(0, 1, 11), np.eye(19)
+    for n in (2**k for k in range(10)):
+        rows = make_rows(stream, METHODS["nstep"], Prediction(episodes=episodes, n=n), None, False, episodes)
+        sweep(METHODS["nstep"], (X, X, np.zeros(19)), rows, alphas, 0.0, 0.0, episodes, jax.random.key(0))
+    return 10 * len(alphas) * stream.rho.shape[1] * episodes
 
 
 def long_stream(rows: int, features: int, states: int = 1000) -> tuple[tuple, Rows]:
@@ -56,6 +89,29 @@ def long_stream(rows: int, features: int, states: int = 1000) -> tuple[tuple, Ro
     return (X, X, np.zeros(features)), Rows(s[:-1], s[1:], s[1:], reward, half, half, half, half, ones, off, ones, zero)
 
 
+def tile_rate(tiles: int, steps: int, lists: bool) -> float:
+    """Steps per second of TD(.9), γ = .9, over a walk in the unit square, compiled."""
+    rng = np.random.default_rng(0)
+    place = np.abs((np.cumsum(rng.normal(0, 0.02, (steps + 1, 1, 2)), 0) + 1) % 2 - 1).astype(np.float32)
+    phi = tile_coding([0.0, 0.0], [1.0, 1.0], 8, tiles)
+    ones, off, zero = np.ones((steps, 1), np.float32), np.zeros((steps, 1), bool), np.zeros((steps, 1), np.int32)
+    D = 0.9 * ones
+    rows = Rows(place[:-1], place[1:], place[1:], place[:-1, :, 0], D, D, D, D, ones, off, ones, zero)
+    active = phi.active
+    assert active is not None
+    start = jnp.zeros(phi.dim)
+    if lists:
+        few = lambda s: (active(s[None])[0], jnp.ones(8))  # noqa: E731
+        task = Task(METHODS["td-lambda"], lambda: sparse.Active(start, few, few), (), rows, 0.01, 0.9, 0.0)
+        task = task._replace(length=sparse.list_length(rows, 0.9), few=8)
+    else:
+        task = Task(
+            METHODS["td-lambda"], lambda: td.over_features(lambda s: phi(s[None])[0], start), (), rows, 0.01, 0.9, 0.0
+        )
+    times = [time.perf_counter() for _ in moments(task, 5, jax.random.key(0))]
+    return 0.8 * steps / (times[-1] - times[0])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=100)
@@ -63,22 +119,30 @@ def main() -> None:
     parser.add_argument("--features", type=int, default=100)
     args = parser.parse_args()
     began = time.perf_counter()
-    page = figure_7_2(0, args.runs)
-    sweep = time.perf_counter() - began
-    began = time.perf_counter()
     figure_7_2(0, args.runs)
-    warm = time.perf_counter() - began
-    episodes = sum(len(curve.x) for curve in page.curves) * args.runs * 10
+    print(f"jax {jax.__version__}: figure 7.2 with compilation {time.perf_counter() - began:.1f} s")
+    problem = random_walk(19)
+    stream = simulate(problem, problem.policy, problem.policy, 1.0, jax.random.key(0), args.runs, episodes=10)
+    loops = {"n-step TD (n = 4)": n_step_loop, "TD(.8)": td_lambda_loop}
+    plain = {name: [rate(loop)] for name, loop in loops.items()}
+    sweep_7_2(stream, 10)
     began = time.perf_counter()
-    plain_loop(300, 4, 0.4, 0)
-    plain = 300 / (time.perf_counter() - began)
-    print(f"jax {jax.__version__}: whole sweep {sweep:.1f} s with compilation, {episodes / sweep:,.0f} episodes/s")
-    print(f"again, compiled: {warm:.1f} s, {episodes / warm:,.0f} episodes/s")
-    print(f"plain Python loop (n = 4): {plain:,.0f} episodes/s; ratio {episodes / warm / plain:.0f}")
+    ours = sweep_7_2(stream, 10) / (time.perf_counter() - began)
+    print(f"the sweep alone, compiled: {ours:,.0f} episodes/s")
+    for name, loop in loops.items():
+        plain[name].append(rate(loop))
+        print(
+            f"plain Python loop, {name}: {np.mean(plain[name]):,.0f} episodes/s; ratio {ours / np.mean(plain[name]):.0f}"
+        )
     parts, rows = long_stream(args.rows, args.features)
     began = time.perf_counter()
     lstd.lstd(table, parts, rows, 0.0, np.zeros(args.features), 1)
     print(f"LSTD(0), {args.rows:,} rows, {args.features} features: {time.perf_counter() - began:.1f} s")
+    for tiles in (8, 110):
+        for lists in (True, False):
+            steps = 200_000 if lists or tiles == 8 else 10_000
+            how = "active features" if lists else "whole arrays"
+            print(f"TD(.9), 8 tilings of {tiles} × {tiles}, {how}: {tile_rate(tiles, steps, lists):,.0f} steps/s")
 
 
 if __name__ == "__main__":
