@@ -126,7 +126,8 @@ def classic_agent(
         return epsilon_soft(q, mask, jnp.zeros_like(rate) + (numbers.soft if rule.next_value == "soft" else 0.0))
 
     def one(carry: tuple, new: tuple[Transition, Any]) -> tuple[tuple, Metrics]:
-        (params, held, rate), (row, coin) = carry, new
+        (params, held, rate), (row, u) = carry, new
+        coin = u < 0.5
         rows = jax.tree.map(lambda old, one: jnp.concatenate([old[1:], one[None]]), held.rows, row)
         now, (reward, discount, last) = jax.tree.map(lambda a: a[0], rows), folded(rows, rule.n)
         then = at(rows, last)
@@ -144,7 +145,10 @@ def classic_agent(
         (q, _), (selects, evaluates) = both(now.obs), both(then.next_obs)
         taken = q[everyone, now.action]
         pi_next = learned(params, selects, then.next_obs, then.next_mask, rate)
-        v = (pi_next * evaluates).sum(-1)
+        if rule.double:  # one action is selected, of several best ones any
+            v = evaluates[everyone, sample(pi_next, 2 * u % 1)]
+        else:
+            v = (pi_next * evaluates).sum(-1)
         if sampled:  # the last row of a truncated episode has no next action: the mean over the policy stands in
             v = jnp.where(then.end, v, evaluates[everyone, at(rows, jnp.minimum(last + 1, rule.n)).action])
         y = reward + discount * v
@@ -188,10 +192,10 @@ def classic_agent(
     def learn(state: AgentState, seen: Transition) -> tuple[AgentState, Metrics]:
         envs = seen.reward.shape[1]
         now = jnp.broadcast_to(jnp.asarray(rate(state.steps), jnp.float32), (envs,))
-        coin: Any = ()
+        u = jnp.zeros_like(seen.reward)
         if rule.double:
-            coin = jax.random.bernoulli(jax.random.fold_in(state.replay_key, state.steps), shape=seen.reward.shape)
-        (params, held, _), note = jax.lax.scan(one, (state.fit.params, state.memory, now), (seen, coin))
+            u = jax.random.uniform(jax.random.fold_in(state.replay_key, state.steps), u.shape)
+        (params, held, _), note = jax.lax.scan(one, (state.fit.params, state.memory, now), (seen, u))
         count = note["valid"].sum(dtype=jnp.int32)
 
         def mean(x: Array) -> Array:

@@ -57,20 +57,29 @@ class Figure(NamedTuple):
 
 
 WALKS, LINEAR, OFF = "rlnut.book_walks", "rlnut.book_linear", "rlnut.book_offpolicy"
+CONTROL = "rlnut.book_control"
 
 FIGURES: dict[str, Figure] = {
     "6.2": Figure(f"{WALKS}:figure_6_2", "TD(0), constant-α MC and batch training on a walk of 5 states"),
+    "6.3": Figure(f"{CONTROL}:figure_6_3", "the cliff against α: SARSA, Q-learning, expected SARSA", 20),
+    "6.4": Figure(f"{CONTROL}:figure_6_4", "the cliff: four ways to learn", 200),
+    "6.5": Figure(f"{CONTROL}:figure_6_5", "maximisation bias", 2000),
+    "example-6.5": Figure(f"{CONTROL}:example_6_5", "windy gridworld", 100),
     "7.2": Figure(f"{WALKS}:figure_7_2", "n-step TD on a walk of 19 states"),
     "9.1": Figure(f"{LINEAR}:figure_9_1", "gradient MC with 10 groups on a walk of 1000 states", 2),
     "9.2": Figure(f"{LINEAR}:figure_9_2", "TD(0) and n-step TD with groups on a walk of 1000 states"),
     "9.5": Figure(f"{LINEAR}:figure_9_5", "Fourier basis against polynomials on a walk of 1000 states", 30),
     "9.10": Figure(f"{LINEAR}:figure_9_10", "tile coding against one aggregation on a walk of 1000 states", 30),
+    "10.3": Figure(f"{CONTROL}:figure_10_3", "one-step and 8-step SARSA on Mountain Car", 30),
+    "10.4": Figure(f"{CONTROL}:figure_10_4", "n-step SARSA on Mountain Car, against α", 30),
     "11.2": Figure(f"{OFF}:figure_11_2", "semi-gradient methods on Baird's counterexample", 1000),
     "11.5": Figure(f"{OFF}:figure_11_5", "TDC on Baird's counterexample", 1000),
     "11.6": Figure(f"{OFF}:figure_11_6", "emphatic TD on Baird's counterexample", 1),
     "12.3": Figure(f"{WALKS}:figure_12_3", "the off-line λ-return on a walk of 19 states"),
     "12.6": Figure(f"{WALKS}:figure_12_6", "TD(λ) with accumulating traces on a walk of 19 states"),
     "12.8": Figure(f"{WALKS}:figure_12_8", "true online TD(λ) on a walk of 19 states"),
+    "12.10": Figure(f"{CONTROL}:figure_12_10", "SARSA(λ) on Mountain Car, against α", 30),
+    "12.11": Figure(f"{CONTROL}:figure_12_11", "kinds of trace on Mountain Car, against α", 30),
     "replacing": Figure(f"{WALKS}:replacing", "TD(λ) with replacing traces on a walk of 19 states"),
     "boyan": Figure(f"{LINEAR}:boyan", "LSTD and TD on Boyan's chain", 200),
     "baird": Figure(f"{OFF}:gradient_methods", "TDC, GTD2 and residual gradient on Baird's counterexample", 1000),

@@ -101,6 +101,15 @@ def test_full_figures(name: str, runs: int, known_to: float | None) -> None:
     meets(make_page(name, runs=runs), known_to)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["6.3", "6.4", "6.5", "example-6.5", "10.3", "10.4", "12.10", "12.11"])
+def test_control(name: str) -> None:
+    for panel in make_page(name).panels:
+        for curve in panel.curves:
+            if curve.reference:
+                meets(curve)
+
+
 def test_every_page_is_listed_with_its_file() -> None:
     """The list names functions that are there, without importing JAX for it."""
     for figure in FIGURES.values():
