@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,12 @@ UNHASHED = 2**13  # tiles; beyond, tile coding without a size is hashed into so 
 STATES_ONLY = ("one-hot", "own", "aggregation")
 
 
-def parse(words: str) -> tuple[str, tuple[int, ...]]:
+def parse(words: str, known: Mapping[str, tuple[int, ...]] = DEFAULTS) -> tuple[str, tuple[int, ...]]:
     """ "fourier:5" -> ("fourier", (5,)); numbers left out have defaults."""
     name, colon, given = words.partition(":")
-    if name not in DEFAULTS:
-        raise unknown("features", name, DEFAULTS)
-    usual = DEFAULTS[name]
+    if name not in known:
+        raise unknown("features", name, known)
+    usual = known[name]
     numbers = given.split(",") if colon else []
     good = len(numbers) <= len(usual) and all(x.isdigit() and (name == "polynomial" or int(x) > 0) for x in numbers)
     if not good or (colon and not given):

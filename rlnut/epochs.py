@@ -197,9 +197,10 @@ def shifted(x: Array, rows: Array, most: int, key: Key) -> Array:
 def outputs(predict: Callable[[Params, Array], Array], params: Params, x: np.ndarray) -> np.ndarray:
     """predict(θ, x) for any number of rows, SIZE at a time: memory stays small, and one program serves all.
 
-    `predict` should be jitted. Fewer rows are padded to a power of two, so that few shapes are compiled.
+    `predict` should be jitted. Fewer rows are padded to a power of two, 32 at least: few shapes are compiled, and a row
+    has the same value alone as among others.
     """
-    size = min(SIZE, 1 << max(len(x) - 1, 0).bit_length())
+    size = min(SIZE, max(32, 1 << max(len(x) - 1, 0).bit_length()))
     parts = []
     for start in range(0, max(len(x), 1), size):
         part = x[start : start + size]

@@ -8,6 +8,7 @@ Scaling is fitted by making it: `standardize(x_train)` holds the mean and spread
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -184,8 +185,13 @@ def polynomial(dims: int, order: int, total: bool = False) -> Features:
 
     `total` keeps only those of total degree Σⱼ cᵢⱼ <= n. The lecture's θ₀ + θ₁I + θ₂I² is polynomial(1, 2).
     """
-    c = _powers(dims, order)
-    return monomials(c[c.sum(1) <= order] if total else c)
+    if not total:
+        return monomials(_powers(dims, order))
+    if dims < 1 or order < 0:
+        raise UsageError(f"dims must be >= 1 and order >= 0, got {dims} and {order}")
+    _check_size(math.comb(dims + order, order), f"total degree {order} in {dims} dimensions")
+    factors = (f for degree in range(order + 1) for f in itertools.combinations_with_replacement(range(dims), degree))
+    return monomials(np.array(sorted(np.bincount(f, minlength=dims).tolist() for f in factors)))
 
 
 def fourier(dims: int, order: int) -> Features:

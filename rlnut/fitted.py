@@ -27,8 +27,8 @@ class Scale(NamedTuple):
     mean: np.ndarray
     deviation: np.ndarray
 
-    def forth(self, x: np.ndarray) -> np.ndarray:
-        return ((x - self.mean) / self.deviation).astype(np.float32)
+    def forth(self, x: np.ndarray, dtype: type = np.float32) -> np.ndarray:
+        return ((x - self.mean) / self.deviation).astype(dtype)
 
     def back(self, z: np.ndarray) -> np.ndarray:
         return z * self.deviation + self.mean
@@ -83,7 +83,17 @@ class Fitted:
 
     def outputs(self, x: Any) -> np.ndarray:
         """What the model says before it is put in the data's words: logits [B, M], or scaled values [B, ...]."""
-        return outputs(jax.jit(self.model.apply), self.params, self.prepared(x))
+        apply = self.model.apply if self.exact else jax.jit(self.model.apply)
+        return outputs(apply, self.params, self.prepared(x))
+
+    @property
+    def exact(self) -> bool:
+        """Is this a solved linear model? It then predicts in NumPy, in float64."""
+        return self.about["model"] in LINEAR_MODELS
+
+    @property
+    def _float(self) -> type:
+        return np.float64 if self.exact else np.float32
 
     def prepared(self, x: Any) -> np.ndarray:
         """x as the model takes it; rows of another shape or kind than the training rows are refused."""
@@ -92,7 +102,7 @@ class Fitted:
         if x.shape[1:] != row or (self.x_scale is None and x.dtype != np.uint8):
             kind = "uint8" if self.x_scale is None else "numbers"
             raise UsageError(f"x must be {kind} [rows, {', '.join(map(str, row))}], got {x.dtype} {list(x.shape)}")
-        return x if self.x_scale is None else self.x_scale.forth(x)
+        return x if self.x_scale is None else self.x_scale.forth(x, self._float)
 
     def predict(self, x: Any) -> np.ndarray:
         """The most probable label of each row [B], or the value [B, ...]."""
@@ -127,7 +137,7 @@ class Fitted:
     def encoded(self, y: Any) -> np.ndarray:
         """y as the loss takes it: positions in `classes`, or scaled values."""
         if self.y_scale is not None:
-            return self.y_scale.forth(targets("y", np.asarray(y)))
+            return self.y_scale.forth(targets("y", np.asarray(y)), self._float)
         return indices("y", np.asarray(y), np.asarray(self.classes))
 
     def coefficients(self) -> tuple[np.ndarray, np.ndarray]:
@@ -197,13 +207,18 @@ def load(folder: str | Path, network: Network | None = None) -> Fitted:
     try:
         row, head, uint8, sequences = tuple(about["row"]), tuple(about["head"]), about["uint8"], about["sequences"]
         classes = None if about["classes"] is None else tuple(about["classes"])
-        if network is None:
-            network = (MODELS | LINEAR_MODELS)[about["model"]](**about["config"]).network()
+        exact = network is None and about["model"] in LINEAR_MODELS
+        if exact:
+            network = LINEAR_MODELS[about["model"]](**about["config"]).network(about["basis"])
+        elif network is None:
+            network = MODELS[about["model"]](**about["config"]).network()
     except (KeyError, TypeError, UsageError) as error:
         raise RlnutError(f"{folder / 'config.json'} does not describe a fit with a named model: {error}") from None
     model = architecture(network, head, uint8)
     x = np.zeros((1, *row), np.uint8 if uint8 else np.float32)
     params = jax.eval_shape(model.init, jax.random.key(0), x)
+    if exact:
+        params = jax.tree.map(lambda leaf: np.zeros(leaf.shape), params)
     x_like = None if uint8 else scale_of(x, False, sequences)
     y_like = None if classes else scale_of(np.zeros((1, *head)), False)
     params, x_scale, y_scale = load_arrays(folder / "model.safetensors", (params, x_like, y_like))

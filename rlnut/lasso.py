@@ -43,7 +43,12 @@ class _Problem(NamedTuple):
     c: np.ndarray  # [k]
     rest: float  # the part of Σ y² that no θ explains
     n: float
-    square: np.ndarray  # [p] ‖aⱼ‖²/n
+    gram: np.ndarray  # [p, p] aᵀa/n
+
+    @property
+    def square(self) -> np.ndarray:
+        """‖aⱼ‖²/n [p]."""
+        return self.gram.diagonal()
 
     def pull(self, theta: np.ndarray, residual: np.ndarray, l2: float) -> np.ndarray:
         """Minus the slope of the smooth part: aᵀ(c − aθ)/n − λ₂θ; at the minimum h·sign θⱼ, or within ±h at θⱼ = 0."""
@@ -52,7 +57,7 @@ class _Problem(NamedTuple):
 
 def _matrix(problem: _Problem, w: np.ndarray, l2: float) -> Any:
     """Cholesky factor of aᵀa/n + λ₂ over the non-zero coefficients."""
-    matrix = problem.a[:, w].T @ problem.a[:, w] / problem.n
+    matrix = problem.gram[np.ix_(w, w)]
     matrix[np.diag_indices(len(w))] += l2 + JITTER * problem.square[w]
     return linalg.cho_factor(matrix, check_finite=False)
 
@@ -74,7 +79,7 @@ def _follow(problem: _Problem, theta: np.ndarray, h: float, target: float, l2: f
                 step[w] = linalg.cho_solve(_matrix(problem, w, l2), sign[w])
             except linalg.LinAlgError:
                 break  # dependent columns: `_minimise` goes on from here
-        slope = problem.a.T @ (problem.a @ step) / problem.n + l2 * step
+        slope = problem.gram @ step + l2 * step
         with np.errstate(divide="ignore", invalid="ignore"):
             leave = np.where((sign != 0) & (step * sign < 0), -theta / step, np.inf)
             rise = np.where((sign == 0) & (slope < 1), np.maximum((h - pull) / (1 - slope), 0), np.inf)
@@ -178,7 +183,7 @@ def lasso_path(
     t = triangle(x, y[:, None], weight, intercept)
     a, c = t.parts
     a = np.asfortranarray(a)
-    problem = _Problem(a, c[:, 0], float((t.r[t.lead + t.p :, t.lead + t.p] ** 2).sum()), t.n, (a * a).sum(0) / t.n)
+    problem = _Problem(a, c[:, 0], float((t.r[t.lead + t.p :, t.lead + t.p] ** 2).sum()), t.n, a.T @ a / t.n)
     top = float(np.abs(a.T @ problem.c).max(initial=0.0)) / t.n
     if l1 is None:
         if count < 1 or not 0 < ratio < 1:
@@ -219,3 +224,20 @@ def lasso(
     """
     path = lasso_path(x, y, l1, l2, intercept=intercept, weight=weight)
     return Solution(path.coef[0], path.intercept[0], float(path.objective[0]))
+
+
+def lasso_folds(
+    x: Array, y: Array, l1: ArrayLike, l2: float = 0.0, folds: int = 5, *, seed: int = 0, intercept: bool = True
+) -> np.ndarray:
+    """k-fold cross-validated mean squared error of each λ₁ [L]; rows are dealt out by `seed`."""
+    x, y, _ = checked(x, y)
+    strength = strengths(l1, "l1")
+    if not 2 <= folds <= len(x):
+        raise UsageError(f"folds must be >= 2 and <= the number of rows {len(x)}, got {folds}")
+    error = np.zeros(len(strength))
+    for held in np.array_split(np.random.default_rng(seed).permutation(len(x)), folds):
+        rest = np.setdiff1d(np.arange(len(x)), held)
+        path = lasso_path(x[rest], y[rest], strength, l2, intercept=intercept)
+        guess = np.asarray(x[held], float) @ path.coef.T + path.intercept  # [held, L]
+        error += ((guess - np.asarray(y[held], float)[:, None]) ** 2).sum(0)
+    return error / len(x)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+import optax
 
 from rlnut import __version__
 from rlnut.data import Dataset, checked
 from rlnut.files import new_folder
-from rlnut.fitted import Fitted, Scale, architecture, scale_of
+from rlnut.fitted import Fitted, architecture, scale_of
 from rlnut.linear_models import LINEAR_MODELS, Exact, solve
+from rlnut.log import say
 from rlnut.solvers import Solution
 from rlnut.types import Params
 
@@ -37,41 +38,38 @@ def fit_exact(
     out: str | Path | None,
     seed: int,
     progress: bool = False,
+    optimizer: optax.GradientTransformation | None = None,
 ) -> Fitted:
     """Solve on the training rows, judge by the test rows; with `out` the model is left in a new folder."""
     problem = checked(dataset, config.wanted())
     folder = None if out is None else new_folder(out)
+    basis = config.basis_of(problem.x_train, seed)
+    phi = config.phi(basis)
     if progress:
         task = "regression" if problem.classes is None else f"classification into {len(problem.classes)} classes"
-        print(f"fit {name} to {problem.name}: {task}; {len(problem.x_train):,} training rows", file=sys.stderr)
-    solution, result = solve(name, config, problem, seed)
+        features = f"; {phi.dim:,} features {', '.join(config.features)}" if phi else ""
+        say(f"fit {name} to {problem.name}: {task}; {len(problem.x_train):,} training rows{features}")
+    solution, result = solve(name, config, problem, seed, optimizer, phi)
     classes, row = problem.classes, problem.x_train.shape[1:]
     head = problem.y_train.shape[1:] if classes is None else (len(classes),)
-    # float32 weights on scaled inputs lose nothing that matters, on raw ones a large mean would cost digits
-    x_scale = None if problem.x_train.dtype == np.uint8 else scale_of(problem.x_train, True)
-    y_scale = None if classes else scale_of(problem.y_train, True)
-    model = architecture(config.network(), head, x_scale is None)
+    x_scale = None if problem.x_train.dtype == np.uint8 else scale_of(problem.x_train, False)
+    y_scale = None if classes else scale_of(problem.y_train, False)
+    model = architecture(config.network(basis), head, x_scale is None)
     like = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, *row), np.float32 if x_scale else np.uint8))
-    params = _params(like, solution, row, classes is not None, x_scale, y_scale)
     about = {"rlnut": __version__, "model": name, "config": asdict(config), "seed": seed, "dataset": problem.name}
     about |= {"data": None if data is None else str(data), "columns": problem.columns, "target": problem.target}
+    about |= {"basis": basis}
     result |= {"ended": "solved", "out": None if folder is None else str(folder)}
+    params = _params(like, solution, classes is not None)
     fitted = Fitted(model, params, row, head, classes, x_scale, y_scale, about, result)
     if folder is not None:
         fitted.save(folder)
     return fitted
 
 
-def _params(
-    like: Params, solution: Solution, row: tuple[int, ...], classify: bool, x_scale: Scale | None, y_scale: Scale | None
-) -> Params:
-    """θ of the network: weights and bias for scaled inputs and outputs; two classes have the scores (0, s)."""
+def _params(like: Params, solution: Solution, classify: bool) -> Params:
+    """θ of the network, in float64; two classes have the scores (0, s)."""
     w, b = solution.coef.reshape(len(solution.coef), -1), np.atleast_1d(solution.intercept)
     if classify and w.shape[1] == 1:
         w, b = np.concatenate([np.zeros_like(w), w], 1), np.concatenate([np.zeros_like(b), b])
-    if x_scale is not None:
-        mean, deviation = (np.broadcast_to(v, row).reshape(-1, 1) for v in x_scale)
-        w, b = w * deviation, b + (w * mean).sum(0)
-    if y_scale is not None:
-        w, b = w / y_scale.deviation, (b - y_scale.mean) / y_scale.deviation
-    return jax.tree.map(lambda leaf: np.asarray(w if leaf.ndim == 2 else b, leaf.dtype), like)
+    return jax.tree.map(lambda leaf: w if leaf.ndim == 2 else b, like)

@@ -8,11 +8,12 @@ logistic regression with θ = W₁ − W₀ and half the λ, since ‖W‖² is 
 
 The Newton equation is solved by Cholesky when there are few unknowns, else by conjugate gradients, preconditioned with
 the Hessian that equal weights would give; its accuracy follows the gradient's, so that convergence is superlinear.
+Memory beyond the data: one block of rows, and the probabilities.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -27,53 +28,77 @@ ROUNDING = 1e-14
 
 
 class _Problem(NamedTuple):
-    """Rows with the intercept as a last column of ones, and what the cost needs of y."""
+    """Rows, and what the cost needs of y; θ [q, K] has the intercept, if there is one, as its last row."""
 
-    x: np.ndarray  # [n, q] float64, q = p or p + 1
+    x: np.ndarray  # [n, p] float32 or float64, as given
     label: np.ndarray  # [n] 0 … M−1
     share: np.ndarray  # [n] wᵢ/n
     fixed: bool  # is s₀ = 0 (two classes)?
     penalty: np.ndarray  # [q] λ, and 0 for the intercept
 
-    def probabilities(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """P [n, K] of the free classes and −log P(y | x) [n]."""
-        s = self.x @ theta
+    def parts(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """The rows in float64 with the column of ones, a block at a time."""
+        p, q = self.x.shape[1], len(self.penalty)
+        for rows in blocks(len(self.x), q):
+            table = np.ones((rows.stop - rows.start, q))
+            table[:, :p] = self.x[rows]
+            yield rows, table
+
+    def cost(self, theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        """E, its gradient [q, K] and P [n, K] of the free classes."""
+        value, gradient = 0.0, np.zeros_like(theta)
+        chances = np.empty((len(self.x), theta.shape[1]))
+        for rows, table in self.parts():
+            chances[rows], loss = self._probabilities(table @ theta, self.label[rows])
+            share, at = self.share[rows], self.label[rows] - int(self.fixed)
+            excess = chances[rows] * share[:, None]
+            free = np.flatnonzero(at >= 0)
+            excess[free, at[free]] -= share[free]
+            value += float(share @ loss)
+            gradient += table.T @ excess
+        weighted = self.penalty[:, None] * theta
+        return value + float((weighted * theta).sum()), gradient + 2 * weighted, chances
+
+    def _probabilities(self, s: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """P [B, K] of the free classes and −log P(y | x) [B] from the scores [B, K]."""
         if self.fixed:
             s = np.concatenate([np.zeros_like(s), s], 1)
         s -= s.max(1, keepdims=True)
-        own = s[np.arange(len(s)), self.label]
+        own = s[np.arange(len(s)), label]
         np.exp(s, out=s)
         total = s.sum(1)
         s /= total[:, None]
         return s[:, int(self.fixed) :], np.log(total) - own
 
-    def cost(self, theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        """E, its gradient [q, K] and P [n, K]."""
-        p, loss = self.probabilities(theta)
-        excess = p * self.share[:, None]
-        at = self.label - int(self.fixed)
-        free = at >= 0
-        excess[np.flatnonzero(free), at[free]] -= self.share[free]
-        gradient = self.x.T @ excess + 2 * self.penalty[:, None] * theta
-        return float(self.share @ loss + (self.penalty[:, None] * theta**2).sum()), gradient, p
-
     def curve(self, p: np.ndarray, v: np.ndarray) -> np.ndarray:
-        """Hessian times v [q, K]."""
-        u = self.x @ v
+        """Hessian times v [q, K], in the precision of x: what is solved with it is corrected by exact gradients."""
+        width, kind = self.x.shape[1], self.x.dtype
+        u = self.x @ v[:width].astype(kind) + v[width:].sum(0)
         u -= (p * u).sum(1, keepdims=True)
         u *= p
         u *= self.share[:, None]
-        return self.x.T @ u + 2 * self.penalty[:, None] * v
+        back = np.empty_like(v)
+        back[:width] = self.x.T @ u.astype(kind)
+        back[width:] = u.sum(0)
+        return back + 2 * self.penalty[:, None] * v
+
+    def gram(self) -> np.ndarray:
+        """Σ shareᵢ xᵢxᵢᵀ [q, q]."""
+        return sum(table.T @ (self.share[rows, None] * table) for rows, table in self.parts())
 
 
 def _dense_step(problem: _Problem, p: np.ndarray, gradient: np.ndarray) -> np.ndarray:
     """−H⁻¹∇E by Cholesky."""
     q, k = gradient.shape
-    hessian = np.empty((k, q, k, q))
+    hessian = np.zeros((k, q, k, q))
+    for rows, table in problem.parts():
+        chance, share = p[rows], problem.share[rows]
+        for a in range(k):
+            for b in range(a + 1):
+                weight = share * chance[:, a] * ((a == b) - chance[:, b])
+                hessian[a, :, b, :] += table.T @ (weight[:, None] * table)
     for a in range(k):
-        for b in range(a + 1):
-            weight = problem.share * p[:, a] * ((a == b) - p[:, b])
-            hessian[a, :, b, :] = problem.x.T @ (weight[:, None] * problem.x)
+        for b in range(a):
             hessian[b, :, a, :] = hessian[a, :, b, :].T
         hessian[a, range(q), a, range(q)] += 2 * problem.penalty
     flat = hessian.reshape(k * q, k * q)
@@ -124,7 +149,7 @@ def _newton(problem: _Problem, theta: np.ndarray, tol: float, most: int) -> tupl
     value, gradient, p = problem.cost(theta)
     norm = float(np.linalg.norm(gradient))
     dense = theta.size <= DENSE
-    gram = None if dense else problem.x.T @ (problem.share[:, None] * problem.x)
+    gram = None if dense else problem.gram()
     steps = 0
     while norm > tol and steps < most:
         if gram is None:
@@ -215,12 +240,10 @@ def logistic(
     lam = float(strengths(lam)[0])
     each = class_weights(label, class_weight, classes) * (1.0 if given is None else given)
     fixed = len(classes) == 2 and not softmax
-    n, p = rows.shape
-    table = np.ones((n, p + intercept))
-    for part in blocks(n, p):
-        table[part, :p] = rows[part]
+    p = rows.shape[1]
+    kept = rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float64)
     penalty = np.concatenate([np.full(p, lam), np.zeros(int(intercept))])
-    problem = _Problem(table, label, each / each.sum(), fixed, penalty)
+    problem = _Problem(kept, label, each / each.sum(), fixed, penalty)
     start = np.zeros((p + intercept, 1 if fixed else len(classes)))
     theta, value, norm, steps = _newton(problem, start, tol, iterations)
     if norm > tol:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from rlnut.errors import UsageError
 from rlnut.settings import Settings, setting
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from rlnut.types import Network, Shape
 
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "elu", "identity")
@@ -52,6 +54,10 @@ class Training(Settings):
     def sequences(self) -> bool:
         """Are rows sequences [T, ...] that may differ in length?"""
         return False
+
+    def suited(self, x: np.ndarray) -> Self:
+        """These settings, with those that were left open chosen for the rows x [N, ...]."""
+        return self
 
     def network(self) -> Network:
         """The architecture without its head."""
@@ -136,12 +142,20 @@ class CNN(Training):
 class LSTM(Training):
     """Long short-term memory: reads the steps of a sequence in turn, and answers by what it holds at the end."""
 
+    lr: float = setting(3e-3, "step size α of the optimiser", above=0)
+    shift: int | None = setting(  # type: ignore[assignment]
+        None, "move each training image by up to this many pixels, at random (none: 1 for uint8 images)", low=0
+    )
     hidden: tuple[int, ...] = setting((128,), "units of each recurrent layer", low=1)
     dropout: float = setting(0.0, "share of the last layer's units silenced in each update", low=0, below=1)
 
     @property
     def sequences(self) -> bool:
         return True
+
+    def suited(self, x: np.ndarray) -> Self:
+        image = x.dtype == "uint8" and x.ndim == 3
+        return self.replace(shift=int(image)) if self.shift is None else self
 
     def network(self) -> Network:
         from rlnut.recurrent import CELLS, recurrent

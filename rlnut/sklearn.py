@@ -8,6 +8,9 @@ means with the lecture's λ (n = Σ wᵢ), so that the parameters translate as f
 | Ridge(alpha)                | RSS + α‖w‖²                        | λ = α/n                           |
 | Lasso, ElasticNet(l1_ratio) | RSS/2n + αρ‖w‖₁ + ½α(1−ρ)‖w‖²      | λ₁ = 2αρ, λ₂ = α(1−ρ)             |
 | LogisticRegression(C)       | Σ −log P + ‖w‖²/2C                 | λ = 1/(2nC)                       |
+
+The networks (`MLPClassifier`, `MLPRegressor`, and `NetworkClassifier`, `NetworkRegressor` for any other model) are in
+`sklearn_networks.py`.
 """
 
 from __future__ import annotations
@@ -27,6 +30,11 @@ try:
     from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 except ImportError as error:
     raise RlnutError('rlnut.sklearn needs scikit-learn 1.6 or later: pip install "rlnut[sklearn]"') from error
+
+from rlnut.sklearn_networks import MLPClassifier as MLPClassifier
+from rlnut.sklearn_networks import MLPRegressor as MLPRegressor
+from rlnut.sklearn_networks import NetworkClassifier as NetworkClassifier
+from rlnut.sklearn_networks import NetworkRegressor as NetworkRegressor
 
 FLOATS = (np.float64, np.float32)
 

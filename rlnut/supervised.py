@@ -69,15 +69,16 @@ def fit(
     began = time.perf_counter()
     exact = chosen_exact(model, settings)
     if exact is not None:
-        if loss is not None or optimizer is not None:
-            raise UsageError(f"{exact[0]} is solved exactly: it takes neither a loss nor an optimizer")
-        return fit_exact(*exact, load_dataset(dataset, data, target), data, out, seed, progress)
+        if loss is not None:
+            raise UsageError(f"{exact[0]} has its own loss")
+        return fit_exact(*exact, load_dataset(dataset, data, target), data, out, seed, progress, optimizer)
     name, config, network = _chosen(model, settings)
     if optimizer is not None and settings.keys() & {"optimizer", "lr", "schedule"}:
         raise UsageError("a given optimizer has its own lr and schedule: leave those settings out")
     problem = checked(load_dataset(dataset, data, target), config.task, config.sequences)
     row, classes = problem.x_train.shape[1:], problem.classes
     config.accept(row, classes is not None)
+    config = config.suited(problem.x_train)
     folder = None if out is None else new_folder(out)
     parts = prepare(problem, config, seed)
 

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LassoCV, LinearRegression
 
 from rlnut import UsageError
 from rlnut.data import Dataset, checked
@@ -52,6 +52,33 @@ def test_ridge_chooses_or_is_told():
         assert told["coef"] == pytest.approx(result["coef"]) and told["objective"] == pytest.approx(result["objective"])
     with pytest.raises(UsageError, match="leave one of them out"):
         solve("ridge", Ridge(l2=1.0, folds=5), data)
+
+
+def test_lasso_chooses_as_scikit_learn_does_on_the_same_folds():
+    data = table("sparse")
+    found = solve("lasso", Lasso(folds=4), data, seed=3)[1]
+    deal = np.array_split(np.random.default_rng(3).permutation(len(data.x_train)), 4)
+    folds = [(np.setdiff1d(np.arange(len(data.x_train)), held), held) for held in deal]
+    top = 2 * np.abs((data.x_train - data.x_train.mean(0)).T @ data.y_train).max() / len(data.x_train)
+    theirs = LassoCV(alphas=top * np.geomspace(1, 1e-3, 100) / 2, cv=folds, tol=1e-8).fit(data.x_train, data.y_train)
+    assert found["l1"] == pytest.approx(2 * theirs.alpha_)
+    np.testing.assert_allclose(found["coef"], theirs.coef_, atol=1e-4)
+    told = solve("lasso", Lasso(l1=found["l1"], l2=0.0), data)[1]
+    assert told["coef"] == pytest.approx(found["coef"], abs=1e-8)
+    with pytest.raises(UsageError, match="leave one of them out"):
+        solve("lasso", Lasso(l1=1.0, folds=5), data)
+
+
+def test_without_an_intercept_it_is_the_fit_through_the_origin():
+    data = table("ohm")
+    theta = np.linalg.lstsq(data.x_train, data.y_train)[0]
+    for config in (Linear(intercept=False), Ridge(l2=0.0, intercept=False), Linear(intercept=False, solver="gd")):
+        result = solve("linear", config, data)[1]
+        assert result["coef"] == pytest.approx(theta) and result["intercept"] == 0
+    shrunk = solve("lasso", Lasso(l1=0.5, intercept=False), data)[1]
+    n = len(data.x_train)
+    aim, square = data.x_train[:, 0] @ data.y_train / n, (data.x_train**2).mean()
+    assert shrunk["coef"] == pytest.approx([(aim - 0.25) / square]) and shrunk["intercept"] == 0
 
 
 def test_lasso_finds_the_support():

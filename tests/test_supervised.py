@@ -112,7 +112,7 @@ def test_digits(mnist_source, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name, low", [("softmax", 0.920), ("mlp", 0.980), ("cnn", 0.990)])
+@pytest.mark.parametrize("name, low", [("softmax", 0.920), ("mlp", 0.980), ("cnn", 0.990), ("lstm", 0.988)])
 def test_full_mnist_median_of_three_seeds(mnist_source, name, low):
     if not mnist_source.full:
         pytest.skip("the 60,000 digits are not on this machine")
