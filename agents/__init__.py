@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rlnut.agents.configs import AGENTS as AGENTS
 from rlnut.agents.configs import DQN as DQN
+from rlnut.agents.configs import PQN as PQN
 from rlnut.agents.configs_classic import SARSA as SARSA
 from rlnut.agents.configs_classic import DoubleQ as DoubleQ
 from rlnut.agents.configs_classic import ExpectedSARSA as ExpectedSARSA
@@ -17,6 +18,7 @@ from rlnut.agents.configs_classic import WatkinsQ as WatkinsQ
 __all__ = [
     "AGENTS",
     "DQN",
+    "PQN",
     "SARSA",
     "DoubleQ",
     "ExpectedSARSA",

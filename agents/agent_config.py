@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from rlnut.errors import UsageError
 from rlnut.settings import Settings, setting
 
 if TYPE_CHECKING:
     from rlnut.agent import Agent
     from rlnut.envs.spaces import Spec
     from rlnut.types import Network
+
+Needs = dict[str, dict[str, tuple[Any, ...]]]  # option -> the options, with the values, of which one gives it a meaning
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,18 @@ class AgentConfig(Settings):
     gamma: float = setting(0.99, "discount γ of the next value", low=0, high=1)
 
     decoupled: ClassVar[bool] = False  # serves actions of several numbers by a choice for each
+    training: ClassVar[dict[str, Any]] = {}  # defaults of `Training` that go with this agent
+    needs: ClassVar[Needs] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse an option that was moved where it means nothing."""
+        super().__post_init__()
+        defaults = {f.name: f.default for f in fields(self)}
+        for name, ways in self.needs.items():
+            if getattr(self, name) == defaults[name] or any(getattr(self, o) in ways[o] for o in ways):
+                continue
+            wanted = " or ".join(f"{other} {' or '.join(map(str, values))}" for other, values in ways.items())
+            raise UsageError(f"{name} means nothing here: it needs {wanted}")
 
     def build(self, spec: Spec, network: Network | None = None) -> Agent:
         """The agent for what `spec` sees; `network` takes the place of the default one."""

@@ -2,19 +2,71 @@
 
 from __future__ import annotations
 
-import jax
-import jax.numpy as jnp
+from functools import partial
+
 import optax
 
-from rlnut.agent import Agent, Pace, value_agent
-from rlnut.agents.configs import DQN
-from rlnut.bellman import double_value, greedy_value, q_problem
-from rlnut.envs.spaces import Spec, default_network, value_model
-from rlnut.explore import epsilon_greedy, linear_schedule
+from rlnut.agent import Agent, Pace, feed_forward, periodic, polyak, value_agent
+from rlnut.agents.configs_deep import DQN, Deep
+from rlnut.bellman import double_policy, greedy_policy, munchausen, q_problem, soft_policy
+from rlnut.envs.spaces import Spec, default_network
+from rlnut.errors import UsageError
+from rlnut.explore import (
+    Exploration,
+    boltzmann_actions,
+    epsilon_greedy,
+    exponential_schedule,
+    linear_schedule,
+    noisy_weights,
+)
+from rlnut.heads import dueling, implicit
 from rlnut.losses import huber, squared
 from rlnut.memory import replay
+from rlnut.networks import dense, noisy_dense, serial
+from rlnut.prioritised import prioritised
+from rlnut.readout import Readout, at_midpoints, categorical, classes, hl_gauss, quantiles, scalar, two_hot
 from rlnut.regression import regression
-from rlnut.types import Array, Network, Params
+from rlnut.types import Model, Network, call
+
+
+def readout_of(config: Deep) -> Readout:
+    """How outputs stand for values: what `loss` says."""
+    if config.loss in ("quantile", "iqn"):
+        return quantiles(config.atoms)
+    if config.loss in ("huber", "squared"):
+        return scalar(huber() if config.loss == "huber" else squared)
+    low, high = config.support()
+    if config.loss == "c51":
+        return categorical(low, high, config.atoms)
+    return classes((two_hot if config.loss == "two-hot" else hl_gauss)(low, high, config.atoms))
+
+
+def value_network(config: Deep, spec: Spec, network: Network | None, readout: Readout) -> Model:
+    """Stored observations [B, ...] -> outputs [B, A, *readout.shape]; `network` takes the place of the MLP or CNN."""
+    if network is not None and config.explore == "noisy":
+        raise UsageError("a network of your own brings its own layers: explore noisy needs the default one")
+    layer = noisy_dense(config.noisy_sigma) if config.explore == "noisy" else dense
+    default = partial(default_network, spec, norm=config.layer_norm, layer=layer)
+    if config.loss == "iqn":
+        body, width = network or default(config.hidden[:-1]), config.hidden[-1]
+        head = implicit(body, width, learn=config.atoms, centre=config.dueling, layer=layer)
+        return serial(spec.encoder, head((spec.actions,)))
+    body = network or default(config.hidden)
+    body = body if config.dueling == "none" else dueling(body, config.dueling)
+    if config.loss == "quantile":
+        return serial(spec.encoder, body((spec.actions, config.atoms)), at_midpoints(config.atoms))
+    return serial(spec.encoder, body((spec.actions, *readout.shape)))
+
+
+def exploration(config: Deep, actions: int) -> Exploration:
+    """How to act while learning: what `explore` says."""
+    if config.explore == "noisy":
+        return noisy_weights()
+    if config.explore == "boltzmann":
+        return boltzmann_actions(config.temperature, actions)
+    schedule = linear_schedule if config.epsilon_schedule == "linear" else exponential_schedule
+    epsilon = schedule(config.epsilon_start, config.epsilon_end, config.epsilon_steps)
+    return epsilon_greedy(epsilon, actions, config.epsilon_spread)
 
 
 def dqn(config: DQN, spec: Spec, network: Network | None = None) -> Agent:
@@ -22,16 +74,29 @@ def dqn(config: DQN, spec: Spec, network: Network | None = None) -> Agent:
 
     `network` takes the place of the default MLP or CNN.
     """
-    model = value_model(spec, network or default_network(spec, config.hidden))
+    readout, explore = readout_of(config), exploration(config, spec.actions)
+    model = value_network(config, spec, network, readout)
     optimizer = optax.chain(optax.clip_by_global_norm(config.max_gradient), optax.adam(config.lr))
-    core = regression(model, huber() if config.loss == "huber" else squared, optimizer)
-    problem = q_problem(model.apply, double_value if config.double else greedy_value)
-    epsilon = linear_schedule(config.epsilon_start, config.epsilon_end, config.epsilon_steps)
-
-    def sync(params: Params, target: Params, updates: Array) -> Params:
-        return jax.tree.map(lambda p, t: jnp.where(updates % config.target_every == 0, p, t), params, target)
-
-    explore = epsilon_greedy(epsilon, spec.actions)
+    core = regression(model, readout.loss, optimizer)
+    rule = (
+        double_policy if config.double else greedy_policy if config.backup == "max" else soft_policy(config.temperature)
+    )
+    extra = None
+    if config.backup == "munchausen":
+        extra = munchausen(config.temperature, config.munchausen_share, config.munchausen_lowest)
     memory = replay(config.replay, config.n_step)
-    pace = Pace(config.learning_starts, config.train_every, config.gradient_steps, config.batch)
-    return value_agent(core, problem, explore, memory, sync, pace, model.host)
+    if config.prioritised:
+        priority = (config.priority_exponent, config.priority_beta, config.priority_beta_steps)
+        memory = prioritised(config.replay, config.n_step, *priority)
+    syncs = {"periodic": periodic(config.target_every), "polyak": polyak(config.target_rate), "none": None}
+    return value_agent(
+        core,
+        q_problem(partial(call, model), rule, readout, extra),
+        explore,
+        memory,
+        Pace(config.learning_starts, config.train_every, config.gradient_steps, config.batch),
+        feed_forward(model),
+        host=model.host and explore.key is None,
+        readout=readout,
+        sync=syncs[config.target],
+    )

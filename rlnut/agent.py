@@ -16,10 +16,12 @@ import jax.numpy as jnp
 from rlnut.bellman import Problem
 from rlnut.explore import Exploration, Schedule
 from rlnut.memory import Memory
+from rlnut.readout import Readout
 from rlnut.regression import Regression
-from rlnut.types import Array, Fit, Key, Look, Metrics, Params, Transition
+from rlnut.rollout import Label
+from rlnut.types import Array, Fit, Key, Look, Metrics, Model, Params, Transition, call
 
-Sync = Callable[[Params, Params, Array], Params]  # (online θ, target θ⁻, updates done) -> target θ⁻
+Sync = Callable[[Params, Params, Any], Params]  # (online θ, target θ⁻, updates done) -> target θ⁻
 Carry = Any  # what an actor carries through time for N environments, a pytree [N, ...]; () for feed-forward networks
 
 
@@ -77,12 +79,24 @@ class Actor(NamedTuple):
     """How a network that carries something through time acts; feed-forward networks need none."""
 
     carry: Callable[[int], Carry]  # N -> before the first step
-    step: Callable[[Params, Carry, Look], tuple[Array, Carry]]  # -> outputs [N, A, ...], carry
+    step: Callable[[Params, Carry, Look, Key | None], tuple[Array, Carry]]  # key: of noisy weights -> outputs, carry
 
 
-def feed_forward(core: Regression) -> Actor:
+def feed_forward(model: Model) -> Actor:
     """An actor that carries nothing."""
-    return Actor(lambda envs: (), lambda params, carry, look: (core.predict(params, look.obs), carry))
+    return Actor(lambda envs: (), lambda params, carry, look, key: (call(model, params, look.obs, key), carry))
+
+
+def periodic(every: int) -> Sync:
+    """θ⁻ = θ after every `every` updates (Mnih et al. 2015)."""
+    return lambda params, target, updates: jax.tree.map(
+        lambda p, t: jnp.where(updates % every == 0, p, t), params, target
+    )
+
+
+def polyak(rate: float) -> Sync:
+    """θ⁻ <- θ⁻ + rate (θ − θ⁻) after each update (Polyak averaging; Lillicrap et al. 2016)."""
+    return lambda params, target, updates: jax.tree.map(lambda p, t: t + rate * (p - t), params, target)
 
 
 def value_agent(
@@ -90,22 +104,24 @@ def value_agent(
     problem: Problem,
     explore: Exploration,
     memory: Memory,
-    sync: Sync,
     pace: Pace,
+    actor: Actor,
     host: bool,
-    actor: Actor | None = None,
+    readout: Readout,
+    sync: Sync | None = None,
+    label: Label | None = None,
 ) -> Agent:
     """Compose an agent that regresses `core` on the targets of `problem`, drawn from `memory`.
 
-    A variant of an algorithm is one of these arguments: double DQN another problem, PER another memory, a recurrent
-    network another actor.
+    A variant of an algorithm is one of these arguments: double DQN another problem, PER another memory, C51 another
+    readout, a recurrent network another actor. `sync` None: θ itself is the target network. `label`, with the weights
+    of the round's start, puts targets into the experience of a round before it is stored (λ-returns).
     """
-    actor = feed_forward(core) if actor is None else actor
 
     def init(key: Key, seen: Transition) -> AgentState:
         fit_key, explore_key, replay_key = jax.random.split(key, 3)
         fit = core.init(fit_key, seen.obs)
-        target = jax.tree.map(jnp.copy, fit.params)  # a copy: the same buffers could not both be donated
+        target = jax.tree.map(jnp.copy, fit.params) if sync else ()  # the same buffers could not both be donated
         held = memory.init(seen, pace.round_length(len(seen.reward)))
         return AgentState(fit, target, held, jnp.zeros((), jnp.int32), explore_key, replay_key)
 
@@ -114,32 +130,50 @@ def value_agent(
         return explore.draw(jax.random.fold_in(state.explore_key, state.steps), steps, envs)
 
     def act(params: Params, carry: Carry, look: Look, noise: Any) -> tuple[Array, Carry]:
-        q, carry = actor.step(params, carry, look)
-        return explore.select(q, look.mask, noise), carry
+        outputs, carry = actor.step(params, carry, look, explore.key(noise) if explore.key else None)
+        return explore.select(readout.q(outputs), look.mask, noise), carry
+
+    def q(params: Params, carry: Carry, look: Look) -> tuple[Array, Carry]:
+        outputs, carry = actor.step(params, carry, look, None)
+        return readout.q(outputs), carry
 
     def learn(state: AgentState, seen: Transition) -> tuple[AgentState, Metrics]:
-        kept = memory.add(state.memory, seen)
+        kept = memory.add(state.memory, label(state.fit.params, seen) if label else seen)
         steps = state.steps + seen.valid.sum(dtype=jnp.int32)
         owed = pace.due(steps) - pace.due(state.steps)
-
+        rows_key, problem_key = jax.random.split(jax.random.fold_in(state.replay_key, state.steps))
         most = pace.most(seen.reward.size)
-        key = jax.random.fold_in(state.replay_key, state.steps)
-        drawn = memory.draw(kept, key, most * pace.batch)  # of the whole round: one draw is cheaper than many
-        rows = jax.tree.map(lambda a: a.reshape(most, pace.batch), drawn)
+        blind = memory.score is None  # then what is learned does not change what is drawn: one draw for the round
+        drawn = memory.draw(kept, rows_key, most * pace.batch) if blind else None
+        parts = jax.tree.map(lambda a: a.reshape(most, pace.batch), drawn)
 
-        def one(i: Array, carry: tuple[Fit, Params, Metrics]) -> tuple[Fit, Params, Metrics]:
-            fit, target, total = carry
-            batch = problem(fit.params, target, memory.read(kept, jax.tree.map(lambda a: a[i], rows)))
-            fit, metrics = core.update(fit, batch)
-            metrics["value"] = batch.y.mean()
-            return fit, sync(fit.params, target, fit.step), jax.tree.map(jnp.add, total, metrics)
+        def one(i: Array, carry: tuple) -> tuple:
+            fit, target, scored, total = carry
+            held = kept if blind else scored
+            key = jax.random.fold_in(problem_key, i)
+            if blind:
+                rows = jax.tree.map(lambda a: a[i], parts)
+            else:
+                rows = memory.draw(held, jax.random.fold_in(rows_key, i), pace.batch)
+            batch = problem(fit.params, target if sync else fit.params, memory.read(held, rows), key)
+            if memory.weigh is not None:
+                batch = batch._replace(weight=memory.weigh(held, rows, steps))
+            fit, metrics, outputs = core.step(fit, batch)
+            if memory.score is not None:
+                scored = memory.score(held, rows, readout.score(outputs, batch.y))
+            value = readout.mean(batch.y)
+            error = value - readout.q(outputs[:, None])[:, 0]  # the Bellman error in units of return, for every loss
+            metrics |= {"value": value.mean(), "delta": jnp.abs(error).mean()}
+            target = sync(fit.params, target, fit.step) if sync else target
+            return fit, target, scored, jax.tree.map(jnp.add, total, metrics)
 
         nothing = dict.fromkeys(("cost", "delta", "gradient", "value"), jnp.zeros(()))
-        fit, target, total = jax.lax.fori_loop(0, owed, one, (state.fit, state.target, nothing))
+        start = (state.fit, state.target, () if blind else kept, nothing)
+        fit, target, scored, total = jax.lax.fori_loop(0, owed, one, start)
         metrics = jax.tree.map(lambda sum_: sum_ / owed, total) | {"updates": fit.step}  # NaN: no update in this round
-        return state._replace(fit=fit, target=target, memory=kept, steps=steps), metrics
+        return state._replace(fit=fit, target=target, memory=kept if blind else scored, steps=steps), metrics
 
     def cut(state: AgentState) -> AgentState:
         return state._replace(memory=memory.cut(state.memory))
 
-    return Agent(init, actor.carry, draw, act, learn, actor.step, cut, explore.rate, host, pace)
+    return Agent(init, actor.carry, draw, act, learn, q, cut, explore.rate, host, pace)

@@ -1,5 +1,8 @@
-"""Exploration: how to act on q(s, ·). The randomness of a whole round is drawn at once, from an explicit key, on the
-device; choosing an action from q and one row of it is a few array operations in the array's own namespace."""
+"""Exploration: how to act on q(s, ·): ε-greedy, Boltzmann, noisy weights.
+
+The randomness of a whole round is drawn at once, from an explicit key, on the device; choosing an action from q and one
+row of it is a few array operations in the array's own namespace.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,17 @@ class Exploration(NamedTuple):
     draw: Callable[[Key, Array, int], Any]  # (key, step counts [T], N) -> noise, a pytree [T, N, ...]
     select: Callable[[Array, Array | None, Any], Array]  # (q [N, A], mask [N, A] or None, noise [N, ...]) -> action [N]
     rate: Schedule  # ε at a step, for the log
+    key: Callable[[Any], Key] | None = None  # noise [N, ...] -> the key that a noisy network acts with
 
 
 def linear_schedule(start: float, end: float, over: int) -> Schedule:
     """From start to end in `over` steps, then constant: a function of the steps done, never of those to come."""
     return lambda step: start + (end - start) * jnp.clip(step / max(over, 1), 0.0, 1.0)
+
+
+def exponential_schedule(start: float, end: float, over: int) -> Schedule:
+    """start (end/start)^(t/over) for `over` steps, then constant; both above 0."""
+    return lambda step: start * (end / start) ** jnp.clip(step / max(over, 1), 0.0, 1.0)
 
 
 def allowed(q: Array, mask: Array | None) -> Array:
@@ -44,16 +53,49 @@ def nth_allowed(mask: Array, n: Array) -> Array:
     return (rank > (n % rank[..., -1])[..., None]).argmax(-1)
 
 
-def epsilon_greedy(epsilon: Schedule, actions: int) -> Exploration:
-    """With probability ε a uniform allowed action, else the greedy one (S&B section 2.2); noise −1 means greedy."""
+def epsilon_greedy(epsilon: Schedule, actions: int, spread: float = 0.0) -> Exploration:
+    """With probability ε a uniform allowed action, else the greedy one (S&B section 2.2); noise −1 means greedy.
+
+    Environment i of N has ε^(1 + spread·i/(N − 1)): some explore, some exploit (Horgan et al. 2018, section 4.1).
+    """
 
     def draw(key: Key, steps: Array, envs: int) -> Array:
         coin, action = jax.random.bits(key, (2, len(steps), envs), jnp.uint32)
-        explores = (coin >> 8) * 2.0**-24 < epsilon(steps)[:, None]
-        return jnp.where(explores, (action >> 1).astype(jnp.int32), -1)
+        power = 1 + spread * jnp.arange(envs) / max(envs - 1, 1)
+        rates = epsilon(steps)[:, None] ** power if spread else epsilon(steps)[:, None]
+        return jnp.where((coin >> 8) * 2.0**-24 < rates, (action >> 1).astype(jnp.int32), -1)
 
     def select(q: Array, mask: Array | None, noise: Array) -> Array:
         random = noise % actions if mask is None else nth_allowed(mask, noise)
         return namespace(q).where(noise >= 0, random, greedy(q, mask))
 
     return Exploration(draw, select, epsilon)
+
+
+def nothing_random(step: Any) -> Array:
+    """ε = 0."""
+    return 0.0 * jnp.asarray(step, float)
+
+
+def boltzmann_actions(temperature: float, actions: int) -> Exploration:
+    """π(a|s) ∝ exp(q(s, a)/τ) over the allowed actions, as argmax_a q/τ + Gumbel noise (S&B 2.8, Gumbel 1954)."""
+
+    def draw(key: Key, steps: Array, envs: int) -> Array:
+        return jax.random.gumbel(key, (len(steps), envs, actions), jnp.float32)
+
+    def select(q: Array, mask: Array | None, noise: Array) -> Array:
+        return greedy(q / np.float32(temperature) + noise, mask)
+
+    return Exploration(draw, select, nothing_random)
+
+
+def noisy_weights() -> Exploration:
+    """Greedy on a network whose weights are noisy, new ones at each step (Fortunato et al. 2018): noise is a key."""
+
+    def draw(key: Key, steps: Array, envs: int) -> Array:
+        return jax.random.key_data(jax.random.split(key, (len(steps), envs)))
+
+    def select(q: Array, mask: Array | None, noise: Array) -> Array:
+        return greedy(q, mask)
+
+    return Exploration(draw, select, nothing_random, lambda noise: jax.random.wrap_key_data(noise[0]))

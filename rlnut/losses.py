@@ -6,6 +6,7 @@
 | huber(κ)               | ½ δ² inside κ, linear outside  | clip(y − ŷ, −κ, κ)        |
 | cross_entropy          | −Σₘ yₘ log softmax(ŷ)ₘ         | y − softmax(ŷ)            |
 | binary_cross_entropy   | −y log σ(ŷ) − (1−y) log σ(−ŷ)  | y − σ(ŷ)                  |
+| quantile_huber(κ)      | Σᵢ mean_j |τᵢ − 1(u<0)| h(u)/κ | u = yⱼ − θᵢ, ŷ = (θ, τ)   |
 
 The ½ is the usual one, chosen so that δ is the residual (in RL: the Bellman error). The lecture's least-squares cost
 E = (1/n) Σ (y − g)² is twice the mean of `squared`; both have the same minimum.
@@ -61,6 +62,27 @@ def binary_cross_entropy(logit: Array, y: Array) -> Array:
     y = jnp.asarray(y, logit.dtype)
     same = logit.shape == y.shape
     return _rows(optax.losses.sigmoid_binary_cross_entropy(logit, y) if same else y, "binary_cross_entropy", logit, y)
+
+
+def quantile_huber(kappa: float = 1.0) -> Loss:
+    """Σᵢ mean_j |τᵢ − 1(u < 0)| h_κ(u)/κ, u = yⱼ − θᵢ (Dabney et al. 2018, eq. 10): [B, n, 2], [B, m] -> [B].
+
+    Each output is a value θᵢ and its fraction τᵢ; the value is drawn to the τᵢ-quantile of the sample y. As κ -> 0 this
+    is the pinball loss of quantile regression.
+    """
+
+    def loss(prediction: Array, y: Array) -> Array:
+        if prediction.ndim != 3 or prediction.shape[-1] != 2 or y.ndim != 2:
+            raise ValueError(
+                f"quantile_huber: prediction {prediction.shape} and target {y.shape} must have the shapes"
+                " [B, n, 2] and [B, m]"
+            )
+        theta, tau = prediction[..., 0, None], jax.lax.stop_gradient(prediction[..., 1, None])
+        u = y[:, None, :] - theta
+        side = jnp.abs(tau - (u < 0))
+        return (side * optax.losses.huber_loss(u, delta=kappa) / kappa).mean(-1).sum(-1)
+
+    return loss
 
 
 def _weights(params: Params) -> list[Array]:

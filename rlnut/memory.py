@@ -28,6 +28,7 @@ class ReplayState(NamedTuple):
     reward: Array  # [L, N]
     discount: Array  # [L, N] γ·(1 − terminated)
     begins: Array  # [L, N] True where a transition begins
+    mask: Array | None  # [L, N, A] bool: actions allowed there; None = all
     head: Array  # [N] the row of the newest observation
     filled: Array  # [] rows in use, the most of any environment
 
@@ -43,16 +44,36 @@ class Memory(NamedTuple):
     """Where experience waits until it is learned from: pure functions."""
 
     init: Callable[[Transition, int], Any]  # from one row [N, ...] (its shapes and types); steps T of a round
-    add: Callable[[ReplayState, Transition], ReplayState]  # experience [T, N, ...]
-    draw: Callable[[ReplayState, Key, int], Rows]  # B rows where a transition begins, uniform with replacement
-    read: Callable[[ReplayState, Rows], Transition]  # what happened there: [B, ...]
-    cut: Callable[[ReplayState], ReplayState]  # what is added next begins new episodes
+    add: Callable[[Any, Transition], Any]  # experience [T, N, ...]
+    draw: Callable[[Any, Key, int], Any]  # B rows to learn from, a pytree [B]
+    read: Callable[[Any, Any], Transition]  # what happened there: [B, ...]
+    cut: Callable[[Any], Any]  # what is added next begins new episodes
+    weigh: Callable[[Any, Any, Any], Any] | None = None  # (state, rows, steps) -> weight of each row; None = 1
+    score: Callable[[Any, Any, Any], Any] | None = None  # (state, rows, surprise [B]) -> state; None: draws are blind
 
 
 def cut(state: ReplayState) -> ReplayState:
     """Leave the running episodes where they are: what is added next begins new ones."""
     length = len(state.begins)
     return state._replace(head=(state.head + 1) % length, filled=jnp.minimum(state.filled + 1, length))
+
+
+Place = tuple[Array, Array]  # row and environment
+
+
+def places(state: ReplayState, seen: Transition) -> tuple[Place, Place, Array]:
+    """Where the rows [T, N] of `seen` go, where their successors go, and how far each head moves [N].
+
+    Rows that are not valid get a row that does not exist: `mode="drop"` leaves them out.
+    """
+    length, envs = state.begins.shape
+    advance = jnp.where(seen.valid, 1 + seen.end.astype(jnp.int32), 0)
+    offset = jnp.cumsum(advance, axis=0)
+    row = state.head + offset - advance
+    env = jnp.arange(envs)
+    here = jnp.where(seen.valid, row % length, length)
+    after = jnp.where(seen.valid, (row + 1) % length, length)
+    return (here, env), (after, env), offset[-1]
 
 
 def replay(capacity: int, n: int = 1) -> Memory:
@@ -77,20 +98,16 @@ def replay(capacity: int, n: int = 1) -> Memory:
             reward=jnp.zeros(shape, jnp.float32),
             discount=jnp.zeros(shape, jnp.float32),
             begins=jnp.zeros(shape, bool),
+            mask=None if seen.mask is None else jnp.zeros((rows(envs), *seen.mask.shape), bool),
             head=jnp.zeros(envs, jnp.int32),
             filled=jnp.zeros((), jnp.int32),
         )
 
     def add(state: ReplayState, seen: Transition) -> ReplayState:
-        length, envs = state.begins.shape
+        length = len(state.begins)
         if 2 * len(seen.reward) + 1 > length:
             raise ValueError(f"{len(seen.reward)} steps at once do not fit a replay of {length - 1} per environment")
-        advance = jnp.where(seen.valid, 1 + seen.end.astype(jnp.int32), 0)
-        offset = jnp.cumsum(advance, axis=0)
-        row = state.head + offset - advance
-        env = jnp.arange(envs)
-        here = (jnp.where(seen.valid, row % length, length), env)  # row `length` does not exist: dropped
-        after = (jnp.where(seen.valid, (row + 1) % length, length), env)
+        here, after, offset = places(state, seen)
         begins = state.begins.at[after].set(False, mode="drop").at[here].set(True, mode="drop")
         return ReplayState(
             obs=state.obs.at[after].set(seen.next_obs, mode="drop").at[here].set(seen.obs, mode="drop"),
@@ -98,8 +115,11 @@ def replay(capacity: int, n: int = 1) -> Memory:
             reward=state.reward.at[here].set(seen.reward, mode="drop"),
             discount=state.discount.at[here].set(seen.discount, mode="drop"),
             begins=begins,
-            head=(state.head + offset[-1]) % length,
-            filled=jnp.minimum(length, jnp.maximum(state.filled, 1) + offset[-1].max()),
+            mask=None
+            if state.mask is None
+            else state.mask.at[after].set(seen.next_mask, mode="drop").at[here].set(seen.mask, mode="drop"),
+            head=(state.head + offset) % length,
+            filled=jnp.minimum(length, jnp.maximum(state.filled, 1) + offset.max()),
         )
 
     def draw(state: ReplayState, key: Key, size: int) -> Rows:
@@ -134,6 +154,11 @@ def replay(capacity: int, n: int = 1) -> Memory:
         end = ~state.begins[successor, env]
         action = state.action[row, env]
         next_obs = state.obs[successor, env]
-        return Transition(state.obs[row, env], action, reward, discount, next_obs, end, jnp.ones_like(end))
+        seen = Transition(state.obs[row, env], action, reward, discount, next_obs, end, jnp.ones_like(end))
+        return (
+            seen
+            if state.mask is None
+            else seen._replace(mask=state.mask[row, env], next_mask=state.mask[successor, env])
+        )
 
     return Memory(init, add, draw, read, cut)

@@ -61,6 +61,36 @@ def dense(width: int, initializer: str = "he") -> Model:
     return Model(init, lambda params, x: x @ params["w"] + params["b"], host=True)
 
 
+def noisy_dense(sigma: float = 0.5) -> Callable[..., Model]:
+    """A maker of dense layers with learned noise: x (W + S∘εⁱⁿεᵒᵘᵗ) + b + s∘εᵒᵘᵗ, ε -> sign(ε)√|ε| of normal numbers.
+
+    Factorised noisy networks (Fortunato et al. 2018, section 3): S = s = sigma/√fan_in at first, W and b from
+    U(±1/√fan_in). One draw serves all rows of a batch; without a key there is no noise.
+    """
+
+    def layer(width: int, initializer: str = "") -> Model:
+        def init(key: Key, x: Array) -> Params:
+            fan_in = x.shape[-1]
+            w_key, b_key = jax.random.split(key)
+            limit, spread = 1 / math.sqrt(fan_in), sigma / math.sqrt(fan_in)
+            w = jax.random.uniform(w_key, (fan_in, width), jnp.float32, -limit, limit)
+            b = jax.random.uniform(b_key, (width,), jnp.float32, -limit, limit)
+            return {"w": w, "b": b, "w_noise": jnp.full((fan_in, width), spread), "b_noise": jnp.full(width, spread)}
+
+        def apply(params: Params, x: Array, key: Key | None = None) -> Array:
+            y = x @ params["w"] + params["b"]
+            if key is None:
+                return y
+            e = jax.random.normal(key, (x.shape[-1] + width,))
+            e = jnp.sign(e) * jnp.sqrt(jnp.abs(e))
+            into, out = e[: x.shape[-1]], e[x.shape[-1] :]
+            return y + ((x * into) @ params["w_noise"] + params["b_noise"]) * out
+
+        return Model(init, apply, stochastic=True, host=True)
+
+    return layer
+
+
 def dropout(rate: float) -> Model:
     """Zero each input with probability `rate` and scale the rest by 1/(1 − rate); no key: off (Srivastava 2014)."""
 
@@ -107,10 +137,10 @@ def serial(*layers: Model) -> Model:
     return Model(init, plain, stochastic, all(layer.host for layer in layers))
 
 
-def head(shape: Shape, initializer: str = "glorot") -> Model:
+def head(shape: Shape, initializer: str = "glorot", layer: Callable[..., Model] = dense) -> Model:
     """A dense layer whose output has any shape: [B, D] -> [B, *shape]; () gives one scalar a row."""
     width = math.prod(shape)
-    return serial(dense(width, initializer), function(lambda x: x.reshape(len(x), *shape)))
+    return serial(layer(width, initializer), function(lambda x: x.reshape(len(x), *shape)))
 
 
 def linear(initializer: str = "zeros") -> Network:
@@ -124,18 +154,19 @@ def mlp(
     initializer: str = "he",
     drop: float = 0.0,
     norm: bool = False,
+    layer: Callable[..., Model] = dense,
 ) -> Network:
     """Fully connected network: x⁽ˡ⁾ = f(W⁽ˡ⁾ x⁽ˡ⁻¹⁾ + b⁽ˡ⁾) for each width in `hidden`, then a linear head.
 
-    `norm` puts a `layer_norm` before each f, `drop` a `dropout` after it.
+    `norm` puts a `layer_norm` before each f, `drop` a `dropout` after it; `layer` makes the dense layers.
     """
 
     def build(shape: Shape) -> Model:
         layers = [flatten()]
         for width in hidden:
-            layers += [dense(width, initializer), *([layer_norm()] if norm else [])]
+            layers += [layer(width, initializer), *([layer_norm()] if norm else [])]
             layers += [activation(activation_name), *_drop(drop)]
-        return serial(*layers, head(tuple(shape)))
+        return serial(*layers, head(tuple(shape), layer=layer))
 
     return build
 
@@ -147,10 +178,12 @@ def cnn(
     window: int = 2,
     hidden: tuple[int, ...] = (128,),
     drop: float = 0.0,
+    norm: bool = False,
+    layer: Callable[..., Model] = dense,
 ) -> Network:
     """Generic CNN: (F×F×D convolution, ReLU, max pooling) for each D in `channels`, then an MLP. x: [B, H, W(, C)].
 
-    `window` = 1 leaves the pooling out (the usual choice for Q-networks).
+    `window` = 1 leaves the pooling out (the usual choice for Q-networks); `norm` and `layer` are those of the MLP.
     """
 
     def build(shape: Shape) -> Model:
@@ -158,7 +191,7 @@ def cnn(
         for depth in channels:
             layers += [conv(depth, filter_size, stride), activation("relu")]
             layers += [pool(window)] if window > 1 else []
-        return serial(*layers, *_drop(drop / 2), mlp(hidden, drop=drop)(shape))
+        return serial(*layers, *_drop(drop / 2), mlp(hidden, drop=drop, norm=norm, layer=layer)(shape))
 
     return build
 

@@ -27,14 +27,20 @@ class Regression(NamedTuple):
     predict: Callable[[Params, Array], Array]  # (θ, x [B, ...]) -> ŷ [B, ...], without noise
     loss: Callable[..., tuple[Array, Array]]  # (θ, Batch) -> E(θ) [], δ [B, ...]
     update: Callable[[Fit, Batch], tuple[Fit, Metrics]]  # one step of the optimiser
+    step: Callable[[Fit, Batch], tuple[Fit, Metrics, Array]]  # the same, and ŷ [B, ...] before it
 
 
 def select(outputs: Array, index: Array | None) -> Array:
-    """The outputs that a batch regresses: [B, A, ...] and index [B] -> [B, ...]; index None -> all."""
+    """The outputs that a batch regresses: [B, A, ...] and index [B] -> [B, ...]; index None -> all.
+
+    An index [B, D] chooses in each of D groups of outputs [B, D, A, ...]; their mean is regressed.
+    """
     if index is None:
         return outputs
-    index = index.reshape(index.shape + (1,) * (outputs.ndim - 1))
-    return jnp.take_along_axis(outputs, index, axis=1)[:, 0]
+    axis = index.ndim
+    index = index.reshape(index.shape + (1,) * (outputs.ndim - axis))
+    chosen = jnp.take_along_axis(outputs, index, axis=axis).squeeze(axis)
+    return chosen.mean(tuple(range(1, axis))) if axis > 1 else chosen
 
 
 def regression(
@@ -79,6 +85,9 @@ def regression(
         return mean(losses, batch.weight) + (penalty(params) if penalty else 0.0), delta
 
     def update(fit: Fit, batch: Batch) -> tuple[Fit, Metrics]:
+        return step(fit, batch)[:2]
+
+    def step(fit: Fit, batch: Batch) -> tuple[Fit, Metrics, Array]:
         noise: tuple[Any, ...] = (jax.random.fold_in(fit.key, fit.step),) if model.stochastic else ()
         outputs, pull = jax.vjp(lambda p: select(model.apply(p, batch.x, *noise), batch.index), fit.params)
         losses, delta = residual(outputs, batch.y)
@@ -92,6 +101,6 @@ def regression(
         changes, opt_state = chosen.update(grads, fit.opt_state, fit.params)
         params = optax.apply_updates(fit.params, changes)
         metrics = {"cost": value, "delta": jnp.mean(jnp.abs(delta)), "gradient": optax.tree.norm(grads)}
-        return fit._replace(params=params, opt_state=opt_state, step=fit.step + 1), metrics
+        return fit._replace(params=params, opt_state=opt_state, step=fit.step + 1), metrics, outputs
 
-    return Regression(init, predict, cost, update)
+    return Regression(init, predict, cost, update, step)

@@ -78,11 +78,12 @@ def resume(
 def configured(agent: AgentConfig | str, env: EnvLike, training: dict[str, Any]) -> tuple[AgentConfig, Training]:
     """Agent and training settings: a name brings its preset for the environment, a config is taken as it is."""
     if not isinstance(agent, str):
-        return agent, Training().replace(**training)
+        return agent, Training(**agent.training).replace(**training)
     if agent not in AGENTS:
         raise unknown("agent", agent, AGENTS)
     preset = preset_of(agent, env)
-    return AGENTS[agent](**preset["config"]), Training(**preset["training"]).replace(**training)
+    config = AGENTS[agent](**preset["config"])
+    return config, Training(**config.training | preset["training"]).replace(**training)
 
 
 def preset_of(agent: str, env: EnvLike) -> dict[str, dict[str, Any]]:

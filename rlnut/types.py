@@ -79,6 +79,11 @@ class Fit(NamedTuple):
     key: Key  # base key of a stochastic model; step s draws from fold_in(key, s)
 
 
+def call(model: Model, params: Params, x: Array, key: Key | None = None) -> Array:
+    """g_θ(x), with noise from `key` if the model is stochastic and a key is given."""
+    return model.apply(params, x, key) if model.stochastic else model.apply(params, x)
+
+
 def namespace(x: Array) -> Any:
     """The array library that x belongs to: numpy or jax.numpy, so that one definition serves both."""
     return x.__array_namespace__()

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from scipy.special import logsumexp
 
 from rlnut import Batch, Transition, linear, mlp
-from rlnut.bellman import bootstrap, double_value, greedy_value, q_problem
-from rlnut.regression import regression
+from rlnut.bellman import double_policy, greedy_policy, munchausen, q_problem, soft_policy
+from rlnut.readout import bootstrap, categorical
+from rlnut.regression import regression, select
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of the packages that rlax itself imports
     import rlax
+
+
+def f32(values: Any) -> np.ndarray:
+    """A float32 array."""
+    return np.asarray(values, np.float32)
+
 
 # one row each: terminated, truncated or running; q(s',·) online and target chosen so that every swap changes y
 ONLINE = np.array([[1.0, 5.0, 2.0], [4.0, 3.0, 0.0], [0.0, 1.0, 9.0]], np.float32)
@@ -32,7 +41,10 @@ def seen(**changes) -> Transition:
     return rows._replace(**changes)
 
 
-def table(params, obs):
+KEY = jax.random.key(0)
+
+
+def table(params, obs, key=None):
     """q(s', ·) for next observations (all > 2) only: reading the wrong observation gives NaN."""
     return jnp.where(obs.min(1, keepdims=True) > 2, params, jnp.nan)
 
@@ -40,30 +52,30 @@ def table(params, obs):
 @pytest.mark.parametrize(
     ("rule", "expected"),
     [
-        (greedy_value, [1 + 0.9 * 70, 2.0, 3 + 0.5 * 80]),  # max of the target net
-        (double_value, [1 + 0.9 * 20, 2.0, 3 + 0.5 * 60]),  # online argmax 1, 0, 2, evaluated by the target net
+        (greedy_policy, [1 + 0.9 * 70, 2.0, 3 + 0.5 * 80]),  # max of the target net
+        (double_policy, [1 + 0.9 * 20, 2.0, 3 + 0.5 * 60]),  # online argmax 1, 0, 2, evaluated by the target net
     ],
 )
 def test_targets_by_hand(rule, expected):
-    batch = q_problem(table, rule)(ONLINE, TARGET, seen())
+    batch = q_problem(table, rule)(ONLINE, TARGET, seen(), KEY)
     np.testing.assert_allclose(batch.y, expected, rtol=1e-6)
     np.testing.assert_array_equal(batch.index, [2, 0, 1])
     np.testing.assert_array_equal(batch.x, np.eye(3))
 
 
 def test_truncation_bootstraps_and_termination_does_not():
-    y = q_problem(table)(ONLINE, TARGET, seen(discount=np.array([0.9, 0.9, 0.0], np.float32))).y
+    y = q_problem(table)(ONLINE, TARGET, seen(discount=np.array([0.9, 0.9, 0.0], np.float32)), KEY).y
     np.testing.assert_allclose(y, [64.0, 2 + 0.9 * 50, 3.0], rtol=1e-6)  # `end` of the rows plays no part
 
 
-@pytest.mark.parametrize(("rule", "peer"), [(greedy_value, rlax.q_learning), (double_value, rlax.double_q_learning)])
+@pytest.mark.parametrize(("rule", "peer"), [(greedy_policy, rlax.q_learning), (double_policy, rlax.double_q_learning)])
 def test_delta_is_rlax(rule, peer):
     rng = np.random.default_rng(0)
     q, q_next, q_target = rng.normal(size=(3, 40, 4)).astype(np.float32)
     action, reward = rng.integers(4, size=40), rng.normal(size=40).astype(np.float32)
     discount = np.where(rng.random(40) < 0.3, 0, 0.97).astype(np.float32)
     rows = Transition(np.zeros((40, 1)), action, reward, discount, np.zeros((40, 1)), discount == 0, np.ones(40, bool))
-    batch = q_problem(lambda params, obs: params, rule)(q_next, q_target, rows)
+    batch = q_problem(lambda params, obs, key: params, rule)(q_next, q_target, rows, KEY)
     ours = batch.y - np.take_along_axis(q, action[:, None], 1)[:, 0]
     if peer is rlax.q_learning:
         theirs = jax.vmap(peer)(q, action, reward, discount, q_target)
@@ -91,9 +103,9 @@ def test_the_same_update_fits_labels_and_bellman_targets():
     rows = Transition(jnp.repeat(x, 2, 0), jnp.tile(jnp.array([0, 1]), 3), jnp.tile(jnp.array([1.0, 0.0]), 3),
                       jnp.array([0.5, 0, 0.5, 0, 0, 0]), jnp.repeat(jnp.roll(x, -1, 0), 2, 0),
                       jnp.zeros(6, bool), jnp.ones(6, bool))  # fmt: skip
-    target, learned = jax.jit(q_problem(core.predict)), fit
+    target, learned = jax.jit(q_problem(lambda params, obs, key: core.predict(params, obs))), fit
     for _ in range(400):
-        learned, _ = update(learned, target(learned.params, learned.params, rows))
+        learned, _ = update(learned, target(learned.params, learned.params, rows, KEY))
     np.testing.assert_allclose(core.predict(learned.params, x), [[1.75, 0], [1.5, 0], [1.0, 0]], atol=1e-3)
 
 
@@ -106,8 +118,8 @@ def test_the_gradient_of_a_td_update_is_the_semi_gradient():
     rows = Transition(obs, rng.integers(2, size=8), rng.normal(size=8).astype(np.float32), np.full(8, 0.9, np.float32),
                       after, np.zeros(8, bool), np.ones(8, bool))  # fmt: skip
     fit = core.init(jax.random.key(2), obs)
-    problem = q_problem(model.apply)
-    batch = problem(fit.params, fit.params, rows)
+    problem = q_problem(lambda params, obs, key: model.apply(params, obs))
+    batch = problem(fit.params, fit.params, rows, KEY)
     moved, _ = core.update(fit, batch)
     step = jax.tree.map(lambda a, b: a - b, fit.params, moved.params)  # α = 1: the gradient
     direction = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape), jnp.float32), fit.params)
@@ -116,9 +128,69 @@ def test_the_gradient_of_a_td_update_is_the_semi_gradient():
 
     def cost(shift: float, fixed: bool) -> float:
         params = jax.tree.map(lambda p, d: p + shift * d, fit.params, direction)
-        return float(core.loss(params, batch if fixed else problem(params, params, rows))[0])
+        return float(core.loss(params, batch if fixed else problem(params, params, rows, KEY))[0])
 
     semi = (cost(size, True) - cost(-size, True)) / (2 * size)
     full = (cost(size, False) - cost(-size, False)) / (2 * size)
     assert abs(along - semi) < 2e-3 * max(1, abs(semi))
     assert abs(along - full) > 10 * abs(along - semi)
+
+
+def test_soft_values_are_logsumexp():
+    """v = τ ln Σ_a exp(q⁻/τ), over the allowed actions only."""
+    mask = np.array([[True, True, False], [True, True, True], [False, True, False]])
+    for temperature in (0.5, 20.0):
+        for allowed in (None, mask):
+            y = q_problem(table, soft_policy(temperature))(ONLINE, TARGET, seen(next_mask=allowed), KEY).y
+            v = temperature * logsumexp(TARGET / temperature, axis=1, b=1.0 if allowed is None else allowed)
+            np.testing.assert_allclose(y, REWARD + DISCOUNT * v, rtol=1e-5)
+
+
+def test_munchausen_by_its_formula():
+    """r + α clip(τ ln π(a|s), l₀, 0) + γ Σ π (q⁻ − τ ln π), π of the target net at s and s'."""
+    now = np.array([[1.0, 2.0, 4.0], [0.0, 3.0, 3.5], [2.0, 2.0, 2.0]], np.float32)
+
+    def apply(params, obs, key):
+        return jnp.where(obs.min(1, keepdims=True) > 2, params[1], params[0])
+
+    online, target = (np.full((3, 3), np.nan, np.float32), ONLINE), (now, TARGET)  # q of the online net at s: unused
+    tau, share, lowest = 2.0, 0.7, -3.0
+    y = q_problem(apply, soft_policy(tau), extra=munchausen(tau, share, lowest))(online, target, seen(), KEY).y
+    log = now / tau - logsumexp(now / tau, axis=1, keepdims=True)
+    taken = tau * log[[0, 1, 2], [2, 0, 1]]
+    assert taken.min() < lowest < taken.max()
+    expected = REWARD + share * np.clip(taken, lowest, 0) + DISCOUNT * tau * logsumexp(TARGET / tau, axis=1)
+    np.testing.assert_allclose(y, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"), [(greedy_policy, [20.0, 50.0, 10.0]), (double_policy, [20.0, 30.0, 10.0])]
+)
+def test_what_is_not_allowed_is_never_bootstrapped_from(rule, expected):
+    """The best action of all is forbidden in rows 0 and 2; −∞ reaches nothing."""
+    mask = np.array([[True, True, False], [True, True, True], [False, True, False]])
+    ones = np.ones(3, np.float32)
+    batch = q_problem(table, rule)(ONLINE, TARGET, seen(next_mask=mask, discount=ones), KEY)
+    np.testing.assert_allclose(batch.y, REWARD + expected, rtol=1e-6)
+
+
+def test_groups_of_actions_are_averaged():
+    """Decoupled Q: v(s') = mean_d max_k q_d(s', k), ŷ = mean_d q_d(s, a_d) (Seyde et al. 2023, eq. 2)."""
+    q = np.arange(12, dtype=np.float32).reshape(2, 2, 3) ** 2
+    rows = Transition(np.zeros((2, 1)), np.array([[0, 2], [1, 1]]), f32([1, 2]), f32([0.5, 1]),
+                      np.zeros((2, 1)), np.zeros(2, bool), np.ones(2, bool))  # fmt: skip
+    batch = q_problem(lambda params, obs, key: params)(q, q, rows, KEY)
+    np.testing.assert_allclose(batch.y, [1 + 0.5 * (4 + 25) / 2, 2 + (64 + 121) / 2])
+    np.testing.assert_allclose(select(jnp.asarray(q), batch.index), [(0 + 25) / 2, (49 + 100) / 2])
+
+
+def test_a_distribution_is_mixed_by_the_policy_of_the_next_state():
+    """Double C51: the online means select, the target's law is projected; a swap gives another y."""
+    readout = categorical(0.0, 2.0, 3)
+    online = jnp.log(jnp.array([[[0.8, 0.1, 0.1], [0.1, 0.1, 0.8]]]))
+    target = jnp.log(jnp.array([[[0.1, 0.2, 0.7], [0.6, 0.3, 0.1]]]))
+    rows = Transition(np.zeros((1, 1)), np.array([0]), f32([0]), f32([1]), np.zeros((1, 1)),
+                      np.zeros(1, bool), np.ones(1, bool))  # fmt: skip
+    for rule, law in ((double_policy, [0.6, 0.3, 0.1]), (greedy_policy, [0.1, 0.2, 0.7])):
+        y = q_problem(lambda params, obs, key: params, rule, readout)(online, target, rows, KEY).y
+        np.testing.assert_allclose(y[0], law, atol=1e-6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, chisquare
 
-from rlnut.explore import epsilon_greedy, linear_schedule
+from rlnut.explore import (
+    boltzmann_actions,
+    epsilon_greedy,
+    exponential_schedule,
+    linear_schedule,
+    noisy_weights,
+    nth_allowed,
+)
+
+
+def f32(values: Any) -> np.ndarray:
+    """A float32 array."""
+    return np.asarray(values, np.float32)
 
 
 def test_schedule_by_hand():
@@ -62,3 +76,45 @@ def test_a_forbidden_action_is_never_taken(row, noise, seed):
     q = np.random.default_rng(seed).normal(size=(1, len(row)))
     chosen = epsilon_greedy(linear_schedule(1.0, 1.0, 1), len(row)).select(q, np.array([row]), np.array([noise]))
     assert row[int(chosen[0])]
+
+
+def test_exponential_schedule_by_hand():
+    schedule = exponential_schedule(1.0, 0.01, 100)
+    np.testing.assert_allclose(schedule(np.array([0, 50, 100, 1000])), [1.0, 0.1, 0.01, 0.01], rtol=1e-5)
+
+
+def test_each_environment_has_its_own_epsilon():
+    """ε^(1 + spread·i/(N − 1)) = 0.4 ** (1, 4.5, 8) for Ape-X's numbers and three environments."""
+    explore = epsilon_greedy(linear_schedule(0.4, 0.4, 1), 3, 7.0)
+    noise = np.asarray(explore.draw(jax.random.key(3), jnp.zeros(20_000, int), 3))
+    for i, power in enumerate((1, 4.5, 8)):
+        assert binomtest(int((noise[:, i] >= 0).sum()), 20_000, 0.4**power).pvalue > 1e-3
+
+
+def test_boltzmann_frequencies():
+    """π ∝ exp(q/τ), over the allowed actions where a mask is given."""
+    q, temperature = f32([[1.0, 0.0, 2.0, 1.5]]), 0.7
+    explore = boltzmann_actions(temperature, 4)
+    noise = np.asarray(explore.draw(jax.random.key(0), jnp.zeros(20_000, int), 1))
+    for mask in (None, np.array([[True, True, False, True]])):
+        actions = explore.select(np.repeat(q, 20_000, 0), mask, noise[:, 0])
+        weights = np.exp(q[0] / temperature) * (1 if mask is None else mask[0])
+        counts, expected = np.bincount(actions, minlength=4), 20_000 * weights / weights.sum()
+        kept = expected > 0
+        assert counts[~kept].sum() == 0
+        assert chisquare(counts[kept], expected[kept]).pvalue > 1e-3
+
+
+def test_noisy_weights_act_greedily_with_a_key_for_each_step():
+    explore = noisy_weights()
+    noise = np.asarray(explore.draw(jax.random.key(0), jnp.arange(3), 2))
+    assert noise.shape[:2] == (3, 2)
+    np.testing.assert_array_equal(explore.select(np.array([[1.0, 2.0], [3.0, 0.0]]), None, noise[0]), [1, 0])
+    assert explore.key is not None
+    draws = [float(jax.random.normal(explore.key(row))) for row in noise]
+    assert len(set(draws)) == 3
+
+
+def test_the_nth_allowed_action_by_hand():
+    mask = np.array([[False, True, False, True, True]] * 4)
+    np.testing.assert_array_equal(nth_allowed(mask, np.array([0, 1, 2, 3])), [1, 3, 4, 1])

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlnut import Transition
-from rlnut.memory import Memory, cut, replay
+from rlnut.memory import Memory, Rows, cut, replay
 from rlnut.planning import nbytes
+from rlnut.prioritised import FLOOR, prioritised, search
 
 GAMMA = 0.5
 
@@ -168,3 +169,86 @@ def test_add_compiles_in_place():
     analysis = compiled.memory_analysis()
     if analysis is not None:
         assert analysis.temp_size_in_bytes < 100_000
+
+
+def prioritised_state(priorities: np.ndarray, alpha: float) -> Any:
+    """A memory of one environment that holds transitions with these priorities."""
+    memory = prioritised(2 * len(priorities), 1, alpha, 0.4, 100)
+    steps = len(priorities)
+    obs = np.arange(steps, dtype=np.float32)[:, None]
+    ones = np.ones((steps, 1), bool)
+    seen = Transition(obs, np.zeros((steps, 1), int), obs, obs, obs + 1, ~ones, ones)
+    state = memory.add(memory.init(first_row(seen), 1), seen)
+    rows = Rows(jnp.arange(steps), jnp.zeros(steps, int))
+    assert memory.score is not None
+    return memory, memory.score(state, rows, jnp.asarray(priorities - FLOOR)), rows
+
+
+def test_probabilities_and_weights_are_the_definition():
+    """P(i) = p_i^α / Σ p^α and w_i = (N P(i))^−β / max_k (N P(k))^−β (Schaul et al. 2016, eq. 1 and section 3.4)."""
+    p = np.array([0.5, 2.0, 1.0, 4.0, 0.25, 3.0])
+    memory, state, rows = prioritised_state(p, 0.6)
+    chance = p**0.6 / (p**0.6).sum()
+    drawn = np.asarray(jax.jit(memory.draw, static_argnums=2)(state, jax.random.key(0), 30_000).row)
+    np.testing.assert_allclose(np.bincount(drawn, minlength=6) / 30_000, chance, atol=2e-4)  # stratified: nearly exact
+    alone = jax.vmap(lambda key: memory.draw(state, key, 1).row[0])(jax.random.split(jax.random.key(1), 30_000))
+    counts = np.bincount(np.asarray(alone), minlength=6)
+    assert ((counts - 30_000 * chance) ** 2 / (30_000 * chance)).sum() < 20.5  # 99.9 % of χ² with 5 degrees of freedom
+    for steps, beta in ((0, 0.4), (50, 0.7), (1000, 1.0)):  # from 0.4 to 1 in 100 steps
+        weight = (6 * chance) ** -beta
+        np.testing.assert_allclose(memory.weigh(state, rows, jnp.int32(steps)), weight / weight.max(), rtol=1e-4)
+
+
+def test_new_rows_have_the_largest_priority_and_no_other_place_has_any():
+    """Whatever is added, ended, overwritten or not valid: mass lies exactly where a transition begins."""
+    memory: Any = prioritised(24, 2)
+    chunks = experience(np.random.default_rng(3), 8, 3, 2)
+    state = memory.init(first_row(chunks[0]), 3)
+    add = jax.jit(memory.add)
+    for k, seen in enumerate(chunks):
+        state = add(state, seen)
+        np.testing.assert_array_equal(np.asarray(state.mass) > 0, np.asarray(state.replay.begins))
+        rows = memory.draw(state, jax.random.key(k), 4)
+        assert np.asarray(state.replay.begins)[rows.row, rows.env].all()
+        state = memory.score(state, rows, jnp.full(4, 1.0 + k))
+    top = 8.0 + FLOOR
+    assert float(state.top) == pytest.approx(top)
+    again = add(state, chunks[0])
+    fresh = np.asarray(again.mass)[~np.asarray(again.mass == state.mass)]
+    assert fresh.max() == pytest.approx(top**0.6, rel=1e-5)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 300), st.integers(0, 2**32 - 1))
+def test_search_finds_the_share(size, seed):
+    rng = np.random.default_rng(seed)
+    mass = np.where(rng.random(size) < 0.5, 0, rng.exponential(size=size) ** 4).astype(np.float32)
+    if not mass.any():
+        return
+    share = rng.random(64).astype(np.float32)
+    found = np.asarray(search(jnp.asarray(np.pad(mass, (0, 300 - size))), jnp.asarray(share)))
+    until = np.cumsum(mass.astype(float))
+    assert (mass[found] > 0).all()
+    u = share.astype(float) * until[-1]
+    slack = 1e-5 * until[-1]  # rounding of float32 sums
+    assert (u < until[found] + slack).all()
+    assert (u >= until[found] - mass[found] - slack).all()
+
+
+def test_masks_are_kept_beside_their_observations():
+    memory = replay(64, 2)
+    seen: Any = experience(np.random.default_rng(5), 1, 12, 2)[0]
+    mask = np.random.default_rng(6).random((2, 12, 2, 3)) < 0.5
+    seen = seen._replace(mask=mask[0], next_mask=mask[1])
+    for t in range(11):  # what is allowed next is what is allowed there, unless an episode ended
+        same = seen.valid[t] & ~seen.end[t]
+        seen.mask[t + 1][same] = seen.next_mask[t][same]
+    state = memory.add(memory.init(first_row(seen), 12), seen)
+    got = sampler(memory)(state, jax.random.key(0), 200)
+    known = {
+        float(o): m for o, m, v in zip(seen.obs.ravel(), seen.mask.reshape(-1, 3), seen.valid.ravel(), strict=True) if v
+    }
+    after = {float(o): m for o, m in zip(seen.next_obs.ravel(), seen.next_mask.reshape(-1, 3), strict=True)}
+    for o, m, n, k in zip(*map(np.asarray, (got.obs, got.mask, got.next_obs, got.next_mask)), strict=True):
+        np.testing.assert_array_equal(m, known[float(o)])
+        np.testing.assert_array_equal(k, after[float(n)])

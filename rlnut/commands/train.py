@@ -33,8 +33,8 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
         help="argument of the environment, as JSON or text",
     )
     parser.add_argument("--no-preset", action="store_true", help="leave out the settings measured for this environment")
-    add_settings(parser, Training(), "training")
     agent = chosen_name(parser, words, AGENTS)
+    add_settings(parser, Training(**AGENTS[agent].training) if agent else Training(), "training")
     if agent is not None:
         add_settings(parser, AGENTS[agent](), f"options of {agent}")
 
@@ -70,10 +70,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     env = EnvName(args.env, environment_arguments(args.env_arg))
     env.make().close()  # a wrong environment is said before anything is made
     preset = {} if args.no_preset else PRESETS.get((args.agent, args.env), {})
-    config = (
-        AGENTS[args.agent]().replace(**preset.get("config", {})).replace(**chosen_settings(args, AGENTS[args.agent]()))
-    )
-    training = Training(**preset.get("training", {})).replace(**chosen_settings(args, Training()))
+    settings = preset.get("config", {}) | chosen_settings(args, AGENTS[args.agent]())
+    config = AGENTS[args.agent]().replace(**settings)
+    training = Training(**config.training | preset.get("training", {})).replace(**chosen_settings(args, Training()))
     if preset:
         from rlnut.log import say
 

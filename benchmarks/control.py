@@ -1,0 +1,88 @@
+"""Control on real environments against published bars: `rlnut train` for each row of a table, over seeds.
+
+    python benchmarks/control.py [--seeds 10] [--only c51 CartPole-v1] [--out DIR] [--jobs 1]
+
+A row holds when the interquartile mean (IQM: the mean of the middle half) of the greedy return over seeds reaches the
+bar, and at least nine tenths of the seeds do. Fails (exit status 1) if a row does not hold. Each seed is a run of the
+command itself, with its defaults or presets; a run that is already in DIR is not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import trim_mean
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    agent: str
+    env: str
+    bar: float
+    steps: int
+    options: tuple[str, ...] = ()
+
+
+CARTPOLE = (
+    *("dqn", "double-dqn", "dueling-dqn", "per-dqn", "n-step-dqn", "noisy-dqn", "two-hot-dqn", "hl-gauss-dqn"),
+    *("c51", "qr-dqn", "iqn", "munchausen-dqn", "rainbow"),
+)
+ROWS = [
+    *[Row(agent, "CartPole-v1", 475, 50_000) for agent in CARTPOLE],
+    Row("pqn", "CartPole-v1", 475, 500_000),
+    Row("dqn", "Acrobot-v1", -85, 100_000),
+]
+
+
+def play(row: Row, seed: int, out: Path) -> dict:
+    """The JSON object of one seed; from its folder if it is there."""
+    folder = out / f"{row.agent}-{row.env.replace('/', '-')}-seed{seed}"
+    if not (folder / "summary.json").exists():
+        words = ["train", row.agent, row.env, "--steps", str(row.steps), "--seed", str(seed), "--out", str(folder)]
+        done = subprocess.run([sys.executable, "-m", "rlnut", *words, *row.options], capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(words)}: {done.stderr.strip().splitlines()[-1]}")
+    return json.loads((folder / "summary.json").read_text())
+
+
+def main() -> int:
+    """Print the table; 1 if a row misses its bar."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--only", nargs="*", metavar="NAME", help="rows of these agents and environments")
+    parser.add_argument("--out", type=Path, default=Path("runs/control"))
+    parser.add_argument("--jobs", type=int, default=1, help="runs at once; the speed is only meaningful with 1")
+    args = parser.parse_args()
+    named = set(args.only or ())
+    unknown = named - {word for row in ROWS for word in (row.agent, row.env)}
+    if unknown:
+        parser.error(f"no row has {', '.join(sorted(unknown))}")
+    groups = [{row.agent for row in ROWS} & named, {row.env for row in ROWS} & named]
+    rows = [r for r in ROWS if all(not g or word in g for g, word in zip(groups, (r.agent, r.env), strict=True))]
+    missed = False
+    print("| agent | environment | steps | bar | IQM | seeds at the bar | each seed | steps/s | holds |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    with ThreadPoolExecutor(args.jobs) as pool:
+        for row in rows:
+            runs = list(pool.map(lambda seed, row=row: play(row, seed, args.out), range(args.seeds)))
+            means = [run["eval"]["mean"] for run in runs]
+            iqm, reached = float(trim_mean(means, 0.25)), sum(mean >= row.bar for mean in means)
+            holds = iqm >= row.bar and reached >= 0.9 * len(means)
+            missed |= not holds
+            speed = np.median([run["steps_per_s"] for run in runs])
+            cells = [row.agent, row.env, f"{row.steps:,}", f"{row.bar:g}", f"{iqm:.1f}", f"{reached} of {len(means)}"]
+            cells += [" ".join(f"{mean:.4g}" for mean in means), f"{speed:,.0f}", "yes" if holds else "NO"]
+            print(f"| {' | '.join(cells)} |", flush=True)
+    return int(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,215 @@
+"""Every agent by name: it comes to the true Q of the probe environments, and every option of every agent matters."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import gymnasium as gym
+import jax
+import numpy as np
+import pytest
+
+from rlnut import UsageError
+from rlnut.agents.configs_deep import DEEP, DQN, PQN, Deep
+from rlnut.envs.probes import GAMMA, PROBES, ProbeEnv
+from rlnut.envs.spaces import read_spaces
+from rlnut.envs.vector import EnvList
+from rlnut.loop import experience, one_row
+from rlnut.types import Look, Transition
+
+ENVS, ROWS = 2, 32
+SAME_CODE = ("double-dqn", "n-step-dqn", "two-hot-dqn", "soft-q")  # as another one, with other arguments
+NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name in SAME_CODE)) for name in DEEP]
+TINY: dict[str, Any] = {"gamma": GAMMA, "hidden": (16,), "lr": 1e-2}
+SMALL: dict[str, Any] = {"batch": 64, "replay": 3000, "learning_starts": 1, "train_every": 64, "gradient_steps": 32,
+                         "target_every": 10}  # fmt: skip
+
+
+def two_actions(probe: str) -> ProbeEnv:
+    """A probe as an environment of two actions, so that all of them fit one compiled learner."""
+    env = ProbeEnv(probe)
+    env.action_space = gym.spaces.Discrete(2)
+    return env
+
+
+def walk(probe: str) -> Transition:
+    """Random actions: experience [T, N, ...]."""
+    vector = EnvList(lambda: two_actions(probe), ENVS)
+    rng = np.random.default_rng(0)
+    look, looks, actions, steps = Look(vector.reset(0), np.ones(ENVS, bool)), [], [], []
+    for _ in range(ROWS):
+        looks.append(look)
+        actions.append(rng.integers(2, size=ENVS))
+        steps.append(vector.step(actions[-1]))
+        look = Look(steps[-1].obs, steps[-1].terminated | steps[-1].truncated)
+    return experience(looks, [()] * ROWS, actions, steps, GAMMA, 0)
+
+
+def configured(name: str, **options: Any) -> Deep:
+    """A small and quick version of an agent, all else as it is."""
+    kind = DEEP[name]
+    if issubclass(kind, PQN):
+        return kind(**TINY | {"rollout": ENVS * ROWS, "epochs": 8, "minibatches": 4} | options)
+    if name in ("soft-q", "munchausen-dqn"):
+        options = {"temperature": 1e-3} | options  # soft values as good as hard ones
+    return kind(**TINY | SMALL | options)
+
+
+@pytest.fixture(scope="module")
+def walks() -> dict[str, Transition]:
+    return {probe: walk(probe) for probe in PROBES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_agent_comes_to_the_true_q_of_the_probes(name, walks):
+    """Which probe fails says what is broken: regression, observation, γ, action, or the time limit."""
+    config = configured(name)
+    spec = read_spaces(two_actions("Both"))
+    agent = config.build(spec)
+    learn = jax.jit(agent.learn)
+    first = jax.jit(lambda key: agent.init(key, one_row(spec, ENVS)))(jax.random.key(0))
+    for probe, seen in walks.items():
+        known, state = PROBES[probe], first
+        for _ in range(15):
+            state, _ = learn(state, seen)
+        observations = np.array([[0.0], [1.0]] if probe == "Delay" else [[o] for o in known.observations], np.float32)
+        q, _ = agent.q(state.fit.params, (), Look(observations, np.ones(len(observations), bool)))
+        truth = np.array([[known.q(float(o[0]), a) for a in range(2)] for o in observations])
+        if name == "munchausen-dqn":  # an action with π(a|s) = 0 loses α·1 of its reward, by intent
+            truth -= 0.9 * (truth < truth.max(1, keepdims=True))
+        np.testing.assert_allclose(q, truth, atol=1e-2, err_msg=f"{name} on {probe}")
+
+
+# one option -> (what gives it a meaning, another value)
+BOTH: dict[str, tuple[dict[str, Any], Any]] = {
+    "gamma": ({}, 0.9), "lr": ({}, 2e-3), "hidden": ({}, (9,)), "dueling": ({}, "mean"),
+    "atoms": ({"loss": "two-hot"}, 31), "value_min": ({"loss": "two-hot"}, -1.5),
+    "value_max": ({"loss": "two-hot"}, 1.5), "explore": ({}, "boltzmann"),
+    "epsilon_start": ({}, 0.5), "epsilon_end": ({}, 0.5), "epsilon_steps": ({}, 100), "epsilon_spread": ({}, 3.0),
+    "epsilon_schedule": ({}, "exponential"), "temperature": ({"explore": "boltzmann"}, 0.5),
+    "noisy_sigma": ({"explore": "noisy"}, 0.1), "max_gradient": ({}, 0.05),
+}  # fmt: skip
+SOFT, MUNCHAUSEN = {"double": False, "backup": "soft"}, {"double": False, "backup": "munchausen", "n_step": 1}
+OPTIONS: dict[str, dict[str, tuple[dict[str, Any], Any]]] = {
+    "dqn": BOTH | {
+        "layer_norm": ({}, True), "loss": ({}, "squared"), "batch": ({}, 9), "replay": ({}, 150),
+        "learning_starts": ({}, 40), "train_every": ({}, 32), "gradient_steps": ({}, 9), "target": ({}, "polyak"),
+        "target_every": ({}, 3), "target_rate": ({"target": "polyak"}, 0.5), "double": ({}, False),
+        "backup": ({"double": False}, "soft"), "munchausen_share": (MUNCHAUSEN, 0.5),
+        "munchausen_lowest": (MUNCHAUSEN, -0.01), "n_step": ({}, 2), "prioritised": ({}, True),
+        "priority_exponent": ({"prioritised": True}, 0.2), "priority_beta": ({"prioritised": True}, 0.9),
+        "priority_beta_steps": ({"prioritised": True}, 10),
+    },
+    "pqn": BOTH | {
+        "layer_norm": ({}, False), "loss": ({}, "huber"), "rollout": ({}, 32), "epochs": ({}, 3),
+        "minibatches": ({}, 8), "lam": ({}, 0.2),
+    },
+}  # fmt: skip
+VALUES = [  # of options with a list of words: each is a learner of its own
+    *[{"loss": loss} for loss in ("huber", "squared", "two-hot", "hl-gauss", "c51", "quantile", "iqn")],
+    {"dueling": "mean"}, {"dueling": "max"}, {"explore": "boltzmann"}, {"explore": "noisy"}, {"target": "polyak"},
+    {"double": False}, {"double": False, "target": "none"}, {"loss": "iqn", "dueling": "mean"},
+]  # fmt: skip
+
+
+def test_the_list_of_options_is_complete():
+    for name, options in OPTIONS.items():
+        assert set(options) == {f.name for f in fields(DEEP[name])}
+
+
+def program(config: Deep, seen: Transition) -> Any:
+    """One round as a function of the key: what explores, what acts, what is learned."""
+    spec = read_spaces(two_actions("Both"))
+    agent = config.build(spec)
+
+    def run(key: Any) -> Any:
+        state = agent.init(key, one_row(spec, ENVS))
+        noise = agent.draw(state, ENVS)
+        first = jax.tree.map(lambda a: a[0], (seen.obs, noise))
+        action, _ = agent.act(state.fit.params, (), Look(first[0], np.ones(ENVS, bool)), first[1])
+        for _ in range(2):
+            state, metrics = agent.learn(state, seen)
+        return noise, action, state.fit.params, state.target, metrics["delta"]
+
+    return run
+
+
+def small(name: str) -> Deep:
+    """The smallest learner that still learns in one round."""
+    rows = {"rollout": ENVS * ROWS, "epochs": 2, "minibatches": 4} if name == "pqn" else SMALL | {"gradient_steps": 4}
+    return DEEP[name](**{"gamma": GAMMA, "hidden": (8,), "epsilon_end": 0.1} | rows)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_option_changes_the_program(name, walks):
+    """No option that does nothing: moved from its default, other operations or other numbers are traced."""
+
+    def traced(config: Deep) -> str:
+        return str(jax.make_jaxpr(program(config, walks["Both"]))(jax.random.key(0)))
+
+    known: dict[str, str] = {}
+    for option, (context, value) in OPTIONS[name].items():
+        base = small(name).replace(**context)
+        if str(context) not in known:
+            known[str(context)] = traced(base)
+        assert traced(base.replace(**{option: value})) != known[str(context)], option
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_option_changes_training(name, walks):
+    """The same by the numbers that come out: noise, actions, weights, target weights."""
+
+    def outcome(config: Deep) -> bytes:
+        found = jax.jit(program(config, walks["Both"]))(jax.random.key(0))
+        return b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(found))
+
+    for option, (context, value) in OPTIONS[name].items():
+        base = small(name).replace(**context)
+        assert outcome(base.replace(**{option: value})) != outcome(base), option
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", VALUES, ids=str)
+def test_every_word_of_an_option_learns(options, walks):
+    """…the probe of action and observation, from the same experience."""
+    spec = read_spaces(two_actions("Both"))
+    agent = DQN(**TINY | SMALL | options).build(spec)
+    learn = jax.jit(agent.learn)
+    state = jax.jit(lambda key: agent.init(key, one_row(spec, ENVS)))(jax.random.key(0))
+    for _ in range(15):
+        state, _ = learn(state, walks["Both"])
+    q, _ = agent.q(state.fit.params, (), Look(np.array([[-1.0], [1.0]], np.float32), np.ones(2, bool)))
+    np.testing.assert_allclose(q, [[1, -1], [-1, 1]], atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (
+            lambda: DQN(atoms=11),
+            "atoms means nothing here: it needs loss two-hot or hl-gauss or c51 or quantile or iqn",
+        ),
+        (lambda: DQN(target="polyak", target_every=5), "target_every means nothing here: it needs target periodic"),
+        (lambda: DQN(temperature=1.0), "it needs backup soft or munchausen or explore boltzmann"),
+        (
+            lambda: DQN(explore="noisy", epsilon_end=0.1),
+            "epsilon_end means nothing here: it needs explore epsilon-greedy",
+        ),
+        (lambda: DQN(priority_beta=0.5), "priority_beta means nothing here: it needs prioritised True"),
+        (lambda: DQN(backup="soft"), "double means nothing with backup soft: give --no-double"),
+        (lambda: DQN(target="none"), "double means nothing with target none"),
+        (lambda: DQN(backup="munchausen", double=False), "needs n_step 1, got 3"),
+        (lambda: DQN(loss="c51", gamma=1.0), "loss c51 with gamma 1 needs value_min and value_max"),
+        (lambda: DQN(loss="c51", value_min=3.0, value_max=3.0), "value_min must be < value_max, got 3 and 3"),
+        (lambda: DQN(loss="hl-gauss", atoms=5), "loss hl-gauss needs atoms >= 8, got 5"),
+        (lambda: DQN(loss="iqn", hidden=()), "loss iqn needs at least one hidden layer"),
+        (lambda: DQN(epsilon_schedule="exponential", epsilon_end=0.0), "needs epsilon_start and epsilon_end > 0"),
+        (lambda: PQN(loss="c51"), "unknown loss 'c51'"),
+        (lambda: PQN(rollout=100), "rollout 100 is not a multiple of minibatches 16"),
+    ],
+)
+def test_options_that_mean_nothing_together_are_refused(make, reason):
+    with pytest.raises(UsageError, match=reason):
+        make()
