@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 from rlnut.explore import allowed, greedy
 from rlnut.readout import Readout, scalar
+from rlnut.readout import bootstrap as bootstrap
 from rlnut.types import Array, Batch, Key, Params, Transition
 
 
