@@ -47,6 +47,7 @@ class Deep(AgentConfig):
     noisy_sigma: float = setting(0.5, "noise of noisy weights at first, times √(inputs of the layer)", above=0)
     max_gradient: float = setting(10.0, "largest norm of a gradient; longer ones are scaled down", above=0)
 
+    decoupled: ClassVar[bool] = True
     needs: ClassVar[Needs] = {
         "atoms": {"loss": (*ON_SUPPORT, "quantile", "iqn")},
         "value_min": {"loss": ON_SUPPORT},

@@ -45,6 +45,10 @@ def value_network(config: Deep, spec: Spec, network: Network | None, readout: Re
     """Stored observations [B, ...] -> outputs [B, A, *readout.shape]; `network` takes the place of the MLP or CNN."""
     if network is not None and config.explore == "noisy":
         raise UsageError("a network of your own brings its own layers: explore noisy needs the default one")
+    if len(spec.choices) > 1 and (config.loss not in ("huber", "squared") or config.dueling != "none"):
+        raise UsageError(
+            "decoupled actions go with loss huber or squared and without dueling: their values are averaged"
+        )
     layer = noisy_dense(config.noisy_sigma) if config.explore == "noisy" else dense
     default = partial(default_network, spec, norm=config.layer_norm, layer=layer)
     if config.loss == "iqn":
@@ -55,18 +59,18 @@ def value_network(config: Deep, spec: Spec, network: Network | None, readout: Re
     body = body if config.dueling == "none" else dueling(body, config.dueling)
     if config.loss == "quantile":
         return serial(spec.encoder, body((spec.actions, config.atoms)), at_midpoints(config.atoms))
-    return serial(spec.encoder, body((spec.actions, *readout.shape)))
+    return serial(spec.encoder, body((*spec.choices, *readout.shape)))
 
 
-def exploration(config: Deep, actions: int) -> Exploration:
-    """How to act while learning: what `explore` says."""
+def exploration(config: Deep, choices: tuple[int, ...]) -> Exploration:
+    """How to act while learning: what `explore` says; choices: (A,), or (D, K) for D groups."""
     if config.explore == "noisy":
         return noisy_weights()
     if config.explore == "boltzmann":
-        return boltzmann_actions(config.temperature, actions)
+        return boltzmann_actions(config.temperature, choices)
     schedule = linear_schedule if config.epsilon_schedule == "linear" else exponential_schedule
     epsilon = schedule(config.epsilon_start, config.epsilon_end, config.epsilon_steps)
-    return epsilon_greedy(epsilon, actions, config.epsilon_spread)
+    return epsilon_greedy(epsilon, choices[-1], config.epsilon_spread, choices[:-1])
 
 
 def dqn(config: DQN, spec: Spec, network: Network | None = None) -> Agent:
@@ -74,7 +78,7 @@ def dqn(config: DQN, spec: Spec, network: Network | None = None) -> Agent:
 
     `network` takes the place of the default MLP or CNN.
     """
-    readout, explore = readout_of(config), exploration(config, spec.actions)
+    readout, explore = readout_of(config), exploration(config, spec.choices)
     model = value_network(config, spec, network, readout)
     optimizer = optax.chain(optax.clip_by_global_norm(config.max_gradient), optax.adam(config.lr))
     core = regression(model, readout.loss, optimizer)

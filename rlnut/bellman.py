@@ -40,6 +40,11 @@ def one_hot(action: Array, like: Array) -> Array:
     return jax.nn.one_hot(action, like.shape[-1], dtype=like.dtype)
 
 
+def over_groups(x: Array) -> Array:
+    """[B] as it is; the mean over D groups of actions of [B, D]."""
+    return x.reshape(len(x), -1).mean(1)
+
+
 def greedy_policy(q_online: Array, q_target: Array, mask: Array | None = None) -> Next:
     """v = max_a q⁻(s', a): Q-learning (Watkins 1989; Mnih et al. 2015)."""
     return Next(one_hot(greedy(q_target, mask), q_target))
@@ -68,7 +73,7 @@ def soft_policy(temperature: float) -> NextPolicy:
 
     def rule(q_online: Array, q_target: Array, mask: Array | None = None) -> Next:
         policy, log = boltzmann(q_target, temperature, mask)
-        return Next(policy, -temperature * (policy * log).sum(-1))
+        return Next(policy, -temperature * over_groups((policy * log).sum(-1)))
 
     return rule
 
@@ -78,7 +83,7 @@ def munchausen(temperature: float, share: float = 0.9, lowest: float = -1.0) -> 
 
     def extra(q: Array, action: Array, mask: Array | None) -> Array:
         log = boltzmann(q, temperature, mask)[1]
-        return share * jnp.clip(temperature * (log * one_hot(action, q)).sum(-1), lowest, 0)
+        return share * over_groups(jnp.clip(temperature * (log * one_hot(action, q)).sum(-1), lowest, 0))
 
     return extra
 

@@ -6,6 +6,7 @@ row of it is a few array operations in the array's own namespace.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -53,17 +54,20 @@ def nth_allowed(mask: Array, n: Array) -> Array:
     return (rank > (n % rank[..., -1])[..., None]).argmax(-1)
 
 
-def epsilon_greedy(epsilon: Schedule, actions: int, spread: float = 0.0) -> Exploration:
+def epsilon_greedy(epsilon: Schedule, actions: int, spread: float = 0.0, groups: tuple[int, ...] = ()) -> Exploration:
     """With probability ε a uniform allowed action, else the greedy one (S&B section 2.2); noise −1 means greedy.
 
     Environment i of N has ε^(1 + spread·i/(N − 1)): some explore, some exploit (Horgan et al. 2018, section 4.1).
+    Of D groups of actions, `groups` = (D,), all are random or none.
     """
 
     def draw(key: Key, steps: Array, envs: int) -> Array:
-        coin, action = jax.random.bits(key, (2, len(steps), envs), jnp.uint32)
+        shape = (len(steps), envs)
+        coin, *action = jax.random.bits(key, (1 + math.prod(groups), *shape), jnp.uint32)
         power = 1 + spread * jnp.arange(envs) / max(envs - 1, 1)
         rates = epsilon(steps)[:, None] ** power if spread else epsilon(steps)[:, None]
-        return jnp.where((coin >> 8) * 2.0**-24 < rates, (action >> 1).astype(jnp.int32), -1)
+        explores = ((coin >> 8) * 2.0**-24 < rates)[..., None]
+        return jnp.where(explores, (jnp.stack(action, -1) >> 1).astype(jnp.int32), -1).reshape(*shape, *groups)
 
     def select(q: Array, mask: Array | None, noise: Array) -> Array:
         random = noise % actions if mask is None else nth_allowed(mask, noise)
@@ -77,11 +81,11 @@ def nothing_random(step: Any) -> Array:
     return 0.0 * jnp.asarray(step, float)
 
 
-def boltzmann_actions(temperature: float, actions: int) -> Exploration:
+def boltzmann_actions(temperature: float, choices: tuple[int, ...]) -> Exploration:
     """π(a|s) ∝ exp(q(s, a)/τ) over the allowed actions, as argmax_a q/τ + Gumbel noise (S&B 2.8, Gumbel 1954)."""
 
     def draw(key: Key, steps: Array, envs: int) -> Array:
-        return jax.random.gumbel(key, (len(steps), envs, actions), jnp.float32)
+        return jax.random.gumbel(key, (len(steps), envs, *choices), jnp.float32)
 
     def select(q: Array, mask: Array | None, noise: Array) -> Array:
         return greedy(q / np.float32(temperature) + noise, mask)

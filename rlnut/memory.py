@@ -24,7 +24,7 @@ class ReplayState(NamedTuple):
     """L rows for each of N environments."""
 
     obs: Array  # [L, N, ...]
-    action: Array  # [L, N] int32
+    action: Array  # [L, N] int32, or [L, N, D] of D groups
     reward: Array  # [L, N]
     discount: Array  # [L, N] γ·(1 − terminated)
     begins: Array  # [L, N] True where a transition begins
@@ -94,7 +94,7 @@ def replay(capacity: int, n: int = 1) -> Memory:
         shape = (rows(envs), envs)
         return ReplayState(
             obs=jnp.zeros((rows(envs), *seen.obs.shape), seen.obs.dtype),
-            action=jnp.zeros(shape, jnp.int32),
+            action=jnp.zeros((rows(envs), *seen.action.shape), jnp.int32),
             reward=jnp.zeros(shape, jnp.float32),
             discount=jnp.zeros(shape, jnp.float32),
             begins=jnp.zeros(shape, bool),

@@ -56,8 +56,8 @@ def q_lambda_labels(q: Callable[[Params, Array], Array], lam: float) -> Label:
     def label(params: Params, seen: Transition) -> Transition:
         def value(obs: Array, mask: Array | None) -> Array:
             flat = q(params, obs.reshape(-1, *obs.shape[2:]))
-            every = flat.reshape(*obs.shape[:2], -1)
-            return allowed(every, mask).max(-1)
+            best = allowed(flat.reshape(*obs.shape[:2], *flat.shape[1:]), mask).max(-1)
+            return best.reshape(*obs.shape[:2], -1).mean(-1)  # over groups of actions
 
         v, next_v = value(seen.obs, seen.mask), value(seen.next_obs, seen.next_mask)
         y = returns(v, seen.reward, seen.discount, next_v, seen.end, on_policy(lam))

@@ -94,7 +94,7 @@ def test_each_environment_has_its_own_epsilon():
 def test_boltzmann_frequencies():
     """π ∝ exp(q/τ), over the allowed actions where a mask is given."""
     q, temperature = f32([[1.0, 0.0, 2.0, 1.5]]), 0.7
-    explore = boltzmann_actions(temperature, 4)
+    explore = boltzmann_actions(temperature, (4,))
     noise = np.asarray(explore.draw(jax.random.key(0), jnp.zeros(20_000, int), 1))
     for mask in (None, np.array([[True, True, False, True]])):
         actions = explore.select(np.repeat(q, 20_000, 0), mask, noise[:, 0])
