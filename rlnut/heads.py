@@ -47,7 +47,7 @@ def implicit(
     paper draws there too). Outputs are [B, A, n, 2]: a value and its fraction. ψ is `body` with `width` outputs, f has
     one hidden layer of `width`; `centre`: dueling.
     """
-    cosine = serial(layer(width), activation("relu"))
+    cosine = serial(dense(width), activation("relu"))
     extra = 0 if centre == "none" else 1
 
     def build(shape: Shape) -> Model:

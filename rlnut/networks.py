@@ -155,16 +155,18 @@ def mlp(
     drop: float = 0.0,
     norm: bool = False,
     layer: Callable[..., Model] = dense,
+    first: Callable[..., Model] = dense,
 ) -> Network:
     """Fully connected network: x⁽ˡ⁾ = f(W⁽ˡ⁾ x⁽ˡ⁻¹⁾ + b⁽ˡ⁾) for each width in `hidden`, then a linear head.
 
-    `norm` puts a `layer_norm` before each f, `drop` a `dropout` after it; `layer` makes the dense layers.
+    `norm` puts a `layer_norm` before each f, `drop` a `dropout` after it; `first` makes the first hidden layer, `layer`
+    the other dense layers.
     """
 
     def build(shape: Shape) -> Model:
         layers = [flatten()]
-        for width in hidden:
-            layers += [layer(width, initializer), *([layer_norm()] if norm else [])]
+        for i, width in enumerate(hidden):
+            layers += [(layer if i else first)(width, initializer), *([layer_norm()] if norm else [])]
             layers += [activation(activation_name), *_drop(drop)]
         return serial(*layers, head(tuple(shape), layer=layer))
 
@@ -191,7 +193,7 @@ def cnn(
         for depth in channels:
             layers += [conv(depth, filter_size, stride), activation("relu")]
             layers += [pool(window)] if window > 1 else []
-        return serial(*layers, *_drop(drop / 2), mlp(hidden, drop=drop, norm=norm, layer=layer)(shape))
+        return serial(*layers, *_drop(drop / 2), mlp(hidden, drop=drop, norm=norm, layer=layer, first=layer)(shape))
 
     return build
 

@@ -149,7 +149,7 @@ def test_one_copy_of_every_class_wherever_python_starts(tmp_path: Path):
         "print(rlnut.DQN.__module__, make.EnvName.__module__, Path(configs.__file__).resolve())"
     )
     here, elsewhere = run(program, ROOT), run(program, tmp_path)
-    assert here.split()[:2] == elsewhere.split()[:2] == ["rlnut.agents.configs", "rlnut.envs.make"]
+    assert here.split()[:2] == elsewhere.split()[:2] == ["rlnut.agents.configs_deep", "rlnut.envs.make"]
     assert here.split()[2] == str(ROOT / "agents" / "configs.py")
 
 
