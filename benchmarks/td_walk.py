@@ -131,9 +131,8 @@ def main() -> None:
     print(f"the sweep alone, compiled: {ours:,.0f} episodes/s")
     for name, loop in loops.items():
         plain[name].append(rate(loop))
-        print(
-            f"plain Python loop, {name}: {np.mean(plain[name]):,.0f} episodes/s; ratio {ours / np.mean(plain[name]):.0f}"
-        )
+        mean = np.mean(plain[name])
+        print(f"plain Python loop, {name}: {mean:,.0f} episodes/s; ratio {ours / mean:.0f}")
     parts, rows = long_stream(args.rows, args.features)
     began = time.perf_counter()
     lstd.lstd(table, parts, rows, 0.0, np.zeros(args.features), 1)
