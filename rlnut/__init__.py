@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from rlnut.errors import UsageError as UsageError
     from rlnut.fitted import load as load
     from rlnut.networks import cnn as cnn
+    from rlnut.networks import lenet as lenet
     from rlnut.networks import linear as linear
     from rlnut.networks import mlp as mlp
     from rlnut.predicting import predict as predict
     from rlnut.regression import Regression as Regression
+    from rlnut.residual import resnet as resnet
     from rlnut.runs import load_policy as load_policy
     from rlnut.sequences import pad as pad
     from rlnut.supervised import fit as fit
@@ -53,9 +55,11 @@ _HOME = {
     "RlnutError": "errors",
     "UsageError": "errors",
     "cnn": "networks",
+    "lenet": "networks",
     "linear": "networks",
     "mlp": "networks",
     "Regression": "regression",
+    "resnet": "residual",
     "load_policy": "runs",
     "predict": "predicting",
     "resume": "training",

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
+from rlnut.augment import augmented
 from rlnut.errors import RlnutError
 from rlnut.interrupt import interrupts
 from rlnut.losses import Loss
@@ -69,15 +70,15 @@ class Learned(NamedTuple):
         return float(np.median([e.seconds for e in self.history])) if self.history else None
 
 
-def trainer(core: Regression, fit: Fit, rows: Rows, batch: int, shift: int, key: Key) -> Trainer:
-    """Compile the epoch over `rows` in batches of `batch` <= N; `shift` > 0 moves images, drawn from `key` and step."""
+def trainer(core: Regression, fit: Fit, rows: Rows, batch: int, shift: int, turn: float, key: Key) -> Trainer:
+    """Compile the epoch over `rows` in batches of `batch` <= N; `shift` and `turn` move images, by `key` and step."""
     steps = len(rows.x) // batch
 
     def stretch(fit: Fit, costs: Any, x: Array, y: Array, order: Array, start: Array, stop: Array) -> Any:
         def step(i: Array, carry: tuple[Fit, Any]) -> tuple[Fit, Array]:
             fit, costs = carry
             rows = jax.lax.dynamic_slice_in_dim(order, i * batch, batch)
-            inputs = shifted(x, rows, shift, jax.random.fold_in(key, fit.step)) if shift else x[rows]
+            inputs = augmented(x, rows, shift, turn, jax.random.fold_in(key, fit.step))
             fit, metrics = core.update(fit, Batch(inputs, y[rows]))
             return fit, costs.at[i].set(metrics["cost"])
 
@@ -181,17 +182,6 @@ class Report:
         """Move the bar to the number of updates done so far."""
         self.bar.set_postfix(cost=f"{cost:.4f}", refresh=False)
         self.bar.update(updates - self.bar.n)
-
-
-def shifted(x: Array, rows: Array, most: int, key: Key) -> Array:
-    """Images `rows` of x [N, H, W, ...], each moved by up to `most` pixels on both axes; what comes in is 0."""
-    _, height, width = x.shape[:3]
-    move = jax.random.randint(key, (2, len(rows), 1), -most, most + 1)
-    down = (jnp.arange(height) + move[0])[:, :, None]  # [B, H, 1]
-    right = (jnp.arange(width) + move[1])[:, None, :]  # [B, 1, W]
-    inside = (down >= 0) & (down < height) & (right >= 0) & (right < width)
-    moved = x[rows[:, None, None], jnp.clip(down, 0, height - 1), jnp.clip(right, 0, width - 1)]
-    return jnp.where(inside.reshape(inside.shape + (1,) * (x.ndim - 3)), moved, 0)
 
 
 def outputs(predict: Callable[[Params, Array], Array], params: Params, x: np.ndarray) -> np.ndarray:

@@ -57,6 +57,18 @@ def cross_entropy(logits: Array, y: Array) -> Array:
     return optax.losses.softmax_cross_entropy_with_integer_labels(logits, y)
 
 
+def smoothed(share: float) -> Loss:
+    """`cross_entropy` to (1 − share)·y + share/M: the label shared out a little over all M classes (Szegedy 2016).
+
+    logits [B, M], y [B] integer classes -> [B].
+    """
+
+    def loss(logits: Array, y: Array) -> Array:
+        return (1 - share) * cross_entropy(logits, y) - share * jax.nn.log_softmax(logits).mean(-1)
+
+    return loss
+
+
 def binary_cross_entropy(logit: Array, y: Array) -> Array:
     """−y log σ(ŷ) − (1−y) log(1−σ(ŷ)), summed over outputs: [B, ...], [B, ...] -> [B]."""
     y = jnp.asarray(y, logit.dtype)

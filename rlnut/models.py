@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "elu", "identity")
 INITIALIZERS = ("he", "glorot", "orthogonal")
+OPTIMIZERS = ("adam", "nadam", "amsgrad", "adabelief", "lion", "rmsprop", "adagrad", "momentum", "nesterov", "sgd")
+SCHEDULES = ("cosine", "one-cycle", "linear", "constant")
+PADDINGS = ("same", "valid")
+POOLINGS = ("max", "average")
+NORMS = ("none", "group", "weight")
 
 
 @dataclass(frozen=True)
@@ -28,11 +33,16 @@ class Training(Settings):
     epochs: int = setting(10, "passes through the training rows", low=1)
     batch: int = setting(128, "rows of one update", low=1)
     lr: float = setting(1e-3, "step size α of the optimiser", above=0)
-    optimizer: str = setting("adam", "the gradient method", choices=("adam", "sgd", "momentum", "rmsprop"))
-    schedule: str = setting("cosine", "α: constant, or to 0 along a cosine", choices=("cosine", "constant"))
+    optimizer: str = setting("adam", "the gradient method", choices=OPTIMIZERS)
+    schedule: str = setting(
+        "cosine", "α: constant, to 0 along a line or a cosine, or up to lr first (one-cycle)", choices=SCHEDULES
+    )
+    decay: float = setting(0.0, "decoupled weight decay: W ← W − α·decay·W in each update (with adam: AdamW)", low=0)
     l2: float = setting(0.0, "λ of the penalty λ‖W‖² (biases are free)", low=0)
     l1: float = setting(0.0, "λ of the penalty λ‖W‖₁ (biases are free)", low=0)
+    smoothing: float = setting(0.0, "share of each label that is spread over all classes", low=0, below=1)
     shift: int = setting(0, "move each training image by up to this many pixels, at random", low=0)
+    turn: float = setting(0.0, "turn each training image by up to this many degrees, at random", low=0, high=180)
     scale: str = setting(
         "auto",
         "inputs: to mean 0 and deviation 1 of the training rows (standard), or as they are (none); "
@@ -65,6 +75,8 @@ class Training(Settings):
 
     def accept(self, row: Shape, classify: bool) -> None:
         """Refuse rows of a shape, or a task, that this model cannot serve."""
+        if self.smoothing and not classify:
+            raise UsageError("smoothing spreads labels over classes, but y holds numbers: set smoothing to 0")
 
 
 @dataclass(frozen=True)
@@ -84,6 +96,7 @@ class Softmax(Training):
         return linear()
 
     def accept(self, row: Shape, classify: bool) -> None:
+        super().accept(row, classify)
         if not classify:
             raise UsageError("softmax classifies, but y holds numbers: use mlp, or --task classification")
 
@@ -110,32 +123,116 @@ class MLP(Training):
 
 @dataclass(frozen=True)
 class CNN(Training):
-    """Convolutional network: (convolution, ReLU, max pooling) for each of `channels`, then fully connected layers."""
+    """Convolutional network: (convolution, ReLU, pooling) for each of `channels`, then fully connected layers."""
 
     epochs: int = setting(8, "passes through the training rows", low=1)
     shift: int = setting(1, "move each training image by up to this many pixels, at random", low=0)
-    channels: tuple[int, ...] = setting((16, 32), "number of filters of each convolution", low=1)
+    channels: tuple[int, ...] = setting((32, 64), "number of filters of each convolution", low=1)
     filter_size: int = setting(3, "filters are F × F", low=1)
     stride: int = setting(1, "step of each convolution", low=1)
-    window: int = setting(2, "max pooling over windows of this side (1: none)", low=1)
+    padding: str = setting("same", "zeros around the image (same), or none (valid)", choices=PADDINGS)
+    norm: str = setting("none", "normalise a row's maps (group), or the filters (weight)", choices=NORMS)
+    window: int = setting(2, "pooling over windows of this side (1: none)", low=1)
+    pooling: str = setting("max", "what is taken of a window", choices=POOLINGS)
+    pool_stride: int | None = setting(
+        None, "step of the windows (none: the window, so that they do not overlap)", low=1
+    )
     hidden: tuple[int, ...] = setting((128,), "width of each fully connected layer", low=1)
     dropout: float = setting(
         0.3, "share of fully connected units silenced in each update (half of it before them)", low=0, below=1
     )
+    dims: int = setting(2, "2: filters over images [H, W(, C)]; 1: along rows [T(, C)]", low=1, high=2)
 
     def network(self) -> Network:
         from rlnut.networks import cnn
 
-        return cnn(self.channels, self.filter_size, self.stride, self.window, self.hidden, self.dropout)
+        return cnn(
+            self.channels, self.filter_size, self.stride, self.window, self.hidden, self.dropout, padding=self.padding,
+            pooling=self.pooling, pool_stride=self.pool_stride, filter_norm=self.norm, dims=self.dims,
+        )  # fmt: skip
 
     def accept(self, row: Shape, classify: bool) -> None:
-        if len(row) not in (2, 3):
-            raise UsageError(f"cnn needs images [height, width] or [..., channels] as rows, got {list(row)}")
-        sides = list(row[:2])
-        for _ in self.channels:
-            sides = [math.ceil(side / self.stride) // self.window for side in sides]
-        if 0 in sides:
-            raise UsageError(f"images of {row[0]}×{row[1]} vanish in {len(self.channels)} poolings by {self.window}")
+        super().accept(row, classify)
+        if self.window == 1 and (self.pooling != "max" or self.pool_stride is not None):
+            raise UsageError("pooling and pool_stride say how to pool, but window 1 means no pooling")
+        _accept_images("cnn", row, self.dims)
+        sides = row[: self.dims]
+        for stage in range(1, len(self.channels) + 1):
+            if self.padding == "valid" and min(sides) < self.filter_size:
+                raise UsageError(f"what is left at convolution {stage}, {_by(sides)}, is smaller than a filter")
+            short = self.filter_size - 1 if self.padding == "valid" else 0
+            sides = tuple(math.ceil((side - short) / self.stride) for side in sides)
+            if min(sides) < self.window:
+                raise UsageError(f"rows {_by(row[: self.dims])} vanish in {stage} poolings by {self.window}")
+            sides = tuple((side - self.window) // (self.pool_stride or self.window) + 1 for side in sides)
+
+
+@dataclass(frozen=True)
+class LeNet(Training):
+    """LeNet-5 (LeCun et al. 1998): two convolutions of 5 × 5 with pooling, then layers of 120 and 84 units."""
+
+    epochs: int = setting(10, "passes through the training rows", low=1)
+    lr: float = setting(2e-3, "step size α of the optimiser", above=0)
+    activation: str = setting("tanh", "non-linearity between layers (1998: tanh)", choices=ACTIVATIONS)
+    pooling: str = setting("average", "what is taken of a window of 2 × 2 (1998: average)", choices=POOLINGS)
+
+    def network(self) -> Network:
+        from rlnut.networks import lenet
+
+        return lenet(self.activation, self.pooling)
+
+    def accept(self, row: Shape, classify: bool) -> None:
+        super().accept(row, classify)
+        _accept_images("lenet", row, 2)
+        if min(row[:2]) < 12:
+            raise UsageError(f"lenet needs images of at least 12×12, got {_by(row[:2])}")
+
+
+@dataclass(frozen=True)
+class ResNet(Training):
+    """Residual network: (convolution, pooling, residual blocks) for each of `channels`, mean over places, head."""
+
+    epochs: int = setting(10, "passes through the training rows", low=1)
+    lr: float = setting(3e-3, "step size α of the optimiser", above=0)
+    schedule: str = setting(
+        "one-cycle", "α: constant, to 0 along a line or a cosine, or up to lr first (one-cycle)", choices=SCHEDULES
+    )
+    decay: float = setting(0.01, "decoupled weight decay: W ← W − α·decay·W in each update (with adam: AdamW)", low=0)
+    smoothing: float = setting(0.1, "share of each label that is spread over all classes", low=0, below=1)
+    shift: int = setting(2, "move each training image by up to this many pixels, at random", low=0)
+    turn: float = setting(10.0, "turn each training image by up to this many degrees, at random", low=0, high=180)
+    channels: tuple[int, ...] = setting((32, 64), "number of filters in each stage; after each the sides halve", low=1)
+    blocks: int = setting(1, "residual blocks (two convolutions each) in each stage", low=0)
+    filter_size: int = setting(3, "filters are F × F", low=1)
+    skip: bool = setting(True, "blocks add to their input; no: the plain network of the same depth")
+    norm: str = setting("weight", "normalise a row's maps (group), the filters (weight), or nothing", choices=NORMS)
+    dropout: float = setting(0.0, "share of the last features silenced in each update", low=0, below=1)
+    dims: int = setting(2, "2: filters over images [H, W(, C)]; 1: along rows [T(, C)]", low=1, high=2)
+
+    def network(self) -> Network:
+        from rlnut.residual import resnet
+
+        return resnet(self.channels, self.blocks, self.filter_size, self.dropout, self.norm, self.skip, self.dims)
+
+    def accept(self, row: Shape, classify: bool) -> None:
+        super().accept(row, classify)
+        _accept_images("resnet", row, self.dims)
+        if not self.blocks and not self.skip:
+            raise UsageError("without blocks there is nothing to skip: set blocks, or leave skip as it is")
+        if min(row[: self.dims]) < 2 ** len(self.channels):
+            raise UsageError(f"rows {_by(row[: self.dims])} vanish in {len(self.channels)} halvings")
+
+
+def _by(sides: Shape) -> str:
+    return "×".join(map(str, sides))
+
+
+def _accept_images(name: str, row: Shape, dims: int) -> None:
+    if len(row) in (dims, dims + 1):
+        return
+    wanted = "images [height, width] or [..., channels]" if dims == 2 else "[steps] or [steps, channels]"
+    hint = "; for sequences and signals set dims to 1" if len(row) == 1 and name != "lenet" else ""
+    raise UsageError(f"{name} needs {wanted} as rows, got {list(row)}{hint}")
 
 
 @dataclass(frozen=True)
@@ -174,5 +271,5 @@ class RNN(LSTM):
 
 
 MODELS: dict[str, type[Training]] = {
-    "softmax": Softmax, "mlp": MLP, "cnn": CNN, "rnn": RNN, "lstm": LSTM, "gru": GRU,
+    "softmax": Softmax, "mlp": MLP, "cnn": CNN, "lenet": LeNet, "resnet": ResNet, "rnn": RNN, "lstm": LSTM, "gru": GRU,
 }  # fmt: skip

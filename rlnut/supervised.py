@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,18 +20,12 @@ from rlnut.files import new_folder
 from rlnut.fitted import Fitted, Scale, architecture, scale_of, scaled
 from rlnut.linear_fit import chosen_exact, fit_exact
 from rlnut.linear_models import LINEAR_MODELS, Exact
-from rlnut.losses import Loss, Penalty, cross_entropy, l1, l2, squared
+from rlnut.losses import Loss, Penalty, cross_entropy, l1, l2, smoothed, squared
 from rlnut.models import MODELS, Training
 from rlnut.networks import parameter_count
+from rlnut.optimizers import optimizer as named
 from rlnut.regression import Regression, regression
 from rlnut.types import Model, Network
-
-OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
-    "adam": optax.adam,
-    "sgd": optax.sgd,
-    "momentum": partial(optax.sgd, momentum=0.9),
-    "rmsprop": optax.rmsprop,
-}
 
 
 def fit(
@@ -73,8 +65,10 @@ def fit(
             raise UsageError(f"{exact[0]} has its own loss")
         return fit_exact(*exact, load_dataset(dataset, data, target), data, out, seed, progress, optimizer)
     name, config, network = _chosen(model, settings)
-    if optimizer is not None and settings.keys() & {"optimizer", "lr", "schedule"}:
-        raise UsageError("a given optimizer has its own lr and schedule: leave those settings out")
+    if loss is not None and config.smoothing:
+        raise UsageError("smoothing belongs to cross-entropy: set it to 0 to give a loss of your own")
+    if optimizer is not None and settings.keys() & {"optimizer", "lr", "schedule", "decay"}:
+        raise UsageError("a given optimizer has its own lr, schedule and decay: leave those settings out")
     problem = checked(load_dataset(dataset, data, target), config.task, config.sequences)
     row, classes = problem.x_train.shape[1:], problem.classes
     config.accept(row, classes is not None)
@@ -87,7 +81,9 @@ def fit(
     size = min(config.batch, len(parts.train.x))
     updates = config.epochs * (len(parts.train.x) // size)
     cost, penalty = loss or (squared if classes is None else cross_entropy), _penalty(config)
-    core = regression(whole, cost, optimizer or _optimizer(config, updates), penalty)
+    trained = smoothed(config.smoothing) if config.smoothing else cost
+    method = optimizer or named(config.optimizer, config.lr, config.schedule, updates, config.decay)
+    core = regression(whole, trained, method, penalty)
     key = jax.random.key(seed)
     state = core.init(key, jnp.asarray(parts.train.x[:1]))
     _check_head(core, state.params, parts.train, head)
@@ -104,7 +100,7 @@ def fit(
             f"{len(parts.train.x):,} train, {len(parts.held.x):,} validation, {len(parts.test.x):,} test; "
             f"{config.epochs} epochs = {updates:,} updates of {size} rows"
         )
-        work = trainer(core, state, parts.train, size, config.shift, jax.random.fold_in(key, 1))
+        work = trainer(core, state, parts.train, size, config.shift, config.turn, jax.random.fold_in(key, 1))
         verdict = judge(core, cost, classes is not None)
         keep = None if folder is None else lambda params: replace(blank, params=params).save_model(folder)
         learned = learn(work, state, config, seed, parts.held, verdict, report, keep)
@@ -117,7 +113,7 @@ def fit(
     if config.linear:
         coef, intercept = fitted.coefficients()
         extra = float(penalty(learned.params)) if penalty else 0.0
-        result |= {"objective": verdict(learned.params, parts.train)[0] + extra}
+        result |= {"objective": judge(core, trained, classes is not None)(learned.params, parts.train)[0] + extra}
         result |= {"coef": coef.tolist(), "intercept": intercept.tolist()}
     result |= {"wall_s": time.perf_counter() - began, "out": None if folder is None else str(folder)}
     fitted = replace(fitted, result=result)
@@ -140,8 +136,10 @@ def prepare(problem: Dataset, config: Training, seed: int) -> Parts:
     """Hold validation rows out of a checked dataset, and scale by what the other training rows say."""
     if config.patience and not config.validation:
         raise UsageError("patience needs held-out rows to judge by: set validation, for example 0.1")
-    if config.shift and problem.x_train.ndim < 3:
-        raise UsageError(f"shift moves images, but a row of {problem.name} has shape {list(problem.x_train.shape[1:])}")
+    if (config.shift or config.turn) and problem.x_train.ndim < 3:
+        raise UsageError(
+            f"shift and turn move images, but a row of {problem.name} has shape {list(problem.x_train.shape[1:])}"
+        )
     x, y = problem.x_train, problem.y_train
     train, held = np.arange(len(x)), np.arange(0)
     if config.validation:
@@ -173,11 +171,6 @@ def _chosen(model: Any, settings: dict[str, Any]) -> tuple[str, Training, Networ
     if callable(model):
         return "network", Training().replace(**settings), model
     raise UsageError(f"model must be one of {', '.join(MODELS)}, its settings, a network or a Model, got {model!r}")
-
-
-def _optimizer(config: Training, updates: int) -> optax.GradientTransformation:
-    rate = optax.cosine_decay_schedule(config.lr, updates) if config.schedule == "cosine" else config.lr
-    return OPTIMIZERS[config.optimizer](rate)
 
 
 def _penalty(config: Training) -> Penalty | None:

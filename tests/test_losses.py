@@ -12,7 +12,7 @@ import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlnut.losses import binary_cross_entropy, cross_entropy, huber, l1, l2, squared
+from rlnut.losses import binary_cross_entropy, cross_entropy, huber, l1, l2, smoothed, squared
 
 RNG = np.random.default_rng(0)
 HAND = [  # loss, ŷ, y, ℓ, δ: chosen so that swapped arguments or signs give other numbers
@@ -103,3 +103,10 @@ def test_penalties_count_weights_and_spare_biases():
     slope = jax.grad(partial(l2(2.0)))(params)
     np.testing.assert_allclose(slope["w"], 4 * params["w"])
     assert slope["b"].tolist() == [0.0, 0.0]
+
+
+def test_smoothed_labels_are_cross_entropy_to_labels_that_are_shared_out():
+    rng = np.random.default_rng(0)
+    logits, y = rng.normal(size=(5, 4)), rng.integers(0, 4, 5)
+    shared = 0.8 * np.eye(4)[y] + 0.2 / 4
+    np.testing.assert_allclose(smoothed(0.2)(logits, y), cross_entropy(logits, shared), rtol=1e-5)

@@ -11,6 +11,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rlnut.convolution import conv
 from rlnut.errors import UsageError
 from rlnut.networks import (
     ACTIVATIONS,
@@ -21,6 +22,7 @@ from rlnut.networks import (
     dropout,
     flatten,
     layer_norm,
+    lenet,
     linear,
     mlp,
     one_hot,
@@ -28,6 +30,7 @@ from rlnut.networks import (
     serial,
     unit_scale,
 )
+from rlnut.residual import residual, resnet
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
@@ -42,9 +45,15 @@ MEMBERS = [  # name, network, x
     ("no hidden layer", mlp(()), TABLE),
     ("mlp on images", mlp((4,)), IMAGES),
     ("cnn", cnn((4, 5), hidden=(6,)), IMAGES),
-    ("cnn on grey images", cnn((4,), hidden=(6,)), IMAGES[..., 0]),
-    ("cnn without pooling", cnn((4,), 4, 2, window=1, hidden=()), IMAGES),
+    ("cnn on grey images, without pooling", cnn((4,), 4, 2, window=1, hidden=()), IMAGES[..., 0]),
+    ("cnn, average pooling, group norm", cnn((4,), 3, 1, 3, (), 0, "valid", "average", 2, "group"), IMAGES),
+    ("cnn along an axis, standard filters", cnn((4,), hidden=(), norm="weight", dims=1), IMAGES[:, 0]),
+    ("lenet, a cnn", lenet("relu", "max"), np.resize(IMAGES, (2, 12, 12))),
+    ("resnet, a cnn", resnet((2, 3)), IMAGES),
+    ("resnet, a cnn along an axis", resnet((4,), 2, norm="none", dims=1), IMAGES[:, 0]),
+    ("plain cnn of a resnet's depth", resnet((2,), norm="group", skip=False, dims=1), IMAGES[:, 0]),
 ]
+SMALL = [m for m in MEMBERS if m[0] not in ("lenet, a cnn", "resnet, a cnn")]  # those compile for seconds
 
 
 @pytest.mark.parametrize("head", [(), (1,), (4,), (2, 3)])
@@ -55,7 +64,7 @@ def test_every_network_gives_every_head_its_shape(name, network, x, head):
     assert jax.eval_shape(model.apply, params, x).shape == (len(x), *head)
 
 
-@pytest.mark.parametrize("name, network, x", MEMBERS, ids=[m[0] for m in MEMBERS])
+@pytest.mark.parametrize("name, network, x", SMALL, ids=[m[0] for m in SMALL])
 def test_gradients_are_finite_differences(name, network, x):
     """In float64, so that the step is too small to meet a kink of ReLU or max."""
     model = network((2,))
@@ -85,6 +94,48 @@ def test_host_networks_answer_numpy_with_numpy_and_the_same_numbers(name, networ
         host = model.apply(jax.tree.map(np.asarray, params), x)
         assert type(host) is np.ndarray
         np.testing.assert_allclose(host, device, rtol=1e-4, atol=1e-5)
+
+
+def test_the_order_of_pooling_bias_and_relu_does_not_matter_for_a_maximum():
+    """The usual order, written out from the parts that are tested in test_convolution."""
+    model = cnn((4,), hidden=())(())
+    params = model.init(KEY, IMAGES)
+    params = jax.tree.map(lambda p: p + 0.1 * jnp.arange(p.size).reshape(p.shape) / p.size, params)
+    leaves = {p.shape: np.asarray(p) for p in jax.tree.leaves(params)}
+    w, b, head, intercept = leaves[3, 3, 3, 4], leaves[4,], leaves[48, 1], leaves[1,]
+    z = np.maximum(np.asarray(conv(4, bias=False).apply({"w": w}, IMAGES)) + b, 0)
+    pooled = z[:, :8, :6].reshape(2, 4, 2, 3, 2, 4).max((2, 4))
+    np.testing.assert_allclose(model.apply(params, IMAGES), (pooled.reshape(2, -1) @ head + intercept)[:, 0], rtol=1e-4)
+
+
+def test_lenet_has_the_number_of_weights_that_is_known_of_it():
+    """156 + 2,416 + 48,120 + 10,164 + 850: every layer sees all maps of the one before."""
+    params = jax.eval_shape(lenet()((10,)).init, KEY, np.zeros((1, 28, 28)))
+    assert parameter_count(params) == 61_706
+
+
+def test_a_residual_block_begins_as_the_identity_and_adds():
+    layer, x = residual(dense(3)), TABLE
+    params = layer.init(KEY, x)
+    np.testing.assert_array_equal(layer.apply(params, x), x)
+    np.testing.assert_allclose(layer.apply(params | {"scale": 2.0}, x), x + 2 * x @ params["f"]["w"], rtol=1e-5)
+    noisy = residual(dropout(0.5))
+    moved = noisy.apply({"f": {}, "scale": 1.0}, jnp.ones((4, 50)), KEY)
+    assert set(np.unique(moved)) == {1.0, 3.0}
+
+
+def test_without_skips_it_is_the_same_filters_one_after_the_other():
+    with_, without = (resnet((4,), blocks=2, skip=skip)((2,)) for skip in (True, False))
+    a, b = (m.init(KEY, IMAGES) for m in (with_, without))
+    count = len([p for p in jax.tree.leaves(a) if p.ndim == 4])
+    assert count == len([p for p in jax.tree.leaves(b) if p.ndim == 4]) == 1 + 2 * 2
+    assert parameter_count(a) == parameter_count(b) + 2  # α of each block
+
+
+@pytest.mark.parametrize("network", [cnn((2,)), resnet((2,)), lenet()])
+def test_rows_with_too_few_axes_are_refused(network):
+    with pytest.raises(UsageError, match="take rows of 2 or 3 axes"):
+        network(()).init(KEY, TABLE)
 
 
 def test_an_mlp_by_hand():

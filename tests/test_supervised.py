@@ -15,6 +15,7 @@ import rlnut
 from rlnut.data import Dataset, load_dataset
 from rlnut.errors import UsageError
 from rlnut.fitted import load
+from rlnut.losses import cross_entropy
 from rlnut.supervised import fit
 
 RNG = np.random.default_rng(0)
@@ -103,6 +104,8 @@ def test_digits(mnist_source, tmp_path):
         ("softmax", 0.83, {}),
         ("mlp", 0.86, {"epochs": 4}),
         ("cnn", 0.84, {"epochs": 2, "channels": (8, 16), "lr": 3e-3, "batch": 64, "dropout": 0.1}),
+        ("lenet", 0.84, {"epochs": 3, "lr": 5e-3, "batch": 64}),
+        ("resnet", 0.84, {"epochs": 3, "channels": (8, 16), "lr": 2e-2, "batch": 64, "turn": 0.0}),
     ):
         found = fit(name, part, progress=False, out=tmp_path / name, **changes)
         assert found.test_accuracy is not None and found.test_accuracy >= low, name
@@ -141,8 +144,17 @@ def test_a_model_of_another_library_and_a_given_optimiser():
         ("mlp", {"hidden": (0,)}, "hidden must be >= 1"),
         ("mlp", {"patience": 2}, "set validation"),
         ("mlp", {"validation": 0.001}, "leaves one side empty"),
-        ("mlp", {"shift": 1}, "shift moves images"),
-        ("cnn", {}, "cnn needs images"),
+        ("mlp", {"shift": 1}, "shift and turn move images"),
+        ("cnn", {}, r"cnn needs images .* as rows, got \[2\]; .*set dims to 1"),
+        ("cnn", {"dims": 1}, r"rows 2 vanish in 2 poolings"),
+        ("cnn", {"dims": 1, "padding": "valid"}, "left at convolution 1, 2, is smaller than a filter"),
+        ("cnn", {"window": 1, "pooling": "average"}, "window 1 means no pooling"),
+        ("lenet", {}, "lenet needs images"),
+        ("resnet", {"dims": 1}, "rows 2 vanish in 2 halvings"),
+        ("resnet", {"blocks": 0, "skip": False}, "nothing to skip"),
+        ("mlp", {"optimizer": optax.sgd(0.1), "decay": 0.1}, "leave those settings out"),
+        ("mlp", {"smoothing": 0.1, "task": "regression"}, "must hold numbers"),
+        ("mlp", {"smoothing": 0.1, "loss": cross_entropy}, "loss of your own"),
         ("softmax", {"task": "regression"}, "must hold numbers"),
         ("mlp", {"optimizer": optax.sgd(0.1), "lr": 0.1}, "leave those settings out"),
     ],
@@ -153,9 +165,32 @@ def test_wrong_words_before_anything_is_made(model, changes, text, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_smoothing_wants_classes():
+    with pytest.raises(UsageError, match="set smoothing to 0"):
+        fit("mlp", halves(*line(20)), smoothing=0.1)
+
+
 def test_softmax_wants_classes_and_small_images_want_less_pooling():
     with pytest.raises(UsageError, match="softmax classifies"):
         fit("softmax", halves(*line(20)))
     x, y = np.zeros((4, 3, 3)), np.array([0, 1, 0, 1])
-    with pytest.raises(UsageError, match="vanish in 2 poolings"):
+    with pytest.raises(UsageError, match="3×3 vanish in 2 poolings"):
         fit("cnn", (x, y, x, y))
+    with pytest.raises(UsageError, match="3×3 vanish in 2 halvings"):
+        fit("resnet", (x, y, x, y))
+    with pytest.raises(UsageError, match="at least 12×12, got 3×3"):
+        fit("lenet", (x, y, x, y))
+
+
+def test_filters_along_one_axis_find_a_pattern_wherever_it_is():
+    """Which of two short signals is hidden in noise: rows [T], then the same with a channel that says nothing."""
+    x, y = 0.3 * RNG.normal(size=(600, 24)), RNG.integers(0, 2, 600)
+    for row, label in zip(x, y, strict=True):
+        start = RNG.integers(0, 20)
+        row[start : start + 4] += [2, -2, 2, -2] if label else [2, 2, -2, -2]
+    two = np.stack([x, RNG.normal(size=x.shape)], -1)
+    settings: dict[str, Any] = {"dims": 1, "channels": (8,), "filter_size": 4, "lr": 0.01, "progress": False}
+    for rows, model in ((x, "cnn"), (two, "resnet")):
+        extra = {"shift": 0, "turn": 0.0, "epochs": 30, "batch": 50}
+        found = fit(model, halves(rows, y), **settings, **extra)
+        assert found.test_accuracy is not None and found.test_accuracy > 0.95, model
