@@ -216,9 +216,9 @@ class ResNet(Training):
 
     def accept(self, row: Shape, classify: bool) -> None:
         super().accept(row, classify)
-        _accept_images("resnet", row, self.dims)
         if not self.blocks and not self.skip:
             raise UsageError("without blocks there is nothing to skip: set blocks, or leave skip as it is")
+        _accept_images("resnet", row, self.dims)
         if min(row[: self.dims]) < 2 ** len(self.channels):
             raise UsageError(f"rows {_by(row[: self.dims])} vanish in {len(self.channels)} halvings")
 
