@@ -191,6 +191,6 @@ def test_filters_along_one_axis_find_a_pattern_wherever_it_is():
     two = np.stack([x, RNG.normal(size=x.shape)], -1)
     settings: dict[str, Any] = {"dims": 1, "channels": (8,), "filter_size": 4, "lr": 0.01, "progress": False}
     for rows, model in ((x, "cnn"), (two, "resnet")):
-        extra = {"shift": 0, "turn": 0.0, "epochs": 30, "batch": 50}
+        extra: dict[str, Any] = {"shift": 0, "turn": 0.0, "epochs": 30, "batch": 50}
         found = fit(model, halves(rows, y), **settings, **extra)
         assert found.test_accuracy is not None and found.test_accuracy > 0.95, model
