@@ -39,7 +39,10 @@ def _register() -> None:
         kwargs = {"source": source, **options}
         gymnasium.register(f"rlnut/{name}", entry_point=entry, kwargs=kwargs, max_episode_steps=limit)
     for probe in PROBES:
-        gymnasium.register(f"rlnut/Probe{probe}-v0", entry_point="rlnut.envs.probes:ProbeEnv", kwargs={"probe": probe})
+        limit = 3 if probe == "Limit" else None
+        gymnasium.register(
+            f"rlnut/Probe{probe}-v0", "rlnut.envs.probes:ProbeEnv", max_episode_steps=limit, kwargs={"probe": probe}
+        )
 
 
 _register()

@@ -17,6 +17,9 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.experimental.functional import FuncEnv
+
+from rlnut.types import Array, Key
 
 GAMMA = 0.5
 
@@ -27,7 +30,7 @@ class Probe(NamedTuple):
     observations: tuple[float, ...]  # where an episode starts: one of these
     length: int  # steps of an episode
     actions: int
-    reward: Any  # (observation, time, action) -> reward
+    reward: Any  # (observation, time, action) -> reward, of numbers or arrays
     terminates: bool  # False: the episode is cut at its length
     q: Any  # (observation, action) -> true Q at γ = ½
 
@@ -35,11 +38,61 @@ class Probe(NamedTuple):
 PROBES: dict[str, Probe] = {
     "Constant": Probe((0.0,), 1, 1, lambda o, t, a: 1.0, True, lambda o, a: 1.0),
     "Obs": Probe((-1.0, 1.0), 1, 1, lambda o, t, a: o, True, lambda o, a: o),
-    "Delay": Probe((0.0,), 2, 1, lambda o, t, a: float(t == 1), True, lambda o, a: 1.0 if o else 0.5),
+    "Delay": Probe((0.0,), 2, 1, lambda o, t, a: 1.0 * (t == 1), True, lambda o, a: 1.0 if o else 0.5),
     "Action": Probe((0.0,), 1, 2, lambda o, t, a: 2.0 * a - 1, True, lambda o, a: 2.0 * a - 1),
     "Both": Probe((-1.0, 1.0), 1, 2, lambda o, t, a: o * (2.0 * a - 1), True, lambda o, a: o * (2.0 * a - 1)),
     "Limit": Probe((0.0,), 3, 1, lambda o, t, a: 1.0, False, lambda o, a: 2.0),
 }
+
+
+class ProbeState(NamedTuple):
+    """The functional form's state: a pytree."""
+
+    start: Array  # [] the observation that the episode began with
+    time: Array  # int32 []
+    reward: Array  # [] of the step that led here
+
+
+class ProbeFunc(FuncEnv):
+    """A probe as pure functions."""
+
+    def __init__(self, probe: Probe, counts: bool) -> None:
+        self.probe, self.counts = probe, counts
+        self.observation_space = spaces.Box(-1.0, 2.0, (1,), np.float32)
+        self.action_space = spaces.Discrete(probe.actions)
+        super().__init__()
+
+    def get_default_params(self, **kwargs: Any) -> None:
+        """No parameters."""
+
+    def initial(self, rng: Key, params: None = None) -> ProbeState:
+        """One of the observations, each as likely."""
+        import jax
+        import jax.numpy as jnp
+
+        start = jax.random.choice(rng, jnp.asarray(self.probe.observations, jnp.float32))
+        return ProbeState(start, jnp.zeros((), jnp.int32), jnp.zeros(()))
+
+    def transition(self, state: ProbeState, action: Array, rng: Key, params: None = None) -> ProbeState:
+        """One step."""
+        import jax.numpy as jnp
+
+        reward = jnp.asarray(self.probe.reward(state.start, state.time, action), jnp.float32)
+        return ProbeState(state.start, state.time + 1, reward)
+
+    def observation(self, state: ProbeState, rng: Key, params: None = None) -> Array:
+        """[1] where the episode began, or the time."""
+        import jax.numpy as jnp
+
+        return jnp.asarray(state.time if self.counts else state.start, jnp.float32)[None]
+
+    def reward(self, state: ProbeState, action: Array, next_state: ProbeState, rng: Key, params: None = None) -> Array:
+        """Of the step to `next_state`."""
+        return next_state.reward
+
+    def terminal(self, state: ProbeState, rng: Key, params: None = None) -> Array:
+        """Is the episode over? Never where only its length cuts it."""
+        return (state.time >= self.probe.length) & self.probe.terminates
 
 
 class ProbeEnv(gym.Env[np.ndarray, np.integer]):
@@ -52,6 +105,11 @@ class ProbeEnv(gym.Env[np.ndarray, np.integer]):
         self.counts = probe == "Delay"
         self.observation_space = spaces.Box(-1.0, 2.0, (1,), np.float32)
         self.action_space = spaces.Discrete(self.probe.actions)
+
+    @property
+    def func(self) -> ProbeFunc:
+        """The functional form, for compiled loops; the time limit of `Limit` is in its registration."""
+        return ProbeFunc(self.probe, self.counts)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -11,7 +11,9 @@ from gymnasium.utils.env_checker import check_env
 
 import rlnut.envs
 from rlnut.envs.garnet import garnet
+from rlnut.envs.probes import PROBES, ProbeState
 from rlnut.envs.tabular import Outcomes, Tabular, TabularFunc, draw, outcomes, read
+from rlnut.envs.twins import time_limit
 from rlnut.envs.walks import random_walk
 from rlnut.errors import UsageError
 from rlnut.finite import Finite, from_env, make_mdp
@@ -22,6 +24,30 @@ def test_passes_gymnasiums_check(name: str) -> None:
     env: Any = gymnasium.make(f"rlnut/{name}")
     check_env(env.unwrapped, skip_render_check=True)
     assert (env.spec.max_episode_steps is None) == (env.unwrapped.finite.mdp.done.max() > 0)
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_probes_and_their_functional_form_agree(name: str) -> None:
+    """From each start and with each action: observations, rewards and ends side by side, limits apart."""
+    env: Any = gymnasium.make(f"rlnut/Probe{name}-v0")
+    check_env(env.unwrapped, skip_render_check=True)
+    func, key = env.unwrapped.func, jax.random.key(0)
+    probe = env.unwrapped.probe
+    assert time_limit(env) == (None if probe.terminates else probe.length)
+    for start in probe.observations:
+        for action in range(probe.actions):
+            env.reset(seed=0)
+            env.unwrapped.start = start
+            state = ProbeState(jnp.float32(start), jnp.int32(0), jnp.zeros(()))
+            for _ in range(probe.length):
+                after = func.transition(state, action, key)
+                obs, reward, terminated, _, _ = env.step(action)
+                assert np.array_equal(func.observation(after, key), obs)
+                assert float(func.reward(state, action, after, key)) == reward
+                assert bool(func.terminal(after, key)) == terminated
+                state = after
+    starts = {float(func.initial(k).start) for k in jax.random.split(key, 20)}
+    assert starts == set(probe.observations)
 
 
 def test_draw_follows_the_table_on_numpy_and_jax() -> None:
