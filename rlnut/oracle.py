@@ -2,7 +2,8 @@
 
 A trajectory is T rows, with terminations and truncations anywhere: row t went from s_t to s_{t+1} with reward
 reward[t] and discount[t] = γ(1 − terminated); end[t] says that the episode ended there. v[t] = v(s_t), and next_v[t]
-is the value of the true successor. For action values v[t] = q(s_t, a_t). Every function returns the targets y [T].
+is the value of the true successor. For action values v[t] = q(s_t, a_t). Every function returns the targets y [T];
+`n` limits a target to n steps, None lets it run to the end of the episode.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ class Path(NamedTuple):
     def last(self, t: int) -> int:
         """The last row of t's episode, or of the trajectory."""
         return next((k for k in range(t, len(self.end)) if self.end[k]), len(self.end) - 1)
+
+    def ahead(self, t: int, n: int | None) -> range:
+        """The rows that count in a target of row t: n of them, or all to the end of the episode."""
+        return range(t, self.last(t) + 1 if n is None else min(self.last(t), t + n - 1) + 1)
 
     def delta(self, t: int) -> float:
         """δ_t = r_{t+1} + D_t v(s_{t+1}) − v(s_t)."""
@@ -52,35 +57,54 @@ def lambda_return(path: Path, lam: float) -> np.ndarray:
     return np.array(y)
 
 
-def importance(path: Path, rho: np.ndarray, lam: float = 1.0) -> np.ndarray:
-    """V, per decision: G_t = ρ_t (r + D((1 − λ) v(s') + λ G_{t+1})) + (1 − ρ_t) v(s_t) (S&B 12.22)."""
-    y = np.zeros(len(path.v))
-    for t in reversed(range(len(y))):
-        later = path.next_v[t] if t == path.last(t) else (1 - lam) * path.next_v[t] + lam * y[t + 1]
-        y[t] = rho[t] * (path.reward[t] + path.discount[t] * later) + (1 - rho[t]) * path.v[t]
-    return y
+def importance(path: Path, rho: np.ndarray, lam: float = 1.0, n: int | None = None) -> np.ndarray:
+    """V, per decision: G_t = ρ_t (r + D((1 − λ) v(s') + λ G_{t+1})) + (1 − ρ_t) v(s_t) (S&B 12.22; λ = 1: 7.13)."""
+
+    def target(t: int, end: int) -> float:
+        later = path.next_v[t] if t == end else (1 - lam) * path.next_v[t] + lam * target(t + 1, end)
+        return rho[t] * (path.reward[t] + path.discount[t] * later) + (1 - rho[t]) * path.v[t]
+
+    return np.array([target(t, path.ahead(t, n)[-1]) for t in range(len(path.v))])
 
 
-def q_importance(path: Path, rho: np.ndarray, lam: float = 1.0) -> np.ndarray:
-    """Q, per decision: G_t = r + D(v̄(s') + λρ_{t+1} (G_{t+1} − q(s_{t+1}, a_{t+1}))) (S&B 12.23)."""
-    return _corrected(path, lam * np.asarray(rho))
+def ordinary(path: Path, rho: np.ndarray, n: int | None = None, actions: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Whole returns and their weights: G_{t:t+n} and Π ρ_k over its rows, of Q from t + 1 on (S&B 5.5, 7.9, 7.11)."""
+    rows = [path.ahead(t, n) for t in range(len(path.v))]
+    G = np.array([_n_step_from(path, t, len(ahead)) for t, ahead in enumerate(rows)])
+    return G, np.array([math.prod(rho[k] for k in ahead[int(actions) :]) for ahead in rows])
 
 
-def retrace(path: Path, rho: np.ndarray, lam: float = 1.0) -> np.ndarray:
-    """Q: q + Σ_k (Π_{t<i<=k} D_{i−1} λ min(1, ρ_i)) δ_k (Munos et al. 2016, eq. 3)."""
-    return _corrected(path, lam * np.minimum(1, rho))
-
-
-def q_lambda(path: Path, lam: float = 1.0) -> np.ndarray:
-    """Q: q + Σ_k (Π_{t<i<=k} D_{i−1} λ) δ_k (Harutyunyan et al. 2016)."""
-    return _corrected(path, np.full(len(path.v), lam))
-
-
-def _corrected(path: Path, c: np.ndarray) -> np.ndarray:
-    """q + Σ_k (Π_{t<i<=k} D_{i−1} c_i) δ_k."""
+def per_decision(path: Path, rho: np.ndarray, n: int | None = None, actions: bool = False) -> np.ndarray:
+    """G = Σ_k (Π_{i<=k} ρ_i)(Π_{i<k} D_i) r_k + (Π ρ)(Π D) v(s_{t+n}), for Q without ρ_t (S&B 5.14, 5.15)."""
     y = []
     for t in range(len(path.v)):
-        rows = range(t, path.last(t) + 1)
+        ahead = path.ahead(t, n)
+        ratio = {k: math.prod(rho[t + int(actions) : k + 1]) for k in ahead}
+        total = sum(ratio[k] * math.prod(path.discount[t:k]) * path.reward[k] for k in ahead)
+        y.append(total + ratio[ahead[-1]] * math.prod(path.discount[t : ahead[-1] + 1]) * path.next_v[ahead[-1]])
+    return np.array(y)
+
+
+def q_importance(path: Path, rho: np.ndarray, lam: float = 1.0, n: int | None = None) -> np.ndarray:
+    """Q, per decision: G_t = r + D(v̄(s') + λρ_{t+1} (G_{t+1} − q(s_{t+1}, a_{t+1}))) (S&B 12.23)."""
+    return _corrected(path, lam * np.asarray(rho), n)
+
+
+def retrace(path: Path, rho: np.ndarray, lam: float = 1.0, n: int | None = None) -> np.ndarray:
+    """Q: q + Σ_k (Π_{t<i<=k} D_{i−1} λ min(1, ρ_i)) δ_k (Munos et al. 2016, eq. 3)."""
+    return _corrected(path, lam * np.minimum(1, rho), n)
+
+
+def q_lambda(path: Path, lam: float = 1.0, n: int | None = None) -> np.ndarray:
+    """Q: q + Σ_k (Π_{t<i<=k} D_{i−1} λ) δ_k (Harutyunyan et al. 2016)."""
+    return _corrected(path, np.full(len(path.v), lam), n)
+
+
+def _corrected(path: Path, c: np.ndarray, n: int | None) -> np.ndarray:
+    """q + Σ_k (Π_{t<i<=k} D_{i−1} c_i) δ_k over n rows."""
+    y = []
+    for t in range(len(path.v)):
+        rows = path.ahead(t, n)
         y.append(
             path.v[t]
             + sum(math.prod(path.discount[i - 1] * c[i] for i in range(t + 1, k + 1)) * path.delta(k) for k in rows)
@@ -88,12 +112,14 @@ def _corrected(path: Path, c: np.ndarray) -> np.ndarray:
     return np.array(y)
 
 
-def v_trace(path: Path, rho: np.ndarray, lam: float = 1.0, clip_rho: float = 1.0, clip_c: float = 1.0) -> np.ndarray:
+def v_trace(
+    path: Path, rho: np.ndarray, lam: float = 1.0, clip_rho: float = 1.0, clip_c: float = 1.0, n: int | None = None
+) -> np.ndarray:
     """V: v + Σ_k (Π_{t<=i<k} D_i λ min(c̄, ρ_i)) min(ρ̄, ρ_k) δ_k (Espeholt et al. 2018, eq. 1)."""
     y = []
     for t in range(len(path.v)):
         total = path.v[t]
-        for k in range(t, path.last(t) + 1):
+        for k in path.ahead(t, n):
             traces = math.prod(path.discount[i] * lam * min(clip_c, rho[i]) for i in range(t, k))
             total += traces * min(clip_rho, rho[k]) * path.delta(k)
         y.append(total)

@@ -85,6 +85,11 @@ def test_fast_equals_slow(data: Data, lam: float, n: int) -> None:
         (data.fast(retrace(rho, lam)), oracle.retrace(path, rho, lam)),
         (data.fast(q_lambda(lam)), oracle.q_lambda(path, lam)),
         (data.fast(v_trace(rho, lam, 1.2, 0.7)), oracle.v_trace(path, rho, lam, 1.2, 0.7)),
+        (data.fast(importance(rho, lam), n, True), oracle.importance(states, rho, lam, n)),
+        (data.fast(importance(rho, lam, actions=True), n), oracle.q_importance(path, rho, lam, n)),
+        (data.fast(retrace(rho, lam), n), oracle.retrace(path, rho, lam, n)),
+        (data.fast(q_lambda(lam), n), oracle.q_lambda(path, lam, n)),
+        (data.fast(v_trace(rho, lam, 1.2, 0.7), n), oracle.v_trace(path, rho, lam, 1.2, 0.7, n)),
         (
             data.fast(tree_backup(data.taken_pi), n),
             oracle.tree_backup(path, data.q_next, data.pi_next, data.action, n),

@@ -1,0 +1,84 @@
+"""Policies by word, table and function, on finite problems and on environments."""
+
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from rlnut.envs.walks import chain_walk, random_walk
+from rlnut.errors import UsageError
+from rlnut.exact import policy_iteration
+from rlnut.policies import as_table, on_env, soft, split
+
+WALK = chain_walk()
+
+
+def lean_right(obs: int) -> list[float]:
+    return [0.25, 0.75]
+
+
+def test_words() -> None:
+    assert split("optimal:0.1") == ("optimal", 0.1) and split("module:function") == ("module:function", 0.0)
+    assert split("runs/x:behaviour:0.5") == ("runs/x:behaviour", 0.5) and split("uniform") == ("uniform", 0.0)
+    with pytest.raises(UsageError, match="as in optimal"):
+        split("optimal:1.5")
+
+
+def test_tables() -> None:
+    best = policy_iteration(WALK.mdp, 0.9).policy
+    np.testing.assert_array_equal(as_table("optimal", WALK, 0.9), best)
+    np.testing.assert_allclose(as_table("optimal:0.2", WALK, 0.9), 0.8 * best + 0.1)
+    np.testing.assert_allclose(as_table(lean_right, WALK, 0.9), [[0.25, 0.75]] * 4)
+    np.testing.assert_allclose(as_table(np.array([0, 1, 1, 0]), WALK, 0.9), np.eye(2)[[0, 1, 1, 0]])
+    np.testing.assert_allclose(as_table(lambda s: s % 2, WALK, 0.9), np.eye(2)[[0, 1, 0, 1]])
+    np.testing.assert_allclose(as_table(None, random_walk(5), 1.0), 0.5)
+    allowed = np.array([[True, True, False]])
+    np.testing.assert_allclose(soft(np.array([[1.0, 0, 0]]), 0.5, allowed), [[0.75, 0.25, 0]])
+
+
+def test_files_and_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.save(tmp_path / "pi.npy", np.array([[0.1, 0.9]] * 4))
+    np.testing.assert_allclose(as_table(str(tmp_path / "pi.npy"), WALK, 0.9), [[0.1, 0.9]] * 4)
+    (tmp_path / "mine_to_import.py").write_text("def pi(s):\n    return [0.3, 0.7]\n\nnumber = 3\n")
+    monkeypatch.chdir(tmp_path)
+    np.testing.assert_allclose(as_table("mine_to_import:pi:0.5", WALK, 0.9), [[0.4, 0.6]] * 4)
+    for word, message in (
+        ("mine_to_import:number", "not a function"),
+        ("mine_to_import:none", "cannot be imported"),
+        ("elsewhere:pi", "cannot be imported"),
+        ("missing.npy", "missing.npy"),
+        ("optimum", "Did you mean"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            as_table(word, WALK, 0.9)
+
+
+def test_functions_that_answer_wrongly() -> None:
+    for wrong in (lambda s: [0.5, 0.6], lambda s: 2, lambda s: [1.0], lambda s: [np.nan, 1]):
+        with pytest.raises(UsageError, match="polic"):
+            as_table(wrong, WALK, 0.9)
+    with pytest.raises(UsageError, match=r"0 … 1, got 0 … 5"):
+        as_table(np.array([0, 1, 5, 0]), WALK, 0.9)
+
+
+def test_on_an_environment() -> None:
+    """Probabilities and draws agree, actions are counted from the space's start."""
+    space, rng = gym.spaces.Discrete(3, start=5), np.random.default_rng(0)
+    policy = on_env(lambda obs: [0.2, 0.5, 0.3], space, "here")
+    assert policy.chances is not None
+    np.testing.assert_allclose(policy.chances(np.zeros((2, 4))), [[0.2, 0.5, 0.3]] * 2)
+    drawn = np.bincount([policy.act(np.zeros(4), rng) - 5 for _ in range(4000)]) / 4000
+    np.testing.assert_allclose(drawn, [0.2, 0.5, 0.3], atol=4 * np.sqrt(0.25 / 4000))
+    even = on_env("uniform:0.3", space, "here")
+    assert even.chances is not None and {even.act(None, rng) for _ in range(50)} == {5, 6, 7}
+    np.testing.assert_allclose(even.chances(np.zeros((1, 4))), [[1 / 3] * 3])
+
+
+def test_continuous_actions() -> None:
+    box, rng = gym.spaces.Box(-2.0, 2.0, (1,)), np.random.default_rng(0)
+    assert on_env(None, box, "here").chances is None
+    assert box.contains(on_env(None, box, "here").act(None, rng))
+    assert on_env(lambda obs: np.float32([obs]), box, "here").act(1.5, rng) == 1.5
+    with pytest.raises(UsageError, match="bounded Box"):
+        on_env(None, gym.spaces.Box(-np.inf, np.inf, (1,)), "here")
