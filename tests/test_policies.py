@@ -79,6 +79,6 @@ def test_continuous_actions() -> None:
     box, rng = gym.spaces.Box(-2.0, 2.0, (1,)), np.random.default_rng(0)
     assert on_env(None, box, "here").chances is None
     assert box.contains(on_env(None, box, "here").act(None, rng))
-    assert on_env(lambda obs: np.float32([obs]), box, "here").act(1.5, rng) == 1.5
+    assert on_env(lambda obs: np.array([obs]), box, "here").act(1.5, rng) == 1.5
     with pytest.raises(UsageError, match="bounded Box"):
         on_env(None, gym.spaces.Box(-np.inf, np.inf, (1,)), "here")
