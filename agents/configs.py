@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from rlnut.agents.agent_config import AgentConfig as AgentConfig
+from rlnut.agents.configs_batch import BATCH
 from rlnut.agents.configs_classic import CLASSIC, CLASSIC_PRESETS
 from rlnut.agents.configs_deep import DEEP
 from rlnut.agents.configs_deep import DQN as DQN
 from rlnut.agents.configs_deep import PQN as PQN
 
-AGENTS: dict[str, type[AgentConfig]] = {**DEEP, **CLASSIC}
+AGENTS: dict[str, type[AgentConfig]] = {**DEEP, **CLASSIC, **BATCH}
 
 PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     # returns are 0 or 1, so ten episodes cannot tell two policies apart

@@ -61,10 +61,6 @@ class Classic(AgentConfig):
         from rlnut.envs.spaces import value_model
         from rlnut.explore import linear_schedule
 
-        if len(spec.choices) > 1:
-            raise UsageError(
-                f"{spec.name}: this agent chooses one action, here are {spec.choices[0]} at once: make them a grid"
-            )
         if network is None:
             values = values_of(self.features, spec, self.low, self.high, self.initial)
         else:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rlnut.agents.configs import AGENTS, PRESETS, AgentConfig
+from rlnut.agents.configs_batch import BatchConfig
 from rlnut.envs.make import EnvLike, env_name
 from rlnut.errors import UsageError, unknown
 from rlnut.files import load_meta, new_folder
@@ -39,6 +40,10 @@ def train(
     (2,)
     """
     config, chosen = configured(agent, env, training)
+    if isinstance(config, BatchConfig):
+        from rlnut.batch_run import train_batch
+
+        return train_batch(config, env, chosen, seed, out, network, eval_env, quiet)
     session = Session(config, env, chosen, seed, network, eval_env, quiet)
     try:
         folder = new_folder(out) if out is not None else None
@@ -59,6 +64,8 @@ def resume(
     recipe = Recipe(folder, network)
     if recipe.env is None:
         raise UsageError(f"{folder} was trained on an environment without a name: it cannot be made again")
+    if isinstance(recipe.config, BatchConfig):
+        raise UsageError(f"{folder} learned from a batch, in one go: train again with more --iterations")
     meta = load_meta(recipe.folder / CHECKPOINT, ("steps", "best", "interval", "env"))
     done = int(meta["steps"])
     training = recipe.training if steps is None else recipe.training.replace(steps=steps)
