@@ -24,6 +24,9 @@ class Training(Settings):
         choices=("grid", "decoupled"),
     )  # fmt: skip
     bins: int | None = setting(None, "values of each number of a Box action (None: 3)", low=2, high=10_000)
+    normalise: bool = setting(False, "show the network observations with running mean 0 and variance 1")
+    reward_scale: float = setting(1.0, "factor of every reward that is learned from", above=0)
+    reward_clip: float | None = setting(None, "largest size of a scaled reward that is learned from", above=0)
     log_every: int = setting(500, "steps between rows of metrics.csv", low=1)
 
 

@@ -31,6 +31,7 @@ from rlnut.explore import greedy
 from rlnut.files import atomic_write, load_arrays, load_meta, read_json
 from rlnut.loop import actor, one_row
 from rlnut.plan import Training
+from rlnut.preparation import prepared_spec
 from rlnut.types import Look, Network, Params
 
 CONFIG, POLICY, CHECKPOINT = "config.json", "policy.safetensors", "checkpoint.safetensors"
@@ -166,6 +167,7 @@ def load_policy(folder: str | Path, env: EnvLike | None = None, network: Network
         spec = read_spaces(example, Choice(recipe.training.actions, recipe.training.bins))
     finally:
         example.close()
+    spec = prepared_spec(spec, recipe.training)
     agent = recipe.config.build(spec, network)
     like = jax.eval_shape(lambda: agent.init(jax.random.key(0), one_row(spec, recipe.training.num_envs)).fit.params)
     return Policy(agent, spec, load_arrays(path, like), chosen)

@@ -32,6 +32,7 @@ from rlnut.loop import Episode, Loop, Run, host_loop
 from rlnut.native import native_loop
 from rlnut.plan import Training
 from rlnut.planning import free_memory, make_plan
+from rlnut.preparation import prepared, prepared_spec
 from rlnut.runs import CHECKPOINT, CONFIG, POLICY, Policy, evaluator_of, write_json
 from rlnut.types import Look, Network, Params
 
@@ -93,11 +94,11 @@ class Session:
         self.config, self.seed, self.quiet = config, seed, quiet
         self.eval_env = env if eval_env is None else eval_env
         self.vector = environments(env, training)
-        self.spec = self.vector.spec
+        self.spec = prepared_spec(self.vector.spec, training)
         if len(self.spec.choices) > 1 and not config.decoupled:
             raise UsageError(f"{self.spec.name}: this agent takes one choice, not {self.spec.acts.saw}: --actions grid")
         self.training = training = training.replace(num_envs=self.vector.num_envs)
-        self.agent: Agent = config.build(self.spec, network)
+        self.agent: Agent = prepared(config.build(self.spec, network), self.vector.spec, training)
         self.loop: Loop
         if isinstance(self.vector, HostVector):
             self.loop = host_loop(self.agent, self.vector, config.gamma)
