@@ -9,7 +9,8 @@ CHAPTERS = {  # name -> its line in the list
     "softmax": "ten digits, and the template θ_m of each as a picture",
     "universal": "width of a hidden layer against error; XOR, which one layer cannot learn",
     "backprop": "the written-out backward pass, jax.grad and finite differences; slopes that fade with depth",
+    "convolution": "the lecture's filters over a signal; filters learned from digits, and their feature maps",
     "recurrent": "RNN against LSTM: how long they remember",
     "bellman": "the bridge to reinforcement learning: the same regression, y from the Bellman equation",
 }
-DIGITS: tuple[str, ...] = ("softmax",)  # chapters that read MNIST: --full and --data mean something
+DIGITS: tuple[str, ...] = ("softmax", "convolution")  # chapters that read MNIST: --full and --data mean something

