@@ -22,7 +22,7 @@ SHORT: dict[str, dict] = {  # smaller sizes with the same claims
 }
 
 
-LONG = ("recurrent", "convolution")  # what they learn, they learn at full length only
+LONG = ("recurrent", "convolution", "residual")  # what they learn, they learn at full length only
 
 
 @pytest.mark.parametrize("name", [name for name in CHAPTERS if name not in LONG])

@@ -11,6 +11,7 @@ CHAPTERS = {  # name -> its line in the list
     "backprop": "the written-out backward pass, jax.grad and finite differences; slopes that fade with depth",
     "convolution": "the lecture's filters over a signal; filters learned from digits, and their feature maps",
     "recurrent": "RNN against LSTM: how long they remember",
+    "residual": "depth against training error, with and without skip connections",
     "bellman": "the bridge to reinforcement learning: the same regression, y from the Bellman equation",
 }
 DIGITS: tuple[str, ...] = ("softmax", "convolution")  # chapters that read MNIST: --full and --data mean something
