@@ -59,10 +59,9 @@ def double_policy(q_online: Array, q_target: Array, mask: Array | None = None) -
 
 
 def boltzmann(q: Array, temperature: float, mask: Array | None = None) -> tuple[Array, Array]:
-    """π = softmax(q/τ) over the allowed actions, and ln π (0 where π is 0): [B, A]."""
+    """π = softmax(q/τ) over the allowed actions, and ln π (0 where an action is not allowed): [B, A]."""
     log = jax.nn.log_softmax(allowed(q, mask) / temperature)
-    policy = jnp.exp(log)
-    return policy, jnp.where(policy > 0, log, 0.0)
+    return jnp.exp(log), log if mask is None else jnp.where(mask, log, 0.0)
 
 
 def soft_policy(temperature: float) -> NextPolicy:
