@@ -110,8 +110,9 @@ OPTIONS: dict[str, dict[str, tuple[dict[str, Any], Any]]] = {
 }  # fmt: skip
 VALUES = [  # of options with a list of words: each is a learner of its own
     *[{"loss": loss} for loss in ("huber", "squared", "two-hot", "hl-gauss", "c51", "quantile", "iqn")],
-    {"dueling": "mean"}, {"dueling": "max"}, {"explore": "boltzmann"}, {"explore": "noisy"},
-    NOT_PERIODIC | {"target": "polyak"}, {"double": False}, NOT_PERIODIC | {"double": False, "target": "none"}, {"loss": "iqn", "dueling": "mean"},
+    {"dueling": "mean"}, {"dueling": "max"}, {"loss": "iqn", "dueling": "mean"}, {"explore": "boltzmann"},
+    {"explore": "noisy"}, {"double": False}, NOT_PERIODIC | {"target": "polyak"},
+    NOT_PERIODIC | {"double": False, "target": "none"},
 ]  # fmt: skip
 
 
