@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 
+import rlnut
 from rlnut import UsageError
 from rlnut.agents.configs_deep import DEEP, DQN, PQN, Deep
 from rlnut.envs.probes import GAMMA, PROBES, ProbeEnv
@@ -219,3 +220,16 @@ def test_every_word_of_an_option_learns(options, walks):
 def test_options_that_mean_nothing_together_are_refused(make, reason):
     with pytest.raises(UsageError, match=reason):
         make()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["rainbow", "pqn"])
+def test_resumed_is_uninterrupted_bit_for_bit(name, tmp_path):
+    """Priorities, noise and rollouts are in the checkpoint, too."""
+    config = small(name)
+    words: dict[str, Any] = {"num_envs": 2, "eval_every": 256, "eval_episodes": 1, "final_episodes": 1, "quiet": True}
+    rlnut.train(config, "CartPole-v1", steps=512, out=tmp_path / "whole", **words)
+    rlnut.train(config, "CartPole-v1", steps=256, out=tmp_path / "part", **words)
+    rlnut.resume(tmp_path / "part", steps=512, quiet=True)
+    for file in ("policy.safetensors", "checkpoint.safetensors", "metrics.csv"):
+        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "part" / file).read_bytes(), file
