@@ -49,7 +49,9 @@ def read_problem(finite: Finite, config: Prediction, pi: np.ndarray, acting: np.
         spread = (spread - right**2).reshape(-1)
         right = np.where(seen[:, None], right, v[:, None])
     if finite.observe is not None:  # what can be known where states look alike
-        right = observed(right, d, finite.observe)
+        mean = observed(right, d, finite.observe)
+        spread = spread + np.nan_to_num((right - mean).reshape(-1)) ** 2  # of G around it: what is hidden counts too
+        right = mean
     if pairs:
         process, d = pair_chain(mdp, pi), (d[:, None] * acting).reshape(-1)
         seen = (seen[:, None] & ((pi > 0) | (acting > 0))).reshape(-1)

@@ -8,6 +8,9 @@ from rlnut.distributional import return_law, return_variance
 from rlnut.envs.blackjack_tables import SHAPE, SHOWN, blackjack, stick_on
 from rlnut.exact import chain, policy_iteration, uniform, value_iteration, values, visits
 from rlnut.finite import from_env, observed, outcomes
+from rlnut.fixed_points import projection, return_error
+from rlnut.methods import Prediction
+from rlnut.prediction import predict_finite
 
 
 @pytest.mark.parametrize(
@@ -78,8 +81,6 @@ def test_a_dealt_and_a_drawn_21_look_the_same_and_are_not() -> None:
     share = d[dealt] / (d[dealt] + d[drawn])
     assert seen[dealt] == seen[drawn] == pytest.approx(share * v[dealt] + (1 - share) * v[drawn])
     # what a function of the observation learns best is that mean: the projection onto the table over observations
-    from rlnut.fixed_points import projection
-
     w = projection(v, game.features, d)
     np.testing.assert_allclose((game.features @ w)[d > 0], seen[d > 0], atol=1e-9)
 
@@ -103,9 +104,6 @@ def test_prediction_shows_the_mean_over_what_looks_alike() -> None:
     """Both states of a soft 21 show one truth; the projection has no error, TD's fixed point a small one: it takes a
     drawn 21 for one that may have been dealt.
     """
-    from rlnut.methods import Prediction
-    from rlnut.prediction import predict_finite
-
     game = blackjack()
     found = predict_finite("batch-mc", game, Prediction(steps=2000))
     dealt, drawn = SHOWN + 9, int(np.ravel_multi_index((21, 10, 1), SHAPE))
@@ -113,3 +111,7 @@ def test_prediction_shows_the_mean_over_what_looks_alike() -> None:
     assert found.truth[dealt] == found.truth[drawn] and v[drawn] < found.truth[drawn] < v[dealt]
     assert found.exact["projection"]["rmse"] < 1e-9 < 1e-3 < found.exact["td_fixed_point"]["rmse"] < 0.1
     assert np.isnan(found.truth[0]) and found.truth[int(np.ravel_multi_index((22, 10, 0), SHAPE))] == 0
+    # the return error is that over the hidden states, whose law is the game's
+    d = visits(chain(game.mdp, game.policy))
+    exact = return_error(outcomes(game), game.policy, np.nan_to_num(found.values), d, 1)
+    assert found.errors["re"] == pytest.approx(exact, rel=1e-6)

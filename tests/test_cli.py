@@ -67,7 +67,7 @@ def test_list_is_one_json_object_on_stdout(capsys: pytest.CaptureFixture[str]):
     said = capsys.readouterr()
     found = json.loads(said.out)
     assert said.out.count("\n") == 1 and said.err == ""
-    assert set(found) >= {"agents", "models", "datasets", "environments"}
+    assert set(found) >= {"agents", "models", "datasets", "figures", "environments"}
     assert "dqn" in found["agents"] and {"softmax", "mlp", "cnn"} <= set(found["models"])
     assert {"mnist", "mnist-5k"} <= set(found["datasets"])
     assert {"CartPole-v1", "Acrobot-v1", "FrozenLake-v1", "rlnut/RandomWalk19-v0"} <= set(found["environments"])

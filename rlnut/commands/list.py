@@ -16,6 +16,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     import rlnut.envs  # noqa: F401  registers rlnut/…
     from rlnut.agents.configs import AGENTS
+    from rlnut.book import FIGURES
     from rlnut.data import DATASETS
     from rlnut.demos import CHAPTERS
     from rlnut.linear_models import LINEAR_MODELS
@@ -28,6 +29,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "methods": sorted(METHODS),
         "models": sorted([*LINEAR_MODELS, *MODELS]),
         "datasets": sorted(DATASETS),
+        "figures": list(FIGURES),
         "demos": list(CHAPTERS),
         "environments": environments,
     }
