@@ -45,10 +45,12 @@ def follow(
     off: bool,
     chosen: dict[str, Any],
     report: Report | None,
+    end: float = 0.0,
 ) -> Answer:
     """Moment by moment the RMS error against `right` where `seen`, and the `errors` of the first run's weights.
 
-    `read` maps weights [N, d] to values [N, ·] of `right`, flat; `before` is the error at the first weights.
+    `read` maps weights [N, d] to values [N, ·] of `right`, flat; `before` is the error at the first weights,
+    `end` that of the point where the method should end: to be near it is no divergence, however wrong it is.
     """
     flat = right.reshape(-1)
     log: list[dict[str, Any]] = []
@@ -67,7 +69,7 @@ def follow(
         mean = shown(learned.mean(0), flat, seen).reshape(right.shape)
     numbers = {key: value for key, value in log[-1].items() if key not in ("step", "rmse", "sampled_tde")}
     scale = max(before, rms(flat[seen]), 1e-6)
-    blown = not np.isfinite(curve[-1]) or curve[-1] > BLOWN_UP * scale
+    blown = not np.isfinite(curve[-1]) or curve[-1] > max(BLOWN_UP * scale, 3 * end)
     said = alarm(chosen, off) if blown else ""
     return Answer(mean, right, float(curve[-1]), curve, weights[0], {}, numbers, said, chosen, log)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from rlnut.plots import BLUE, GREEN, GREY, ORANGE, save
 
@@ -42,16 +43,18 @@ def _grids(figure: Figure, maps: dict[str, np.ndarray], shape: tuple[int, ...]) 
     for name, values in maps.items():
         image = grid[name].imshow(values.reshape(shape), vmin=low, vmax=high, cmap="viridis")
         grid[name].set(title=name, xlabel="column", ylabel="row")
+        for side in (grid[name].xaxis, grid[name].yaxis):
+            side.set_major_locator(MaxNLocator(integer=True))
     figure.colorbar(image, ax=[grid[name] for name in maps], shrink=0.8, label="value")
     return grid["error"]
 
 
 def _box(figure: Figure, found: Any) -> Any:
-    """Learned V over a box of two numbers, with the true values of some states as dots of the same colours."""
+    """Learned V over what was seen of a box of two numbers; true values of some states as dots of the same colours."""
     above, below = figure.subplots(2, 1, height_ratios=(2, 1))
     picture, known = found.picture, found.known
     learned = picture["values"]
-    both = np.concatenate([learned.reshape(-1), known.mean])
+    both = np.concatenate([learned[np.isfinite(learned)], known.mean])
     low, high = np.nanpercentile(both, 1), np.nanpercentile(both, 99)
     if not low < high:
         low, high = low - 1, high + 1

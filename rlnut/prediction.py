@@ -85,8 +85,11 @@ def predict_finite(
         return all_errors(known, X @ w, linear_errors(known.process, w, X, known.d, gamma, np.nan_to_num(flat)))
 
     before, off = rms((X @ w0 - flat)[known.seen]), not np.allclose(pi, acting)
-    answer = follow(found, lambda w: w @ X.T, errors, known.right, known.seen, before, off, chosen, report)
-    points = fixed_points(X, flat, known, 0.0 if chosen["lam"] is None else chosen["lam"], "emphatic" in method.rule)
+    emphatic = "emphatic" in method.rule
+    points = fixed_points(X, flat, known, 0.0 if chosen["lam"] is None else chosen["lam"], emphatic)
+    point = points["emphatic_fixed_point" if emphatic else "td_fixed_point"]
+    end = np.inf if method.solver != "scan" else point["rmse"] if point else 0.0
+    answer = follow(found, lambda w: w @ X.T, errors, known.right, known.seen, before, off, chosen, report, end)
     return answer._replace(exact=points, labels=known.labels)
 
 

@@ -9,6 +9,7 @@ import gymnasium as gym
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.ndimage import binary_dilation
 
 from rlnut import basis
 from rlnut import features as maps
@@ -232,12 +233,14 @@ def _reader(learned: Learned, obs: np.ndarray, action: Any, actions: int) -> Cal
 
 
 def _lattice(learned: Learned, seen: np.ndarray, w: np.ndarray, target: HostPolicy, actions: int) -> dict[str, Any]:
-    """Learned V over a lattice of the 2-D box that was seen: x, y [M] and values [M, M], rows along y."""
+    """Learned V over a lattice of the 2-D box, NaN where nothing near was seen: x, y [M], values [M, M] (y first)."""
     x, y = (np.linspace(seen[:, i].min(), seen[:, i].max(), LATTICE) for i in range(2))
     points = np.stack([a.reshape(-1) for a in np.meshgrid(x, y)], 1).astype(seen.dtype)
-    if not actions:
-        return {"x": x, "y": y, "values": _reader(learned, points, None, 0)(w[None])[0].reshape(LATTICE, LATTICE)}
-    assert target.chances is not None
-    chance = target.chances(points)
-    q = [_reader(learned, points, np.full(len(points), a), actions)(w[None])[0] for a in range(actions)]
-    return {"x": x, "y": y, "values": (chance.T * np.array(q)).sum(0).reshape(LATTICE, LATTICE)}
+    if actions:
+        assert target.chances is not None
+        q = [_reader(learned, points, np.full(len(points), a), actions)(w[None])[0] for a in range(actions)]
+        values = (target.chances(points).T * np.array(q)).sum(0)
+    else:
+        values = _reader(learned, points, None, 0)(w[None])[0]
+    near = binary_dilation(np.histogram2d(seen[:, 1], seen[:, 0], LATTICE)[0] > 0, iterations=2)
+    return {"x": x, "y": y, "values": np.where(near, values.reshape(LATTICE, LATTICE), np.nan)}

@@ -1,0 +1,79 @@
+"""Prediction on environments without tables, where the exact values are known all the same: a walk that hides them."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import rlnut
+from rlnut.envs.walks import random_walk
+from rlnut.exact import action_values, chain, values
+
+GAMMA, PI = 0.8, np.array([0.3, 0.7])
+WALK = random_walk(5, left=0.0)
+TABLE = np.tile(PI, (5, 1))
+V = values(chain(WALK.mdp, TABLE), GAMMA)
+Q = action_values(WALK.mdp, V, GAMMA)
+
+
+class Place(gym.ObservationWrapper):
+    """The walk's state as one number of a box, (s + 1)/6: its tables are out of reach."""
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        self.observation_space = gym.spaces.Box(0, 1, (1,), np.float32)
+
+    def observation(self, observation: Any) -> np.ndarray:
+        return np.array([(observation + 1) / 6], np.float32)
+
+
+def make() -> gym.Env:
+    return Place(gym.make("rlnut/RandomWalk5-v0"))
+
+
+def right_mostly(obs: np.ndarray) -> np.ndarray:
+    return PI
+
+
+def state(obs: np.ndarray) -> np.ndarray:
+    return (obs[:, 0] * 6 - 0.5).astype(int)
+
+
+def learn(method: str, **given: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Learned and exact values at the places that were reported."""
+    usual: dict[str, Any] = {"states": 12, "rollouts": 20, "features": "tiles:1,6", "policy": right_mostly}
+    usual |= {"gamma": GAMMA} | ({} if "episodes" in given else {"steps": 6000})
+    found = rlnut.predict(method, make, **(usual | given))
+    s = state(found.known.obs)
+    exact = Q[s, found.known.actions] if given.get("values") == "q" else V[s]
+    assert (np.abs(found.truth - exact) < 5 * 0.5 / np.sqrt(20)).all()
+    return found.values, exact
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize("method", ["lstd", "td-lambda", "nstep"])
+def test_off_policy_values(method: str, pairs: bool) -> None:
+    given = {"values": "q", "correction": "tree-backup"} if pairs and method == "nstep" else {}
+    given = {"values": "q"} if pairs and not given else given
+    learned, exact = learn(method, behaviour="uniform", **given)
+    assert np.sqrt(np.mean((learned - exact) ** 2)) < 0.06
+
+
+def test_networks_and_a_second_try() -> None:
+    learned, exact = learn("nstep", features="raw", hidden=(16,), values="q", episodes=800, runs=2)
+    assert np.sqrt(np.mean((learned - exact) ** 2)) < 0.12
+    learned, exact = learn("residual-gradient-double", steps=3000, alpha=0.5)
+    assert np.sqrt(np.mean((learned - exact) ** 2)) < 0.15
+
+
+def test_a_behaviour_that_leaves_actions_out_is_refused() -> None:
+    with pytest.raises(rlnut.UsageError, match="never takes action 1"):
+        learn("td0", behaviour=lambda obs: 0, steps=50, states=1, rollouts=2)
+
+
+def test_folder(tmp_path: Any) -> None:
+    rlnut.predict("td0", make, gamma=GAMMA, steps=500, states=3, rollouts=2, out=tmp_path / "new")
+    rows = (tmp_path / "new" / "metrics.csv").read_text().splitlines()
+    assert rows[0].startswith("step,rmse") and len(rows) == 51 and rows[-1].startswith("500,")
+    assert (tmp_path / "new" / "values.png").stat().st_size > 5000
