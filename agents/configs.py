@@ -14,8 +14,10 @@ from rlnut.agents.configs_classic import CLASSIC, CLASSIC_PRESETS
 from rlnut.agents.configs_deep import DEEP
 from rlnut.agents.configs_deep import DQN as DQN
 from rlnut.agents.configs_deep import PQN as PQN
+from rlnut.agents.configs_recurrent import DRQN as DRQN
+from rlnut.agents.configs_recurrent import RECURRENT
 
-AGENTS: dict[str, type[AgentConfig]] = {**DEEP, **CLASSIC, **BATCH}
+AGENTS: dict[str, type[AgentConfig]] = {**DEEP, **RECURRENT, **CLASSIC, **BATCH}
 
 PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     # returns are 0 or 1, so ten episodes cannot tell two policies apart

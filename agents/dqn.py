@@ -6,7 +6,7 @@ from functools import partial
 
 import optax
 
-from rlnut.agent import Agent, Pace, feed_forward, periodic, polyak, value_agent
+from rlnut.agent import Actor, Agent, Pace, feed_forward, periodic, polyak, value_agent
 from rlnut.agents.configs_deep import DQN, Deep
 from rlnut.bellman import double_policy, greedy_policy, munchausen, q_problem, soft_policy
 from rlnut.envs.spaces import Spec, default_network
@@ -21,7 +21,7 @@ from rlnut.explore import (
 )
 from rlnut.heads import dueling, implicit
 from rlnut.losses import huber, squared
-from rlnut.memory import replay
+from rlnut.memory import Memory, replay
 from rlnut.networks import dense, noisy_dense, serial
 from rlnut.prioritised import prioritised
 from rlnut.readout import Readout, at_midpoints, categorical, classes, hl_gauss, quantiles, scalar, two_hot
@@ -78,28 +78,33 @@ def dqn(config: DQN, spec: Spec, network: Network | None = None) -> Agent:
 
     `network` takes the place of the default MLP or CNN.
     """
-    readout, explore = readout_of(config), exploration(config, spec.choices)
+    readout = readout_of(config)
     model = value_network(config, spec, network, readout)
+    memory = replay(config.replay, config.n_step)
+    if config.prioritised:
+        priority = (config.priority_exponent, config.priority_beta, config.priority_beta_steps)
+        memory = prioritised(config.replay, config.n_step, *priority)
+    return q_agent(config, spec, readout, model, memory, feed_forward(model))
+
+
+def q_agent(config: DQN, spec: Spec, readout: Readout, model: Model, memory: Memory, actor: Actor) -> Agent:
+    """What DQN does with any network, memory and way to act."""
+    explore = exploration(config, spec.choices)
     optimizer = optax.chain(optax.clip_by_global_norm(config.max_gradient), optax.adam(config.lr))
-    core = regression(model, readout.loss, optimizer)
     rule = (
         double_policy if config.double else greedy_policy if config.backup == "max" else soft_policy(config.temperature)
     )
     extra = None
     if config.backup == "munchausen":
         extra = munchausen(config.temperature, config.munchausen_share, config.munchausen_lowest)
-    memory = replay(config.replay, config.n_step)
-    if config.prioritised:
-        priority = (config.priority_exponent, config.priority_beta, config.priority_beta_steps)
-        memory = prioritised(config.replay, config.n_step, *priority)
     syncs = {"periodic": periodic(config.target_every), "polyak": polyak(config.target_rate), "none": None}
     return value_agent(
-        core,
+        regression(model, readout.loss, optimizer),
         q_problem(partial(call, model), rule, readout, extra),
         explore,
         memory,
         Pace(config.learning_starts, config.train_every, config.gradient_steps, config.batch),
-        feed_forward(model),
+        actor,
         host=model.host and explore.key is None,
         readout=readout,
         sync=syncs[config.target],

@@ -38,6 +38,7 @@ def _register() -> None:
     for name, (source, options, limit) in FINITE.items():
         kwargs = {"source": source, **options}
         gymnasium.register(f"rlnut/{name}", entry_point=entry, kwargs=kwargs, max_episode_steps=limit)
+    gymnasium.register("rlnut/Recall-v0", entry_point="rlnut.envs.recall:Recall", reward_threshold=0.9)
     for probe in PROBES:
         limit = 3 if probe == "Limit" else None
         gymnasium.register(

@@ -59,17 +59,17 @@ class Loop(NamedTuple):
     compile_s: Callable[[], float]  # seconds spent compiling so far
 
 
-def one_row(spec: Spec, envs: int, masked: bool = False) -> Transition:
-    """The shapes and types of one row [N, ...] of experience, with action masks or without."""
+def one_row(spec: Spec, envs: int, masked: bool = False, carry: Any = ()) -> Transition:
+    """The shapes and types of one row [N, ...] of experience, with action masks or without; carry: `Agent.carry(N)`."""
 
     def row(dtype: Any, *shape: int) -> Any:
         return jax.ShapeDtypeStruct((envs, *shape), dtype)
 
     obs: Any = spec.example(envs)
     mask = row(bool, *spec.choices) if masked else None
-    return Transition(
-        obs, row(np.int32, *spec.choices[:-1]), row(np.float32), row(np.float32), obs, row(bool), row(bool), mask, mask
-    )
+    action, number, flag = row(np.int32, *spec.choices[:-1]), row(np.float32), row(bool)
+    held = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), carry)
+    return Transition(obs, action, number, number, obs, flag, flag, mask, mask, held)
 
 
 def experience(
@@ -132,7 +132,7 @@ def host_loop(agent: Agent, vector: HostVector, gamma: float) -> Loop:
         return run._replace(acting=acting, noise=noise)
 
     def example() -> Transition:
-        return one_row(vector.spec, vector.num_envs, vector.masked)
+        return one_row(vector.spec, vector.num_envs, vector.masked, agent.carry(vector.num_envs))
 
     def start(seed: int) -> Run:
         began = time.perf_counter()

@@ -59,7 +59,7 @@ def rounds(agent: Agent, vector: FuncVector, gamma: float) -> tuple[Begin, Round
 
     def begin(key: Key) -> Live:
         lanes, look = vector.reset(jax.random.fold_in(key, ENVS))
-        row = one_row(vector.spec, n, vector.masked)
+        row = one_row(vector.spec, n, vector.masked, agent.carry(n))
         zeros = jnp.zeros(n, jnp.float32), jnp.zeros(n, jnp.int32)
         return Live(agent.init(key, row), lanes, look, jax.tree.map(jnp.asarray, agent.carry(n)), *zeros)
 

@@ -20,7 +20,9 @@ def make_plan(agent: Agent, vector: HostVector | FuncVector, training: Training)
     pace = agent.pace
     round_steps = pace.round_length(vector.num_envs) * vector.num_envs
     steps = whole_rounds(training.steps, round_steps)
-    state = jax.eval_shape(lambda: agent.init(jax.random.key(0), one_row(vector.spec, vector.num_envs, vector.masked)))
+    n = vector.num_envs
+    row = one_row(vector.spec, n, vector.masked, agent.carry(n))
+    state = jax.eval_shape(lambda: agent.init(jax.random.key(0), row))
     obs = math.prod(vector.spec.shape) * vector.spec.dtype.itemsize
     return Plan(
         steps=steps,

@@ -169,5 +169,7 @@ def load_policy(folder: str | Path, env: EnvLike | None = None, network: Network
         example.close()
     spec = prepared_spec(spec, recipe.training)
     agent = recipe.config.build(spec, network)
-    like = jax.eval_shape(lambda: agent.init(jax.random.key(0), one_row(spec, recipe.training.num_envs)).fit.params)
+    n = recipe.training.num_envs
+    row = one_row(spec, n, carry=agent.carry(n))
+    like = jax.eval_shape(lambda: agent.init(jax.random.key(0), row).fit.params)
     return Policy(agent, spec, load_arrays(path, like), chosen)

@@ -1,0 +1,66 @@
+"""DRQN: DQN whose network carries a memory through time (Hausknecht & Stone 2015), on windows with burn-in.
+
+carry, y = cell(carry, trunk(s)),     q(s, ·) = head(y),     carry = start where an episode begins
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlnut.agent import Actor, Agent
+from rlnut.agents.dqn import q_agent, readout_of
+from rlnut.envs.spaces import Spec, default_network
+from rlnut.heads import dueling
+from rlnut.networks import activation, mlp, serial
+from rlnut.recurrent import CELLS, restart, scan
+from rlnut.types import Array, Key, Look, Model, Network, Params, call
+from rlnut.windows import Window, windows
+
+if TYPE_CHECKING:
+    from rlnut.agents.configs_recurrent import DRQN
+
+
+def recurrent_values(config: DRQN, spec: Spec, network: Network | None, shape: tuple[int, ...]) -> tuple[Model, Actor]:
+    """(model over windows -> outputs [B·L, *shape], actor over single steps), of the same parameters.
+
+    `network` takes the place of the trunk: it is asked for its last hidden layer.
+    """
+    body = network or default_network(spec, config.hidden[:-1], norm=config.layer_norm)
+    trunk = serial(spec.encoder, body((config.hidden[-1],)), activation("relu"))
+    cell = CELLS[config.memory](config.memory_size)
+    linear = mlp(())
+    head = (linear if config.dueling == "none" else dueling(linear, config.dueling))(shape)
+
+    def init(key: Key, obs: Array) -> Params:
+        keys = jax.random.split(key, 3)
+        wide, deep = jnp.zeros((1, config.hidden[-1])), jnp.zeros((1, config.memory_size))
+        return {"trunk": trunk.init(keys[0], obs), "cell": cell.init(keys[1], wide), "head": head.init(keys[2], deep)}
+
+    def apply(params: Params, x: Window) -> Array:
+        rows, steps = x.begin.shape
+        features = call(trunk, params["trunk"], x.obs.reshape(rows * steps, *x.obs.shape[2:]))
+        _, y = scan(cell, params["cell"], features.reshape(rows, steps, -1), begin=x.begin, carry=x.carry)
+        wanted = jnp.take_along_axis(y, x.at[..., None], axis=1)
+        return call(head, params["head"], wanted.reshape(-1, y.shape[-1]))
+
+    def carry(envs: int) -> Any:
+        return cell.start({"u": np.zeros(0, np.float32)}, envs)  # zeros of the type of u
+
+    def step(params: Params, before: Any, look: Look, key: Key | None) -> tuple[Array, Any]:
+        before = restart(cell, params["cell"], before, look.fresh)
+        after, y = cell.step(params["cell"], before, call(trunk, params["trunk"], look.obs))
+        return call(head, params["head"], y), after
+
+    return Model(init, apply, host=trunk.host and head.host), Actor(carry, step)
+
+
+def drqn(config: DRQN, spec: Spec, network: Network | None = None) -> Agent:
+    """Q-learning on windows of experience; all else is DQN's."""
+    readout = readout_of(config)
+    model, actor = recurrent_values(config, spec, network, (*spec.choices, *readout.shape))
+    memory = windows(config.replay, config.sequence, config.burn_in, config.n_step)
+    return q_agent(config, spec, readout, model, memory, actor)
