@@ -29,8 +29,12 @@ from rlnut.regression import regression
 from rlnut.types import Model, Network, call
 
 
-def readout_of(config: Deep) -> Readout:
+def readout_of(config: Deep, spec: Spec) -> Readout:
     """How outputs stand for values: what `loss` says."""
+    if len(spec.choices) > 1 and (config.loss not in ("huber", "squared") or config.dueling != "none"):
+        raise UsageError(
+            "decoupled actions go with loss huber or squared and without dueling: their values are averaged"
+        )
     if config.loss in ("quantile", "iqn"):
         return quantiles(config.atoms)
     if config.loss in ("huber", "squared"):
@@ -45,10 +49,6 @@ def value_network(config: Deep, spec: Spec, network: Network | None, readout: Re
     """Stored observations [B, ...] -> outputs [B, A, *readout.shape]; `network` takes the place of the MLP or CNN."""
     if network is not None and config.explore == "noisy":
         raise UsageError("a network of your own brings its own layers: explore noisy needs the default one")
-    if len(spec.choices) > 1 and (config.loss not in ("huber", "squared") or config.dueling != "none"):
-        raise UsageError(
-            "decoupled actions go with loss huber or squared and without dueling: their values are averaged"
-        )
     layer = noisy_dense(config.noisy_sigma) if config.explore == "noisy" else dense
     default = partial(default_network, spec, norm=config.layer_norm, layer=layer)
     if config.loss == "iqn":
@@ -78,7 +78,7 @@ def dqn(config: DQN, spec: Spec, network: Network | None = None) -> Agent:
 
     `network` takes the place of the default MLP or CNN.
     """
-    readout = readout_of(config)
+    readout = readout_of(config, spec)
     model = value_network(config, spec, network, readout)
     memory = replay(config.replay, config.n_step)
     if config.prioritised:

@@ -19,7 +19,7 @@ def pqn(config: PQN, spec: Spec, network: Network | None = None) -> Agent:
 
     `network` takes the place of the default MLP or CNN.
     """
-    readout, explore = readout_of(config), exploration(config, spec.choices)
+    readout, explore = readout_of(config, spec), exploration(config, spec.choices)
     model = value_network(config, spec, network, readout)
     optimizer = optax.chain(optax.clip_by_global_norm(config.max_gradient), optax.radam(config.lr))
     updates = config.epochs * config.minibatches
