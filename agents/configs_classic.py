@@ -190,4 +190,30 @@ CLASSIC: dict[str, type[AgentConfig]] = {
     "retrace": Retrace,
 }
 
-CLASSIC_PRESETS: dict[tuple[str, str], dict[str, Any]] = {}
+_COMPILED = {"native": True, "num_envs": 8, "steps": 400_000, "eval_every": 40_000, "log_every": 20_000}
+_TAXI = {
+    "config": {"lr": 0.5, "epsilon_steps": 100_000},
+    "training": _COMPILED | {"final_episodes": 300},
+}
+# slippery: values settle only as the step size falls; and returns are 0 or 1, so policies differ by many episodes only
+_LAKE = {
+    "config": {"lr": 0.5, "lr_power": 0.6, "epsilon_end": 0.3, "epsilon_steps": 100_000},
+    "training": _COMPILED | {"eval_episodes": 200, "final_episodes": 1000},
+}
+_CLIFF = {
+    "config": {"lr": 0.5, "epsilon_start": 0.5, "epsilon_end": 0.0, "epsilon_steps": 40_000},
+    "training": {"native": True, "final_episodes": 1, "eval_episodes": 1, "eval_every": 10_000, "log_every": 2_500},
+}
+_CARDS = {
+    "config": {"gamma": 1.0, "lr": 1.0, "lr_power": 0.9, "epsilon_end": 0.5, "epsilon_steps": 1_000_000},
+    "training": _COMPILED | {"num_envs": 64, "steps": 2_000_000, "eval_every": 2_000_000, "final_episodes": 10_000},
+}
+_ONE_STEP = ("sarsa", "expected-sarsa", "q-learning", "double-q")
+
+CLASSIC_PRESETS: dict[tuple[str, str], dict[str, Any]] = {
+    **{(name, "Taxi-v4"): _TAXI for name in _ONE_STEP},
+    **{(name, "FrozenLake-v1"): _LAKE for name in ("expected-sarsa", "q-learning", "double-q")},
+    **{(name, "CliffWalking-v1"): _CLIFF for name in ("q-learning", "double-q")},
+    **{(name, "Blackjack-v1"): _CARDS for name in ("q-learning", "double-q")},
+    ("sarsa-lambda", "MountainCar-v0"): {"training": {"native": True, "final_episodes": 100}},
+}

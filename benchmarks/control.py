@@ -39,6 +39,10 @@ ROWS = [
     *[Row(agent, "CartPole-v1", 475, 50_000) for agent in CARTPOLE],
     Row("pqn", "CartPole-v1", 475, 500_000),
     Row("dqn", "Acrobot-v1", -85, 100_000),
+    Row("sarsa-lambda", "MountainCar-v0", -110, 50_000),
+    *[Row(agent, "FrozenLake-v1", 0.72, 400_000) for agent in ("q-learning", "double-q", "expected-sarsa")],
+    *[Row(agent, "CliffWalking-v1", -13, 50_000) for agent in ("q-learning", "double-q")],
+    *[Row(agent, "Taxi-v4", 7.7, 400_000) for agent in ("q-learning", "double-q", "sarsa", "expected-sarsa")],
 ]
 
 

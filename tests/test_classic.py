@@ -140,3 +140,31 @@ def test_reading_by_index_in_numpy_and_by_gradient_agree(words: str) -> None:
         np.testing.assert_allclose((x @ w), q[[0, 1], action], rtol=1e-4, atol=1e-5)
     moved = np.asarray(values.add(w, obs, action, np.array([0.1, -0.2], np.float32)))
     np.testing.assert_allclose(moved - w, np.asarray(values.step(np.array([0.1, -0.2]), x)), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_blackjack_comes_to_the_value_of_the_game(seed: int) -> None:
+    """The exact value of the greedy policy is within 0.001 of the optimum, −0.043113."""
+    from rlnut.envs.blackjack_tables import SHAPE, blackjack
+    from rlnut.exact import chain, values
+
+    run = rlnut.train("q-learning", "Blackjack-v1", seed=seed, final_episodes=1, quiet=True)
+    game = blackjack()
+    shown = np.unravel_index(np.arange(np.prod(SHAPE)), SHAPE)
+    policy = np.eye(2)[run.q(shown).argmax(1)][game.observe]
+    assert game.mdp.start @ np.nan_to_num(values(chain(game.mdp, policy), 1.0)) == pytest.approx(-0.043113, abs=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("agent", "env", "bar"),
+    [
+        ("q-learning", "FrozenLake-v1", 0.70),
+        ("double-q", "CliffWalking-v1", -13),
+        ("expected-sarsa", "Taxi-v4", 7.4),
+        ("sarsa-lambda", "MountainCar-v0", -110),
+    ],
+)
+def test_presets_reach_their_bars(agent: str, env: str, bar: float) -> None:
+    assert rlnut.train(agent, env, quiet=True).evaluation.mean >= bar
