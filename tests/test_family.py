@@ -20,8 +20,9 @@ from rlnut.loop import experience, one_row
 from rlnut.types import Look, Transition
 
 ENVS, ROWS = 2, 32
-SAME_CODE = ("double-dqn", "n-step-dqn", "two-hot-dqn", "soft-q")  # as another one, with other arguments
-NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name in SAME_CODE)) for name in DEEP]
+# parts of rainbow, or dqn with other arguments
+IN_OTHERS = ("double-dqn", "dueling-dqn", "per-dqn", "n-step-dqn", "noisy-dqn", "two-hot-dqn", "c51", "soft-q")
+NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name in IN_OTHERS)) for name in DEEP]
 TINY: dict[str, Any] = {"gamma": GAMMA, "hidden": (16,), "lr": 1e-2}
 SMALL: dict[str, Any] = {"batch": 64, "replay": 3000, "learning_starts": 1, "train_every": 64, "gradient_steps": 32,
                          "target_every": 10}  # fmt: skip
