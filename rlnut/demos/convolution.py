@@ -29,9 +29,9 @@ HIDDEN = np.array([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]])  # Sob
 
 
 def slide(x: np.ndarray, w, stride: int = 1) -> np.ndarray:
-    """One filter w [F] over one signal x [T], zeros around it: [⌈T/S⌉]. A signal is an image of height 1."""
-    found = convolve(jnp.asarray(x)[None, None, :, None], jnp.asarray(w, jnp.float32)[None, :, None, None], stride)
-    return np.asarray(found)[0, 0, :, 0]
+    """One filter w [F] over one signal x [T], zeros around it: [⌈T/S⌉]."""
+    found = convolve(jnp.asarray(x)[None, :, None], jnp.asarray(w, jnp.float32)[:, None, None], stride)
+    return np.asarray(found)[0, :, 0]
 
 
 def chapter(ask: Ask, epochs: int = 3, train: int = 4000) -> Chapter:

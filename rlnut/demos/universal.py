@@ -86,6 +86,7 @@ def draw(x, guesses, widths, rms, learned):
     for width, colour, style in zip(shown, (GREEN, ORANGE, BLUE), (":", "--", "-"), strict=True):
         curve.plot(x, guesses[width], style, color=colour, lw=2, label=f"{width} hidden unit{'s' * (width > 1)}")
     curve.set(xlabel="x", ylabel="y", ylim=(-1.2, 2.6), title="one hidden layer of tanh")
+    curve.set_xticks([-1, -0.5, 0, 0.5, 1])
     curve.legend(frameon=False, ncols=2, loc="upper right")
     error.loglog(widths, rms, "o-", color=BLUE)
     error.set(xlabel="width of the hidden layer", ylabel="RMS error", title=f"error against width (best of {STARTS})")
@@ -104,5 +105,5 @@ def draw(x, guesses, widths, rms, learned):
         axis.set(xlabel="input a", ylabel="input b", title=f"XOR by {name}", aspect="equal")
         axis.grid(False)
     one.legend(loc="upper right")
-    figure.colorbar(image, ax=[one, two], label="P(y = 1)", shrink=0.8)
+    figure.colorbar(image, ax=[one, two], label="P(y = 1)", shrink=0.8).ax.set_ylim(0, 1)
     return figure
