@@ -178,7 +178,7 @@ class Session:
             while run.steps < total and not stopped():
                 before, began = run.steps, time.perf_counter()
                 run, metrics = self.loop.advance(run, min(total, next_look(run.steps, training)))
-                if before > first:
+                if before > first or not isinstance(self.vector, HostVector):  # compiled before it began
                     steps, seconds = self.stepping
                     self.stepping = (steps + run.steps - before, seconds + time.perf_counter() - began)
                 for one in metrics:
