@@ -12,6 +12,7 @@ from gymnasium.experimental.functional import FuncEnv
 
 from rlnut.envs.actions import Actions, Choice, actions
 from rlnut.envs.observations import Observation, observation
+from rlnut.errors import RlnutError
 from rlnut.networks import activation, cnn, mlp, serial
 from rlnut.types import Array, Key, Model, Network, Params, Shape, namespace
 
@@ -83,7 +84,11 @@ class Spec(NamedTuple):
 
     def read(self, raw: Any, xp: Any = np) -> Any:
         """Observations as the environment gives them, one or N -> as they are stored; xp: numpy or jax.numpy."""
-        return self.observed.read(raw, xp)
+        try:
+            return self.observed.read(raw, xp)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            text = " ".join(str(error).split())
+            raise RlnutError(f"{self.name} gave an observation that its space does not hold: {text}") from None
 
     def command(self, action: Array, xp: Any = np) -> Any:
         """Actions of the learner, N of them -> as the environment takes them."""

@@ -176,10 +176,7 @@ def test_the_default_folder_is_new_each_time(
         ("train dqn CartPole-v9", "`v0`, `v1`"),
         ("train dqn Taxi-v3", "Taxi-v4"),
         ("train dqn nomodule:Foo-v0", "nomodule"),
-        ("train dqn Pendulum-v1", "action space Box(-2.0, 2.0, (1,), float32) is not served yet; allowed: Discrete"),
-        ("train dqn Blackjack-v1", "observation space Tuple"),
-        ("train dqn Broken-v0 --env-arg observation=Dict", "observation space Dict"),
-        ("train dqn Broken-v0 --env-arg observation=Text", "observation space Text"),
+        ("train dqn Broken-v0 --env-arg observation=Text", "Text observations are not served; allowed: Box, Discrete"),
         ("train dqn CartPole-v1 --env-arg foo=1", "{'foo': 1}"),
         ("train dqn CartPole-v1 --env-arg foo", "NAME=VALUE"),
         ("train dqn CartPole-v1 --env-arg id=1", "CartPole-v1 cannot be made"),
@@ -219,7 +216,7 @@ def test_the_default_folder_is_new_each_time(
         ("evaluate . --episodes=x", "'x' is not of type int"),
         ("resume . --steps=x", "'x' is not of type int"),
         ("check-env CartPol-v1", "Did you mean CartPole-v1"),
-        ("check-env Pendulum-v1", "not served yet"),
+        ("check-env Broken-v0 --env-arg observation=Text", "Text observations are not served"),
         ("fit cn mnist", "unknown model 'cn'. Did you mean cnn"),
         ("fit cnn mnits", "unknown dataset 'mnits'. Did you mean mnist"),
         ("fit mlp mnist --epochs=0", "epochs must be >= 1"),
@@ -256,6 +253,11 @@ def test_a_folder_that_exists_is_left_alone(capsys: pytest.CaptureFixture[str], 
 
 
 # --- a run folder that is missing, damaged or another's: status 1
+
+
+def test_an_observation_that_its_space_does_not_hold(capsys: pytest.CaptureFixture[str]):
+    status, out, err = run_main(capsys, "train", "dqn", "Broken-v0", "--env-arg", "observation=Dict")
+    assert (status, out) == (1, "") and "Broken-v0 gave an observation that its space does not hold" in err
 
 
 def test_no_run_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path):
