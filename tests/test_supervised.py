@@ -96,17 +96,21 @@ def test_the_same_update_does_labels_and_bellman_targets():
         np.testing.assert_allclose(core.predict(fitted.params, x), [1.5, 1.0], atol=1e-3)
 
 
-def test_digits(mnist_source, tmp_path):
+DIGITS = [
+    ("softmax", 0.83, {}),
+    ("mlp", 0.86, {"epochs": 4}),
+    ("cnn", 0.84, {"epochs": 2, "channels": (8, 16), "lr": 3e-3, "batch": 64, "dropout": 0.1}),
+    ("lenet", 0.84, {"epochs": 3, "lr": 5e-3, "batch": 64}),
+    ("resnet", 0.84, {"epochs": 3, "channels": (8, 16), "lr": 2e-2, "batch": 64, "turn": 0.0}),
+]
+
+
+@pytest.mark.parametrize("members", [DIGITS[:3], pytest.param(DIGITS[3:], marks=pytest.mark.slow)])
+def test_digits(members, mnist_source, tmp_path):
     """A few thousand digits; what the nearest class mean reaches (about .8) is passed by all."""
     whole = load_dataset(*mnist_source)
     part = Dataset(whole.x_train[:3000], whole.y_train[:3000], whole.x_test[:1000], whole.y_test[:1000], whole.classes)
-    for name, low, changes in (
-        ("softmax", 0.83, {}),
-        ("mlp", 0.86, {"epochs": 4}),
-        ("cnn", 0.84, {"epochs": 2, "channels": (8, 16), "lr": 3e-3, "batch": 64, "dropout": 0.1}),
-        ("lenet", 0.84, {"epochs": 3, "lr": 5e-3, "batch": 64}),
-        ("resnet", 0.84, {"epochs": 3, "channels": (8, 16), "lr": 2e-2, "batch": 64, "turn": 0.0}),
-    ):
+    for name, low, changes in members:
         found = fit(name, part, progress=False, out=tmp_path / name, **changes)
         assert found.test_accuracy is not None and found.test_accuracy >= low, name
         again = load(tmp_path / name)
