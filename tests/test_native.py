@@ -167,6 +167,7 @@ def test_many_runs_at_once_are_the_runs_one_by_one() -> None:
     np.testing.assert_array_equal(alone[1], lengths[1])
 
 
+@pytest.mark.slow
 def test_a_functional_environment_of_ones_own_trains_both_ways() -> None:
     check_env(FuncGym(MountainCar()), skip_render_check=True)
     for native in (True, False):

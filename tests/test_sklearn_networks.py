@@ -48,6 +48,7 @@ def test_some_of_scikit_learns_own_checks():
     assert len(done) == len(QUICK)
 
 
+@pytest.mark.slow
 def test_digits_in_scikit_learns_tools():
     x, y = load_digits(return_X_y=True)
     x, y = x[:600], np.array(list("abcdefghij"))[y[:600]]

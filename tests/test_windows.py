@@ -107,6 +107,7 @@ def values(run: Any, cue: float) -> np.ndarray:
     return np.array(rows)
 
 
+@pytest.mark.slow
 def test_a_memory_solves_what_a_feed_forward_net_cannot() -> None:
     """With a memory q is what it should be, γ^(3 − t); without one the last step is a coin toss, worth at most 0."""
     common: dict[str, Any] = {"gamma": 0.9, "lr": 3e-3, "hidden": (16,), "n_step": 1, "double": False}
