@@ -83,6 +83,10 @@ def learner(rule: Rule, model: Active, hyper: Hyper, length: int, count: int) ->
     def step(state: State, row: Rows) -> State:
         alpha, decay = hyper.alpha * row.rate, row.decay * hyper.lam
         index, x = model.now(row.now)
+        p = state.place
+        if length:  # the oldest row hands over first: nothing reads the old table after that, so it is changed in place
+            w = state.w.at[state.seen[p]].add(state.S[p])
+            state = state._replace(w=w, S=state.S.at[p].set(0.0))
         v, v_next = value(state, index, x), value(state, *model.then(row.then))
         delta = row.reward + row.discount * v_next - v
         square = state.square + jnp.where(row.rate > 0, delta * delta, 0.0)
@@ -101,16 +105,14 @@ def learner(rule: Rule, model: Active, hyper: Hyper, length: int, count: int) ->
             own = (1 - alpha * jnp.einsum("lnk,k,lnh->h", same.astype(x.dtype), x, z)) * own
         elif rule.trace == "replacing":
             z = jnp.where(same.any(-1)[:, :, None], 0.0, z)
-        p = state.place
-        w = state.w.at[state.seen[p]].add(state.S[p])  # the oldest row hands over
         z = jnp.asarray(z).at[p].set(own)
-        S = state.S.at[p].set(0.0) + alpha * row.gain * delta * z
+        S = state.S + alpha * row.gain * delta * z
         v_old = state.v_old
         if rule.online:
             late = alpha * jnp.where(row.fresh, 0.0, v - v_old)
             S = (S + late * z).at[p].add(-late * x[:, None])
             v_old = v_next
-        return State(w, state.seen.at[p].set(index), z, S, (p + 1) % length, v_old, F, square)
+        return State(state.w, state.seen.at[p].set(index), z, S, (p + 1) % length, v_old, F, square)
 
     def weights(state: State) -> Array:
         return state.w.at[state.seen].add(state.S)

@@ -143,12 +143,14 @@ BENCHMARKS = {"ridge": ridge, "lasso": lasso, "softmax": softmax, "memory": memo
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], default=list(BENCHMARKS))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--data", metavar="DIR", help="folder with the IDX files of MNIST")
     args = parser.parse_args()
-    for name in args.names:
+    if unknown := set(args.names) - set(BENCHMARKS):
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    for name in args.names or BENCHMARKS:
         print(name, json.dumps(BENCHMARKS[name](args), indent=1), flush=True)
 
 

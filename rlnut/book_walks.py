@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -66,14 +68,17 @@ def _by_alpha(seed: int, runs: int, name: str, what: str, best: Mapping[Any, Map
     """The 19-state walk: mean RMS error of the first ten episodes against α, one curve for each n or λ."""
     walk = random_walk(19)
     stream = experience(walk, seed, runs, episodes=10)
-    curves = []
-    for parameter, points in best.items():
+
+    def curve(parameter: Any) -> Curve:
         n, lam = (int(parameter), 0.0) if what == "n" else (1, parameter)
-        steps = np.union1d(grid, list(points))
+        steps = np.union1d(grid, list(best[parameter]))
         found, se = mean_and_error(
             np.moveaxis(errors(stream, walk, name, steps, 0.0, 10, lam=lam, n=n).mean(-1), -1, 0)
         )
-        curves.append(Curve(f"{what}={parameter:g}", steps, found, points, se))
+        return Curve(f"{what}={parameter:g}", steps, found, best[parameter], se)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # one sweep keeps one core busy
+        curves = list(pool.map(curve, best))
     panel = Panel(METHODS[name].help, "α", "RMS error, first 10 episodes", curves, 0.55)
     return Page("Random walk of 19 states", [panel])
 
