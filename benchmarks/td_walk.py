@@ -6,6 +6,7 @@ Prints the wall time of the whole figure (n = 1 … 512, 11 step sizes, compilat
 episodes per second of both sides and their ratios, the time of LSTD(0), and steps per second of TD(.9) with 8 tilings
 of 8 × 8 and of 110 × 110 tiles (648 and 98,568 weights), by lists of active features and by whole arrays. The sides are
 measured one after the other in the same process, the plain loops before and after the sweep.
+The sweep uses every core, as the figure does; the loops use one.
 """
 
 from __future__ import annotations

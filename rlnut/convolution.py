@@ -20,7 +20,7 @@ from rlnut.errors import UsageError, unknown
 from rlnut.types import Array, Key, Model, Params, Shape
 
 BLOCK = 2**18  # numbers in the patches that are held at once: about what the cache of one core holds
-FEW = 27  # numbers in one patch up to which a product is faster on CPUs than XLA's convolution: 3 × 3 × 3
+FEW = 27  # numbers in one patch up to which a product is at least as fast on CPUs as XLA's convolution: 3 × 3 × 3
 PADDINGS = ("same", "valid")
 POOLINGS = ("max", "average")
 
@@ -76,15 +76,21 @@ def convolve(x: jax.Array, w: jax.Array, stride: int = 1, padding: str = "same")
     x [B, H, W, C], w [F, G, C, D] -> [B, H', W', D]; and so for any number of axes between B and C: x [B, T, C],
     w [F, C, D] -> [B, T', D]. Differentiable in reverse mode (its gradient is our own).
     """
-
-    def by_xla(x: jax.Array, w: jax.Array) -> jax.Array:
-        return _convolve(x, w, stride, _margins(x.shape, w.shape, stride, padding))
-
-    def by_product(x: jax.Array, w: jax.Array) -> jax.Array:
-        return patches(x, w.shape[:-2], stride, padding) @ w.reshape(-1, w.shape[-1])
-
+    by_xla = partial(xla_forward, stride, padding)
     few = math.prod(w.shape[:-1]) <= FEW
-    return lax.platform_dependent(x, w, cpu=by_product if few else by_xla, default=by_xla)
+    return lax.platform_dependent(
+        x, w, cpu=partial(product_forward, stride, padding) if few else by_xla, default=by_xla
+    )
+
+
+def xla_forward(stride: int, padding: str, x: jax.Array, w: jax.Array) -> jax.Array:
+    """`convolve` as XLA has it."""
+    return _convolve(x, w, stride, _margins(x.shape, w.shape, stride, padding))
+
+
+def product_forward(stride: int, padding: str, x: jax.Array, w: jax.Array) -> jax.Array:
+    """`convolve` as one product of all patches with the filters."""
+    return patches(x, w.shape[:-2], stride, padding) @ w.reshape(-1, w.shape[-1])
 
 
 def _forward(x: jax.Array, w: jax.Array, stride: int, padding: str) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
@@ -104,8 +110,7 @@ convolve.defvjp(_forward, _backward)
 
 def by_transposes(stride: int, padding: str, x: jax.Array, w: jax.Array, g: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Gradients (∂E/∂x, ∂E/∂w) from g = ∂E/∂out, as JAX derives them: transposed convolutions."""
-    margins = _margins(x.shape, w.shape, stride, padding)
-    return jax.vjp(lambda x, w: _convolve(x, w, stride, margins), x, w)[1](g)
+    return jax.vjp(partial(xla_forward, stride, padding), x, w)[1](g)
 
 
 def by_products(stride: int, padding: str, x: jax.Array, w: jax.Array, g: jax.Array) -> tuple[jax.Array, jax.Array]:
