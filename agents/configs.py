@@ -16,6 +16,7 @@ from rlnut.agents.configs_deep import DQN as DQN
 from rlnut.agents.configs_deep import PQN as PQN
 from rlnut.agents.configs_recurrent import DRQN as DRQN
 from rlnut.agents.configs_recurrent import RECURRENT
+from rlnut.agents.configs_recurrent import RecurrentPQN as RecurrentPQN
 
 AGENTS: dict[str, type[AgentConfig]] = {**DEEP, **RECURRENT, **CLASSIC, **BATCH}
 

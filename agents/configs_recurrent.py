@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from rlnut.agents.configs_deep import DQN, ON_SUPPORT
+from rlnut.agents.configs_deep import DQN, ON_SUPPORT, PQN, Deep
 from rlnut.errors import UsageError
 from rlnut.settings import setting
 
@@ -16,26 +16,36 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DRQN(DQN):
+class Remembers:
+    """Options of a network with a recurrent layer between its hidden ones and its head."""
+
+    explore: str = setting("epsilon-greedy", "how to explore: ε-greedy, or π ∝ exp(q/temperature)",
+                           choices=("epsilon-greedy", "boltzmann"))  # fmt: skip
+    memory: str = setting("lstm", "the recurrent cell", choices=("lstm", "gru", "rnn"))
+    memory_size: int = setting(64, "units of the cell", low=1)
+    sequence: int = setting(16, "steps of a window that are learned from", low=1)
+
+
+def _check(config: Deep) -> None:
+    if not config.hidden:
+        raise UsageError("an agent with a memory needs at least one hidden layer before it")
+
+
+@dataclass(frozen=True)
+class DRQN(Remembers, DQN):
     """DQN with a recurrent layer, for what one observation does not show (Hausknecht & Stone 2015)."""
 
     loss: str = setting("huber", "regression on δ, classification of the value, or its distribution",
                         choices=("huber", "squared", *ON_SUPPORT))  # fmt: skip
-    explore: str = setting("epsilon-greedy", "how to explore: ε-greedy, or π ∝ exp(q/temperature)",
-                           choices=("epsilon-greedy", "boltzmann"))  # fmt: skip
     batch: int = setting(16, "windows in one update", low=1)
     gradient_steps: int = setting(2, "updates in a round", low=1)
-    memory: str = setting("lstm", "the recurrent cell", choices=("lstm", "gru", "rnn"))
-    memory_size: int = setting(64, "units of the cell", low=1)
-    sequence: int = setting(16, "steps of a window that are learned from", low=1)
     burn_in: int = setting(4, "steps before them that only bring the memory up to date", low=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check(self)
         if self.prioritised:
             raise UsageError("prioritised replay draws single steps: an agent with a memory takes none")
-        if not self.hidden:
-            raise UsageError("an agent with a memory needs at least one hidden layer before it")
 
     def build(self, spec: Spec, network: Network | None = None) -> Agent:
         """The agent for what `spec` sees."""
@@ -44,4 +54,19 @@ class DRQN(DQN):
         return drqn(self, spec, network)
 
 
-RECURRENT = {"drqn": DRQN}
+@dataclass(frozen=True)
+class RecurrentPQN(Remembers, PQN):
+    """PQN with a recurrent layer: λ-returns along the memory, learned from windows of the round."""
+
+    training: ClassVar[dict[str, Any]] = PQN.training
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check(self)
+        if self.rollout % (self.minibatches * self.sequence):
+            raise UsageError(
+                f"rollout {self.rollout} is not a multiple of minibatches {self.minibatches} × sequence {self.sequence}"
+            )
+
+
+RECURRENT = {"drqn": DRQN, "recurrent-pqn": RecurrentPQN}

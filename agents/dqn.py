@@ -87,8 +87,10 @@ def dqn(config: DQN, spec: Spec, network: Network | None = None) -> Agent:
     return q_agent(config, spec, readout, model, memory, feed_forward(model))
 
 
-def q_agent(config: DQN, spec: Spec, readout: Readout, model: Model, memory: Memory, actor: Actor) -> Agent:
-    """What DQN does with any network, memory and way to act."""
+def q_agent(
+    config: DQN, spec: Spec, readout: Readout, model: Model, memory: Memory, actor: Actor, window: int = 1
+) -> Agent:
+    """What DQN does with any network, memory (which draws `window` steps at once) and way to act."""
     explore = exploration(config, spec.choices)
     optimizer = optax.chain(optax.clip_by_global_norm(config.max_gradient), optax.adam(config.lr))
     rule = (
@@ -103,7 +105,7 @@ def q_agent(config: DQN, spec: Spec, readout: Readout, model: Model, memory: Mem
         q_problem(partial(call, model), rule, readout, extra),
         explore,
         memory,
-        Pace(config.learning_starts, config.train_every, config.gradient_steps, config.batch),
+        Pace(config.learning_starts, config.train_every, config.gradient_steps, config.batch, window),
         actor,
         host=model.host and explore.key is None,
         readout=readout,

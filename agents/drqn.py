@@ -21,10 +21,12 @@ from rlnut.types import Array, Key, Look, Model, Network, Params, call
 from rlnut.windows import Window, windows
 
 if TYPE_CHECKING:
-    from rlnut.agents.configs_recurrent import DRQN
+    from rlnut.agents.configs_recurrent import DRQN, RecurrentPQN
 
 
-def recurrent_values(config: DRQN, spec: Spec, network: Network | None, shape: tuple[int, ...]) -> tuple[Model, Actor]:
+def recurrent_values(
+    config: DRQN | RecurrentPQN, spec: Spec, network: Network | None, shape: tuple[int, ...]
+) -> tuple[Model, Actor]:
     """(model over windows -> outputs [B·L, *shape], actor over single steps), of the same parameters.
 
     `network` takes the place of the trunk: it is asked for its last hidden layer.
@@ -63,4 +65,4 @@ def drqn(config: DRQN, spec: Spec, network: Network | None = None) -> Agent:
     readout = readout_of(config, spec)
     model, actor = recurrent_values(config, spec, network, (*spec.choices, *readout.shape))
     memory = windows(config.replay, config.sequence, config.burn_in, config.n_step)
-    return q_agent(config, spec, readout, model, memory, actor)
+    return q_agent(config, spec, readout, model, memory, actor, config.sequence)

@@ -25,12 +25,17 @@ BLOCK = 2048  # rows whose outer products are summed by one matrix product
 
 def lstd(make: Any, parts: Any, rows: Rows, lam: float, w0: np.ndarray, records: int) -> np.ndarray:
     """w [N, K, d] at K records of rows [T, N], `make(*parts)` a linear approximator: O(d²) a row, O(d³) a record."""
-    _check_size(len(w0))
-    with jax.enable_x64(True):
-        A, b = _sums(make, _double(parts), _double(rows), lam, len(w0), records)
-        A, b = np.asarray(A), np.asarray(b)
+    A, b = sums(make, parts, rows, lam, len(w0), records)
     w0 = np.asarray(w0, np.float64)
     return w0 + np.einsum("nkij,nkj->nki", np.linalg.pinv(A, rcond=1e-12), b - A @ w0)
+
+
+def sums(make: Any, parts: Any, rows: Rows, lam: float, d: int, records: int) -> tuple[np.ndarray, np.ndarray]:
+    """A [N, K, d, d] and b [N, K, d] of the rows up to each of K records."""
+    _check_size(d)
+    with jax.enable_x64(True):
+        A, b = _sums(make, _double(parts), _double(rows), lam, d, records)
+        return np.asarray(A), np.asarray(b)
 
 
 def recursive_lstd(

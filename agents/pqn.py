@@ -1,17 +1,21 @@
-"""PQN: regress Q on λ-returns of the newest rollout, nothing else (Gallici et al. 2024)."""
+"""PQN: regress Q on λ-returns of the newest rollout, nothing else (Gallici et al. 2024); with a memory or without."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import optax
 
 from rlnut.agent import Agent, Pace, feed_forward, value_agent
 from rlnut.agents.configs_deep import PQN
+from rlnut.agents.configs_recurrent import RecurrentPQN
 from rlnut.agents.dqn import exploration, readout_of, value_network
+from rlnut.agents.drqn import recurrent_values
 from rlnut.bellman import labelled
 from rlnut.envs.spaces import Spec
 from rlnut.regression import regression
-from rlnut.rollout import q_lambda_labels, rollout
-from rlnut.types import Network, call
+from rlnut.rollout import along, each_alone, q_lambda_labels, rollout
+from rlnut.types import Array, Look, Network, Params, call
 
 
 def pqn(config: PQN, spec: Spec, network: Network | None = None) -> Agent:
@@ -20,17 +24,30 @@ def pqn(config: PQN, spec: Spec, network: Network | None = None) -> Agent:
     `network` takes the place of the default MLP or CNN.
     """
     readout, explore = readout_of(config, spec), exploration(config, spec.choices)
-    model = value_network(config, spec, network, readout)
+    length = 0
+    if isinstance(config, RecurrentPQN):
+        model, actor = recurrent_values(config, spec, network, (*spec.choices, *readout.shape))
+        length = config.sequence
+
+        def step(params: Params, carry: Any, look: Look) -> tuple[Array, Any]:
+            outputs, carry = actor.step(params, carry, look, None)
+            return readout.q(outputs), carry
+
+        values = along(step)
+    else:
+        model = value_network(config, spec, network, readout)
+        actor = feed_forward(model)
+        values = each_alone(lambda params, obs: readout.q(call(model, params, obs)))
     optimizer = optax.chain(optax.clip_by_global_norm(config.max_gradient), optax.radam(config.lr))
-    updates = config.epochs * config.minibatches
+    updates, window = config.epochs * config.minibatches, max(1, length)
     return value_agent(
         regression(model, readout.loss, optimizer),
         labelled(readout),
         explore,
-        rollout(config.rollout, config.epochs),
-        Pace(config.rollout, config.rollout, updates, config.rollout // config.minibatches),
-        feed_forward(model),
+        rollout(config.rollout, config.epochs, length),
+        Pace(config.rollout, config.rollout, updates, config.rollout // config.minibatches // window, window),
+        actor,
         host=model.host and explore.key is None,
         readout=readout,
-        label=q_lambda_labels(lambda params, obs: readout.q(call(model, params, obs)), config.lam),
+        label=q_lambda_labels(values, config.lam),
     )

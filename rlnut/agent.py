@@ -42,7 +42,8 @@ class Pace(NamedTuple):
     starts: int
     every: int
     updates: int
-    batch: int
+    batch: int  # draws from the memory in an update
+    window: int = 1  # steps in each draw
 
     def due(self, steps: Any) -> Any:
         """Updates that must have been done after `steps` transitions (an array, or a Python int of any size)."""

@@ -12,6 +12,7 @@ from rlnut.methods import Method, Prediction
 from rlnut.moments import Moment
 
 RECORDS = 50  # points of a learning curve
+ADAM = 1e-3  # its step size
 BLOWN_UP = 10.0  # times the error at the start, or the truth: it diverged
 
 Report = Callable[[dict[str, Any], int], None]  # a row of the log and the rows in all, while it learns
@@ -90,10 +91,13 @@ def shown(values: np.ndarray, right: np.ndarray, seen: np.ndarray) -> np.ndarray
     return np.where(seen, values, np.where(right == 0, 0.0, np.nan))
 
 
-def settings_used(method: Method, config: Prediction, gamma: float, words: str, alpha: float) -> dict[str, Any]:
+def settings_used(
+    method: Method, config: Prediction, gamma: float, words: str, alpha: float, network: bool = False
+) -> dict[str, Any]:
     """What the run chose where the user left it open; None: the method has none."""
     lam = None if method.lam == 1 else method.trace(config)
-    return {"gamma": gamma, "features": words, "lam": lam, "alpha": alpha if "alpha" in method.uses else None}
+    steps = "alpha" in method.uses and (network or method.solver == "scan")
+    return {"gamma": gamma, "features": words, "lam": lam, "alpha": alpha if steps else None}
 
 
 def step_size(
@@ -107,6 +111,8 @@ def step_size(
     if config.alpha is not None:
         return config.alpha, False
     grown = gamma * trace * np.sqrt(spread)  # what a trace is multiplied by, in the square mean
+    if method.solver == "fitted":
+        return ADAM, False
     share, long = 0.5, max(1 - grown, 0.05)
     if method.fold == "episode":
         share, long = 0.1, 1.0
@@ -121,4 +127,6 @@ def step_size(
 
 def record_count(method: Method, config: Prediction) -> int:
     """K, the number of moments at which weights are kept; fewer where each costs a solve."""
+    if method.solver == "fitted":
+        return config.iterations
     return min(RECORDS // 5 if method.solver == "lstd" else RECORDS, config.episodes or config.steps)

@@ -117,8 +117,8 @@ def _second_try(
     return chosen, gamma * (not terminated), after
 
 
-def successors(stream: Experience, chances: Any) -> np.ndarray:
-    """π(·|s') of every row: [T, N, A]."""
-    after = np.asarray(stream.step.next_obs)
-    flat = after.reshape(-1, *after.shape[2:])
-    return np.asarray(chances(flat), np.float32).reshape(*after.shape[:2], -1)
+def recorded(step: Transition) -> Experience:
+    """Transitions [T, N] of unknown policies: enough for targets that bootstrap from an expectation over π."""
+    end, ones = np.asarray(step.end), np.ones_like(step.reward)
+    episode = (end.cumsum(0) - end).astype(np.int32)
+    return Experience(step, ones, ones, episode, (step.discount, step.next_obs), np.zeros_like(step.action), ones)

@@ -69,7 +69,7 @@ def one_row(spec: Spec, envs: int, masked: bool = False, carry: Any = ()) -> Tra
     mask = row(bool, *spec.choices) if masked else None
     action, number, flag = row(np.int32, *spec.choices[:-1]), row(np.float32), row(bool)
     held = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), carry)
-    return Transition(obs, action, number, number, obs, flag, flag, mask, mask, held)
+    return Transition(obs, action, number, number, obs, flag, flag, mask, mask, held, flag)
 
 
 def experience(
@@ -93,6 +93,7 @@ def experience(
         mask=look.mask,
         next_mask=taken.next_mask,
         carry=stacked(carries),
+        fresh=look.fresh,
     )
 
 

@@ -15,9 +15,9 @@ class Method(NamedTuple):
 
     help: str
     rule: dict  # fields of agents.td.Rule
-    uses: tuple[str, ...] = ("alpha",)  # of alpha, beta, lam, n, correction
+    uses: tuple[str, ...] = ("alpha",)  # of OPTIONAL
     fold: str = ""  # "n": n-step transitions, "episode": Monte Carlo
-    solver: str = "scan"  # or lstd, rlstd
+    solver: str = "scan"  # or lstd, rlstd, fitted
     lam: float | None = None  # λ where it is fixed
     on_policy: str = ""  # why it is on-policy only
     linear: str = ""  # why it is linear only
@@ -38,6 +38,7 @@ SAME = "its target is a plain return of the policy that acts"
 
 SOLVED, EMPHASIS = "it is solved, not followed", "its emphasis is a weighting of features"
 GRADIENT = ("alpha", "beta", "lam", "correction")
+OPTIONAL = ("alpha", "beta", "lam", "n", "correction", "iterations", "epochs", "data")  # what some methods use
 
 METHODS: dict[str, Method] = {
     "mc": Method("gradient Monte Carlo (S&B 9.3)", {}, ("alpha", "correction"), "episode", lam=1),
@@ -71,6 +72,9 @@ METHODS: dict[str, Method] = {
     "batch-mc": Method("the end of batch Monte Carlo: mean returns", {}, (), "", "lstd", 1, "", SOLVED),
     "lstd": Method("least-squares TD(λ) (S&B 9.8)", {}, ("lam", "correction"), solver="lstd", linear=SOLVED),
     "rlstd": Method("recursive least-squares TD(λ)", {}, ("lam", "correction"), solver="rlstd", linear=SOLVED),
+    "fqe": Method(
+        "fitted Q evaluation (Le et al. 2019)", {}, ("alpha", "iterations", "epochs", "data"), solver="fitted", lam=0
+    ),
     "residual-gradient": Method(
         "residual gradient, one sample (Baird 1995; S&B 11.5)",
         {"gradient": "residual"},
@@ -96,6 +100,7 @@ ALIASES = {
     "retracelambda": "retrace", "retraceλ": "retrace", "treebackupλ": "tree-backup", "tb": "tree-backup",
     "doublesampleresidualgradient": "residual-gradient-double", "nstepsarsa": "nstep",
     "replacing": "td-lambda-replacing", "dutch": "td-lambda-dutch", "rg": "residual-gradient",
+    "fittedqevaluation": "fqe",
 }  # fmt: skip
 
 
@@ -144,6 +149,9 @@ class Prediction(Settings):
     steps: int = setting(50_000, "steps of each run", low=1)
     runs: int = setting(1, "independent runs; their mean error is reported", low=1)
     expected: bool = setting(False, "iterate the expected update, --steps times, instead of sampling")
+    iterations: int = setting(50, "regressions of fqe, each onto new targets; less if nothing changes", low=1)
+    epochs: int = setting(2, "passes of a network over the transitions in an iteration of fqe", low=1)
+    data: str | None = setting(None, "transitions for fqe: an .npz file, or minari:DATASET (none: played by b)")
     initial: float | None = setting(None, "every weight at the start (none: the problem's own, else 0)")
     rollouts: int = setting(100, "returns behind each Monte-Carlo truth, where the problem is not finite", low=2)
     states: int = setting(20, "states with a Monte-Carlo truth", low=1)
@@ -152,19 +160,29 @@ class Prediction(Settings):
 def settle(name: str, given: set[str], config: Prediction, network: bool = False) -> Prediction:
     """What the method fixes filled in. UsageError for options that it would not use, or that exclude each other."""
     method = METHODS[name]
-    for option in ("alpha", "beta", "lam", "n", "correction"):
+    for option in OPTIONAL:
         if option in given and option not in method.uses:
             raise UsageError(f"--{option} means nothing to {name}: {method.help}")
     if method.correction:
         config = config.replace(correction=method.correction)
-        if "values" not in given:
-            config = config.replace(values="v" if name == "v-trace" else "q")
+    fitted = method.solver == "fitted"
+    if (method.correction or fitted) and "values" not in given:
+        config = config.replace(values="v" if name == "v-trace" else "q")
     network = network or bool(config.hidden) or config.features.startswith("mlp")
     pairs, correction = config.values == "q", config.correction
     names = ", ".join(k for k, m in METHODS.items() if m.expected)
     sampled = config.next_action == "sampled"
     refusals = [
         ({"episodes", "steps"} <= given, "give --episodes or --steps, not both"),
+        (fitted and not pairs, f"{name} learns action values: --values q"),
+        (
+            fitted and not network and bool({"alpha", "epochs"} & given),
+            f"{name} solves linear functions exactly: --alpha and --epochs are for a network",
+        ),
+        (
+            config.data is not None and bool({"episodes", "steps", "runs", "behaviour"} & given),
+            "--data is there already: --episodes, --steps, --runs and --behaviour are for playing",
+        ),
         (config.expected and not method.expected, f"{name} has no expected version; these have: {names}"),
         (config.expected and network, "--expected iterates linear equations: leave the network out"),
         (config.expected and bool({"episodes", "runs"} & given), "--expected has no episodes and runs: give --steps"),
@@ -179,7 +197,8 @@ def settle(name: str, given: set[str], config: Prediction, network: bool = False
         ),
         (sampled and not pairs, "--next-action is for action values: add --values q"),
         (
-            sampled and (correction in ("retrace", "tree-backup") or config.expected or name.endswith("double")),
+            sampled
+            and (fitted or correction in ("retrace", "tree-backup") or config.expected or name.endswith("double")),
             f"--next-action sampled: {'--expected' if config.expected else name} is defined by the expectation",
         ),
         (

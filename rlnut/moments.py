@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlnut.agents import lstd, sparse, td
+from rlnut.agents import fqe, lstd, sparse, td
 from rlnut.methods import Method
 from rlnut.types import Array
 
@@ -28,6 +28,7 @@ class Task(NamedTuple):
     window: int = 0  # see td.Rule
     length: int | None = None  # of the list of sparse features; None: whole arrays
     few: int = 0  # sparse features of an input
+    epochs: int | None = None  # passes of a network over the rows in an iteration of FQE; None: linear, solved
 
 
 class Moment(NamedTuple):
@@ -43,6 +44,9 @@ def moments(task: Task, count: int, key: Any) -> Iterator[Moment]:
     """At most `count` moments, the last at the end, or as soon as the weights are no numbers any more."""
     rows = jax.tree.map(np.asarray, task.rows)
     T, N = rows.reward.shape
+    if task.method.solver == "fitted":
+        yield from _iterated(task, rows, count, key)
+        return
     count = min(count, T)
     if task.method.solver != "scan":
         yield from _solved(task, rows, count)
@@ -70,6 +74,20 @@ def _rows(x: np.ndarray, first: int, size: int) -> np.ndarray:
     """`size` rows from `first`; beyond the last they are zeros: rate 0, nothing is learned from them."""
     part = x[first : first + size]
     return np.concatenate([part, np.zeros((size - len(part), *x.shape[1:]), x.dtype)]) if len(part) < size else part
+
+
+def _iterated(task: Task, rows: td.Rows, count: int, key: Any) -> Iterator[Moment]:
+    """FQE: a moment is an iteration over all rows."""
+    given = (task.make, task.parts, rows)
+    if task.epochs is None:
+        w0 = np.asarray(task.make(*task.parts).init(key), np.float64)
+        found = fqe.solved(*given, w0, count)
+    else:
+        found = fqe.followed(*given, key, count, task.epochs, task.alpha)
+    for k, (w, td_error) in enumerate(found):
+        yield Moment(k + 1, count, w, td_error)
+        if not np.isfinite(w).all():
+            return
 
 
 def _solved(task: Task, rows: td.Rows, count: int) -> Iterator[Moment]:

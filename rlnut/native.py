@@ -82,6 +82,7 @@ def rounds(agent: Agent, vector: FuncVector, gamma: float) -> tuple[Begin, Round
                 mask=live.look.mask,
                 next_mask=step.next_mask,
                 carry=live.carry,
+                fresh=live.look.fresh,
             )
             returns, lengths = live.returns + step.reward, live.lengths + 1
             after = Live(live.agent, lanes, look, carry, jnp.where(end, 0, returns), jnp.where(end, 0, lengths))

@@ -38,6 +38,7 @@ class Plan:
     round_steps: int  # environment steps in a round, over all environments
     updates: int
     batch: int
+    window: int
     learning_starts: int
     epsilon_end: float  # ε at the last step
     memory_bytes: int
@@ -68,10 +69,11 @@ class Plan:
 
     def lines(self) -> list[str]:
         """For people."""
+        drawn = f"{self.batch} transitions" if self.window == 1 else f"{self.batch} windows of {self.window} steps"
         return [
             f"sees       {self.saw}; {self.parameters:,} parameters",
             f"steps      {self.steps:,} in rounds of {self.round_steps}, {self.evaluations} greedy evaluations",
-            f"updates    {self.updates:,} of {self.batch} transitions, from step {self.learning_starts:,}",
+            f"updates    {self.updates:,} of {drawn}, from step {self.learning_starts:,}",
             f"ε          {self.epsilon_end:.3g} at the end",
             f"replay     {mib(self.memory_bytes)} MiB",
         ]

@@ -13,12 +13,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlnut import basis
+from rlnut import basis, transitions
 from rlnut.agents import expected, sparse, td
 from rlnut.answers import RECORDS, Answer, Report, follow, record_count, settings_used, step_size
+from rlnut.envs.spaces import read_spaces
+from rlnut.envs.tabular import Tabular
 from rlnut.errors import UsageError
 from rlnut.exact import chain, ends, occupied, reachable
 from rlnut.experience import simulate
+from rlnut.experience_host import recorded
 from rlnut.finite import Finite
 from rlnut.fixed_points import bellman_error, linear_errors, rms
 from rlnut.known import Problem, all_errors, fixed_points, read_problem
@@ -48,7 +51,7 @@ def predict_finite(
     method = METHODS[name]
     gamma = next(g for g in (config.gamma, finite.gamma, 0.99) if g is not None)
     pi = as_table(policy, finite, gamma)
-    acting = _behaviour(finite, config.behaviour if behaviour is None else behaviour, pi, gamma)
+    acting = _behaviour(finite, config, behaviour, pi, gamma)
     _accept(name, method, config, finite, pi, acting, occupied(finite.mdp, pi, acting))
     known = read_problem(finite, config, pi, acting, gamma)
     X, words = (features, "given") if features is not None else basis.over_states(config.features, finite)
@@ -99,9 +102,13 @@ def _rows(
     """What is lived through, as rows; the window of n-step targets; the key that is left."""
     key = jax.random.key(seed)
     steps = None if config.episodes is not None else config.steps
-    stream = simulate(
-        known.finite, known.policy, known.acting, known.gamma, key, config.runs, config.episodes, steps, known.pairs
-    )
+    if config.data is not None:
+        spec = read_spaces(Tabular(known.finite))
+        stream = recorded(transitions.load(config.data, spec, known.gamma))
+    else:
+        stream = simulate(
+            known.finite, known.policy, known.acting, known.gamma, key, config.runs, config.episodes, steps, known.pairs
+        )
     actions = known.policy.shape[1] if known.pairs else None
     rows = make_rows(stream, method, config, actions, falling, record_count(method, config), inputs)
     return rows, window_length(stream, method, config), key
@@ -133,8 +140,8 @@ def _with_network(
     largest = float((slopes**2).sum(1).max())
     alpha, falling = step_size(method, config, largest, known.gamma, lam, _spread(known, config))
     rows, window, key = _rows(method, config, known, falling, seed, inputs)
-    task = Task(method, lambda: model, (), rows, alpha, lam, alpha, window)
-    chosen = settings_used(method, config, known.gamma, words, alpha)
+    task = Task(method, lambda: model, (), rows, alpha, lam, alpha, window, epochs=config.epochs)
+    chosen = settings_used(method, config, known.gamma, words, alpha, network=True)
 
     def learned(w: np.ndarray) -> np.ndarray:
         return np.asarray(read(jnp.asarray(w, jnp.float32)), np.float64)
@@ -158,7 +165,10 @@ def _start(finite: Finite, config: Prediction, dim: int) -> np.ndarray:
     return np.array(finite.weights, np.float64) if own else np.zeros(dim)
 
 
-def _behaviour(finite: Finite, word: Any, pi: np.ndarray, gamma: float) -> np.ndarray:
+def _behaviour(finite: Finite, config: Prediction, behaviour: Any, pi: np.ndarray, gamma: float) -> np.ndarray:
+    word = config.behaviour if behaviour is None else behaviour
+    if config.data is not None:  # who made the transitions is not known
+        return pi
     if isinstance(word, str) and word == "own":
         return pi if finite.behaviour is None else finite.behaviour
     return pi if isinstance(word, str) and word == "policy" else as_table(word, finite, gamma)

@@ -11,14 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.ndimage import binary_dilation
 
-from rlnut import basis
+from rlnut import basis, transitions
 from rlnut import features as maps
 from rlnut.agents import sparse, td
 from rlnut.answers import Answer, Report, follow, record_count, settings_used, step_size
 from rlnut.envs.make import EnvLike, env_name, maker
 from rlnut.envs.observations import SMALLEST_IMAGE
+from rlnut.envs.spaces import read_spaces
 from rlnut.errors import UsageError
-from rlnut.experience_host import play
+from rlnut.experience_host import play, recorded
 from rlnut.methods import METHODS, Method, Prediction
 from rlnut.moments import Task, moments
 from rlnut.monte_carlo import truth
@@ -67,6 +68,7 @@ def predict_host(
         word = config.behaviour if behaviour is None else behaviour
         own = isinstance(word, str) and word in ("own", "policy")
         acting = target if own else on_env(word, actions, title)
+        spec = read_spaces(example) if config.data is not None else None
     finally:
         example.close()
     off, pairs = acting is not target, config.values == "q"
@@ -80,7 +82,10 @@ def predict_host(
     known = truth(make, target.act, gamma, config.states, config.rollouts, seed + 1, acting.act, pairs)
     again = ("pair" if pairs else "state") if method.rule.get("gradient") == "double" else ""
     steps = None if config.episodes is not None else config.steps
-    stream = play(make, acting, target, gamma, seed, config.runs, steps, config.episodes, again)
+    if spec is None or config.data is None:
+        stream = play(make, acting, target, gamma, seed, config.runs, steps, config.episodes, again)
+    else:
+        stream = recorded(transitions.load(config.data, spec, gamma))
     if off:
         _covered(stream.rho, acting, target, stream.step.obs, config)
     obs = np.asarray(stream.step.obs)[: 20 * PROBE, 0]
@@ -92,8 +97,9 @@ def predict_host(
     alpha, falling = step_size(method, config, rate, gamma, lam, spread)
     rows = make_rows(stream, method, config, A if pairs else None, falling, record_count(method, config), inputs)
     window = window_length(stream, method, config)
-    task = _task(method, learned, rows, alpha, lam, alpha if config.beta is None else config.beta, window)
-    chosen = settings_used(method, config, gamma, learned.words, alpha)
+    beta = alpha if config.beta is None else config.beta
+    task = _task(method, learned, rows, alpha, lam, beta, window, config.epochs)
+    chosen = settings_used(method, config, gamma, learned.words, alpha, learned.network)
     read = _reader(learned, known.obs, None if known.actions is None else known.actions - target.first, A)
     found = moments(task, record_count(method, config), jax.random.key(seed))
     every = np.ones(len(known.mean), bool)
@@ -209,8 +215,11 @@ def _largest(learned: Learned, obs: np.ndarray, action: np.ndarray, actions: int
     return float(sizes.max())
 
 
-def _task(method: Method, learned: Learned, rows: td.Rows, alpha: float, lam: float, beta: float, window: int) -> Task:
-    task = Task(method, lambda: learned.model, (), rows, alpha, lam, beta, window)
+def _task(
+    method: Method, learned: Learned, rows: td.Rows, alpha: float, lam: float, beta: float, window: int, epochs: int
+) -> Task:
+    passes = epochs if learned.network else None
+    task = Task(method, lambda: learned.model, (), rows, alpha, lam, beta, window, epochs=passes)
     rule = td.Rule(**method.rule)._replace(window=window)
     if learned.active is None or method.solver != "scan" or not sparse.serves(rule):
         return task

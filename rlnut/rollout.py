@@ -12,6 +12,7 @@ into another, and a time limit bootstraps from the true final observation. After
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,46 +21,101 @@ from rlnut.errors import UsageError
 from rlnut.explore import allowed
 from rlnut.memory import Memory
 from rlnut.returns import on_policy, returns
-from rlnut.types import Array, Key, Params, Transition
+from rlnut.types import Array, Key, Look, Params, Transition
+from rlnut.windows import Window
 
 Label = Callable[[Params, Transition], Transition]  # (θ, experience [T, N, ...]) -> the same with targets in it
+Values = Callable[[Params, Transition], tuple[Array, Array]]  # (θ, experience) -> q(s, ·), q(s', ·) [T, N, (D,) A]
 
 
-def rollout(size: int, epochs: int) -> Memory:
-    """The newest round of `size` rows in all, every row once in each of `epochs` passes, in an order of its own."""
+def rollout(size: int, epochs: int, length: int = 0) -> Memory:
+    """The newest round of `size` rows in all, every row once in each of `epochs` passes, in an order of its own.
+
+    `length` L > 0: what is drawn are windows of L consecutive steps of one environment, and obs is read as a `Window`
+    that begins with what was carried into it; B windows are B·L rows.
+    """
+    parts = size // max(1, length)  # rows or windows
 
     def init(seen: Transition, steps: int) -> Transition:
         if steps * len(seen.reward) != size:
             raise UsageError(f"--rollout {size:,} must be a multiple of the {len(seen.reward):,} environments")
-        return jax.tree.map(lambda a: jnp.zeros((steps * a.shape[0], *a.shape[1:]), a.dtype), seen)
+        if length and steps % length:
+            raise UsageError(f"--sequence {length} must divide the {steps} steps of a round: --rollout / --num-envs")
+        path = (length,) if length else ()
+        return jax.tree.map(lambda a: jnp.zeros((parts, *path, *a.shape[1:]), a.dtype), seen)
 
     def add(state: Transition, seen: Transition) -> Transition:
-        return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), seen)
+        def rows(a: Array) -> Array:
+            if not length:
+                return a.reshape(-1, *a.shape[2:])
+            split = a.reshape(-1, length, *a.shape[1:])  # [T/L, L, N, ...]
+            return jnp.moveaxis(split, 2, 1).reshape(parts, length, *a.shape[2:])
+
+        return jax.tree.map(rows, seen)
 
     def draw(state: Transition, key: Key, count: int) -> Array:
-        orders = jax.vmap(lambda k: jax.random.permutation(k, size))(jax.random.split(key, epochs))
+        orders = jax.vmap(lambda k: jax.random.permutation(k, parts))(jax.random.split(key, epochs))
         return orders.reshape(-1)[:count]
 
     def read(state: Transition, rows: Array) -> Transition:
-        return jax.tree.map(lambda a: a[rows], state)
+        seen = jax.tree.map(lambda a: a[rows], state)
+        if not length:
+            return seen
+        flat = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), seen)
+        every = jnp.broadcast_to(jnp.arange(length), (len(rows), length))
+        path: Any = Window(seen.obs, seen.fresh, jax.tree.map(lambda a: a[:, 0], seen.carry), every)
+        return flat._replace(obs=path)
 
     def weigh(state: Transition, rows: Array, steps: Array) -> Array:
         """Rows that are no experience count nothing."""
-        return state.valid[rows].astype(jnp.float32)
+        return state.valid[rows].reshape(-1).astype(jnp.float32)
 
     return Memory(init, add, draw, read, lambda state: state, weigh)
 
 
-def q_lambda_labels(q: Callable[[Params, Array], Array], lam: float) -> Label:
-    """Put the λ-return y into `reward` and 0 into `discount`; q: (θ, obs [B, ...]) -> q(s, ·) [B, A]."""
+def each_alone(q: Callable[[Params, Array], Array]) -> Values:
+    """Values of a network that remembers nothing; q: (θ, obs [B, ...]) -> q(s, ·) [B, A]."""
+
+    def values(params: Params, seen: Transition) -> tuple[Array, Array]:
+        def over(obs: Array) -> Array:
+            flat = q(params, obs.reshape(-1, *obs.shape[2:]))
+            return flat.reshape(*obs.shape[:2], *flat.shape[1:])
+
+        return over(seen.obs), over(seen.next_obs)
+
+    return values
+
+
+def along(step: Callable[[Params, Any, Look], tuple[Array, Any]]) -> Values:
+    """Values of a network with a memory, which is carried along; step: (θ, carry, look) -> q(s, ·) [N, A], carry.
+
+    The successor is read with what is remembered after s, also where it is the last observation of an episode.
+    """
+
+    def values(params: Params, seen: Transition) -> tuple[Array, Array]:
+        def one(carry: Any, now: tuple[Array, Array, Array]) -> tuple[Any, tuple[Array, Array]]:
+            obs, fresh, next_obs = now
+            q, carry = step(params, carry, Look(obs, fresh))
+            next_q, _ = step(params, carry, Look(next_obs, jnp.zeros_like(fresh)))
+            return carry, (q, next_q)
+
+        fresh: Any = seen.fresh
+        first = jax.tree.map(lambda a: a[0], seen.carry)
+        return jax.lax.scan(one, first, (seen.obs, fresh, seen.next_obs))[1]
+
+    return values
+
+
+def q_lambda_labels(values: Values, lam: float) -> Label:
+    """Put the λ-return y into `reward` and 0 into `discount`."""
 
     def label(params: Params, seen: Transition) -> Transition:
-        def value(obs: Array, mask: Array | None) -> Array:
-            flat = q(params, obs.reshape(-1, *obs.shape[2:]))
-            best = allowed(flat.reshape(*obs.shape[:2], *flat.shape[1:]), mask).max(-1)
-            return best.reshape(*obs.shape[:2], -1).mean(-1)  # over groups of actions
+        def best(q: Array, mask: Array | None) -> Array:
+            most = allowed(q, mask).max(-1)
+            return most.reshape(*seen.reward.shape, -1).mean(-1)  # over groups of actions
 
-        v, next_v = value(seen.obs, seen.mask), value(seen.next_obs, seen.next_mask)
+        q, next_q = values(params, seen)
+        v, next_v = best(q, seen.mask), best(next_q, seen.next_mask)
         y = returns(v, seen.reward, seen.discount, next_v, seen.end, on_policy(lam))
         return seen._replace(reward=y, discount=jnp.zeros_like(seen.discount))
 

@@ -68,6 +68,7 @@ class Transition(NamedTuple):
     mask: Array | None = None  # [T, N, A] bool: actions allowed at obs; None = all
     next_mask: Array | None = None  # the same at next_obs: what a bootstrapped maximum may choose from
     carry: Any = ()  # what the actor carried into obs, [T, N, ...]; () for feed-forward networks
+    fresh: Array | None = None  # bool: an episode begins here; None where nobody asks
 
 
 class Fit(NamedTuple):

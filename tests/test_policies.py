@@ -6,10 +6,13 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from rlnut.cli import main
 from rlnut.envs.walks import chain_walk, random_walk
 from rlnut.errors import UsageError
 from rlnut.exact import policy_iteration
+from rlnut.finite import from_env
 from rlnut.policies import as_table, on_env, soft, split
+from rlnut.runs import load_policy
 
 WALK = chain_walk()
 
@@ -52,6 +55,27 @@ def test_files_and_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     ):
         with pytest.raises(UsageError, match=message):
             as_table(word, WALK, 0.9)
+
+
+def test_policies_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The folder of `rlnut train` is a policy: greedy, as it acted, and softened; with tables and without."""
+    run, ring = str(tmp_path / "run"), from_env(gym.make("CliffWalking-v1"))
+    assert ring is not None
+    words = ["--steps", "300", "--epsilon-end", "0.2", "--seed", "0", "--out", run]
+    assert main(["train", "q-learning", "CliffWalking-v1", *words]) == 0
+    best = np.eye(4)[load_policy(run).q(np.arange(48)).argmax(-1)]
+    assert len(np.unique(best.argmax(-1))) > 1
+    np.testing.assert_allclose(as_table(run, ring, 1.0), best)
+    np.testing.assert_allclose(as_table(run + ":behaviour", ring, 1.0), 0.8 * best + 0.05)
+    np.testing.assert_allclose(as_table(run + ":0.4", ring, 1.0), 0.6 * best + 0.1)
+    with pytest.raises(UsageError, match=r"\[4, 4\].*\[4, 2\]|values .* needs"):
+        as_table(run, WALK, 0.9)
+    host = on_env(run + ":behaviour", gym.spaces.Discrete(4), "here")
+    assert host.chances is not None
+    np.testing.assert_allclose(host.chances(np.arange(48)), 0.8 * best + 0.05)
+    capsys.readouterr()
+    policy = ["--policy", run, "--behaviour", run + ":behaviour"]
+    assert main(["predict", "td", "CliffWalking-v1", *policy, "--steps", "200", "--gamma", "0.9", "--json"]) == 0
 
 
 def test_functions_that_answer_wrongly() -> None:

@@ -11,7 +11,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import rlnut
-from rlnut.agents.configs import DQN, DRQN
+from rlnut.agents.configs import DQN, DRQN, RecurrentPQN
 from rlnut.agents.drqn import recurrent_values
 from rlnut.envs.make import EnvName
 from rlnut.envs.recall import Recall, RecallFunc
@@ -118,6 +118,11 @@ def test_a_memory_solves_what_a_feed_forward_net_cannot() -> None:
         q = values(with_memory, cue)
         np.testing.assert_allclose(q[:3], np.repeat([[0.9**3], [0.9**2], [0.9]], 2, 1), atol=0.1)
         np.testing.assert_allclose(q[3], [1, -1] if right == 0 else [-1, 1], atol=0.1)
+    rounds = RecurrentPQN(
+        gamma=0.9, lr=3e-3, hidden=(16,), memory="gru", memory_size=16, sequence=8, rollout=256, minibatches=4,
+        epsilon_steps=10_000, lam=0.8,
+    )  # fmt: skip
+    assert trained(rounds, 40_000).evaluation.mean == 1.0
     without = trained(DQN(**common, gradient_steps=2), 4_000)
     assert abs(without.evaluation.mean) < 0.5
 

@@ -1,0 +1,89 @@
+"""Fitted Q evaluation: every iteration is one regression onto targets made of a fixed set of transitions.
+
+    w <- argmin_w Σ (r + D Σ_a π(a|s') q⁻(s', a) − q_w(s, a))²        (Le, Voloshin & Yue 2019, algorithm 3)
+
+Linear functions are solved exactly: with G = Σ x xᵀ and LSTD's A, b the minimiser is w⁻ + G⁺ (b − A w⁻), so that a
+fixed point of the iteration is LSTD's. Networks go on from w⁻ by epochs of minibatches with Adam. The same with V in
+the place of q is fitted value iteration for a fixed π.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from rlnut.agents.lstd import sums
+from rlnut.agents.td import Rows
+from rlnut.types import Array, Key
+
+BATCH = 128  # rows of one update of a network
+STILL = 1e-12  # change of w, relative to w, that counts as none
+PART = 4096  # rows whose values are computed at once
+
+Weights = Iterator[tuple[np.ndarray, float]]  # (w [N, d], √mean δ² of the targets) after each iteration
+
+
+def solved(make: Any, parts: Any, rows: Rows, w0: np.ndarray, iterations: int) -> Weights:
+    """Linear `make(*parts)` over rows [T, N], in float64; ends where w does not change any more."""
+    rows = rows._replace(slot=np.zeros_like(rows.slot))
+    A, b = sums(make, parts, rows, 0.0, len(w0), 1)
+    G, _ = sums(make, parts, rows._replace(discount=np.zeros_like(rows.discount)), 0.0, len(w0), 1)
+    A, b, inverse = A[:, 0], b[:, 0], np.linalg.pinv(G[:, 0], rcond=1e-12, hermitian=True)
+    w = np.broadcast_to(np.asarray(w0, np.float64), b.shape)
+    for _ in range(iterations):
+        step = np.einsum("nij,nj->ni", inverse, b - np.einsum("nij,nj->ni", A, w))
+        w = w + step
+        yield w, float("nan")
+        if not np.abs(step).max() > STILL * np.abs(w).max():
+            return
+
+
+def followed(make: Any, parts: Any, rows: Rows, key: Key, iterations: int, epochs: int, alpha: float) -> Weights:
+    """A network by `epochs` passes of Adam with step size `alpha` in each iteration."""
+    rows, parts = jax.tree.map(jnp.asarray, rows), jax.tree.map(jnp.asarray, parts)
+    keys = jax.random.split(key, rows.reward.shape[1])
+    w = jax.jit(jax.vmap(make(*parts).init))(keys)
+    moments = jax.vmap(optax.adam(alpha).init)(w)
+    for k in range(iterations):
+        now = jax.vmap(partial(jax.random.fold_in, data=k))(keys)
+        w, moments, square = _iteration(make, epochs, alpha, parts, w, moments, rows, now)
+        yield np.asarray(w, np.float64), float(jnp.sqrt(square.mean()))
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=(4, 5))
+def _iteration(
+    make: Any, epochs: int, alpha: float, parts: Any, w: Array, moments: Any, rows: Rows, keys: Any
+) -> tuple[Array, Any, Array]:
+    """(w [N, d], Adam's moments, mean δ² [N] of the new targets) after one regression."""
+    model, optimizer = make(*parts), optax.adam(alpha)
+
+    def run(w: Array, moments: Any, rows: Rows, key: Key) -> tuple[Array, Any, Array]:
+        def values(at: Any, inputs: Any) -> Array:
+            return jax.lax.map(lambda x: at(w, x)[0], inputs, batch_size=PART)
+
+        counts = (rows.rate > 0).astype(jnp.float32)
+        y = rows.reward + rows.discount * values(model.next, rows.then)
+        square = (counts * (y - values(model.at, rows.now)) ** 2).sum() / jnp.maximum(1, counts.sum())
+
+        def cost(w: Array, i: Array) -> Array:
+            x = jax.tree.map(lambda a: a[i], rows.now)
+            return (counts[i] * (y[i] - jax.vmap(model.at, (None, 0))(w, x)[0]) ** 2).mean() / 2
+
+        def update(carry: tuple[Array, Any], i: Array) -> tuple[tuple[Array, Any], None]:
+            w, moments = carry
+            change, moments = optimizer.update(jax.grad(cost)(w, i), moments)
+            return (optax.apply_updates(w, change), moments), None
+
+        batch = min(BATCH, len(y))
+        orders = jax.vmap(lambda k: jax.random.permutation(k, len(y)))(jax.random.split(key, epochs))
+        picked = orders[:, : len(y) // batch * batch].reshape(-1, batch)
+        (w, moments), _ = jax.lax.scan(update, (w, moments), picked)
+        return w, moments, square
+
+    return jax.vmap(run, (0, 0, 1, 0))(w, moments, rows, keys)

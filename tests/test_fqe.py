@@ -1,0 +1,103 @@
+"""Fitted Q evaluation: each iteration against a regression written out, its end against LSTD and the exact Q_π."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rlnut
+from rlnut import transitions
+from rlnut.cli import main
+from rlnut.envs.garnet import garnet
+from rlnut.envs.make import EnvName
+from rlnut.envs.vector import EnvList
+from rlnut.envs.walks import chain_walk
+from rlnut.exact import action_values, chain, values
+from rlnut.finite import Finite
+
+GAMMA = 0.8
+WALK = chain_walk()
+PI = np.array([[0.3, 0.7], [0.9, 0.1], [0.5, 0.5], [0.2, 0.8]])
+
+
+def exact(problem: Finite, pi: np.ndarray, gamma: float = GAMMA) -> np.ndarray:
+    return action_values(problem.mdp, values(chain(problem.mdp, pi), gamma), gamma)
+
+
+def played(rows: int, terminated: float = 0.2) -> dict[str, np.ndarray]:
+    """Transitions of a uniform policy; some end, some are cut short, which must not change a target."""
+    rng, P, r = np.random.default_rng(3), WALK.mdp.P, WALK.mdp.R
+    s, a = rng.integers(4, size=rows), rng.integers(2, size=rows)
+    then = np.array([rng.choice(4, p=P[i, j]) for i, j in zip(s, a, strict=True)])
+    reward = r[s, a] if r.ndim == 2 else r[s, a, then]
+    ends = rng.random(rows)
+    flags = {"terminated": ends < terminated, "truncated": ends > 0.9}
+    return {"obs": s, "action": a, "reward": reward, "next_obs": then, **flags}
+
+
+def by_hand(data: dict[str, np.ndarray], iterations: int) -> np.ndarray:
+    """Mean targets of each pair, again and again: what least squares over a table does."""
+    q, pair = np.zeros((4, 2)), data["obs"] * 2 + data["action"]
+    for _ in range(iterations):
+        v = (PI * q).sum(1)
+        y = data["reward"] + np.where(data["terminated"], 0, GAMMA * v[data["next_obs"]])
+        q = (np.bincount(pair, y, 8) / np.bincount(pair, minlength=8)).reshape(4, 2)
+    return q
+
+
+@pytest.mark.parametrize("iterations", [1, 2, 7])
+def test_iterations_over_a_file(iterations: int, tmp_path: Path) -> None:
+    transitions.save(tmp_path / "d.npz", data := played(300))
+    path = str(tmp_path / "d.npz")
+    found = rlnut.predict("fqe", WALK, PI, features="one-hot", gamma=GAMMA, data=path, iterations=iterations)
+    np.testing.assert_allclose(found.values, by_hand(data, iterations), rtol=1e-6)
+    assert found.settings["alpha"] is None and len(found.log) == iterations
+
+
+def test_the_end_is_that_of_lstd() -> None:
+    """Features that cannot hold Q, off-policy: the fixed point of the same stream; it stops when it stands still."""
+    problem = garnet(8, 3, 3, 5, dim=4)
+    given: dict[str, Any] = {"features": "own", "gamma": GAMMA, "steps": 3000, "seed": 1}
+    fitted = rlnut.predict("fqe", problem, iterations=500, **given)
+    solved = rlnut.predict("lstd", problem, lam=0.0, values="q", **given)
+    assert fitted.weights is not None and solved.weights is not None
+    assert 20 < len(fitted.log) < 500
+    np.testing.assert_allclose(fitted.weights, solved.weights, rtol=1e-8, atol=1e-10)
+    assert fitted.rmse > 0.01
+
+
+@pytest.mark.parametrize("given", [{"hidden": (32,)}, {"network": rlnut.mlp((32,))}])
+def test_a_network(given: dict[str, Any]) -> None:
+    found = rlnut.predict("fqe", WALK, PI, "uniform", gamma=GAMMA, steps=4000, epochs=3, iterations=30, **given)
+    assert found.settings["alpha"] == 1e-3
+    assert np.abs(found.values - exact(WALK, PI)).max() < 0.06 * np.abs(exact(WALK, PI)).max()
+    assert found.log[0]["sampled_tde"] > 0
+
+
+def test_two_runs_differ_and_average() -> None:
+    table: dict[str, Any] = {"features": "one-hot"}
+    one, two = (rlnut.predict("fqe", WALK, PI, "uniform", gamma=GAMMA, steps=4000, runs=k, **table) for k in (1, 2))
+    assert np.abs(one.values - two.values).max() > 1e-4
+    assert np.abs(two.values - exact(WALK, PI)).max() < 0.15
+
+
+def test_without_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file of CartPole steps, by the command line, with Monte-Carlo truth beside it."""
+    path = str(tmp_path / "d.npz")
+    seen = transitions.collect(EnvList(EnvName("CartPole-v1").make, 2), 3000, 0)
+    transitions.save(path, seen)
+    words = ["predict", "fqe", "CartPole-v1", "--data", path, "--gamma", "0.9", "--states", "5", "--rollouts", "20"]
+    assert main([*words, "--hidden", "32", "--iterations", "40"]) == 0
+    assert main([*words, "--features", "raw"]) == 0
+    wrong = {
+        ("--alpha", "0.1"): "exactly", ("--steps", "9"): "--data", ("--values", "v"): "action values",
+        ("--next-action", "sampled"): "expectation", ("--lam", "0.5"): "means nothing",
+    }  # fmt: skip
+    for more, message in wrong.items():
+        capsys.readouterr()
+        assert main([*words, *more]) == 2
+        assert message in capsys.readouterr().err
+    assert main(["predict", "td", "CartPole-v1", "--data", path]) == 2
+    assert main(["predict", "fqe", "CartPole-v1", "--data", str(tmp_path / "none.npz")]) == 2
+    assert "no such file" in capsys.readouterr().err
