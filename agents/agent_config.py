@@ -31,6 +31,8 @@ class AgentConfig(Settings):
         super().__post_init__()
         defaults = {f.name: f.default for f in fields(self)}
         for name, ways in self.needs.items():
+            if name not in defaults:  # a variant that does not offer it
+                continue
             if getattr(self, name) == defaults[name] or any(getattr(self, o) in ways[o] for o in ways):
                 continue
             wanted = " or ".join(f"{other} {' or '.join(map(str, values))}" for other, values in ways.items())

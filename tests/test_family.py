@@ -7,11 +7,13 @@ from typing import Any
 
 import gymnasium as gym
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import rlnut
 from rlnut import UsageError
+from rlnut.agents.configs import AGENTS
 from rlnut.agents.configs_deep import DEEP, DQN, PQN, Deep
 from rlnut.envs.probes import GAMMA, PROBES, ProbeEnv
 from rlnut.envs.spaces import read_spaces
@@ -123,6 +125,13 @@ OPTIONS: dict[str, dict[str, tuple[dict[str, Any], Any]]] = {
         "minibatches": ({}, 8), "lam": ({}, 0.2),
     },
 }  # fmt: skip
+OWN: dict[str, dict[str, tuple[dict[str, Any], Any]]] = {  # of agents with a memory, beside those of the others
+    "drqn": {"burn_in": ({}, 1)},
+    "recurrent-pqn": {},
+}
+for name, base in (("drqn", "dqn"), ("recurrent-pqn", "pqn")):
+    OWN[name] |= {"memory": ({}, "gru"), "memory_size": ({}, 5), "sequence": ({}, 2)}
+    OPTIONS[name] = {o: way for o, way in OPTIONS[base].items() if o[:4] not in ("prio", "nois")} | OWN[name]
 VALUES = [  # of options with a list of words: each is a learner of its own
     *[{"loss": loss} for loss in ("huber", "squared", "two-hot", "hl-gauss", "c51", "quantile", "iqn")],
     {"dueling": "mean"}, {"dueling": "max"}, {"loss": "iqn", "dueling": "mean"}, {"explore": "boltzmann"},
@@ -133,20 +142,22 @@ VALUES = [  # of options with a list of words: each is a learner of its own
 
 def test_the_list_of_options_is_complete():
     for name, options in OPTIONS.items():
-        assert set(options) == {f.name for f in fields(DEEP[name])}
+        assert set(options) == {f.name for f in fields(AGENTS[name])}
 
 
 def program(config: Deep, rounds: int) -> Any:
     """Rounds as a function of the key and the experience: what explores, what acts, what is learned."""
     spec = read_spaces(two_actions("Both"))
     agent = config.build(spec)
+    carry = jax.tree.map(jnp.asarray, agent.carry(ENVS))
 
     def run(key: Any, seen: Transition) -> Any:
-        state = agent.init(key, one_row(spec, ENVS))
+        seen = seen._replace(carry=jax.tree.map(lambda a: jnp.broadcast_to(a, (ROWS, *a.shape)), carry))
+        state = agent.init(key, one_row(spec, ENVS, False, carry))
         noise = agent.draw(state, ENVS)
         first = jax.tree.map(lambda a: a[0], (seen.obs, noise))
         seen = jax.tree.map(lambda a: a[: agent.pace.round_length(ENVS)], seen)
-        action, _ = agent.act(state.fit.params, (), Look(first[0], np.ones(ENVS, bool)), first[1])
+        action, _ = agent.act(state.fit.params, carry, Look(first[0], np.ones(ENVS, bool)), first[1])
         for _ in range(rounds):
             state, metrics = agent.learn(state, seen)
         return noise, action, state.fit.params, state.target, metrics["delta"]
@@ -156,8 +167,11 @@ def program(config: Deep, rounds: int) -> Any:
 
 def small(name: str) -> Deep:
     """The smallest learner that still learns in one round."""
-    rows = {"rollout": ENVS * ROWS, "epochs": 2, "minibatches": 4} if name == "pqn" else SMALL | {"gradient_steps": 4}
-    return DEEP[name](**{"gamma": GAMMA, "hidden": (8,)} | rows)
+    rows = {"rollout": ENVS * ROWS, "epochs": 2, "minibatches": 4}
+    rows = rows if "pqn" in name else SMALL | {"gradient_steps": 4}
+    rows |= {"sequence": 4, "memory_size": 4} if name in OWN else {}
+    kind: Any = AGENTS[name]
+    return kind(**{"gamma": GAMMA, "hidden": (8,)} | rows)
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -169,8 +183,8 @@ def test_every_option_changes_the_program(name, walks):
 
     known: dict[str, str] = {}
     for option, (context, value) in OPTIONS[name].items():
-        if name == "pqn" and option in BOTH:
-            continue  # the same functions as for dqn; the slow test has them
+        if (name == "pqn" and option in BOTH) or option not in OWN.get(name, OPTIONS[name]):
+            continue  # the same functions as for the others; the slow test has them
         base = small(name).replace(**context)
         if str(context) not in known:
             known[str(context)] = traced(base)
