@@ -1,10 +1,13 @@
 """Lists of active features against the recursion with whole arrays: the same weights, to rounding."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rlnut import moments
 from rlnut.agents import sparse, td
 from rlnut.envs.garnet import garnet
 from rlnut.envs.walks import random_walk
@@ -57,3 +60,25 @@ def test_traces_that_do_not_fade_have_no_list() -> None:
     rows = make_rows(stream, METHODS["td-lambda"], Prediction(episodes=2), None, False, 2)
     assert sparse.list_length(rows, 1.0) is None and sparse.list_length(rows, 0.0) == 0
     assert sparse.list_length(rows, 0.1) in (9, 10)  # 0.1⁸ = CUT, and the row that leaves
+
+
+def test_a_step_changes_the_table_in_place() -> None:
+    """In the compiled program no step copies the table: TD(λ) costs what is active, however long the table is."""
+    size, T = 30_011, 20
+    state_numbers = np.random.default_rng(0).integers(size, size=(T, 1))
+    one, number = np.ones((T, 1), np.float32), np.zeros((T, 1), np.int32)
+    inputs = state_numbers, state_numbers, state_numbers
+    rows = td.Rows(*inputs, one, one, one, one, one, one, number.astype(bool), one, number)
+
+    def make() -> sparse.Active:
+        def read(s: jax.Array) -> tuple[jax.Array, jax.Array]:
+            return jnp.stack([s, s * 7 % size]), jnp.ones(2)
+
+        return sparse.Active(jnp.zeros(size), read, read)
+
+    build, hyper = (td.Rule(), make, 10, 2), td.Hyper(*map(jnp.float32, (0.1, 0.5, 0.1)))
+    state = moments._begin(*build, (), hyper, jax.random.split(jax.random.key(0), 1))
+    program = moments._advance.lower(*build, (), hyper, state, jax.tree.map(jnp.asarray, rows)).compile().as_text()
+    body = [part for part in (program or "").split("\n\n") if "ENTRY" not in part]
+    assert any(f"{size}" in line and "scatter" in line for part in body for line in part.splitlines())
+    assert not [line for part in body for line in part.splitlines() if re.search(rf"{size}[^ ]* copy\(", line)]
