@@ -16,8 +16,8 @@ from rlnut.exact import chain, visits
 from rlnut.fixed_points import linear_errors
 
 
-def meets(page: Page, known_to: float | None = None, relative: float = 0.03) -> None:
-    """Every reference point is met within 3 standard errors or 3 %; exact curves to the digits that are given.
+def meets(page: Page, known_to: float | None = None, relative: float = 0.03, errors: float = 3) -> None:
+    """Every reference point is met within 3 standard `errors` or 3 %; exact curves to the digits that are given.
 
     `known_to` is the standard error of the references; None: that of our own runs.
     """
@@ -28,7 +28,7 @@ def meets(page: Page, known_to: float | None = None, relative: float = 0.03) -> 
                 if curve.se is None:
                     assert curve.y[i] == pytest.approx(expected, rel=1e-3, abs=5e-5), (curve.label, x)
                 else:
-                    near = 3 * np.hypot(curve.se[i], curve.se[i] if known_to is None else known_to)
+                    near = errors * np.hypot(curve.se[i], curve.se[i] if known_to is None else known_to)
                     near = near if np.isfinite(near) else 0.0
                     assert curve.y[i] == pytest.approx(expected, rel=relative, abs=near), (curve.label, x)
 
@@ -104,7 +104,8 @@ def test_full_figures(name: str, runs: int, known_to: float | None) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["6.3", "6.4", "6.5", "example-6.5", "10.3", "10.4", "12.10", "12.11"])
 def test_control(name: str) -> None:
-    meets(make_page(name))
+    """20 points of 10.3 are single episodes: of so many the largest of chance is 3.7 standard errors (at 1 in 200)."""
+    meets(make_page(name), errors=3.7 if name == "10.3" else 3)
 
 
 def test_every_page_is_listed_with_its_file() -> None:

@@ -67,7 +67,9 @@ def test_the_end_is_that_of_lstd() -> None:
     assert fitted.rmse > 0.01
 
 
-@pytest.mark.parametrize("given", [{"hidden": (32,)}, {"network": rlnut.mlp((32,))}])
+@pytest.mark.parametrize(
+    "given", [{"hidden": (32,)}, pytest.param({"network": rlnut.mlp((32,))}, marks=pytest.mark.slow)]
+)
 def test_a_network(given: dict[str, Any]) -> None:
     found = rlnut.predict("fqe", WALK, PI, "uniform", gamma=GAMMA, steps=4000, epochs=3, iterations=30, **given)
     assert found.settings["alpha"] == 1e-3
