@@ -171,8 +171,29 @@ def test_words_that_mean_nothing_are_refused(tmp_path) -> None:
             rlnut.train(config, "rlnut/ChainWalk4-v0", **QUIET | {"steps": 10} | training)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_minari_data(tmp_path, monkeypatch) -> None:
-    minari = pytest.importorskip("minari")
-    assert minari
+    """A data set of the package's own, recorded here: the steps that were played, ends and time limits told apart."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    minari, gym = pytest.importorskip("minari"), pytest.importorskip("gymnasium")
+    recorder = minari.DataCollector(gym.make("FrozenLake-v1", max_episode_steps=9))
+    rng, played = np.random.default_rng(0), []
+    for episode in range(20):
+        obs, _ = recorder.reset(seed=episode)
+        end = False
+        while not end:
+            action = int(rng.integers(4))
+            then, reward, terminated, truncated, _ = recorder.step(action)
+            end = terminated or truncated
+            played.append((obs, action, reward, 0 if terminated else 0.9, then, end))
+            obs = then
+    recorder.create_dataset(dataset_id="mine/lake-v0", algorithm_name="uniform", author="", author_email="")
+    spec = vector("FrozenLake-v1").spec
+    seen = transitions.load("minari:mine/lake-v0", spec, 0.9)
+    columns = (seen.obs, seen.action, seen.reward, seen.discount, seen.next_obs, seen.end)
+    for found, known in zip(columns, zip(*played, strict=True), strict=True):
+        np.testing.assert_allclose(np.asarray(found)[:, 0], known)
+    kinds = np.asarray(seen.discount)[np.asarray(seen.end)]
+    assert 0 < (kinds > 0).sum() < len(kinds)
     with pytest.raises(UsageError, match="minari has no data set"):
-        transitions.load("minari:no/such-v0", vector().spec, 0.9)
+        transitions.load("minari:no/such-v0", spec, 0.9)
