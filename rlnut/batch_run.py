@@ -17,7 +17,7 @@ from rlnut import transitions
 from rlnut.agents.configs_batch import BatchConfig
 from rlnut.envs.actions import Choice
 from rlnut.envs.make import EnvLike, maker
-from rlnut.envs.vector import HostVector, host_vector
+from rlnut.envs.vector import host_vector
 from rlnut.errors import RlnutError, UsageError
 from rlnut.files import new_folder, save_arrays
 from rlnut.interrupt import interrupts
@@ -26,7 +26,7 @@ from rlnut.loop import one_row
 from rlnut.plan import Training
 from rlnut.runs import CONFIG, POLICY, Policy, describe, evaluator_of, write_json
 from rlnut.session import FINAL, Trained, summary
-from rlnut.types import Network, Transition
+from rlnut.types import Network
 
 STILL = 1e-6  # largest change of a weight that counts as none, relative to the largest weight
 LOOKS = 5  # greedy evaluations on the way, for the curve
@@ -55,8 +55,11 @@ def train_batch(
         spec = vector.spec
         if len(spec.choices) > 1:
             raise UsageError(f"{spec.name}: this agent takes one choice, not {spec.acts.saw}: --actions grid")
+        seen = None if config.data is None else transitions.load(config.data, spec, config.gamma)
         agent = config.build(spec, network)
-        seen = _experience(config, vector, training, seed)
+        if seen is None:
+            arrays = transitions.collect(vector, training.steps, seed)
+            seen = transitions.checked(arrays, spec, config.gamma, "the environment")
         row = one_row(spec, 1, False)
         state = jax.jit(lambda key: agent.init(key, row))(jax.random.key(seed))
     finally:
@@ -113,13 +116,6 @@ def train_batch(
         learning_curve(folder)
         write_json(folder / "summary.json", summary(trained, description))
     return trained
-
-
-def _experience(config: BatchConfig, vector: HostVector, training: Training, seed: int) -> Transition:
-    if config.data is not None:
-        return transitions.load(config.data, vector.spec, config.gamma)
-    arrays = transitions.collect(vector, training.steps, seed)
-    return transitions.checked(arrays, vector.spec, config.gamma, "the environment")
 
 
 def _still(before: object, after: object) -> bool:

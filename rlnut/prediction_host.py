@@ -78,14 +78,13 @@ def predict_host(
     if A == 0 and (off or pairs):
         raise UsageError(f"{'--values q' if pairs else '--behaviour'} needs numbered actions; {title} has {actions}")
     gamma = 0.99 if config.gamma is None else config.gamma
+    stream = recorded(transitions.load(config.data, spec, gamma)) if spec and config.data is not None else None
     phi = _map(config, space, features, title, network is not None)
     known = truth(make, target.act, gamma, config.states, config.rollouts, seed + 1, acting.act, pairs)
     again = ("pair" if pairs else "state") if method.rule.get("gradient") == "double" else ""
     steps = None if config.episodes is not None else config.steps
-    if spec is None or config.data is None:
+    if stream is None:
         stream = play(make, acting, target, gamma, seed, config.runs, steps, config.episodes, again)
-    else:
-        stream = recorded(transitions.load(config.data, spec, gamma))
     if off:
         _covered(stream.rho, acting, target, stream.step.obs, config)
     obs = np.asarray(stream.step.obs)[: 20 * PROBE, 0]
