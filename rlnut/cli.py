@@ -151,6 +151,17 @@ def plain(value: Any) -> Any:
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     try:
+        status = _run(words)
+        sys.stdout.flush()  # what is buffered must meet a closed pipe here, not at Python's exit
+        return status
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(words: Sequence[str] | None) -> int:
+    try:
         module, args = parse(sys.argv[1:] if words is None else words)
         answer = module.run(args)
         if args.json:
@@ -163,9 +174,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print("rlnut: stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        raise
     except SystemExit as stop:  # --help and --version
         return int(stop.code or 0)
     except Exception as error:  # no input should come to this: a fault of ours, of an environment, of the machine

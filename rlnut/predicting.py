@@ -52,7 +52,8 @@ def predict(
     name = find(method)
     if isinstance(features, str):
         options["features"] = features
-    config = settle(name, set(options), Prediction().replace(**options), network is not None)
+    chosen = set(options) | ({"behaviour"} if behaviour is not None else set())
+    config = settle(name, chosen, Prediction().replace(**options), network is not None)
     problem = read_problem(env)
     folder = None if out is None else new_folder(out)
     file = None if folder is None else MetricsFile(folder / "metrics.csv", COLUMNS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -116,12 +117,15 @@ def test_every_error_is_one_line_and_a_status(
             main(["list"])
 
 
-def test_a_closed_pipe_is_quiet():
-    """`rlnut list | true` ends without a word."""
-    program = "import sys; from rlnut.cli import main; sys.stdin.read(); sys.exit(main(['list']))"
-    with subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize("word", ["list", "--help"])
+def test_a_closed_pipe_is_quiet(word: str, buffered: bool):
+    """`rlnut list | true` ends without a word, whenever Python hands over what was printed."""
+    program = f"import sys; from rlnut.cli import main; sys.stdin.read(); sys.exit(main(['{word}']))"
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    env |= {} if buffered else {"PYTHONUNBUFFERED": "1"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", program], stdin=pipe, stdout=pipe, stderr=pipe, env=env) as process:
         assert process.stdin and process.stdout and process.stderr
         process.stdout.close()
         process.stdin.close()

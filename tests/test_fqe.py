@@ -52,6 +52,8 @@ def test_iterations_over_a_file(iterations: int, tmp_path: Path) -> None:
     path = str(tmp_path / "d.npz")
     found = rlnut.predict("fqe", WALK, PI, features="one-hot", gamma=GAMMA, data=path, iterations=iterations)
     np.testing.assert_allclose(found.values, by_hand(data, iterations), rtol=1e-6)
+    with pytest.raises(rlnut.UsageError, match="--data is there already"):
+        rlnut.predict("fqe", WALK, PI, "uniform", gamma=GAMMA, data=path)
     assert found.settings["alpha"] is None and len(found.log) == iterations
 
 
