@@ -97,7 +97,8 @@ class _Regressor(MultiOutputMixin, RegressorMixin, _Network):
     def fit(self, X: Any, y: Any) -> Self:
         """Fit x [n, p] to values y [n] or [n, K]."""
         X, y = validate_data(self, X, y, dtype=FLOATS, multi_output=True, y_numeric=True)
-        return self._learn(X, np.asarray(y, float))
+        y = np.asarray(y, float)
+        return self._learn(X, y[:, 0] if y.shape[1:] == (1,) else y)  # one column is one output, to the last bit
 
     def predict(self, X: Any) -> np.ndarray:
         """g(x) of each row [B] or [B, K]."""

@@ -99,12 +99,13 @@ def test_every_agent_comes_to_the_true_q_of_the_probes(name, walks):
 
 
 # one option -> (what gives it a meaning, another value); γ is in the experience, too (loop.py)
+FALLS = {"epsilon_steps": 50}  # within the steps that are looked at
 BOTH: dict[str, tuple[dict[str, Any], Any]] = {
     "gamma": ({"loss": "two-hot"}, 0.9), "lr": ({}, 2e-3), "hidden": ({}, (9,)), "dueling": ({}, "mean"),
     "atoms": ({"loss": "two-hot"}, 31), "value_min": ({"loss": "two-hot"}, -1.5),
     "value_max": ({"loss": "two-hot"}, 1.5), "explore": ({}, "boltzmann"),
-    "epsilon_start": ({}, 0.5), "epsilon_end": ({}, 0.5), "epsilon_steps": ({}, 100), "epsilon_spread": ({}, 3.0),
-    "epsilon_schedule": ({}, "exponential"), "temperature": ({"explore": "boltzmann"}, 0.5),
+    "epsilon_start": ({}, 0.5), "epsilon_end": (FALLS, 0.5), "epsilon_steps": ({}, 50), "epsilon_spread": (FALLS, 3.0),
+    "epsilon_schedule": (FALLS, "exponential"), "temperature": ({"explore": "boltzmann"}, 0.5),
     "noisy_sigma": ({"explore": "noisy"}, 0.1), "max_gradient": ({}, 0.05),
 }  # fmt: skip
 NOT_PERIODIC = {"target_every": 200}  # as by default
