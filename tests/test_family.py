@@ -203,7 +203,7 @@ def test_every_option_changes_training(name, walks):
 
     for option, (context, value) in OPTIONS[name].items():
         if option == "double":
-            continue  # both nets prefer the same action on a probe as short as this: tests/test_bellman.py tells them apart
+            continue  # both nets prefer the same action on a short probe: tests/test_bellman.py tells them apart
         base = small(name).replace(**context)
         assert outcome(base.replace(**{option: value})) != outcome(base), option
 
