@@ -21,7 +21,7 @@ class Remembers:
 
     explore: str = setting("epsilon-greedy", "how to explore: ε-greedy, or π ∝ exp(q/temperature)",
                            choices=("epsilon-greedy", "boltzmann"))  # fmt: skip
-    noisy_sigma: ClassVar[float] = 0.5  # no option here: noise would have to be held over a window
+    noisy_sigma: ClassVar[float]  # no option here: noise would have to be held over a window
     memory: str = setting("lstm", "the recurrent cell", choices=("lstm", "gru", "rnn"))
     memory_size: int = setting(64, "units of the cell", low=1)
     sequence: int = setting(16, "steps of a window that are learned from", low=1)
@@ -41,11 +41,11 @@ class DRQN(Remembers, DQN):
     batch: int = setting(16, "windows in one update", low=1)
     gradient_steps: int = setting(2, "updates in a round", low=1)
     burn_in: int = setting(4, "steps before them that only bring the memory up to date", low=0)
-    # prioritised replay draws single steps: no options of this agent
-    prioritised: ClassVar[bool] = False  # type: ignore[misc]
-    priority_exponent: ClassVar[float] = 0.6  # type: ignore[misc]
-    priority_beta: ClassVar[float] = 0.4  # type: ignore[misc]
-    priority_beta_steps: ClassVar[int] = 50_000  # type: ignore[misc]
+    # prioritised replay draws single steps: what DQN offers there stays as it is and is no option of this agent
+    prioritised: ClassVar[bool]  # type: ignore[misc]
+    priority_exponent: ClassVar[float]  # type: ignore[misc]
+    priority_beta: ClassVar[float]  # type: ignore[misc]
+    priority_beta_steps: ClassVar[int]  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         super().__post_init__()

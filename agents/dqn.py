@@ -53,7 +53,8 @@ def value_network(config: Deep, spec: Spec, network: Network | None, readout: Re
     default = partial(default_network, spec, norm=config.layer_norm, layer=layer)
     if config.loss == "iqn":
         body, width = network or default(config.hidden[:-1]), config.hidden[-1]
-        head = implicit(body, width, learn=config.atoms, centre=config.dueling, layer=layer)
+        norm = config.layer_norm and network is None
+        head = implicit(body, width, learn=config.atoms, centre=config.dueling, layer=layer, norm=norm)
         return serial(spec.encoder, head((spec.actions,)))
     body = network or default(config.hidden)
     body = body if config.dueling == "none" else dueling(body, config.dueling)

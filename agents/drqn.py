@@ -15,7 +15,7 @@ from rlnut.agent import Actor, Agent
 from rlnut.agents.dqn import q_agent, readout_of
 from rlnut.envs.spaces import Spec, default_network
 from rlnut.heads import dueling
-from rlnut.networks import activation, mlp, serial
+from rlnut.networks import mlp, serial, trunk
 from rlnut.recurrent import CELLS, restart, scan
 from rlnut.types import Array, Key, Look, Model, Network, Params, call
 from rlnut.windows import Window, windows
@@ -32,7 +32,7 @@ def recurrent_values(
     `network` takes the place of the trunk: it is asked for its last hidden layer.
     """
     body = network or default_network(spec, config.hidden[:-1], norm=config.layer_norm)
-    trunk = serial(spec.encoder, body((config.hidden[-1],)), activation("relu"))
+    below = serial(spec.encoder, trunk(body, config.hidden[-1], config.layer_norm and network is None))
     cell = CELLS[config.memory](config.memory_size)
     linear = mlp(())
     head = (linear if config.dueling == "none" else dueling(linear, config.dueling))(shape)
@@ -40,11 +40,11 @@ def recurrent_values(
     def init(key: Key, obs: Array) -> Params:
         keys = jax.random.split(key, 3)
         wide, deep = jnp.zeros((1, config.hidden[-1])), jnp.zeros((1, config.memory_size))
-        return {"trunk": trunk.init(keys[0], obs), "cell": cell.init(keys[1], wide), "head": head.init(keys[2], deep)}
+        return {"trunk": below.init(keys[0], obs), "cell": cell.init(keys[1], wide), "head": head.init(keys[2], deep)}
 
     def apply(params: Params, x: Window) -> Array:
         rows, steps = x.begin.shape
-        features = call(trunk, params["trunk"], x.obs.reshape(rows * steps, *x.obs.shape[2:]))
+        features = call(below, params["trunk"], x.obs.reshape(rows * steps, *x.obs.shape[2:]))
         _, y = scan(cell, params["cell"], features.reshape(rows, steps, -1), begin=x.begin, carry=x.carry)
         wanted = jnp.take_along_axis(y, x.at[..., None], axis=1)
         return call(head, params["head"], wanted.reshape(-1, y.shape[-1]))
@@ -54,10 +54,10 @@ def recurrent_values(
 
     def step(params: Params, before: Any, look: Look, key: Key | None) -> tuple[Array, Any]:
         before = restart(cell, params["cell"], before, look.fresh)
-        after, y = cell.step(params["cell"], before, call(trunk, params["trunk"], look.obs))
+        after, y = cell.step(params["cell"], before, call(below, params["trunk"], look.obs))
         return call(head, params["head"], y), after
 
-    return Model(init, apply, host=trunk.host and head.host), Actor(carry, step)
+    return Model(init, apply, host=below.host and head.host), Actor(carry, step)
 
 
 def drqn(config: DRQN, spec: Spec, network: Network | None = None) -> Agent:

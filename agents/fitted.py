@@ -70,16 +70,13 @@ def fitted(core: Regression, actions: int, epochs: int, batch: int, host: bool) 
     def iteration(fit: Fit, key: Key, seen: Transition) -> tuple[Fit, Metrics]:
         v = allowed(core.predict(fit.params, seen.next_obs), seen.next_mask).max(-1)
         y = bootstrap(seen.reward, seen.discount, v)
-        updates = max(1, len(y) // batch)
+        # y and the action, side by side: the loss sees all of q(s, ·)
+        target = jnp.stack([y, seen.action.astype(y.dtype)], -1)
 
-        def epoch(fit: Fit, key: Key) -> tuple[Fit, Metrics]:
-            order = jax.random.permutation(key, len(y))
-            picked = order[: updates * batch].reshape(updates, -1) if len(y) >= batch else order[None]
-            # y and the action, side by side: the loss sees all of q(s, ·)
-            target = jnp.stack([y, seen.action.astype(y.dtype)], -1)
-            return jax.lax.scan(lambda fit, i: core.update(fit, Batch(seen.obs[i], target[i])), fit, picked)
+        def update(fit: Fit, i: Array) -> tuple[Fit, Metrics]:
+            return core.update(fit, Batch(seen.obs[i], target[i]))
 
-        fit, metrics = jax.lax.scan(epoch, fit, jax.random.split(key, epochs))
+        fit, metrics = passes(update, fit, key, len(y), epochs, batch)
         return fit, {name: metrics[name][-1].mean() for name in ("cost", "delta", "gradient")} | {"value": y.mean()}
 
     compiled = jax.jit(iteration)
@@ -90,6 +87,22 @@ def fitted(core: Regression, actions: int, epochs: int, batch: int, host: bool) 
         return state._replace(fit=fit), metrics
 
     return _agent(core.init, core.predict, learn, host)
+
+
+def passes(
+    update: Callable[[Any, Array], tuple[Any, Any]], state: Any, key: Key, rows: int, epochs: int, batch: int
+) -> tuple[Any, Any]:
+    """`epochs` passes over numbered rows in batches, each in an order of its own: state, outputs [epochs, updates].
+
+    `update`: (state, row numbers [B]) -> state, output. What fills no batch is left out of that pass.
+    """
+    size = min(batch, rows)
+
+    def one(state: Any, key: Key) -> tuple[Any, Any]:
+        order = jax.random.permutation(key, rows)
+        return jax.lax.scan(update, state, order[: rows // size * size].reshape(-1, size))
+
+    return jax.lax.scan(one, state, jax.random.split(key, epochs))
 
 
 def of_the_action(conservative: float = 0.0) -> Loss:

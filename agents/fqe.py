@@ -3,8 +3,7 @@
     w <- argmin_w Σ (r + D Σ_a π(a|s') q⁻(s', a) − q_w(s, a))²        (Le, Voloshin & Yue 2019, algorithm 3)
 
 Linear functions are solved exactly: with G = Σ x xᵀ and LSTD's A, b the minimiser is w⁻ + G⁺ (b − A w⁻), so that a
-fixed point of the iteration is LSTD's. Networks go on from w⁻ by epochs of minibatches with Adam. The same with V in
-the place of q is fitted value iteration for a fixed π.
+fixed point of the iteration is LSTD's. Networks go on from w⁻ by epochs of minibatches with Adam.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from rlnut.agents.fitted import passes
 from rlnut.agents.lstd import sums
 from rlnut.agents.td import Rows
 from rlnut.types import Array, Key
@@ -80,10 +80,7 @@ def _iteration(
             change, moments = optimizer.update(jax.grad(cost)(w, i), moments)
             return (optax.apply_updates(w, change), moments), None
 
-        batch = min(BATCH, len(y))
-        orders = jax.vmap(lambda k: jax.random.permutation(k, len(y)))(jax.random.split(key, epochs))
-        picked = orders[:, : len(y) // batch * batch].reshape(-1, batch)
-        (w, moments), _ = jax.lax.scan(update, (w, moments), picked)
+        (w, moments), _ = passes(update, (w, moments), key, len(y), epochs, BATCH)
         return w, moments, square
 
     return jax.vmap(run, (0, 0, 1, 0))(w, moments, rows, keys)

@@ -13,7 +13,7 @@ from gymnasium.experimental.functional import FuncEnv
 from rlnut.envs.actions import Actions, Choice, actions
 from rlnut.envs.observations import Observation, observation
 from rlnut.errors import RlnutError
-from rlnut.networks import activation, cnn, mlp, serial
+from rlnut.networks import cnn, mlp, serial, trunk
 from rlnut.types import Array, Key, Model, Network, Params, Shape, namespace
 
 AS_IT_SUITS = Choice()
@@ -136,19 +136,19 @@ def image_network(shape: Shape, hidden: tuple[int, ...], **options: Any) -> Netw
 def branches(seen: Observation, hidden: tuple[int, ...], **options: Any) -> Network:
     """A CNN for each image, its features beside the vector, then an MLP: (images [B, H, W, C] …, vector) -> [B, …]."""
     size: Any = jax.eval_shape(seen.encoder.apply, {}, jax.ShapeDtypeStruct((1, *seen.shape), seen.dtype))
-    trunks = [
-        serial(image_network(part.shape[1:], (), **options)((FEATURES,)), activation("relu")) for part in size[:-1]
+    images = [
+        trunk(image_network(part.shape[1:], (), **options), FEATURES, options.get("norm", False)) for part in size[:-1]
     ]
 
     def init(key: Key, x: Any) -> Params:
-        keys = jax.random.split(key, len(trunks))
-        return tuple(trunk.init(k, image) for trunk, k, image in zip(trunks, keys, x[:-1], strict=True))
+        keys = jax.random.split(key, len(images))
+        return tuple(model.init(k, image) for model, k, image in zip(images, keys, x[:-1], strict=True))
 
     def apply(params: Params, x: Any) -> Array:
-        features = [trunk.apply(theta, image) for trunk, theta, image in zip(trunks, params, x[:-1], strict=True)]
+        features = [model.apply(theta, image) for model, theta, image in zip(images, params, x[:-1], strict=True)]
         return namespace(x[-1]).concatenate([*features, x[-1]], -1)
 
-    joined = Model(init, apply, host=all(trunk.host for trunk in trunks))
+    joined = Model(init, apply, host=all(model.host for model in images))
     return lambda shape: serial(joined, mlp(hidden, **options)(shape))
 
 

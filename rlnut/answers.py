@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from rlnut.methods import Method, Prediction
 from rlnut.moments import Moment
 
 RECORDS = 50  # points of a learning curve
+LEFT, MOST_ITERATIONS = 0.01, 1000  # of the value that FQE's iterations have not reached; and how many they may be
 ADAM = 1e-3  # its step size
 BLOWN_UP = 10.0  # times the error at the start, or the truth: it diverged
 
@@ -110,9 +112,9 @@ def step_size(
     """
     if config.alpha is not None:
         return config.alpha, False
-    grown = gamma * trace * np.sqrt(spread)  # what a trace is multiplied by, in the square mean
     if method.solver == "fitted":
         return ADAM, False
+    grown = gamma * trace * np.sqrt(spread)  # what a trace is multiplied by, in the square mean
     share, long = 0.5, max(1 - grown, 0.05)
     if method.fold == "episode":
         share, long = 0.1, 1.0
@@ -125,8 +127,16 @@ def step_size(
     return float(share * long / max(1e-12, largest)), not config.expected
 
 
+def with_iterations(config: Prediction, gamma: float) -> Prediction:
+    """The iterations of FQE, where they are left open: K regressions know of K steps, whose weight then is γᴷ."""
+    if config.iterations is not None:
+        return config
+    enough = math.ceil(math.log(LEFT) / math.log(gamma)) if 0 < gamma < 1 else MOST_ITERATIONS if gamma else 1
+    return config.replace(iterations=min(max(1, enough), MOST_ITERATIONS))
+
+
 def record_count(method: Method, config: Prediction) -> int:
     """K, the number of moments at which weights are kept; fewer where each costs a solve."""
     if method.solver == "fitted":
-        return config.iterations
+        return config.iterations or MOST_ITERATIONS
     return min(RECORDS // 5 if method.solver == "lstd" else RECORDS, config.episodes or config.steps)

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from rlnut.errors import RlnutError
+from rlnut import transitions
+from rlnut.envs.spaces import Spec
+from rlnut.errors import RlnutError, UsageError
 from rlnut.experience import Experience
-from rlnut.policies import HostPolicy
+from rlnut.policies import Chances, HostPolicy
 from rlnut.types import Transition
 
 MOST_STEPS = 5_000_000  # of one run that is told to play episodes
@@ -117,8 +119,18 @@ def _second_try(
     return chosen, gamma * (not terminated), after
 
 
-def recorded(step: Transition) -> Experience:
-    """Transitions [T, N] of unknown policies: enough for targets that bootstrap from an expectation over π."""
+def recorded(source: str, spec: Spec, gamma: float, target: Chances) -> Experience:
+    """A file of transitions, by whatever policy: enough for targets that bootstrap from an expectation over π.
+
+    UsageError where π takes an action that is nowhere in the file: its value would be made up.
+    """
+    step = transitions.load(source, spec, gamma)
+    goes_on, taken = np.asarray(step.discount)[:, 0] > 0, np.bincount(np.asarray(step.action)[:, 0])
+    if goes_on.any():
+        wanted = (target(np.asarray(step.next_obs)[goes_on, 0]) > 0).any(0)
+        if (missing := wanted & (np.pad(taken, (0, spec.actions - len(taken))) == 0)).any():
+            number = int(np.argmax(missing)) + spec.first_action
+            raise UsageError(f"{source}: action {number}, which the policy takes, is nowhere in these transitions")
     end, ones = np.asarray(step.end), np.ones_like(step.reward)
     episode = (end.cumsum(0) - end).astype(np.int32)
     return Experience(step, ones, ones, episode, (step.discount, step.next_obs), np.zeros_like(step.action), ones)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlnut.networks import activation, dense, function, head, serial
+from rlnut.networks import activation, dense, function, head, serial, trunk
 from rlnut.readout import midpoints
 from rlnut.types import Array, Key, Model, Network, Params, Shape, call, namespace
 
@@ -39,21 +39,27 @@ def dueling(network: Network, centre: str = "mean") -> Network:
 
 
 def implicit(
-    body: Network, width: int, learn: int = 8, act: int = 32, centre: str = "none", layer: Any = dense
+    body: Network,
+    width: int,
+    learn: int = 8,
+    act: int = 32,
+    centre: str = "none",
+    layer: Any = dense,
+    norm: bool = False,
 ) -> Network:
     """IQN: q at fractions τ, f(ψ(s) ∘ φ(τ)), φ(τ) = relu(Σᵢ wᵢ cos πiτ + b) (Dabney et al. 2018b).
 
     With a key `learn` fractions are drawn from U(0, 1) for each row, without one the `act` midpoints are taken (the
     paper draws there too). Outputs are [B, A, n, 2]: a value and its fraction. ψ is `body` with `width` outputs, f has
-    one hidden layer of `width`; `centre`: dueling.
+    one hidden layer of `width`; `centre`: dueling; `norm`: of both hidden layers.
     """
     cosine = serial(dense(width), activation("relu"))
     extra = 0 if centre == "none" else 1
 
     def build(shape: Shape) -> Model:
-        trunk = serial(body((width,)), activation("relu"))
-        last = serial(layer(width), activation("relu"), head((shape[0] + extra,), layer=layer))
-        parts = (trunk, cosine, last)
+        below = trunk(body, width, norm)
+        last = serial(trunk(lambda s: layer(*s), width, norm), head((shape[0] + extra,), layer=layer))
+        parts = (below, cosine, last)
         waves = np.pi * np.arange(COSINES, dtype=np.float32)
 
         def init(key: Key, x: Array) -> Params:
@@ -63,7 +69,7 @@ def implicit(
 
         def apply(params: Params, x: Array, key: Key | None = None) -> Array:
             tau_key, *keys = (None,) * 4 if key is None else jax.random.split(key, 4)
-            features = call(trunk, params[0], x, keys[0])
+            features = call(below, params[0], x, keys[0])
             xp, rows = namespace(features), len(features)
             tau = xp.broadcast_to(xp.asarray(midpoints(act)), (rows, act))
             if tau_key is not None:
@@ -75,6 +81,6 @@ def implicit(
             out = combined(centre).apply({}, out) if extra else out
             return xp.stack([out, xp.broadcast_to(tau[:, None], out.shape)], -1)
 
-        return Model(init, apply, stochastic=True, host=trunk.host)
+        return Model(init, apply, stochastic=True, host=below.host)
 
     return build

@@ -149,8 +149,11 @@ class Prediction(Settings):
     steps: int = setting(50_000, "steps of each run", low=1)
     runs: int = setting(1, "independent runs; their mean error is reported", low=1)
     expected: bool = setting(False, "iterate the expected update, --steps times, instead of sampling")
-    iterations: int = setting(50, "regressions of fqe, each onto new targets; less if nothing changes", low=1)
-    epochs: int = setting(2, "passes of a network over the transitions in an iteration of fqe", low=1)
+    iterations: int | None = setting(
+        None, "regressions of fqe, each onto new targets (none: K with γᴷ <= 0.01, at most 1000); fewer if still",
+        low=1,
+    )  # fmt: skip
+    epochs: int = setting(1, "passes of a network over the transitions in an iteration of fqe", low=1)
     data: str | None = setting(None, "transitions for fqe: an .npz file, or minari:DATASET (none: played by b)")
     initial: float | None = setting(None, "every weight at the start (none: the problem's own, else 0)")
     rollouts: int = setting(100, "returns behind each Monte-Carlo truth, where the problem is not finite", low=2)

@@ -174,6 +174,11 @@ def mlp(
     return build
 
 
+def trunk(body: Network, width: int, norm: bool = False) -> Model:
+    """Hidden layers for something to go on from: f(norm(body)), the body's outputs being `width` units; f is relu."""
+    return serial(body((width,)), *([layer_norm()] if norm else []), activation("relu"))
+
+
 def cnn(
     channels: tuple[int, ...] = (32, 64),
     filter_size: int = 3,

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlnut import basis, transitions
+from rlnut import basis
 from rlnut.agents import expected, sparse, td
-from rlnut.answers import RECORDS, Answer, Report, follow, record_count, settings_used, step_size
+from rlnut.answers import RECORDS, Answer, Report, follow, record_count, settings_used, step_size, with_iterations
 from rlnut.envs.spaces import read_spaces
 from rlnut.envs.tabular import Tabular
 from rlnut.errors import UsageError
@@ -50,6 +50,7 @@ def predict_finite(
     """
     method = METHODS[name]
     gamma = next(g for g in (config.gamma, finite.gamma, 0.99) if g is not None)
+    config = with_iterations(config, gamma)
     pi = as_table(policy, finite, gamma)
     acting = _behaviour(finite, config, behaviour, pi, gamma)
     _accept(name, method, config, finite, pi, acting, occupied(finite.mdp, pi, acting))
@@ -87,11 +88,11 @@ def predict_finite(
     def errors(w: np.ndarray) -> dict[str, float]:
         return all_errors(known, X @ w, linear_errors(known.process, w, X, known.d, gamma, np.nan_to_num(flat)))
 
-    before, off = rms((X @ w0 - flat)[known.seen]), not np.allclose(pi, acting)
+    before, off = rms((X @ w0 - flat)[known.seen]), _off(known, config)
     emphatic = "emphatic" in method.rule
     points = fixed_points(X, flat, known, 0.0 if chosen["lam"] is None else chosen["lam"], emphatic)
     point = points["emphatic_fixed_point" if emphatic else "td_fixed_point"]
-    end = np.inf if method.solver != "scan" else point["rmse"] if point else 0.0
+    end = np.inf if method.solver in ("lstd", "rlstd") else point["rmse"] if point else 0.0
     answer = follow(found, lambda w: w @ X.T, errors, known.right, known.seen, before, off, chosen, report, end)
     return answer._replace(exact=points, labels=known.labels)
 
@@ -104,7 +105,7 @@ def _rows(
     steps = None if config.episodes is not None else config.steps
     if config.data is not None:
         spec = read_spaces(Tabular(known.finite))
-        stream = recorded(transitions.load(config.data, spec, known.gamma))
+        stream = recorded(config.data, spec, known.gamma, lambda s: known.policy[s])
     else:
         stream = simulate(
             known.finite, known.policy, known.acting, known.gamma, key, config.runs, config.episodes, steps, known.pairs
@@ -153,7 +154,7 @@ def _with_network(
 
     found = moments(task, record_count(method, config), key)
     before = rms((learned(np.asarray(w0)[None])[0] - known.right.reshape(-1))[known.seen])
-    off = not np.allclose(known.policy, known.acting)
+    off = _off(known, config)
     answer = follow(found, learned, errors, known.right, known.seen, before, off, chosen, report)
     return answer._replace(weights=None, labels=known.labels)
 
@@ -166,12 +167,17 @@ def _start(finite: Finite, config: Prediction, dim: int) -> np.ndarray:
 
 
 def _behaviour(finite: Finite, config: Prediction, behaviour: Any, pi: np.ndarray, gamma: float) -> np.ndarray:
-    word = config.behaviour if behaviour is None else behaviour
     if config.data is not None:  # who made the transitions is not known
         return pi
+    word = config.behaviour if behaviour is None else behaviour
     if isinstance(word, str) and word == "own":
         return pi if finite.behaviour is None else finite.behaviour
     return pi if isinstance(word, str) and word == "policy" else as_table(word, finite, gamma)
+
+
+def _off(known: Problem, config: Prediction) -> bool:
+    """Is it learned from another policy's experience? A file's is taken for another's."""
+    return config.data is not None or not np.allclose(known.policy, known.acting)
 
 
 def _spread(known: Problem, config: Prediction) -> float:

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.ndimage import binary_dilation
 
-from rlnut import basis, transitions
+from rlnut import basis
 from rlnut import features as maps
 from rlnut.agents import sparse, td
-from rlnut.answers import Answer, Report, follow, record_count, settings_used, step_size
+from rlnut.answers import Answer, Report, follow, record_count, settings_used, step_size, with_iterations
 from rlnut.envs.make import EnvLike, env_name, maker
 from rlnut.envs.observations import SMALLEST_IMAGE
 from rlnut.envs.spaces import read_spaces
@@ -68,7 +68,6 @@ def predict_host(
         word = config.behaviour if behaviour is None else behaviour
         own = isinstance(word, str) and word in ("own", "policy")
         acting = target if own else on_env(word, actions, title)
-        spec = read_spaces(example) if config.data is not None else None
     finally:
         example.close()
     off, pairs = acting is not target, config.values == "q"
@@ -78,7 +77,10 @@ def predict_host(
     if A == 0 and (off or pairs):
         raise UsageError(f"{'--values q' if pairs else '--behaviour'} needs numbered actions; {title} has {actions}")
     gamma = 0.99 if config.gamma is None else config.gamma
-    stream = recorded(transitions.load(config.data, spec, gamma)) if spec and config.data is not None else None
+    config = with_iterations(config, gamma)
+    stream = None
+    if config.data is not None and target.chances is not None:
+        stream = recorded(config.data, read_spaces(example), gamma, target.chances)
     phi = _map(config, space, features, title, network is not None)
     known = truth(make, target.act, gamma, config.states, config.rollouts, seed + 1, acting.act, pairs)
     again = ("pair" if pairs else "state") if method.rule.get("gradient") == "double" else ""
@@ -101,8 +103,8 @@ def predict_host(
     chosen = settings_used(method, config, gamma, learned.words, alpha, learned.network)
     read = _reader(learned, known.obs, None if known.actions is None else known.actions - target.first, A)
     found = moments(task, record_count(method, config), jax.random.key(seed))
-    every = np.ones(len(known.mean), bool)
-    answer = follow(found, read, lambda w: {}, known.mean, every, 0.0, off, chosen, report)._replace(known=known)
+    every, other = np.ones(len(known.mean), bool), off or config.data is not None  # a file's policy is not known
+    answer = follow(found, read, lambda w: {}, known.mean, every, 0.0, other, chosen, report)._replace(known=known)
     picture = None
     if isinstance(space, gym.spaces.Box) and space.shape == (2,) and answer.weights is not None:
         picture = _lattice(learned, obs, answer.weights, target, A if pairs else 0)

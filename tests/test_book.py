@@ -16,10 +16,10 @@ from rlnut.exact import chain, visits
 from rlnut.fixed_points import linear_errors
 
 
-def meets(page: Page, known_to: float | None = None, relative: float = 0.03, errors: float = 3) -> None:
-    """Every reference point is met within 3 standard `errors` or 3 %; exact curves to the digits that are given.
+def meets(page: Page, known_to: float | None = None, relative: float = 0.03, times: float = 1) -> None:
+    """Every reference point is met within 3 standard errors or 3 %; exact curves to the digits that are given.
 
-    `known_to` is the standard error of the references; None: that of our own runs.
+    `known_to` is the standard error of the references; None: that of our own runs, which are `times` as many.
     """
     for panel in page.panels:
         for curve in panel.curves:
@@ -28,7 +28,7 @@ def meets(page: Page, known_to: float | None = None, relative: float = 0.03, err
                 if curve.se is None:
                     assert curve.y[i] == pytest.approx(expected, rel=1e-3, abs=5e-5), (curve.label, x)
                 else:
-                    near = errors * np.hypot(curve.se[i], curve.se[i] if known_to is None else known_to)
+                    near = 3 * np.hypot(curve.se[i], curve.se[i] * times**0.5 if known_to is None else known_to)
                     near = near if np.isfinite(near) else 0.0
                     assert curve.y[i] == pytest.approx(expected, rel=relative, abs=near), (curve.label, x)
 
@@ -69,7 +69,7 @@ def test_medians_and_means_have_their_errors() -> None:
 
 def test_five_state_walk() -> None:
     """Example 6.2 and figure 6.2; every record of the curve is written."""
-    page = make_page("6.2", runs=200)
+    page = make_page("6.2", runs=400)
     meets(page._replace(panels=page.panels[:1]), known_to=0.001)
     meets(page._replace(panels=page.panels[1:]))  # batch training: its reference is as uncertain as we are
     for curve in page.panels[0].curves:
@@ -78,7 +78,7 @@ def test_five_state_walk() -> None:
 
 def test_long_runs_in_parts() -> None:
     """The first 500 episodes of figure 9.10, made in ten parts that go on from each other's weights."""
-    page = figure_9_10(0, 4, episodes=500)
+    page = figure_9_10(0, 6, episodes=500)
     meets(page)
     for curve in page.panels[0].curves:
         assert curve.y[0] > 0.39 > 0.28 > curve.y[-1]
@@ -102,10 +102,15 @@ def test_full_figures(name: str, runs: int, known_to: float | None) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["6.3", "6.4", "6.5", "example-6.5", "10.3", "10.4", "12.10", "12.11"])
+@pytest.mark.parametrize("name", ["6.3", "6.4", "6.5", "example-6.5", "10.4", "12.10", "12.11"])
 def test_control(name: str) -> None:
-    """20 points of 10.3 are single episodes: of so many the largest of chance is 3.7 standard errors (at 1 in 200)."""
-    meets(make_page(name), errors=3.7 if name == "10.3" else 3)
+    meets(make_page(name))
+
+
+@pytest.mark.slow
+def test_single_episodes() -> None:
+    """Figure 10.3: points that are one episode each, of 100 runs; only many more of ours can tell chance from error."""
+    meets(make_page("10.3", runs=1000), times=10)
 
 
 def test_every_page_is_listed_with_its_file() -> None:

@@ -70,6 +70,24 @@ def configured(name: str, **options: Any) -> Deep:
     return kind(**TINY | SMALL | options)
 
 
+def anything() -> Transition:
+    """Random experience [T, N, ...] in which every option can matter: longer episodes, ended and cut short."""
+    rng = np.random.default_rng(1)
+    obs, last = rng.normal(size=(2, ROWS + 1, ENVS, 1)).astype(np.float32)
+    kind = rng.random((ROWS, ENVS))
+    end = kind > 0.8
+    return Transition(
+        obs=obs[:-1],
+        action=rng.integers(2, size=(ROWS, ENVS)).astype(np.int32),
+        reward=rng.normal(size=(ROWS, ENVS)).astype(np.float32),
+        discount=np.where(kind > 0.9, 0, GAMMA).astype(np.float32),
+        next_obs=np.where(end[..., None], last[1:], obs[1:]),
+        end=end,
+        valid=np.ones((ROWS, ENVS), bool),
+        fresh=np.concatenate([np.ones((1, ENVS), bool), end[:-1]]),
+    )
+
+
 @pytest.fixture(scope="module")
 def walks() -> dict[str, Transition]:
     return {probe: walk(probe) for probe in PROBES}
@@ -115,9 +133,9 @@ OPTIONS: dict[str, dict[str, tuple[dict[str, Any], Any]]] = {
         "layer_norm": ({}, True), "loss": ({}, "squared"), "batch": ({}, 9), "replay": ({}, 150),
         "learning_starts": ({}, 100), "train_every": ({}, 32), "gradient_steps": ({}, 9),
         "target": (NOT_PERIODIC, "polyak"), "target_every": ({}, 3),
-        "target_rate": (NOT_PERIODIC | {"target": "polyak"}, 0.5), "double": ({}, False),
-        "backup": ({"double": False, "n_step": 1}, "soft"), "munchausen_share": (MUNCHAUSEN, 0.5),
-        "munchausen_lowest": (MUNCHAUSEN, -0.01), "n_step": ({"n_step": 1}, 2), "prioritised": ({}, True),
+        "target_rate": (NOT_PERIODIC | {"target": "polyak"}, 0.5), "double": ({"lr": 0.01}, False),
+        "backup": ({"double": False}, "soft"), "munchausen_share": (MUNCHAUSEN, 0.5),
+        "munchausen_lowest": (MUNCHAUSEN, -0.01), "n_step": ({}, 2), "prioritised": ({}, True),
         "priority_exponent": ({"prioritised": True}, 0.2), "priority_beta": ({"prioritised": True}, 0.9),
         "priority_beta_steps": ({"prioritised": True}, 10),
     },
@@ -133,6 +151,7 @@ OWN: dict[str, dict[str, tuple[dict[str, Any], Any]]] = {  # of agents with a me
 for name, base in (("drqn", "dqn"), ("recurrent-pqn", "pqn")):
     OWN[name] |= {"memory": ({}, "gru"), "memory_size": ({}, 5), "sequence": ({}, 2)}
     OPTIONS[name] = {o: way for o, way in OPTIONS[base].items() if o[:4] not in ("prio", "nois")} | OWN[name]
+TWICE = {"dqn": [("layer_norm", ({"loss": "iqn"}, True))]}  # where it goes another way
 VALUES = [  # of options with a list of words: each is a learner of its own
     *[{"loss": loss} for loss in ("huber", "squared", "two-hot", "hl-gauss", "c51", "quantile", "iqn")],
     {"dueling": "mean"}, {"dueling": "max"}, {"loss": "iqn", "dueling": "mean"}, {"explore": "boltzmann"},
@@ -194,16 +213,15 @@ def test_every_option_changes_the_program(name, walks):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIONS)
-def test_every_option_changes_training(name, walks):
+def test_every_option_changes_training(name):
     """The same by the numbers that come out: noise, actions, weights, target weights."""
+    seen = anything()
 
     def outcome(config: Deep) -> bytes:
-        found = jax.jit(program(config, 2))(jax.random.key(0), walks["Delay"])  # episodes of two steps
+        found = jax.jit(program(config, 2))(jax.random.key(0), seen)
         return b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(found))
 
-    for option, (context, value) in OPTIONS[name].items():
-        if option == "double":
-            continue  # both nets prefer the same action on a short probe: tests/test_bellman.py tells them apart
+    for option, (context, value) in [*OPTIONS[name].items(), *TWICE.get(name, [])]:
         base = small(name).replace(**context)
         assert outcome(base.replace(**{option: value})) != outcome(base), option
 

@@ -9,6 +9,7 @@ import pytest
 import rlnut
 from rlnut import transitions
 from rlnut.cli import main
+from rlnut.envs.counterexamples import w_to_2w
 from rlnut.envs.garnet import garnet
 from rlnut.envs.make import EnvName
 from rlnut.envs.vector import EnvList
@@ -55,6 +56,37 @@ def test_iterations_over_a_file(iterations: int, tmp_path: Path) -> None:
     with pytest.raises(rlnut.UsageError, match="--data is there already"):
         rlnut.predict("fqe", WALK, PI, "uniform", gamma=GAMMA, data=path)
     assert found.settings["alpha"] is None and len(found.log) == iterations
+
+
+def test_iterations_reach_the_horizon() -> None:
+    """By default what is left of the value is 1 %, for any γ; here nothing ends it before."""
+    for gamma in (0.0, 0.5, 0.99):
+        found = rlnut.predict("fqe", WALK, PI, "uniform", features="one-hot", gamma=gamma, steps=20_000)
+        k = len(found.log)
+        assert gamma**k <= 0.01 < gamma ** (k - 1)
+        assert np.abs(found.values - exact(WALK, PI, gamma)).max() < 0.04 * np.abs(exact(WALK, PI, gamma)).max()
+
+
+def test_divergence_is_said(tmp_path: Path) -> None:
+    """w → 2w: where only the first state is in the data every regression makes w into 2γw."""
+    rows, path = 5, str(tmp_path / "d.npz")
+    zeros, ones = np.zeros(rows, int), np.ones(rows, int)
+    flags = {"terminated": zeros.astype(bool), "truncated": zeros.astype(bool)}
+    transitions.save(path, {"obs": zeros, "action": zeros, "reward": zeros, "next_obs": ones, **flags})
+    given: dict[str, Any] = {"features": "own", "gamma": 0.75, "initial": 1.0, "data": path}
+    found = rlnut.predict("fqe", w_to_2w(), iterations=25, **given)
+    assert found.weights is not None
+    np.testing.assert_allclose(found.weights, [1.5**25, 1], rtol=1e-10)
+    assert found.alarm.endswith("function approximation, bootstrapping, off-policy training")
+
+
+def test_an_action_that_the_data_never_take(tmp_path: Path) -> None:
+    data, path = played(50), str(tmp_path / "d.npz")
+    transitions.save(path, data | {"action": np.zeros(50, int)})
+    with pytest.raises(rlnut.UsageError, match="action 1, which the policy takes, is nowhere"):
+        rlnut.predict("fqe", WALK, PI, gamma=GAMMA, data=path)
+    left = rlnut.predict("fqe", WALK, np.eye(2)[[0, 0, 0, 0]], gamma=GAMMA, data=path, features="one-hot")
+    assert np.isfinite(left.values[:, 0]).all()
 
 
 def test_the_end_is_that_of_lstd() -> None:
