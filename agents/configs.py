@@ -20,9 +20,32 @@ from rlnut.agents.configs_recurrent import RecurrentPQN as RecurrentPQN
 
 AGENTS: dict[str, type[AgentConfig]] = {**DEEP, **RECURRENT, **CLASSIC, **BATCH}
 
+_MINATAR = {  # the rollout, network and step size of PQN's paper
+    "config": {"hidden": (128,), "rollout": 4_096, "epochs": 2, "minibatches": 32, "epsilon_steps": 200_000},
+    "training": {"steps": 2_000_000, "num_envs": 128, "eval_every": 250_000, "log_every": 100_000, "native": True},
+}
+
 PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     # returns are 0 or 1, so ten episodes cannot tell two policies apart
     ("dqn", "FrozenLake-v1"): {"training": {"eval_episodes": 100, "final_episodes": 500}},
     ("dqn", "Acrobot-v1"): {"training": {"final_episodes": 100}},
+    # its goal is found by chance, so it takes long exploration, and a net and batches that can use what was found
+    ("dqn", "MountainCar-v0"): {
+        "config": {"hidden": (128, 128), "batch": 128, "target_every": 500, "epsilon_steps": 30_000},
+        "training": {"steps": 150_000, "eval_every": 5_000, "final_episodes": 100},
+    },
+    ("dqn", "LunarLander-v3"): {
+        "config": {
+            "hidden": (128, 128),
+            "lr": 5e-4,
+            "batch": 128,
+            "replay": 100_000,
+            "learning_starts": 2_000,
+            "target_every": 500,
+            "epsilon_steps": 30_000,
+        },
+        "training": {"steps": 300_000, "eval_every": 10_000},
+    },
+    **{("pqn", f"gymnax/{game}-MinAtar"): _MINATAR for game in ("Asterix", "Breakout", "Freeway", "SpaceInvaders")},
     **CLASSIC_PRESETS,
 }

@@ -35,20 +35,27 @@ CARTPOLE = (
     *("dqn", "double-dqn", "dueling-dqn", "per-dqn", "n-step-dqn", "noisy-dqn", "two-hot-dqn", "hl-gauss-dqn"),
     *("c51", "qr-dqn", "iqn", "munchausen-dqn", "rainbow"),
 )
+NATIVE = ("--native",)  # trained on the twin, whole loop compiled; evaluated on the real environment as all are
 ROWS = [
-    *[Row(agent, "CartPole-v1", 475, 50_000) for agent in CARTPOLE],
-    Row("pqn", "CartPole-v1", 475, 500_000),
-    Row("dqn", "Acrobot-v1", -85, 100_000),
+    *[Row(agent, "CartPole-v1", 475, 50_000, NATIVE) for agent in CARTPOLE],
+    Row("pqn", "CartPole-v1", 475, 500_000, NATIVE),
+    Row("dqn", "Acrobot-v1", -85, 100_000, NATIVE),
     Row("sarsa-lambda", "MountainCar-v0", -110, 50_000),
-    *[Row(agent, "FrozenLake-v1", 0.72, 400_000) for agent in ("q-learning", "double-q", "expected-sarsa")],
-    *[Row(agent, "CliffWalking-v1", -13, 50_000) for agent in ("q-learning", "double-q")],
-    *[Row(agent, "Taxi-v4", 7.7, 400_000) for agent in ("q-learning", "double-q", "sarsa", "expected-sarsa")],
+    Row("dqn", "MountainCar-v0", -110, 150_000, NATIVE),
+    Row("dqn", "Pendulum-v1", -170, 50_000, NATIVE),
+    Row("dqn", "Pendulum-v1", -170, 50_000, (*NATIVE, "--actions", "decoupled")),
+    *[Row(agent, "FrozenLake-v1", 0.72, 400_000, NATIVE) for agent in ("q-learning", "double-q", "expected-sarsa")],
+    *[Row(agent, "CliffWalking-v1", -13, 50_000, NATIVE) for agent in ("q-learning", "double-q")],
+    *[Row(a, "Taxi-v4", 7.7, 400_000, NATIVE) for a in ("q-learning", "double-q", "sarsa", "expected-sarsa")],
+    Row("dqn", "LunarLander-v3", 200, 300_000),  # needs the extra box2d
+    Row("pqn", "gymnax/Breakout-MinAtar", 10.3, 2_000_000),  # needs the extra gymnax; its rules: no sticky actions
 ]
 
 
 def play(row: Row, seed: int, out: Path) -> dict:
     """The JSON object of one seed; from its folder if it is there."""
-    folder = out / f"{row.agent}-{row.env.replace('/', '-')}-seed{seed}"
+    words = [row.agent, row.env.replace("/", "-"), *(o for o in row.options if o[0] != "-"), f"seed{seed}"]
+    folder = out / "-".join(words)
     if not (folder / "summary.json").exists():
         words = ["train", row.agent, row.env, "--steps", str(row.steps), "--seed", str(seed), "--out", str(folder)]
         done = subprocess.run([sys.executable, "-m", "rlnut", *words, *row.options], capture_output=True, text=True)

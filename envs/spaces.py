@@ -128,9 +128,9 @@ def default_network(spec: Spec, hidden: tuple[int, ...], **options: Any) -> Netw
 
 
 def image_network(shape: Shape, hidden: tuple[int, ...], **options: Any) -> Network:
-    """A CNN for images of this size."""
+    """A CNN for images of this size: for small ones a single layer of 16 filters (MinAtar, Young & Tian 2019)."""
     small = max(shape) < 32
-    return cnn(hidden=hidden, window=1, **options) if small else cnn((32, 64), 8, 4, 1, hidden, **options)
+    return cnn((16,), hidden=hidden, window=1, **options) if small else cnn((32, 64), 8, 4, 1, hidden, **options)
 
 
 def branches(seen: Observation, hidden: tuple[int, ...], **options: Any) -> Network:

@@ -133,7 +133,7 @@ OPTIONS: dict[str, dict[str, tuple[dict[str, Any], Any]]] = {
         "layer_norm": ({}, True), "loss": ({}, "squared"), "batch": ({}, 9), "replay": ({}, 150),
         "learning_starts": ({}, 100), "train_every": ({}, 32), "gradient_steps": ({}, 9),
         "target": (NOT_PERIODIC, "polyak"), "target_every": ({}, 3),
-        "target_rate": (NOT_PERIODIC | {"target": "polyak"}, 0.5), "double": ({"lr": 0.01}, False),
+        "target_rate": (NOT_PERIODIC | {"target": "polyak"}, 0.5), "double": ({"lr": 0.1}, False),
         "backup": ({"double": False}, "soft"), "munchausen_share": (MUNCHAUSEN, 0.5),
         "munchausen_lowest": (MUNCHAUSEN, -0.01), "n_step": ({}, 2), "prioritised": ({}, True),
         "priority_exponent": ({"prioritised": True}, 0.2), "priority_beta": ({"prioritised": True}, 0.9),

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlnut.agents.configs import AGENTS, DQN
+from rlnut.agents.configs import AGENTS, DQN, PRESETS
 from rlnut.cli import Parser, add_settings, chosen_settings, converter
 from rlnut.errors import UsageError
 from rlnut.models import MODELS
@@ -144,3 +144,14 @@ def test_any_text_is_a_number_or_one_line(text: str):
 )
 def test_whole_numbers(text: str, value: int):
     assert converter(int)(text) == value
+
+
+@pytest.mark.parametrize("pair", PRESETS, ids="-".join)
+def test_presets_are_valid_and_change_something(pair: tuple[str, str]) -> None:
+    preset, default = PRESETS[pair], AGENTS[pair[0]]()
+    assert set(preset) <= {"config", "training"}
+    for base, part in ((default, "config"), (Training(**default.training), "training")):
+        chosen = preset.get(part, {})
+        moved = asdict(base.replace(**chosen))
+        assert {k: moved[k] for k in chosen} == chosen
+        assert all(asdict(base)[k] != value for k, value in chosen.items())
