@@ -29,6 +29,8 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     # returns are 0 or 1, so ten episodes cannot tell two policies apart
     ("dqn", "FrozenLake-v1"): {"training": {"eval_episodes": 100, "final_episodes": 500}},
     ("dqn", "Acrobot-v1"): {"training": {"final_episodes": 100}},
+    # costs of up to 16 a step: beyond |δ| = 1 huber regresses on medians, and the values are means
+    ("dqn", "Pendulum-v1"): {"config": {"loss": "squared"}, "training": {"final_episodes": 100}},
     # its goal is found by chance, so it takes long exploration, and a net and batches that can use what was found
     ("dqn", "MountainCar-v0"): {
         "config": {"hidden": (128, 128), "batch": 128, "target_every": 500, "epsilon_steps": 30_000},

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,3 +43,32 @@ def mnist_source() -> MnistSource:
         if any(found for part in (folder, folder / "mnist") for found in part.glob("train-images*idx3-ubyte*")):
             return MnistSource("mnist", str(folder))
     return MnistSource("mnist-5k", None)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder; look, don't touch."""
+    from commands import SHORT
+
+    from rlnut.cli import main
+
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    assert main(["train", "dqn", "CartPole-v1", *SHORT, f"--out={folder}"]) == 0
+    return folder
+
+
+@pytest.fixture
+def copy(trained: Path, tmp_path: Path) -> Path:
+    """A run folder to spoil."""
+    return Path(shutil.copytree(trained, tmp_path / "copy"))
+
+
+@pytest.fixture
+def broken() -> Iterator[None]:
+    """Broken-v0, an environment with faults."""
+    import gymnasium as gym
+    from commands import Broken
+
+    gym.register("Broken-v0", entry_point=lambda **kwargs: Broken(**kwargs))
+    yield
+    del gym.registry["Broken-v0"]

@@ -1,0 +1,57 @@
+"""Commands as a test runs them: a short training, an environment with faults, what was said and what was left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from rlnut.cli import main
+
+SHORT = ["--steps=120", "--learning-starts=32", "--hidden=8", "--batch=8", "--replay=100", "--log-every=40"]
+SHORT += ["--eval-every=60", "--eval-episodes=2", "--final-episodes=3"]
+
+
+class Broken(gym.Env):
+    """Ends after ten steps; from the step `at` on it does what `fault` says."""
+
+    observation_space: gym.Space = gym.spaces.Box(-1, 1, (2,))
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self, fault: str = "", at: int = 10**9, observation: str = "Box") -> None:
+        self.fault, self.at, self.total = fault, at, 0
+        if observation == "Dict":
+            self.observation_space = gym.spaces.Dict({"a": gym.spaces.Discrete(2)})
+        if observation == "Text":
+            self.observation_space = gym.spaces.Text(5)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.count = 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: int) -> Any:
+        self.count += 1
+        self.total += 1
+        bad = self.total >= self.at
+        if bad and self.fault == "raise":
+            raise ZeroDivisionError("a fault\nof the environment")
+        obs = np.full(2, np.nan if bad and self.fault == "observation" else 0, np.float32)
+        reward = float("nan") if bad and self.fault == "reward" else 1.0
+        return obs, reward, self.count >= 10, False, {}
+
+
+def run_main(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    """Status, stdout and stderr of one command."""
+    capsys.readouterr()
+    status = main(words)
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err and "RLNUT_DEBUG" not in said.err
+    return status, said.out, said.err
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
