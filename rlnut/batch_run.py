@@ -25,7 +25,7 @@ from rlnut.log import COLUMNS, MetricsFile, Progress, say
 from rlnut.loop import one_row
 from rlnut.plan import Training
 from rlnut.runs import CONFIG, POLICY, Policy, describe, evaluator_of, write_json
-from rlnut.session import FINAL, Trained, summary
+from rlnut.trained import FINAL, Trained, summary
 from rlnut.types import Network
 
 STILL = 1e-6  # largest change of a weight that counts as none, relative to the largest weight

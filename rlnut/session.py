@@ -34,9 +34,8 @@ from rlnut.plan import Training
 from rlnut.planning import free_memory, make_plan
 from rlnut.preparation import prepared, prepared_spec
 from rlnut.runs import CHECKPOINT, CONFIG, POLICY, Policy, evaluator_of, write_json
+from rlnut.trained import FINAL, Trained, summary
 from rlnut.types import Look, Network, Params
-
-FINAL = 2**30 - 1  # number of the final evaluation: fresh episodes
 
 
 class Best(NamedTuple):
@@ -52,28 +51,6 @@ class Interval(NamedTuple):
 
     episodes: list[Episode]
     rounds: list[dict[str, float]]
-
-
-class Trained(NamedTuple):
-    """What a run returns: the best policy, its evaluation on fresh episodes, and how the run went."""
-
-    policy: Policy
-    evaluation: Evaluation
-    steps: int
-    best_step: int  # when the returned policy was learned
-    wall_s: float
-    compile_s: float
-    steps_per_s: float  # of stepping and learning, without compilation and evaluations
-    interrupted: bool
-    folder: Path | None
-
-    def q(self, obs: Any) -> np.ndarray:
-        """q(s, ·) of the best policy: one observation -> [A], N of them -> [N, A]."""
-        return self.policy.q(obs)
-
-    def evaluate(self, episodes: int = 20, seed: int = 0, env: EnvLike | None = None) -> Evaluation:
-        """Greedy episodes on a fresh environment."""
-        return self.policy.evaluate(episodes, seed, env)
 
 
 class Session:
@@ -313,24 +290,6 @@ def environments(env: EnvLike, training: Training) -> HostVector | FuncVector:
 def next_look(step: int, training: Training) -> int:
     """The step after `step` at which something is logged or evaluated."""
     return min((step // every + 1) * every for every in (training.log_every, training.eval_every))
-
-
-def summary(done: Trained, description: dict[str, Any]) -> dict[str, Any]:
-    """The JSON object of `rlnut train`."""
-    e = done.evaluation
-    return {
-        "agent": description["agent"],
-        "env": description["env"]["id"] if description["env"] else None,
-        "seed": description["seed"],
-        "steps": done.steps,
-        "best_step": done.best_step,
-        "wall_s": done.wall_s,
-        "compile_s": done.compile_s,
-        "steps_per_s": done.steps_per_s,
-        "eval": {"mean": e.mean, "std": e.std, "episodes": len(e.returns), "returns": e.returns, "lengths": e.lengths},
-        "interrupted": done.interrupted,
-        "out": str(done.folder) if done.folder else None,
-    }
 
 
 def crossed(before: int, after: int, every: int) -> bool:

@@ -12,7 +12,8 @@ from rlnut.errors import UsageError, unknown
 from rlnut.files import load_meta, new_folder
 from rlnut.plan import Training
 from rlnut.runs import CHECKPOINT, CONFIG, Recipe, describe, write_json
-from rlnut.session import Session, Trained
+from rlnut.session import Session
+from rlnut.trained import Trained
 from rlnut.types import Network
 
 
