@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rlnut.types import Network
 
 ON_SUPPORT = ("two-hot", "hl-gauss", "c51")
+MEDIANS = 2.0  # mean |δ| at which most of a batch lies where huber is linear
 LOSSES = ("huber", "squared", *ON_SUPPORT, "quantile", "iqn")
 
 
@@ -70,6 +71,15 @@ class Deep(AgentConfig):
             raise UsageError("loss iqn needs at least one hidden layer")
         if self.loss in ON_SUPPORT:
             self.support()
+
+    def remark(self, delta: float) -> str:
+        """Beyond |δ| = 1 huber is |δ|, whose minimiser is a median of the targets and not their mean."""
+        if self.loss != "huber" or getattr(self, "prioritised", False) or not delta > MEDIANS:
+            return ""
+        return (
+            f"note: |δ| is {delta:.2g} in the mean; beyond 1 loss huber learns medians of the returns, not their means:"
+            " for values that are true try --loss squared or a smaller --reward-scale"
+        )
 
     def support(self) -> tuple[float, float]:
         """Lowest and highest value of the classes or atoms; by default what rewards within ±1 can add up to."""

@@ -91,6 +91,7 @@ class Session:
         self.best: Best | None = None
         self.interval = Interval([], [])
         self.logged = 0  # step of the last row of the log
+        self.delta = float("nan")  # mean |δ| in that row
         self.looked = 0  # step of the last greedy evaluation
 
     def open(self, folder: Path | None, description: dict[str, Any], since: int | None = None) -> None:
@@ -183,6 +184,7 @@ class Session:
     def _record(self, run: Run, look: bool, progress: Progress) -> Evaluation | None:
         """One row of the log, with a greedy evaluation or without."""
         row = self._row(run)
+        self.delta = row.get("delta", self.delta)
         evaluation = self._look(run) if look else None
         if evaluation is not None:
             lengths = float(np.mean(evaluation.lengths))
@@ -250,6 +252,8 @@ class Session:
     def _finish(self, run: Run, interrupted: bool) -> Trained:
         self.best = self._best(run)
         self._save_policy(run)
+        if not self.quiet and (remark := self.config.remark(self.delta)):
+            say(remark)
         policy = Policy(self.agent, self.spec, self.best.params, self.eval_env)
         episodes = 1 if interrupted else self.training.final_episodes
         evaluation = policy.evaluate(episodes, self.seed, number=FINAL)

@@ -16,13 +16,13 @@ SHORT += ["--eval-every=60", "--eval-episodes=2", "--final-episodes=3"]
 
 
 class Broken(gym.Env):
-    """Ends after ten steps; from the step `at` on it does what `fault` says."""
+    """Ends after ten steps; from the step `at` on it does what `fault` says. By `luck` rewards are it or −1, 1 : 3."""
 
     observation_space: gym.Space = gym.spaces.Box(-1, 1, (2,))
     action_space = gym.spaces.Discrete(2)
 
-    def __init__(self, fault: str = "", at: int = 10**9, observation: str = "Box") -> None:
-        self.fault, self.at, self.total = fault, at, 0
+    def __init__(self, fault: str = "", at: int = 10**9, observation: str = "Box", luck: float = 0) -> None:
+        self.fault, self.at, self.total, self.luck = fault, at, 0, luck
         if observation == "Dict":
             self.observation_space = gym.spaces.Dict({"a": gym.spaces.Discrete(2)})
         if observation == "Text":
@@ -41,6 +41,8 @@ class Broken(gym.Env):
             raise ZeroDivisionError("a fault\nof the environment")
         obs = np.full(2, np.nan if bad and self.fault == "observation" else 0, np.float32)
         reward = float("nan") if bad and self.fault == "reward" else 1.0
+        if self.luck:
+            reward = self.luck if self.np_random.random() < 0.25 else -1.0
         return obs, reward, self.count >= 10, False, {}
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from commands import SHORT, contents, run_main
 
+import rlnut
 from rlnut.log import COLUMNS, read_metrics
 from rlnut.runs import CHECKPOINT, CONFIG, POLICY
 
@@ -180,3 +181,14 @@ def test_a_folder_that_exists_is_left_alone(capsys: pytest.CaptureFixture[str], 
             status, _, err = run_main(capsys, *words, f"--out={out}")
             assert status == 2 and "exists already" in err
     assert contents(tmp_path) == before
+
+
+def test_medians_are_said(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    """Huber far out learns medians: returns are −1 or 20 by chance, 4.25 in the mean, and huber's minimum is −2/3."""
+    words = ["train", "dqn", "Broken-v0", *SHORT, "--env-arg=luck=20", "--n-step=1", "--gamma=0", "--lr=0.02"]
+    words += ["--steps=1200", "--batch=64", "--replay=2000", "--log-every=600", "--eval-every=1200"]
+    for loss, value in (("huber", -2 / 3), ("squared", 4.25)):
+        status, _, err = run_main(capsys, *words, f"--loss={loss}", f"--out={tmp_path / loss}")
+        assert status == 0 and ("note: |δ| is" in err and "--loss squared" in err) == (loss == "huber")
+        q = rlnut.load_policy(tmp_path / loss).q(np.zeros(2, np.float32))
+        np.testing.assert_allclose(q, value, atol=1.5)
