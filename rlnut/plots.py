@@ -43,7 +43,10 @@ def learning_curve(folder: Path) -> Path | None:
     _line(value, column["step"], column["value"], GREEN, "mean target y")
     value.set_ylabel("target y")
     lines = [*below.get_lines(), *value.get_lines()]
-    below.legend(lines, [line.get_label() for line in lines], frameon=False)
+    # above the panel: inside it would hide one of the two lines somewhere
+    below.legend(
+        lines, [line.get_label() for line in lines], loc="lower left", bbox_to_anchor=(0, 1), ncol=2, frameon=False
+    )
     for axes in (above, below):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
