@@ -196,9 +196,13 @@ _TAXI = {
     "training": _COMPILED | {"final_episodes": 300},
 }
 # slippery: values settle only as the step size falls; and returns are 0 or 1, so policies differ by many episodes only
-_LAKE = {
+_LAKE: dict[str, dict[str, Any]] = {
     "config": {"lr": 0.5, "lr_power": 0.6, "epsilon_end": 0.3, "epsilon_steps": 100_000},
     "training": _COMPILED | {"eval_episodes": 200, "final_episodes": 1000},
+}
+# the maximum is never overestimated, and a value that is too low comes up only step by step
+_LAKE_DOUBLE = _LAKE | {
+    "training": _LAKE["training"] | {"steps": 4_000_000, "eval_every": 400_000, "log_every": 200_000}
 }
 _CLIFF = {
     "config": {"lr": 0.5, "epsilon_start": 0.5, "epsilon_end": 0.0, "epsilon_steps": 40_000},
@@ -212,7 +216,8 @@ _ONE_STEP = ("sarsa", "expected-sarsa", "q-learning", "double-q")
 
 CLASSIC_PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     **{(name, "Taxi-v4"): _TAXI for name in _ONE_STEP},
-    **{(name, "FrozenLake-v1"): _LAKE for name in ("expected-sarsa", "q-learning", "double-q")},
+    **{(name, "FrozenLake-v1"): _LAKE for name in ("expected-sarsa", "q-learning")},
+    ("double-q", "FrozenLake-v1"): _LAKE_DOUBLE,
     **{(name, "CliffWalking-v1"): _CLIFF for name in ("q-learning", "double-q")},
     **{(name, "Blackjack-v1"): _CARDS for name in ("q-learning", "double-q")},
     ("sarsa-lambda", "MountainCar-v0"): {"training": {"native": True, "final_episodes": 100}},
