@@ -200,13 +200,17 @@ _LAKE: dict[str, dict[str, Any]] = {
     "config": {"lr": 0.5, "lr_power": 0.6, "epsilon_end": 0.3, "epsilon_steps": 100_000},
     "training": _COMPILED | {"eval_episodes": 200, "final_episodes": 1000},
 }
-# the maximum is never overestimated, and a value that is too low comes up only step by step
+# double Q: each table learns from half of the steps, and no overestimated maximum helps values that are too low
 _LAKE_DOUBLE = _LAKE | {
     "training": _LAKE["training"] | {"steps": 4_000_000, "eval_every": 400_000, "log_every": 200_000}
 }
-_CLIFF = {
+_CLIFF: dict[str, dict[str, Any]] = {
     "config": {"lr": 0.5, "epsilon_start": 0.5, "epsilon_end": 0.0, "epsilon_steps": 40_000},
     "training": {"native": True, "final_episodes": 1, "eval_episodes": 1, "eval_every": 10_000, "log_every": 2_500},
+}
+_CLIFF_DOUBLE = {
+    "config": _CLIFF["config"] | {"epsilon_steps": 160_000},
+    "training": _CLIFF["training"] | {"steps": 200_000, "eval_every": 40_000, "log_every": 10_000},
 }
 _CARDS = {
     "config": {"gamma": 1.0, "lr": 1.0, "lr_power": 0.9, "epsilon_end": 0.5, "epsilon_steps": 1_000_000},
@@ -218,7 +222,8 @@ CLASSIC_PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     **{(name, "Taxi-v4"): _TAXI for name in _ONE_STEP},
     **{(name, "FrozenLake-v1"): _LAKE for name in ("expected-sarsa", "q-learning")},
     ("double-q", "FrozenLake-v1"): _LAKE_DOUBLE,
-    **{(name, "CliffWalking-v1"): _CLIFF for name in ("q-learning", "double-q")},
+    ("q-learning", "CliffWalking-v1"): _CLIFF,
+    ("double-q", "CliffWalking-v1"): _CLIFF_DOUBLE,
     **{(name, "Blackjack-v1"): _CARDS for name in ("q-learning", "double-q")},
     ("sarsa-lambda", "MountainCar-v0"): {"training": {"native": True, "final_episodes": 100}},
 }
