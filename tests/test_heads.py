@@ -69,13 +69,14 @@ def test_implicit_quantiles_are_the_formula():
     def dense(theta, z):
         return z @ theta["w"] + theta["b"]
 
-    body = params[0][0][1][0]  # trunk: (body, relu); body: (flatten, head); head: (dense, reshape)
+    # θ: of the trunk (body (flatten, head (dense, reshape)), relu), of the cosines, of ((dense, relu), head)
+    body = params[0][0][1][0]
     for b, k in ((0, 1), (1, 4)):
         tau = drawn[b, 0, k, 1]
         psi = np.maximum(dense(body, x[b]), 0)
         phi = np.maximum(dense(params[1][0], np.cos(np.pi * np.arange(COSINES) * tau)), 0)
-        hidden = np.maximum(dense(params[2][0], psi * phi), 0)
-        np.testing.assert_allclose(drawn[b, :, k, 0], dense(params[2][2][0], hidden), rtol=1e-3, atol=1e-4)
+        hidden = np.maximum(dense(params[2][0][0], psi * phi), 0)
+        np.testing.assert_allclose(drawn[b, :, k, 0], dense(params[2][1][0], hidden), rtol=1e-3, atol=1e-4)
 
 
 def test_fractions_are_uniform():
