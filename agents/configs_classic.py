@@ -208,7 +208,7 @@ _CLIFF: dict[str, dict[str, Any]] = {
     "config": {"lr": 0.5, "epsilon_start": 0.5, "epsilon_end": 0.0, "epsilon_steps": 40_000},
     "training": {"native": True, "final_episodes": 1, "eval_episodes": 1, "eval_every": 10_000, "log_every": 2_500},
 }
-# an episode has no limit here: unless the goal is found by chance, to walk on for ever is worth −1/(1 − γ) and stays best
+# episodes have no limit: unless the goal is found by chance, to walk on for ever (−1/(1 − γ)) is the best that is known
 _CLIFF_DOUBLE = {
     "config": {"lr": 0.5, "epsilon_end": 0.0, "epsilon_steps": 160_000},
     "training": _CLIFF["training"] | {"steps": 200_000, "eval_every": 40_000, "log_every": 10_000},
