@@ -30,13 +30,20 @@ class AgentConfig(Settings):
         """Refuse an option that was moved where it means nothing."""
         super().__post_init__()
         defaults = {f.name: f.default for f in fields(self)}
-        for name, ways in self.needs.items():
+        for name in self.needs:
             if name not in defaults:  # a variant that does not offer it
                 continue
-            if getattr(self, name) == defaults[name] or any(getattr(self, o) in ways[o] for o in ways):
+            if getattr(self, name) == defaults[name] or self.means(name, vars(self)):
                 continue
-            wanted = " or ".join(f"{other} {' or '.join(map(str, values))}" for other, values in ways.items())
+            ways = self.needs[name].items()
+            wanted = " or ".join(f"{other} {' or '.join(map(str, values))}" for other, values in ways)
             raise UsageError(f"{name} means nothing here: it needs {wanted}")
+
+    @classmethod
+    def means(cls, name: str, settings: dict[str, Any]) -> bool:
+        """Does the option `name` mean something beside these settings (or their defaults)?"""
+        ways = cls.needs.get(name)
+        return ways is None or any(settings.get(o, getattr(cls, o, None)) in ways[o] for o in ways)
 
     def build(self, spec: Spec, network: Network | None = None) -> Agent:
         """The agent for what `spec` sees; `network` takes the place of the default one."""

@@ -74,7 +74,7 @@ class Deep(AgentConfig):
 
     def remark(self, delta: float) -> str:
         """Beyond |δ| = 1 huber is |δ|, whose minimiser is a median of the targets and not their mean."""
-        if self.loss != "huber" or getattr(self, "prioritised", False) or not delta > MEDIANS:
+        if self.loss != "huber" or not delta > MEDIANS:
             return ""
         return (
             f"note: |δ| is {delta:.2g} in the mean; beyond 1 loss huber learns medians of the returns, not their means:"
@@ -134,6 +134,10 @@ class DQN(Deep):
             raise UsageError("double means nothing with target none: give --no-double (double=False)")
         if self.backup == "munchausen" and self.n_step > 1:
             raise UsageError(f"backup munchausen adds to one reward: it needs n_step 1, got {self.n_step}")
+
+    def remark(self, delta: float) -> str:
+        """Nothing with prioritised replay: what it draws is what has a large δ."""
+        return "" if self.prioritised else super().remark(delta)
 
     def build(self, spec: Spec, network: Network | None = None) -> Agent:
         """The agent for what `spec` sees."""

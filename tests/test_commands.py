@@ -192,3 +192,12 @@ def test_medians_are_said(capsys: pytest.CaptureFixture[str], tmp_path: Path):
         assert status == 0 and ("note: |δ| is" in err and "--loss squared" in err) == (loss == "huber")
         q = rlnut.load_policy(tmp_path / loss).q(np.zeros(2, np.float32))
         np.testing.assert_allclose(q, value, atol=1.5)
+
+
+def test_a_choice_takes_back_what_a_preset_sets_for_another(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    """MountainCar's preset has target-every; with --target polyak it means nothing and goes, the rest of it stays."""
+    words = ["train", "dqn", "MountainCar-v0", *SHORT, "--target=polyak", f"--out={tmp_path / 'a'}"]
+    status, _, err = run_main(capsys, *words)
+    assert status == 0 and "epsilon_steps 30000" in err and "target_every" not in err
+    status, _, err = run_main(capsys, *words[:-1], "--target-every=7", f"--out={tmp_path / 'b'}")
+    assert status == 2 and "target_every means nothing here" in err

@@ -69,9 +69,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     env = EnvName(args.env, environment_arguments(args.env_arg))
     env.make().close()  # a wrong environment is said before anything is made
-    preset = {} if args.no_preset else PRESETS.get((args.agent, args.env), {})
-    settings = preset.get("config", {}) | chosen_settings(args, AGENTS[args.agent]())
-    config = AGENTS[args.agent]().replace(**settings)
+    preset = {} if args.no_preset else dict(PRESETS.get((args.agent, args.env), {}))
+    kind, chosen = AGENTS[args.agent], chosen_settings(args, AGENTS[args.agent]())
+    usual = preset.get("config", {})  # what it sets for a choice that the user takes back is left out
+    preset |= {"config": {k: v for k, v in usual.items() if kind.means(k, usual | chosen)}} if usual else {}
+    config = kind().replace(**preset.get("config", {}) | chosen)
     training = Training(**config.training | preset.get("training", {})).replace(**chosen_settings(args, Training()))
     if preset:
         from rlnut.log import say
