@@ -195,6 +195,8 @@ _TAXI = {
     "config": {"lr": 0.5, "epsilon_steps": 100_000},
     "training": _COMPILED | {"final_episodes": 300},
 }
+# on-policy: the values are those of exploring, too, as long as it goes on
+_TAXI_ON_POLICY = _TAXI | {"config": {"lr": 0.5, "epsilon_end": 0.0, "epsilon_steps": 300_000}}
 # slippery: values settle only as the step size falls; and returns are 0 or 1, so policies differ by many episodes only
 _LAKE: dict[str, dict[str, Any]] = {
     "config": {"lr": 0.5, "lr_power": 0.6, "epsilon_end": 0.3, "epsilon_steps": 100_000},
@@ -217,10 +219,10 @@ _CARDS = {
     "config": {"gamma": 1.0, "lr": 1.0, "lr_power": 0.9, "epsilon_end": 0.5, "epsilon_steps": 1_000_000},
     "training": _COMPILED | {"num_envs": 64, "steps": 2_000_000, "eval_every": 2_000_000, "final_episodes": 10_000},
 }
-_ONE_STEP = ("sarsa", "expected-sarsa", "q-learning", "double-q")
 
 CLASSIC_PRESETS: dict[tuple[str, str], dict[str, Any]] = {
-    **{(name, "Taxi-v4"): _TAXI for name in _ONE_STEP},
+    **{(name, "Taxi-v4"): _TAXI for name in ("q-learning", "double-q")},
+    **{(name, "Taxi-v4"): _TAXI_ON_POLICY for name in ("sarsa", "expected-sarsa")},
     **{(name, "FrozenLake-v1"): _LAKE for name in ("expected-sarsa", "q-learning")},
     ("double-q", "FrozenLake-v1"): _LAKE_DOUBLE,
     ("q-learning", "CliffWalking-v1"): _CLIFF,

@@ -8,13 +8,13 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.experimental.functional import FuncEnv
-from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
+from gymnasium.wrappers import TimeLimit
 
 from rlnut.envs.blackjack import Blackjack
 from rlnut.envs.classic import Acrobot, CartPole, MountainCar, MountainCarContinuous, Pendulum
 from rlnut.envs.tabular import TabularFunc
 from rlnut.errors import UsageError
-from rlnut.finite import from_env
+from rlnut.finite import PLAIN, from_env
 
 TWINS: dict[str, Callable[..., FuncEnv]] = {
     "CartPole": CartPole,
@@ -26,16 +26,13 @@ TWINS: dict[str, Callable[..., FuncEnv]] = {
 }
 
 
-PLAIN = (TimeLimit, OrderEnforcing, PassiveEnvChecker)  # wrappers that leave the law as it is
-
-
 def twin(env: gym.Env) -> FuncEnv:
     """The functional form of a Gymnasium environment: its own (`.func`), of classic control, or from its tables.
 
     UsageError where there is none, or where a wrapper changes what the environment does.
     """
     name = env.spec.id if env.spec is not None else type(env).__name__
-    if changed := [type(layer).__name__ for layer in layers(env)[:-1] if not isinstance(layer, PLAIN)]:
+    if changed := [type(layer).__name__ for layer in layers(env)[:-1] if type(layer).__name__ not in PLAIN]:
         raise UsageError(f"{name}: the wrapper {changed[0]} has no functional twin; train without --native")
     inner: Any = env.unwrapped
     if isinstance(func := getattr(inner, "func", None), FuncEnv):

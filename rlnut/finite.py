@@ -163,6 +163,7 @@ def _finite(arrays: dict[str, np.ndarray]) -> Finite:
     )
 
 
+# wrappers that leave the law of states and rewards as it is
 PLAIN = ("TimeLimit", "OrderEnforcing", "PassiveEnvChecker", "RecordEpisodeStatistics", "Autoreset")
 
 

@@ -68,6 +68,7 @@ def predict_host(
         word = config.behaviour if behaviour is None else behaviour
         own = isinstance(word, str) and word in ("own", "policy")
         acting = target if own else on_env(word, actions, title)
+        spec = None if config.data is None else read_spaces(example)
     finally:
         example.close()
     off, pairs = acting is not target, config.values == "q"
@@ -79,8 +80,8 @@ def predict_host(
     gamma = 0.99 if config.gamma is None else config.gamma
     config = with_iterations(config, gamma)
     stream = None
-    if config.data is not None and target.chances is not None:
-        stream = recorded(config.data, read_spaces(example), gamma, target.chances)
+    if config.data is not None and spec is not None and target.chances is not None:
+        stream = recorded(config.data, spec, gamma, target.chances)
     phi = _map(config, space, features, title, network is not None)
     known = truth(make, target.act, gamma, config.states, config.rollouts, seed + 1, acting.act, pairs)
     again = ("pair" if pairs else "state") if method.rule.get("gradient") == "double" else ""

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,10 @@ import pytest
 # before JAX starts: tests compile much and run little, so LLVM's optimisation is left out (half the time of the suite);
 # not for the slow ones (-m slow), which run long. Workers of xdist inherit the choice.
 SLOW = any("slow" in word.replace("not slow", "", 1) for word in sys.argv)
-os.environ.setdefault("XLA_FLAGS", "" if SLOW else "--xla_backend_optimization_level=0")
+QUICK = "--xla_backend_optimization_level=0"
+if version("jaxlib").startswith("0.10."):  # another version may not know the flag, and would stop
+    QUICK += " --xla_cpu_use_fusion_emitters=false"
+os.environ.setdefault("XLA_FLAGS", "" if SLOW else QUICK)
 # what one test or worker has compiled serves the others, and the next run
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
