@@ -15,20 +15,21 @@ import pytest
 import rlnut
 
 
-def solve(env: str, seed: int, folder: Path) -> float:
+def solve(env: str, seed: int, folder: Path, *options: str) -> float:
     """Greedy return on fresh episodes of `rlnut train dqn ENV` with its defaults."""
-    words = ["train", "dqn", env, "--seed", str(seed), "--out", str(folder / "run"), "--json"]
+    words = ["train", "dqn", env, "--seed", str(seed), "--out", str(folder / "run"), "--json", *options]
     full = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}  # learning is worth LLVM's optimisation
     done = subprocess.run([sys.executable, "-m", "rlnut", *words], capture_output=True, text=True, env=full, check=True)
     return json.loads(done.stdout.splitlines()[-1])["eval"]["mean"]
 
 
 def test_cartpole_is_solved(tmp_path):
-    assert solve("CartPole-v1", 0, tmp_path) >= 475
+    """In CI's reduced form: the run ends when twenty greedy episodes are perfect."""
+    assert solve("CartPole-v1", 0, tmp_path, "--until", "500") >= 475
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, 10))
+@pytest.mark.parametrize("seed", range(10))
 def test_cartpole_is_solved_by_every_seed(seed, tmp_path):
     assert solve("CartPole-v1", seed, tmp_path) >= 475
 

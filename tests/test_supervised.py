@@ -99,7 +99,7 @@ def test_the_same_update_does_labels_and_bellman_targets():
 DIGITS = [
     ("softmax", 0.83, {}),
     ("mlp", 0.86, {"epochs": 4}),
-    ("cnn", 0.84, {"epochs": 2, "channels": (8, 16), "lr": 3e-3, "batch": 64, "dropout": 0.1}),
+    ("cnn", 0.84, {"epochs": 2, "channels": (4, 8), "lr": 5e-3, "batch": 32, "dropout": 0.1}),
     ("lenet", 0.84, {"epochs": 3, "lr": 5e-3, "batch": 64}),
     ("resnet", 0.84, {"epochs": 3, "channels": (8, 16), "lr": 2e-2, "batch": 64, "turn": 0.0}),
 ]
