@@ -25,6 +25,7 @@ class AgentConfig(Settings):
     decoupled: ClassVar[bool] = False  # serves actions of several numbers by a choice for each
     training: ClassVar[dict[str, Any]] = {}  # defaults of `Training` that go with this agent
     needs: ClassVar[Needs] = {}
+    tied: ClassVar[dict[str, str]] = {}  # option -> the option for whose value its number is: another, another number
 
     def __post_init__(self) -> None:
         """Refuse an option that was moved where it means nothing."""
@@ -44,6 +45,17 @@ class AgentConfig(Settings):
         """Does the option `name` mean something beside these settings (or their defaults)?"""
         ways = cls.needs.get(name)
         return ways is None or any(settings.get(o, getattr(cls, o, None)) in ways[o] for o in ways)
+
+    @classmethod
+    def kept(cls, preset: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
+        """A preset's settings but for those that the user's choices take back, replace or leave without a meaning."""
+
+        def stays(name: str) -> bool:
+            other = cls.tied.get(name, "")
+            moved = other in chosen and chosen[other] != preset.get(other, getattr(cls, other))
+            return name not in chosen and not moved and cls.means(name, preset | chosen)
+
+        return {name: value for name, value in preset.items() if stays(name)}
 
     def build(self, spec: Spec, network: Network | None = None) -> Agent:
         """The agent for what `spec` sees; `network` takes the place of the default one."""

@@ -22,6 +22,9 @@ class Classic(AgentConfig):
     """What all members share: how values are represented, how actions are chosen."""
 
     rule: ClassVar[dict[str, Any]] = {}  # fields of agents.q.Rule
+    tied = {"lr": "features", "lr_power": "features"} | dict.fromkeys(
+        ("epsilon_start", "epsilon_end", "epsilon_steps"), "explore"
+    )
 
     lr: float | None = setting(
         None,

@@ -201,3 +201,15 @@ def test_a_choice_takes_back_what_a_preset_sets_for_another(capsys: pytest.Captu
     assert status == 0 and "epsilon_steps 30000" in err and "target_every" not in err
     status, _, err = run_main(capsys, *words[:-1], "--target-every=7", f"--out={tmp_path / 'b'}")
     assert status == 2 and "target_every means nothing here" in err
+
+
+def test_a_preset_s_numbers_go_with_what_they_were_measured_for(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    """Taxi's ε may end at 0, a temperature may not; and its step size is a table's, not a network's."""
+    words = ["train", "sarsa", "Taxi-v4", "--steps=200", "--final-episodes=1"]
+    for k, (choice, here, gone) in enumerate(
+        [("explore=boltzmann", "lr", "epsilon"), ("features=mlp:4", "epsilon", "lr")]
+    ):
+        status, _, err = run_main(capsys, *words, f"--{choice}", f"--out={tmp_path / str(k)}")
+        line = next(line for line in err.splitlines() if line.startswith("preset"))
+        assert status == 0 and f" {here}" in line and f" {gone}" not in line and "eval_episodes 200" in line
+        assert " steps " not in line and "final_episodes" not in line  # the user's own

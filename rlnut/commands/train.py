@@ -69,16 +69,20 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     env = EnvName(args.env, environment_arguments(args.env_arg))
     env.make().close()  # a wrong environment is said before anything is made
-    preset = {} if args.no_preset else dict(PRESETS.get((args.agent, args.env), {}))
-    kind, chosen = AGENTS[args.agent], chosen_settings(args, AGENTS[args.agent]())
-    usual = preset.get("config", {})  # what it sets for a choice that the user takes back is left out
-    preset |= {"config": {k: v for k, v in usual.items() if kind.means(k, usual | chosen)}} if usual else {}
-    config = kind().replace(**preset.get("config", {}) | chosen)
-    training = Training(**config.training | preset.get("training", {})).replace(**chosen_settings(args, Training()))
-    if preset:
+    preset = {} if args.no_preset else PRESETS.get((args.agent, args.env), {})
+    kind, chosen, course = (
+        AGENTS[args.agent],
+        chosen_settings(args, AGENTS[args.agent]()),
+        chosen_settings(args, Training()),
+    )
+    usual = kind.kept(preset.get("config", {}), chosen)
+    paced = {name: value for name, value in preset.get("training", {}).items() if name not in course}
+    config = kind().replace(**usual | chosen)
+    training = Training(**config.training | paced).replace(**course)
+    if usual or paced:
         from rlnut.log import say
 
-        shown = ", ".join(f"{k} {v}" for part in preset.values() for k, v in part.items())
+        shown = ", ".join(f"{k} {v}" for k, v in (usual | paced).items())
         say(f"preset for {args.env}: {shown} (--no-preset: without)")
     out = Path(args.out) if args.out else default_folder(args.agent, args.env, args.seed)
     return train_seeds(config, env, training, args.seed, args.seeds, out)
