@@ -43,7 +43,9 @@ class EnvName:
         except (gym.error.UnregisteredEnv, gym.error.DeprecatedEnv, ModuleNotFoundError) as error:
             raise UsageError(f"{self.id}: {_line(error)}") from None
         except gym.error.DependencyNotInstalled as error:
-            raise UsageError(f"{self.id} needs a package that is not installed: {_line(error)}") from None
+            ours = "box2d" in str(error).lower()  # Gymnasium's advice there needs a compiler
+            advice = 'pip install "rlnut[box2d]"' if ours else _line(error)
+            raise UsageError(f"{self.id} needs a package that is not installed: {advice}") from None
         except (TypeError, ValueError, KeyError, AssertionError, AttributeError) as error:
             raise UsageError(f"{self.id} cannot be made with {self.kwargs}: {_line(error)}") from None
         except Exception as error:  # whatever a user's environment raises: one line, with its kind
