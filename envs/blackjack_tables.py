@@ -95,6 +95,8 @@ def blackjack(sab: bool = True, natural: bool = False) -> Finite:
     observe = np.r_[np.arange(SHOWN), [state(21, dealer, 1) for dealer in range(1, 11)]]
     played = np.unique([observe[state(t, dealer, u)] for t, u, _ in hands for dealer in range(1, 11)])
     features = (observe[:, None] == played).astype(float)  # a table over what can be seen
-    parts = zip(*np.unravel_index(observe, SHAPE), strict=True)
-    labels = tuple(f"({t}, {d}, {u})" + (" dealt" if s >= SHOWN else "") for s, (t, d, u) in enumerate(parts))
-    return Finite(means(law, start), 1.0, stick_on(20), features=features, law=law, observe=observe, labels=labels)
+    shown = np.unravel_index(observe, SHAPE)
+    parts = enumerate(zip(*shown, strict=True))
+    labels = tuple(f"({t}, {d}, {u})" + (" dealt" if s >= SHOWN else "") for s, (t, d, u) in parts)
+    table = Finite(means(law, start), 1.0, stick_on(20), features=features, law=law)
+    return table._replace(observe=observe, shown=shown, labels=labels)

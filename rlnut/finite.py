@@ -29,6 +29,7 @@ class Finite(NamedTuple):
     shape: tuple[int, ...] = ()  # how states lie in a picture: (rows, columns) of a grid
     law: Any = None  # Outcomes, where rewards or ends are not fixed given s, a, s'; None = they are
     observe: Any = None  # int [S] the number of what a state shows, where two show the same; None = every state its own
+    shown: Any = None  # tuple of int [S]: the observation of each state, where it is not the state's number
     labels: tuple[str, ...] = ()  # names of the states; () = their numbers
 
 

@@ -65,9 +65,10 @@ def as_table(policy: Any, finite: Finite, gamma: float) -> np.ndarray:
         table = as_table(_named(base), finite, gamma) if found is None else found
         return soft(table, epsilon, finite.allowed) if epsilon else table
     if hasattr(policy, "q"):
-        policy = _greedy(policy, 0.0, (S, A))(np.arange(S))
+        policy = _greedy(policy, 0.0, (S, A))(np.arange(S) if finite.shown is None else finite.shown)
     elif callable(policy):
-        policy = np.stack([_row(policy(s), A, s) for s in range(S)])
+        seen = range(S) if finite.shown is None else zip(*(part.tolist() for part in finite.shown), strict=True)
+        policy = np.stack([_row(policy(obs), A, obs) for obs in seen])
     return _table(policy, S, A)
 
 

@@ -1,15 +1,19 @@
 """Blackjack's exact tables against published values, the book's optimal policy, and Gymnasium's own game."""
 
+from pathlib import Path
+
 import gymnasium
 import numpy as np
 import pytest
 
+import rlnut
 from rlnut.distributional import return_law, return_variance
-from rlnut.envs.blackjack_tables import SHAPE, SHOWN, blackjack, stick_on
+from rlnut.envs.blackjack_tables import SHAPE, SHOWN, blackjack, state, stick_on
 from rlnut.exact import chain, policy_iteration, uniform, value_iteration, values, visits
 from rlnut.finite import from_env, observed, outcomes
 from rlnut.fixed_points import projection, return_error
 from rlnut.methods import Prediction
+from rlnut.policies import as_table
 from rlnut.prediction import predict_finite
 
 
@@ -115,3 +119,16 @@ def test_prediction_shows_the_mean_over_what_looks_alike() -> None:
     d = visits(chain(game.mdp, game.policy))
     exact = return_error(outcomes(game), game.policy, np.nan_to_num(found.values), d, 1)
     assert found.errors["re"] == pytest.approx(exact, rel=1e-6)
+
+
+def test_policies_see_the_observation(tmp_path: Path) -> None:
+    """A function of (sum, dealer's card, ace) and the folder of a run, which learned from such tuples."""
+    game = blackjack()
+    np.testing.assert_array_equal(as_table(lambda hand: int(hand[0] < 20), game, 1), stick_on(20))
+    np.testing.assert_array_equal(as_table(lambda hand: int(hand[2] and hand[1] == 3), game, 1)[SHOWN + 2], [0, 1])
+    run = rlnut.train("q-learning", "Blackjack-v1", steps=4000, final_episodes=1, quiet=True, out=tmp_path / "run")
+    table = as_table(str(tmp_path / "run"), game, 1)
+    hands = [(12, 3, 0), (14, 10, 0), (20, 10, 0), (18, 6, 1)]
+    q = np.array([run.q(hand) for hand in hands])
+    assert np.ptp(q) > 0.1
+    np.testing.assert_array_equal([table[state(*hand)].argmax() for hand in hands], q.argmax(1))
