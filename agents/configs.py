@@ -20,6 +20,11 @@ from rlnut.agents.configs_recurrent import RecurrentPQN as RecurrentPQN
 
 AGENTS: dict[str, type[AgentConfig]] = {**DEEP, **RECURRENT, **CLASSIC, **BATCH}
 
+# the rollout, epochs and minibatches of PQN's paper, the hidden layer of MinAtar's
+_MINATAR: dict[str, Any] = {
+    "config": {"hidden": (128,), "rollout": 4_096, "epochs": 2, "minibatches": 32, "epsilon_steps": 200_000},
+    "training": {"steps": 2_000_000, "num_envs": 128, "eval_every": 250_000, "log_every": 100_000, "native": True},
+}
 PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     # returns are 0 or 1, so ten episodes cannot tell two policies apart
     ("dqn", "FrozenLake-v1"): {"training": {"eval_episodes": 100, "final_episodes": 500}},
@@ -43,10 +48,6 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         },
         "training": {"steps": 300_000, "eval_every": 10_000},
     },
-    # the rollout, epochs and minibatches of PQN's paper, the hidden layer of MinAtar's
-    ("pqn", "gymnax/Breakout-MinAtar"): {
-        "config": {"hidden": (128,), "rollout": 4_096, "epochs": 2, "minibatches": 32, "epsilon_steps": 200_000},
-        "training": {"steps": 2_000_000, "num_envs": 128, "eval_every": 250_000, "log_every": 100_000, "native": True},
-    },
+    **{("pqn", f"gymnax/{game}-MinAtar"): _MINATAR for game in ("Asterix", "Breakout", "Freeway", "SpaceInvaders")},
     **CLASSIC_PRESETS,
 }

@@ -16,10 +16,10 @@ from rlnut.exact import chain, visits
 from rlnut.fixed_points import linear_errors
 
 
-def meets(page: Page, known_to: float | None = None, relative: float = 0.03, times: float = 1) -> None:
+def meets(page: Page, known_to: float | None = None, relative: float = 0.03) -> None:
     """Every reference point is met within 3 standard errors or 3 %; exact curves to the digits that are given.
 
-    `known_to` is the standard error of the references; None: that of our own runs, which are `times` as many.
+    `known_to` is the standard error of the references; None: that of our own runs, which are as many.
     """
     for panel in page.panels:
         for curve in panel.curves:
@@ -28,7 +28,7 @@ def meets(page: Page, known_to: float | None = None, relative: float = 0.03, tim
                 if curve.se is None:
                     assert curve.y[i] == pytest.approx(expected, rel=1e-3, abs=5e-5), (curve.label, x)
                 else:
-                    near = 3 * np.hypot(curve.se[i], curve.se[i] * times**0.5 if known_to is None else known_to)
+                    near = 3 * np.hypot(curve.se[i], curve.se[i] if known_to is None else known_to)
                     near = near if np.isfinite(near) else 0.0
                     assert curve.y[i] == pytest.approx(expected, rel=relative, abs=near), (curve.label, x)
 
@@ -109,8 +109,20 @@ def test_control(name: str) -> None:
 
 @pytest.mark.slow
 def test_single_episodes() -> None:
-    """Figure 10.3: points that are one episode each, of 100 runs; only many more of ours can tell chance from error."""
-    meets(make_page("10.3", runs=1000), times=10)
+    """Figure 10.3: most points are one episode each of 100 runs, with long tails; ours are 400 runs.
+
+    By chance one of 28 points lies beyond 3 standard errors on a page of 14, two on one of 370, any beyond 4 on one of
+    560.
+    """
+    away = []
+    for panel in make_page("10.3", runs=400).panels:
+        for curve in panel.curves:
+            assert curve.se is not None
+            at = [curve.at(x) for x in curve.reference]
+            known, error = np.array(list(curve.reference.values())), curve.se[at] * 5**0.5  # theirs is twice ours
+            away += list(np.where(np.abs(curve.y[at] - known) > 0.03 * known, (curve.y[at] - known) / error, 0))
+    worst = np.sort(np.abs(away))
+    assert len(worst) == 28 and worst[-1] < 4 and worst[-2] < 3, worst
 
 
 def test_every_page_is_listed_with_its_file() -> None:
