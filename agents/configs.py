@@ -28,6 +28,8 @@ _MINATAR: dict[str, Any] = {
 PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     # returns are 0 or 1, so ten episodes cannot tell two policies apart
     ("dqn", "FrozenLake-v1"): {"training": {"eval_episodes": 100, "final_episodes": 500}},
+    # a temperature is in units of return: what suits 500 would drown a return of 1
+    ("soft-q", "CartPole-v1"): {"config": {"temperature": 1.0}},
     ("dqn", "Acrobot-v1"): {"training": {"final_episodes": 100}},
     # costs of up to 16 a step: beyond |δ| = 1 huber regresses on medians, and the values are means
     ("dqn", "Pendulum-v1"): {"config": {"loss": "squared"}, "training": {"final_episodes": 100}},

@@ -132,8 +132,8 @@ class DQN(Deep):
             raise UsageError(f"double means nothing with backup {self.backup}: give --no-double (double=False)")
         if self.double and self.target == "none":
             raise UsageError("double means nothing with target none: give --no-double (double=False)")
-        if self.backup == "munchausen" and self.n_step > 1:
-            raise UsageError(f"backup munchausen adds to one reward: it needs n_step 1, got {self.n_step}")
+        if self.backup != "max" and self.n_step > 1:  # what the steps between would add is left out
+            raise UsageError(f"backup {self.backup} adds to one reward: it needs n_step 1, got {self.n_step}")
 
     def remark(self, delta: float) -> str:
         """Nothing with prioritised replay: what it draws is what has a large δ."""
@@ -194,7 +194,7 @@ C51 = variant("C51", "DQN of the law of returns on atoms (Bellemare et al. 2017)
 QRDQN = variant("QRDQN", "DQN of the quantiles of returns (Dabney et al. 2018a).", loss="quantile", atoms=32)
 IQN = variant("IQN", "DQN of implicit quantiles (Dabney et al. 2018b).", loss="iqn", atoms=8)
 SoftQ = variant("SoftQ", "Soft Q-learning (Haarnoja et al. 2017): soft maximum, Boltzmann exploration.",
-                double=False, backup="soft", explore="boltzmann", temperature=0.1)  # fmt: skip
+                double=False, backup="soft", n_step=1, explore="boltzmann", temperature=0.1)  # fmt: skip
 MunchausenDQN = variant("MunchausenDQN", "Munchausen DQN (Vieillard et al. 2020).",
                         double=False, backup="munchausen", n_step=1)  # fmt: skip
 Rainbow = variant("Rainbow", "Six additions to DQN at once (Hessel et al. 2018).",

@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
 CARTPOLE = (
     *("dqn", "double-dqn", "dueling-dqn", "per-dqn", "n-step-dqn", "noisy-dqn", "two-hot-dqn", "hl-gauss-dqn"),
-    *("c51", "qr-dqn", "iqn", "munchausen-dqn", "rainbow"),
+    *("c51", "qr-dqn", "iqn", "munchausen-dqn", "soft-q", "rainbow"),
 )
 NATIVE = ("--native",)  # trained on the twin, whole loop compiled; evaluated on the real environment as all are
 # of DQN's training returns; gymnax's rules are easier: no sticky actions, limits of its own

@@ -127,14 +127,15 @@ BOTH: dict[str, tuple[dict[str, Any], Any]] = {
     "noisy_sigma": ({"explore": "noisy"}, 0.1), "max_gradient": ({}, 0.05),
 }  # fmt: skip
 NOT_PERIODIC = {"target_every": 200}  # as by default
-SOFT, MUNCHAUSEN = {"double": False, "backup": "soft"}, {"double": False, "backup": "munchausen", "n_step": 1}
+SOFT = {"double": False, "backup": "soft", "n_step": 1}
+MUNCHAUSEN = SOFT | {"backup": "munchausen"}
 OPTIONS: dict[str, dict[str, tuple[dict[str, Any], Any]]] = {
     "dqn": BOTH | {
         "layer_norm": ({}, True), "loss": ({}, "squared"), "batch": ({}, 9), "replay": ({}, 150),
         "learning_starts": ({}, 100), "train_every": ({}, 32), "gradient_steps": ({}, 9),
         "target": (NOT_PERIODIC, "polyak"), "target_every": ({}, 3),
         "target_rate": (NOT_PERIODIC | {"target": "polyak"}, 0.5), "double": ({"lr": 0.1}, False),
-        "backup": ({"double": False}, "soft"), "munchausen_share": (MUNCHAUSEN, 0.5),
+        "backup": ({"double": False, "n_step": 1}, "soft"), "munchausen_share": (MUNCHAUSEN, 0.5),
         "munchausen_lowest": (MUNCHAUSEN, -0.01), "n_step": ({}, 2), "prioritised": ({}, True),
         "priority_exponent": ({"prioritised": True}, 0.2), "priority_beta": ({"prioritised": True}, 0.9),
         "priority_beta_steps": ({"prioritised": True}, 10),
@@ -257,6 +258,7 @@ def test_every_word_of_an_option_learns(options, walks):
         (lambda: DQN(backup="soft"), "double means nothing with backup soft: give --no-double"),
         (lambda: DQN(target="none"), "double means nothing with target none"),
         (lambda: DQN(backup="munchausen", double=False), "needs n_step 1, got 3"),
+        (lambda: DQN(backup="soft", double=False), "backup soft adds to one reward: it needs n_step 1, got 3"),
         (lambda: DQN(loss="c51", gamma=1.0), "loss c51 with gamma 1 needs value_min and value_max"),
         (lambda: DQN(loss="c51", value_min=3.0, value_max=3.0), "value_min must be < value_max, got 3 and 3"),
         (lambda: DQN(loss="hl-gauss", atoms=5), "loss hl-gauss needs atoms >= 8, got 5"),
