@@ -30,6 +30,7 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     ("dqn", "FrozenLake-v1"): {"training": {"eval_episodes": 100, "final_episodes": 500}},
     # a temperature is in units of return: what suits 500 would drown a return of 1
     ("soft-q", "CartPole-v1"): {"config": {"temperature": 1.0}},
+    ("noisy-dqn", "CartPole-v1"): {"config": {"noisy_sigma": 2.0, "n_step": 1}},
     ("dqn", "Acrobot-v1"): {"training": {"final_episodes": 100}},
     # costs of up to 16 a step: beyond |δ| = 1 huber regresses on medians, and the values are means
     ("dqn", "Pendulum-v1"): {"config": {"loss": "squared"}, "training": {"final_episodes": 100}},
