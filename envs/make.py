@@ -43,7 +43,7 @@ class EnvName:
         except (gym.error.UnregisteredEnv, gym.error.DeprecatedEnv, ModuleNotFoundError) as error:
             raise UsageError(f"{self.id}: {_line(error)}") from None
         except gym.error.DependencyNotInstalled as error:
-            ours = "box2d" in str(error).lower()  # Gymnasium's advice there needs a compiler
+            ours = "box2d" in str(error).lower()  # an extra of ours has all of it
             advice = 'pip install "rlnut[box2d]"' if ours else _line(error)
             raise UsageError(f"{self.id} needs a package that is not installed: {advice}") from None
         except (TypeError, ValueError, KeyError, AssertionError, AttributeError) as error:

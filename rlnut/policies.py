@@ -150,7 +150,10 @@ def _greedy(policy: Any, epsilon: float, shape: tuple[int, int] | None = None) -
     epsilon = max(epsilon, getattr(policy, "epsilon", 0.0))
 
     def chances(obs: np.ndarray) -> np.ndarray:
-        q = np.asarray(policy.q(obs))
+        try:
+            q = np.asarray(policy.q(obs))
+        except UsageError as error:
+            raise UsageError(f"the saved policy is of another environment: {error}") from None
         if shape is not None and q.shape != shape:
             raise UsageError(f"the saved policy has values {list(q.shape)}, this problem needs {list(shape)}")
         return soft(np.eye(q.shape[-1])[q.argmax(-1)], epsilon)

@@ -146,7 +146,7 @@ def test_reading_by_index_in_numpy_and_by_gradient_agree(words: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("agent", "seed"), [("q-learning", 0), ("q-learning", 1), ("double-q", 0)])
+@pytest.mark.parametrize(("agent", "seed"), [*(("q-learning", seed) for seed in range(3)), ("double-q", 0)])
 def test_blackjack_comes_to_the_value_of_the_game(agent: str, seed: int) -> None:
     """The exact value of the greedy policy is within 0.001 of the optimum, −0.043113."""
     game = blackjack()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rlnut.cli import main
+from rlnut.envs.blackjack_tables import blackjack
 from rlnut.envs.walks import chain_walk, random_walk
 from rlnut.errors import UsageError
 from rlnut.exact import policy_iteration
@@ -70,6 +71,8 @@ def test_policies_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     np.testing.assert_allclose(as_table(run + ":0.4", ring, 1.0), 0.6 * best + 0.1)
     with pytest.raises(UsageError, match=r"has values \[4, 4\], this problem needs \[4, 2\]"):
         as_table(run, WALK, 0.9)
+    with pytest.raises(UsageError, match=r"the saved policy is of another environment: .* shape \(\)"):
+        as_table(run, blackjack(), 1)
     host = on_env(run + ":behaviour", gym.spaces.Discrete(4), "here")
     assert host.chances is not None
     np.testing.assert_allclose(host.chances(np.arange(48)), 0.8 * best + 0.05)
