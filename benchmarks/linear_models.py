@@ -94,12 +94,12 @@ def lasso(args: argparse.Namespace) -> dict[str, Any]:
 def softmax(args: argparse.Namespace) -> dict[str, Any]:
     from sklearn.linear_model import LogisticRegression
 
-    from rlnut.data import load_dataset
+    from rlnut.data import load_dataset, subset
     from rlnut.logistic import logistic
 
-    digits = load_dataset("mnist", args.data)
     n = int(60_000 * args.scale)
-    x, y = digits.x_train[:n].reshape(n, -1) / np.float32(255), digits.y_train[:n]
+    digits = subset(load_dataset("mnist", args.data), n, 10_000)
+    x, y = digits.x_train.reshape(n, -1) / np.float32(255), digits.y_train
     found: dict[str, Any] = {}
     for most in (100, 1000):
         scikit = lambda most=most: LogisticRegression(C=1.0, max_iter=most).fit(x, y)  # noqa: E731

@@ -229,6 +229,23 @@ def _finite(name: str, values: np.ndarray) -> np.ndarray:
     return values
 
 
+def subset(dataset: Dataset, train: int, test: int, seed: int = 0) -> Dataset:
+    """At most `train` and `test` rows of a dataset, drawn by `seed`; its first rows may be sorted by class.
+
+    Labels (integers, booleans or text) keep their proportions.
+    """
+
+    def some(x: np.ndarray, y: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
+        if rows >= len(y):
+            return x, y
+        chosen = split(len(y), rows / len(y), seed, None if y.dtype.kind == "f" else y)[1]
+        return x[chosen], y[chosen]
+
+    x_train, y_train = some(np.asarray(dataset.x_train), np.asarray(dataset.y_train), train)
+    x_test, y_test = some(np.asarray(dataset.x_test), np.asarray(dataset.y_test), test)
+    return dataset._replace(x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+
+
 def split(n: int, share: float, seed: int, y: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers 0 … n−1 -> (kept, held), disjoint and in order; `share` of them are held.
 

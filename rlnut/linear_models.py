@@ -201,7 +201,7 @@ class Perceptron(Exact):
 
     epochs: int = setting(10, "passes through the rows; fewer if one has no mistake", low=1)
     average: bool = setting(False, "answer with the mean of θ over all rows seen")
-    shuffle: bool = setting(False, "a new random order of the rows in each epoch")
+    shuffle: bool = setting(True, "a new random order of the rows in each epoch (files are often sorted by class)")
 
     def wanted(self) -> str:
         return "classification"

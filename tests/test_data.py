@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlnut.data import Dataset, checked, load_dataset, split
+from rlnut.data import Dataset, checked, load_dataset, split, subset
 from rlnut.errors import UsageError
 
 
@@ -34,6 +34,20 @@ def test_seeds_and_shares_differ():
     y = np.arange(100) % 2
     assert split(100, 0.2, 0, y)[1].tolist() != split(100, 0.2, 1, y)[1].tolist()
     assert np.bincount(y[split(100, 0.3, 0, y)[1]]).tolist() == [15, 15]
+
+
+def test_a_subset_of_rows_sorted_by_class_has_every_class_in_proportion():
+    """Rows sorted by label, as in mnist-5k and iris: the first 30 of 100 would be one class."""
+    y = np.repeat([0, 1, 2], (50, 30, 20))
+    x = np.arange(100.0)[:, None]
+    some = subset(Dataset(x, y, x[::-1], y[::-1]), 30, 10)
+    assert np.bincount(some.y_train).tolist() == [15, 9, 6] and np.bincount(some.y_test).tolist() == [5, 3, 2]
+    assert np.array_equal(y[some.x_train[:, 0].astype(int)], some.y_train)
+    assert subset(some, 10**6, 10**6).x_train is some.x_train
+    other = subset(Dataset(x, y, x, y), 30, 10, seed=1)
+    assert other.x_train.tolist() != some.x_train.tolist() and len(other.x_test) == 10
+    values = subset(Dataset(x, x[:, 0], x, x[:, 0]), 30, 10)  # sorted values: no classes, but not the smallest ones
+    assert values.y_train.max() > 60 and values.y_train.min() < 40
 
 
 X = np.arange(12.0).reshape(6, 2)

@@ -21,6 +21,7 @@ def command(*words: str, **kwargs) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-m", "rlnut", *words], capture_output=True, text=True, **kwargs)
 
 
+@pytest.mark.mnist
 def test_command_line_answers_with_the_contract_s_keys(mnist_source, tmp_path):
     name, data = mnist_source
     where = ["--data", data] if data else []

