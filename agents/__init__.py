@@ -1,19 +1,19 @@
-"""Agents: each is a frozen config (configs.py) and a composition of the pieces in rlnut/ (a file of its own)."""
+"""Agents: each is a frozen config (`*_settings.py`) and a composition of the pieces of `rlnut.learner`."""
 
 from __future__ import annotations
 
-from rlnut.agents.configs import AGENTS as AGENTS
-from rlnut.agents.configs import DQN as DQN
-from rlnut.agents.configs import PQN as PQN
-from rlnut.agents.configs_classic import SARSA as SARSA
-from rlnut.agents.configs_classic import DoubleQ as DoubleQ
-from rlnut.agents.configs_classic import ExpectedSARSA as ExpectedSARSA
-from rlnut.agents.configs_classic import PengQ as PengQ
-from rlnut.agents.configs_classic import QLearning as QLearning
-from rlnut.agents.configs_classic import Retrace as Retrace
-from rlnut.agents.configs_classic import SARSALambda as SARSALambda
-from rlnut.agents.configs_classic import TreeBackup as TreeBackup
-from rlnut.agents.configs_classic import WatkinsQ as WatkinsQ
+from rlnut.agents.catalogue import AGENTS as AGENTS
+from rlnut.agents.catalogue import DQN as DQN
+from rlnut.agents.catalogue import PQN as PQN
+from rlnut.agents.online_settings import SARSA as SARSA
+from rlnut.agents.online_settings import DoubleQ as DoubleQ
+from rlnut.agents.online_settings import ExpectedSARSA as ExpectedSARSA
+from rlnut.agents.online_settings import PengQ as PengQ
+from rlnut.agents.online_settings import QLearning as QLearning
+from rlnut.agents.online_settings import Retrace as Retrace
+from rlnut.agents.online_settings import SARSALambda as SARSALambda
+from rlnut.agents.online_settings import TreeBackup as TreeBackup
+from rlnut.agents.online_settings import WatkinsQ as WatkinsQ
 
 __all__ = [
     "AGENTS",

@@ -6,12 +6,13 @@ from functools import partial
 
 import optax
 
-from rlnut.agent import Actor, Agent, Pace, feed_forward, periodic, polyak, value_agent
-from rlnut.agents.configs_deep import DQN, Deep
-from rlnut.bellman import double_policy, greedy_policy, munchausen, q_problem, soft_policy
-from rlnut.envs.spaces import Spec, default_network
+from rlnut.agents.default_networks import default_network
+from rlnut.agents.dqn_settings import DQN, Deep
+from rlnut.envs.spaces import Spec
 from rlnut.errors import UsageError
-from rlnut.explore import (
+from rlnut.learner.agent import Actor, Agent, Pace, feed_forward, periodic, polyak, value_agent
+from rlnut.learner.bellman import double_policy, greedy_policy, munchausen, q_problem, soft_policy
+from rlnut.learner.explore import (
     Exploration,
     boltzmann_actions,
     epsilon_greedy,
@@ -19,13 +20,13 @@ from rlnut.explore import (
     linear_schedule,
     noisy_weights,
 )
-from rlnut.heads import dueling, implicit
-from rlnut.losses import huber, squared
-from rlnut.memory import Memory, replay
-from rlnut.networks import dense, noisy_dense, serial
-from rlnut.prioritised import prioritised
-from rlnut.readout import Readout, at_midpoints, categorical, classes, hl_gauss, quantiles, scalar, two_hot
-from rlnut.regression import regression
+from rlnut.learner.prioritised_replay import prioritised
+from rlnut.learner.readout import Readout, categorical, classes, hl_gauss, quantiles, scalar, two_hot
+from rlnut.learner.replay import Memory, replay
+from rlnut.networks.heads import at_midpoints, dueling, implicit
+from rlnut.networks.layers import dense, noisy_dense, serial
+from rlnut.regression.core import regression
+from rlnut.regression.losses import huber, squared
 from rlnut.types import Model, Network, call
 
 

@@ -11,17 +11,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlnut.agent import Actor, Agent
+from rlnut.agents.default_networks import default_network
 from rlnut.agents.dqn import q_agent, readout_of
-from rlnut.envs.spaces import Spec, default_network
-from rlnut.heads import dueling
-from rlnut.networks import mlp, serial, trunk
-from rlnut.recurrent import CELLS, restart, scan
+from rlnut.envs.spaces import Spec
+from rlnut.learner.agent import Actor, Agent
+from rlnut.learner.sequence_replay import Window, windows
+from rlnut.networks.architectures import mlp, trunk
+from rlnut.networks.heads import dueling
+from rlnut.networks.layers import serial
+from rlnut.networks.recurrent_networks import CELLS, restart, scan
 from rlnut.types import Array, Key, Look, Model, Network, Params, call
-from rlnut.windows import Window, windows
 
 if TYPE_CHECKING:
-    from rlnut.agents.configs_recurrent import DRQN, RecurrentPQN
+    from rlnut.agents.drqn_settings import DRQN, RecurrentPQN
 
 
 def recurrent_values(

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rlnut.agents.fitted import passes
 from rlnut.agents.lstd import sums
+from rlnut.agents.offline import passes
 from rlnut.agents.td import Rows
 from rlnut.types import Array, Key
 

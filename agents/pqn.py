@@ -6,15 +6,16 @@ from typing import Any
 
 import optax
 
-from rlnut.agent import Agent, Pace, feed_forward, value_agent
-from rlnut.agents.configs_deep import PQN
-from rlnut.agents.configs_recurrent import RecurrentPQN
 from rlnut.agents.dqn import exploration, readout_of, value_network
+from rlnut.agents.dqn_settings import PQN
 from rlnut.agents.drqn import recurrent_values
-from rlnut.bellman import labelled
+from rlnut.agents.drqn_settings import RecurrentPQN
 from rlnut.envs.spaces import Spec
-from rlnut.regression import regression
-from rlnut.rollout import along, each_alone, q_lambda_labels, rollout
+from rlnut.learner.agent import Agent, Pace, feed_forward, value_agent
+from rlnut.learner.bellman import labelled
+from rlnut.learner.lambda_targets import along, each_alone, q_lambda_labels
+from rlnut.learner.rollout import rollout
+from rlnut.regression.core import regression
 from rlnut.types import Array, Look, Network, Params, call
 
 

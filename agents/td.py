@@ -4,8 +4,8 @@ TD(λ), the off-line λ-return, residual gradient, GTD2, TDC, TDRC and emphatic 
     δ = r + D v(s') − v(s)          e <- D₋ c e + M ∇v(s)          w <- w + α u δ e
 
 with D = γ(1 − terminated), D₋ that of the row before (0 after an episode's end), c and u the trace and gain of a rule
-of `rlnut.returns`, M = 1 (or the emphasis). n-step methods and Monte Carlo are TD(0) over folded transitions
-(`experience.folded`). Everything is compiled once and vmapped over runs, step sizes and λ.
+of `rlnut.learner.returns`, M = 1 (or the emphasis). n-step methods and Monte Carlo are TD(0) over folded transitions
+(`simulate.folded`). Everything is compiled once and vmapped over runs, step sizes and λ.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rlnut.agents.gradient_td import CORRECTIONS
+from rlnut.agents.td_gradient import CORRECTIONS
 from rlnut.types import Array, Model, Params
 
 
@@ -28,7 +28,7 @@ class Rule(NamedTuple):
     window: int = 0  # n > 0: the n-step target of each row is made from n rows under the weights of the moment
     online: bool = False  # the correction that makes dutch traces true online TD(λ) (S&B 12.5)
     offline: bool = False  # regress onto the λ-return under the weights of the episode's start (S&B 12.3)
-    gradient: str = "semi"  # or residual, double, gtd2, tdc, tdrc: agents/gradient_td.py
+    gradient: str = "semi"  # or residual, double, gtd2, tdc, tdrc: agents/td_gradient.py
     emphatic: bool = False  # M = λ + (1 − λ) F, F <- ρ₋ D₋ F + 1 (S&B 11.8, 12.42)
 
 
@@ -175,7 +175,7 @@ def step(rule: Rule, model: Approximator, hyper: Hyper, carry: Carry, row: Rows)
 
 
 def _corrected(model: Approximator, w: Array, rows: Rows) -> Array:
-    """A_t = u_t δ_t + D_t c A_{t+1} over the rows of one window (rlnut.returns), all values under w."""
+    """A_t = u_t δ_t + D_t c A_{t+1} over the rows of one window (rlnut.learner.returns), all values under w."""
     v = jax.vmap(model.at, (None, 0))(w, rows.now)[0]
     v_next = jax.vmap(model.next, (None, 0))(w, rows.then)[0]
     errors = rows.gain * (rows.reward + rows.discount * v_next - v)

@@ -21,8 +21,8 @@ import numpy as np
 from scipy.stats import trim_mean
 
 from rlnut.envs.blackjack_tables import blackjack
-from rlnut.exact import chain, values
-from rlnut.policies import as_table
+from rlnut.prediction.policies import as_table
+from rlnut.truth.dynamic_programming import chain, values
 
 
 class Row(NamedTuple):

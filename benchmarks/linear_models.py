@@ -64,7 +64,7 @@ def alternate(ours: Callable[[], object], theirs: Callable[[], object], repeats:
 def ridge(args: argparse.Namespace) -> dict[str, Any]:
     from sklearn.linear_model import Ridge
 
-    from rlnut.least_squares import least_squares
+    from rlnut.linear_models.least_squares import least_squares
 
     x, y = data(int(200_000 * args.scale), 200, 0)
     return alternate(lambda: least_squares(x, y, 1 / len(x)), lambda: Ridge(alpha=1.0).fit(x, y), args.repeats)
@@ -73,7 +73,7 @@ def ridge(args: argparse.Namespace) -> dict[str, Any]:
 def lasso(args: argparse.Namespace) -> dict[str, Any]:
     from sklearn.linear_model import lasso_path as their_path
 
-    from rlnut.lasso import lasso_path
+    from rlnut.linear_models.lasso import lasso_path
 
     x, y = data(int(100_000 * args.scale), 200, 1)
     alphas = lasso_path(x, y).l1 / 2
@@ -94,8 +94,9 @@ def lasso(args: argparse.Namespace) -> dict[str, Any]:
 def softmax(args: argparse.Namespace) -> dict[str, Any]:
     from sklearn.linear_model import LogisticRegression
 
-    from rlnut.data import load_dataset, subset
-    from rlnut.logistic import logistic
+    from rlnut.data.catalogue import load_dataset
+    from rlnut.data.dataset import subset
+    from rlnut.linear_models.logistic import logistic
 
     n = int(60_000 * args.scale)
     digits = subset(load_dataset("mnist", args.data), n, 10_000)
@@ -128,7 +129,7 @@ def memory(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def growth(args: argparse.Namespace) -> dict[str, Any]:
-    from rlnut.supervised import fit
+    from rlnut.supervised.fit import fit
 
     found = {}
     for times in (1, 2, 4):

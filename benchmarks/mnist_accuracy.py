@@ -13,8 +13,8 @@ import statistics
 import sys
 from typing import Any
 
-from rlnut.data import load_dataset
-from rlnut.supervised import fit
+from rlnut.data.catalogue import load_dataset
+from rlnut.supervised.fit import fit
 
 BARS = {  # the median must lie between these
     "logistic": (0.925, 0.927),

@@ -33,11 +33,11 @@ def ours(x: np.ndarray, y: np.ndarray) -> dict[str, Callable[[int], float]]:
     import jax
     import jax.numpy as jnp
 
-    from rlnut.epochs import Rows, trainer
-    from rlnut.fitted import architecture
-    from rlnut.losses import cross_entropy
-    from rlnut.networks import cnn, mlp
-    from rlnut.regression import regression
+    from rlnut.networks.architectures import cnn, mlp
+    from rlnut.regression.core import regression
+    from rlnut.regression.losses import cross_entropy
+    from rlnut.supervised.epochs import Rows, trainer
+    from rlnut.supervised.fitted_model import architecture
 
     def timer(network: Any) -> Callable[[int], float]:
         core = regression(architecture(network, (10,), True), cross_entropy)
@@ -194,7 +194,7 @@ def main() -> None:
     if args.serve:
         serve(args.serve)
         return
-    from rlnut.data import load_dataset
+    from rlnut.data.catalogue import load_dataset
 
     digits, found = load_dataset("mnist", args.data), {}
     arrays = {name: getattr(digits, name) for name in ("x_train", "y_train", "x_test", "y_test")}

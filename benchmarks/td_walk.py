@@ -21,15 +21,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlnut.agents import lstd, sparse, td
+from rlnut.agents import lstd, td
+from rlnut.agents import td_sparse as sparse
 from rlnut.agents.td import Rows
-from rlnut.book_walks import figure_7_2
+from rlnut.book.sweeps import sweep
+from rlnut.book.walks import figure_7_2
 from rlnut.envs.walks import random_walk
-from rlnut.experience import Experience, simulate
-from rlnut.methods import METHODS, Prediction
-from rlnut.moments import Task, moments
-from rlnut.sweeps import make_rows, sweep, table
-from rlnut.tiles import tile_coding
+from rlnut.features.tiles import tile_coding
+from rlnut.prediction.methods import METHODS, Prediction
+from rlnut.prediction.simulate import Experience, simulate
+from rlnut.prediction.snapshots import Task, moments
+from rlnut.prediction.td_rows import make_rows, table
 
 STEPS = [2**k for k in range(10)]  # n of the figure
 

@@ -11,8 +11,8 @@ from functools import cache
 
 import numpy as np
 
-from rlnut.finite import Finite
-from rlnut.outcomes import Outcomes, cumulative, means
+from rlnut.truth.finite import Finite
+from rlnut.truth.outcomes import Outcomes, cumulative, means
 
 SHAPE = (32, 11, 2)  # sum, dealer's card, usable ace: Gymnasium's Tuple space
 SHOWN = int(np.prod(SHAPE))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rlnut.exact import MDP
-from rlnut.finite import Finite
+from rlnut.truth.dynamic_programming import MDP
+from rlnut.truth.finite import Finite
 
 
 def baird(states: int = 7, gamma: float = 0.99) -> Finite:

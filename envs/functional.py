@@ -122,7 +122,7 @@ class FuncGym(gym.Env):
     """A FuncEnv as a Gymnasium environment, so that it is evaluated, and trained on, like any other.
 
     >>> import gymnasium
-    >>> from rlnut.envs.classic import CartPole
+    >>> from rlnut.envs.classic_control import CartPole
     >>> gymnasium.register("mine/CartPole-v0", lambda: FuncGym(CartPole()), max_episode_steps=500)
     >>> gymnasium.make("mine/CartPole-v0").reset(seed=0)[0].shape
     (4,)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from rlnut.errors import UsageError
-from rlnut.exact import MDP
-from rlnut.finite import Finite
+from rlnut.truth.dynamic_programming import MDP
+from rlnut.truth.finite import Finite
 
 
 def garnet(

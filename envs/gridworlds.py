@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rlnut.exact import MDP
-from rlnut.finite import Finite
+from rlnut.truth.dynamic_programming import MDP
+from rlnut.truth.finite import Finite
 
 MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, right, down, left, as in Gymnasium's CliffWalking
 DIAGONALS = ((-1, 1), (1, 1), (1, -1), (-1, -1))

@@ -25,7 +25,7 @@ import numpy as np
 from gymnasium import spaces
 
 from rlnut.errors import UsageError
-from rlnut.networks import function, one_hot, serial, unit_scale
+from rlnut.networks.layers import function, one_hot, serial, unit_scale
 from rlnut.types import Array, Model, namespace
 
 SMALLEST_IMAGE = 5  # pixels a side: below that an array is a vector

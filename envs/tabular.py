@@ -14,10 +14,37 @@ import numpy as np
 from gymnasium.experimental.functional import FuncEnv
 
 from rlnut.errors import UsageError
-from rlnut.exact import MDP
-from rlnut.finite import Finite, from_env, load_npz, outcomes
-from rlnut.outcomes import Outcomes
+from rlnut.truth.dynamic_programming import MDP
+from rlnut.truth.finite import Finite, from_toy_text, load_npz, outcomes
+from rlnut.truth.outcomes import Outcomes
 from rlnut.types import Array, Key
+
+# wrappers that leave the law of states and rewards as it is
+PLAIN = ("TimeLimit", "OrderEnforcing", "PassiveEnvChecker", "RecordEpisodeStatistics", "Autoreset")
+
+
+def from_env(env: Any) -> Finite | None:
+    """The tables of a Gymnasium environment: ours (`.finite`), toy-text (`.P`) or Blackjack; None if it has none.
+
+    None too where a wrapper may change what the tables say, and for Taxi's fickle passenger, who is not in them.
+    """
+    inner = env
+    while inner is not inner.unwrapped:
+        if type(inner).__name__ not in PLAIN:
+            return None
+        inner = inner.env
+    if isinstance(found := getattr(inner, "finite", None), Finite):
+        return found
+    if type(inner).__name__ == "BlackjackEnv" and type(inner).__module__.startswith("gymnasium.envs."):
+        from rlnut.envs.blackjack_tables import blackjack
+
+        return blackjack(inner.sab, inner.natural)
+    table, start = getattr(inner, "P", None), getattr(inner, "initial_state_distrib", None)
+    if not isinstance(table, dict) or start is None or getattr(inner, "fickle_passenger", False):
+        return None
+    shape = getattr(inner, "shape", (getattr(inner, "nrow", 0), getattr(inner, "ncol", 0)))
+    lies = tuple(int(n) for n in shape) if np.prod(shape) == len(table) else ()
+    return from_toy_text(table, start)._replace(shape=lies)
 
 
 class State(NamedTuple):

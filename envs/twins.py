@@ -11,10 +11,9 @@ from gymnasium.experimental.functional import FuncEnv
 from gymnasium.wrappers import TimeLimit
 
 from rlnut.envs.blackjack import Blackjack
-from rlnut.envs.classic import Acrobot, CartPole, MountainCar, MountainCarContinuous, Pendulum
-from rlnut.envs.tabular import TabularFunc
+from rlnut.envs.classic_control import Acrobot, CartPole, MountainCar, MountainCarContinuous, Pendulum
+from rlnut.envs.tabular import PLAIN, TabularFunc, from_env
 from rlnut.errors import UsageError
-from rlnut.finite import PLAIN, from_env
 
 TWINS: dict[str, Callable[..., FuncEnv]] = {
     "CartPole": CartPole,

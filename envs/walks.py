@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from rlnut.errors import UsageError
-from rlnut.exact import MDP
-from rlnut.finite import Finite
+from rlnut.truth.dynamic_programming import MDP
+from rlnut.truth.finite import Finite
 
 
 def random_walk(states: int = 19, jump: int = 1, left: float = -1.0, right: float = 1.0) -> Finite:

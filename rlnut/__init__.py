@@ -9,31 +9,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rlnut.agents.configs import DQN as DQN
-    from rlnut.agents.configs_classic import SARSA as SARSA
-    from rlnut.agents.configs_classic import DoubleQ as DoubleQ
-    from rlnut.agents.configs_classic import ExpectedSARSA as ExpectedSARSA
-    from rlnut.agents.configs_classic import PengQ as PengQ
-    from rlnut.agents.configs_classic import QLearning as QLearning
-    from rlnut.agents.configs_classic import Retrace as Retrace
-    from rlnut.agents.configs_classic import SARSALambda as SARSALambda
-    from rlnut.agents.configs_classic import TreeBackup as TreeBackup
-    from rlnut.agents.configs_classic import WatkinsQ as WatkinsQ
+    from rlnut.agents.catalogue import DQN as DQN
+    from rlnut.agents.online_settings import SARSA as SARSA
+    from rlnut.agents.online_settings import DoubleQ as DoubleQ
+    from rlnut.agents.online_settings import ExpectedSARSA as ExpectedSARSA
+    from rlnut.agents.online_settings import PengQ as PengQ
+    from rlnut.agents.online_settings import QLearning as QLearning
+    from rlnut.agents.online_settings import Retrace as Retrace
+    from rlnut.agents.online_settings import SARSALambda as SARSALambda
+    from rlnut.agents.online_settings import TreeBackup as TreeBackup
+    from rlnut.agents.online_settings import WatkinsQ as WatkinsQ
+    from rlnut.control.run_folder import load_policy as load_policy
+    from rlnut.control.training import resume as resume
+    from rlnut.control.training import train as train
+    from rlnut.data.sequences import pad as pad
     from rlnut.errors import RlnutError as RlnutError
     from rlnut.errors import UsageError as UsageError
-    from rlnut.fitted import load as load
-    from rlnut.networks import cnn as cnn
-    from rlnut.networks import lenet as lenet
-    from rlnut.networks import linear as linear
-    from rlnut.networks import mlp as mlp
-    from rlnut.predicting import predict as predict
-    from rlnut.regression import Regression as Regression
-    from rlnut.residual import resnet as resnet
-    from rlnut.runs import load_policy as load_policy
-    from rlnut.sequences import pad as pad
-    from rlnut.supervised import fit as fit
-    from rlnut.training import resume as resume
-    from rlnut.training import train as train
+    from rlnut.networks.architectures import cnn as cnn
+    from rlnut.networks.architectures import lenet as lenet
+    from rlnut.networks.architectures import linear as linear
+    from rlnut.networks.architectures import mlp as mlp
+    from rlnut.networks.residual_networks import resnet as resnet
+    from rlnut.prediction.predict import predict as predict
+    from rlnut.regression.core import Regression as Regression
+    from rlnut.supervised.fit import fit as fit
+    from rlnut.supervised.fitted_model import load as load
     from rlnut.types import Batch as Batch
     from rlnut.types import Fit as Fit
     from rlnut.types import Model as Model
@@ -42,31 +42,31 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "DQN": "agents.configs",
-    "DoubleQ": "agents.configs_classic",
-    "ExpectedSARSA": "agents.configs_classic",
-    "PengQ": "agents.configs_classic",
-    "QLearning": "agents.configs_classic",
-    "Retrace": "agents.configs_classic",
-    "SARSA": "agents.configs_classic",
-    "SARSALambda": "agents.configs_classic",
-    "TreeBackup": "agents.configs_classic",
-    "WatkinsQ": "agents.configs_classic",
+    "DQN": "agents.catalogue",
+    "DoubleQ": "agents.online_settings",
+    "ExpectedSARSA": "agents.online_settings",
+    "PengQ": "agents.online_settings",
+    "QLearning": "agents.online_settings",
+    "Retrace": "agents.online_settings",
+    "SARSA": "agents.online_settings",
+    "SARSALambda": "agents.online_settings",
+    "TreeBackup": "agents.online_settings",
+    "WatkinsQ": "agents.online_settings",
     "RlnutError": "errors",
     "UsageError": "errors",
-    "cnn": "networks",
-    "lenet": "networks",
-    "linear": "networks",
-    "mlp": "networks",
-    "Regression": "regression",
-    "resnet": "residual",
-    "load_policy": "runs",
-    "predict": "predicting",
-    "resume": "training",
-    "train": "training",
-    "fit": "supervised",
-    "load": "fitted",
-    "pad": "sequences",
+    "cnn": "networks.architectures",
+    "lenet": "networks.architectures",
+    "linear": "networks.architectures",
+    "mlp": "networks.architectures",
+    "Regression": "regression.core",
+    "resnet": "networks.residual_networks",
+    "load_policy": "control.run_folder",
+    "predict": "prediction.predict",
+    "resume": "control.training",
+    "train": "control.training",
+    "fit": "supervised.fit",
+    "load": "supervised.fitted_model",
+    "pad": "data.sequences",
     "Batch": "types",
     "Fit": "types",
     "Model": "types",

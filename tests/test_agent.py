@@ -10,10 +10,10 @@ import pytest
 
 import rlnut
 from rlnut import DQN
-from rlnut.agent import Pace, periodic, polyak
+from rlnut.control.host_loop import host_loop
 from rlnut.envs.probes import GAMMA, PROBES
 from rlnut.envs.vector import EnvList
-from rlnut.loop import host_loop
+from rlnut.learner.agent import Pace, periodic, polyak
 
 QUICK = DQN(gamma=GAMMA, hidden=(16,), batch=32, replay=2000, learning_starts=64, train_every=32, gradient_steps=32,
             target_every=20, lr=1e-2, epsilon_start=1.0, epsilon_end=1.0)  # fmt: skip

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.ndimage
 
-from rlnut.augment import augmented, shifted, turned
+from rlnut.supervised.augment import augmented, shifted, turned
 
 RNG = np.random.default_rng(0)
 

@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlnut.backprop import SLOPES, backpropagation
 from rlnut.errors import UsageError
-from rlnut.losses import cross_entropy, huber, squared
-from rlnut.networks import ACTIVATIONS, linear, mlp
-from rlnut.regression import regression
+from rlnut.networks.architectures import linear, mlp
+from rlnut.networks.backpropagation import SLOPES, backpropagation
+from rlnut.networks.layers import ACTIVATIONS
+from rlnut.regression.core import regression
+from rlnut.regression.losses import cross_entropy, huber, squared
 from rlnut.types import Batch
 
 RNG = np.random.default_rng(0)

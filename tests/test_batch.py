@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 import rlnut
-from rlnut import UsageError, transitions
-from rlnut.agents.configs_batch import CQL, FQI, LSPI, NFQ
-from rlnut.agents.fitted import of_the_action
+from rlnut import UsageError
+from rlnut.agents.offline import of_the_action
+from rlnut.agents.offline_settings import CQL, FQI, LSPI, NFQ
+from rlnut.envs import transitions
 from rlnut.envs.make import EnvName
 from rlnut.envs.vector import EnvList
-from rlnut.files import read_json
+from rlnut.runtime.files import read_json
 from rlnut.types import Look, Transition
 
 QUIET: dict[str, Any] = {"eval_episodes": 1, "final_episodes": 1, "quiet": True}

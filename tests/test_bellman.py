@@ -13,9 +13,9 @@ import pytest
 from scipy.special import logsumexp
 
 from rlnut import Batch, Transition, linear, mlp
-from rlnut.bellman import double_policy, greedy_policy, munchausen, q_problem, soft_policy
-from rlnut.readout import bootstrap, categorical
-from rlnut.regression import regression, select
+from rlnut.learner.bellman import double_policy, greedy_policy, munchausen, q_problem, soft_policy
+from rlnut.learner.readout import bootstrap, categorical
+from rlnut.regression.core import regression, select
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of the packages that rlax itself imports

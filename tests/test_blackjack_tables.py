@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 
 import rlnut
-from rlnut.distributional import return_law, return_variance
 from rlnut.envs.blackjack_tables import SHAPE, SHOWN, blackjack, state, stick_on
-from rlnut.exact import chain, policy_iteration, uniform, value_iteration, values, visits
-from rlnut.finite import from_env, observed, outcomes
-from rlnut.fixed_points import projection, return_error
-from rlnut.methods import Prediction
-from rlnut.policies import as_table
-from rlnut.prediction import predict_finite
+from rlnut.envs.tabular import from_env
+from rlnut.prediction.methods import Prediction
+from rlnut.prediction.on_tables import predict_finite
+from rlnut.prediction.policies import as_table
+from rlnut.truth.dynamic_programming import chain, policy_iteration, uniform, value_iteration, values, visits
+from rlnut.truth.finite import observed, outcomes
+from rlnut.truth.fixed_points import projection, return_error
+from rlnut.truth.return_distributions import return_law, return_variance
 
 
 @pytest.mark.parametrize(

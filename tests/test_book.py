@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlnut.book import FIGURES, Page, make_page
-from rlnut.book_linear import figure_9_10
-from rlnut.book_offpolicy import projected_errors
-from rlnut.book_runs import mean_and_error, median_and_error
+from rlnut.book.figures import FIGURES, Page, make_page
+from rlnut.book.linear import figure_9_10
+from rlnut.book.offpolicy import projected_errors
+from rlnut.book.runs import mean_and_error, median_and_error
 from rlnut.cli import main
 from rlnut.envs.counterexamples import baird
-from rlnut.exact import chain, visits
-from rlnut.fixed_points import linear_errors
+from rlnut.truth.dynamic_programming import chain, visits
+from rlnut.truth.fixed_points import linear_errors
 
 
 def meets(page: Page, known_to: float | None = None, relative: float = 0.03, times: float = 1) -> None:

@@ -14,13 +14,13 @@ from gymnasium import spaces
 
 import rlnut
 from rlnut import UsageError
-from rlnut.agents.configs_classic import CLASSIC, SARSA, QLearning, Retrace, SARSALambda, WatkinsQ
-from rlnut.agents.linear_q import values_of
-from rlnut.agents.q import Noise
+from rlnut.agents.action_values import values_of
+from rlnut.agents.online import Noise
+from rlnut.agents.online_settings import CLASSIC, SARSA, QLearning, Retrace, SARSALambda, WatkinsQ
 from rlnut.envs.blackjack_tables import blackjack
 from rlnut.envs.spaces import read_spaces
-from rlnut.exact import chain, values
-from rlnut.policies import as_table
+from rlnut.prediction.policies import as_table
+from rlnut.truth.dynamic_programming import chain, values
 from rlnut.types import Look, Transition
 
 

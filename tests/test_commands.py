@@ -11,8 +11,8 @@ import pytest
 from commands import SHORT, contents, run_main
 
 import rlnut
-from rlnut.log import COLUMNS, read_metrics
-from rlnut.runs import CHECKPOINT, CONFIG, POLICY
+from rlnut.control.run_folder import CHECKPOINT, CONFIG, POLICY
+from rlnut.runtime.log import COLUMNS, read_metrics
 
 pytestmark = pytest.mark.usefixtures("broken")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rlnut.agents.q import Rule
-from rlnut.book_control import MEMBERS, mountain_car, table_task
-from rlnut.control_runs import learn
+from rlnut.agents.online import Rule
+from rlnut.book.control import MEMBERS, mountain_car, table_task
+from rlnut.book.control_runs import learn
 from rlnut.envs.counterexamples import maximisation_bias
 from rlnut.envs.gridworlds import cliff
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlnut.data import Dataset, checked, load_dataset, split, subset
+from rlnut.data.catalogue import load_dataset
+from rlnut.data.dataset import Dataset, checked, split, subset
 from rlnut.errors import UsageError
 
 

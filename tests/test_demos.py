@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from rlnut.cli import main, plain
+from rlnut.data.small_tables import ohm
 from rlnut.demos import CHAPTERS, DIGITS
 from rlnut.demos import ohm as ohm_chapter
 from rlnut.demos.frame import Ask
-from rlnut.tables import ohm
 
 SHORT: dict[str, dict] = {  # smaller sizes with the same claims
     "perceptron": {"rows": 150, "epochs": 8},

@@ -5,10 +5,10 @@ import optax
 import pytest
 
 from rlnut import RlnutError, UsageError
-from rlnut.descent import descend
-from rlnut.least_squares import least_squares
-from rlnut.linear_models import SOLVERS
-from rlnut.logistic import logistic
+from rlnut.linear_models.descent import descend
+from rlnut.linear_models.least_squares import least_squares
+from rlnut.linear_models.logistic import logistic
+from rlnut.supervised.linear_settings import SOLVERS
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3)) * [1, 10, 0.1] + [0, 50, 1]

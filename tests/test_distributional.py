@@ -7,20 +7,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlnut import oracle
-from rlnut.distributional import (
+from rlnut.envs.counterexamples import maximisation_bias
+from rlnut.envs.garnet import garnet
+from rlnut.envs.tabular import from_env
+from rlnut.envs.walks import boyan_chain, chain_walk, random_walk
+from rlnut.errors import RlnutError, UsageError
+from rlnut.truth.dynamic_programming import chain, uniform, values
+from rlnut.truth.finite import make_mdp, outcomes
+from rlnut.truth.outcomes import from_mdp, jumps
+from rlnut.truth.return_distributions import (
     categorical_fixed_point,
     mean_chain,
     quantile_fixed_point,
     return_law,
     return_variance,
 )
-from rlnut.envs.counterexamples import maximisation_bias
-from rlnut.envs.garnet import garnet
-from rlnut.envs.walks import boyan_chain, chain_walk, random_walk
-from rlnut.errors import RlnutError, UsageError
-from rlnut.exact import chain, uniform, values
-from rlnut.finite import from_env, make_mdp, outcomes
-from rlnut.outcomes import from_mdp, jumps
 
 WALK = random_walk(5, left=0.0)
 LAW = outcomes(WALK)

@@ -12,12 +12,13 @@ import optax
 import pytest
 from problems import blobs, halves, line
 
-from rlnut import epochs
-from rlnut.data import Dataset, checked, load_dataset
+from rlnut.data.catalogue import load_dataset
+from rlnut.data.dataset import Dataset, checked
 from rlnut.errors import RlnutError
-from rlnut.fitted import load
-from rlnut.models import Training
-from rlnut.supervised import fit, prepare
+from rlnut.supervised import epochs
+from rlnut.supervised.fit import fit, prepare
+from rlnut.supervised.fitted_model import load
+from rlnut.supervised.network_settings import Training
 
 RNG = np.random.default_rng(0)
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from rlnut.envs.counterexamples import a_b, maximisation_bias
 from rlnut.envs.garnet import garnet
 from rlnut.envs.gridworlds import cliff, windy_gridworld
+from rlnut.envs.tabular import from_env
 from rlnut.envs.walks import boyan_chain, chain_walk, random_walk
 from rlnut.errors import UsageError
-from rlnut.exact import (
+from rlnut.truth.dynamic_programming import (
     MDP,
     action_values,
     chain,
@@ -29,8 +30,8 @@ from rlnut.exact import (
     values,
     visits,
 )
-from rlnut.finite import from_env, make_mdp
-from rlnut.fixed_points import exact_lspi
+from rlnut.truth.finite import make_mdp
+from rlnut.truth.fixed_points import exact_lspi
 
 # V*(start) for γ = .9, .95, .99, 1 and V of the uniform policy for γ = .99
 TOY_TEXT = {

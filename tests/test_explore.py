@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, chisquare
 
-from rlnut.explore import (
+from rlnut.learner.explore import (
     boltzmann_actions,
     epsilon_greedy,
     exponential_schedule,

@@ -16,8 +16,8 @@ import pytest
 from commands import SHORT, contents, run_main
 
 from rlnut.cli import main
-from rlnut.log import read_metrics
-from rlnut.runs import CHECKPOINT, CONFIG, POLICY
+from rlnut.control.run_folder import CHECKPOINT, CONFIG, POLICY
+from rlnut.runtime.log import read_metrics
 
 pytestmark = pytest.mark.usefixtures("broken")
 

@@ -13,12 +13,12 @@ import pytest
 
 import rlnut
 from rlnut import UsageError
-from rlnut.agents.configs import AGENTS
-from rlnut.agents.configs_deep import DEEP, DQN, PQN, Deep
+from rlnut.agents.catalogue import AGENTS
+from rlnut.agents.dqn_settings import DEEP, DQN, PQN, Deep
+from rlnut.control.host_loop import experience, one_row
 from rlnut.envs.probes import GAMMA, PROBES, ProbeEnv
 from rlnut.envs.spaces import read_spaces
 from rlnut.envs.vector import EnvList
-from rlnut.loop import experience, one_row
 from rlnut.types import Look, Transition
 
 ENVS, ROWS = 2, 32
@@ -116,7 +116,7 @@ def test_every_agent_comes_to_the_true_q_of_the_probes(name, walks):
         np.testing.assert_allclose(q, truth, atol=1e-2, err_msg=f"{name} on {probe}")
 
 
-# one option -> (what gives it a meaning, another value); γ is in the experience, too (loop.py)
+# one option -> (what gives it a meaning, another value); γ is in the experience, too (host_loop.py)
 FALLS = {"epsilon_steps": 50}  # within the steps that are looked at
 BOTH: dict[str, tuple[dict[str, Any], Any]] = {
     "gamma": ({"loss": "two-hot"}, 0.9), "lr": ({}, 2e-3), "hidden": ({}, (9,)), "dueling": ({}, "mean"),

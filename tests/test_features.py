@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import PolynomialFeatures
 
 from rlnut import UsageError
-from rlnut.features import (
+from rlnut.features.maps import (
     Features,
     aggregation,
     compose,
@@ -28,8 +28,8 @@ from rlnut.features import (
     rbf,
     standardize,
 )
-from rlnut.networks import head, serial
-from rlnut.tiles import tile_coding
+from rlnut.features.tiles import tile_coding
+from rlnut.networks.layers import head, serial
 
 BOX = ([-1.0, 0.0], [2.0, 4.0])
 MEMBERS = {

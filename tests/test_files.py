@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from rlnut.errors import RlnutError, UsageError
-from rlnut.files import atomic_write, load_arrays, load_meta, new_folder, read_json, save_arrays
+from rlnut.runtime.files import atomic_write, load_arrays, load_meta, new_folder, read_json, save_arrays
 
 TREE: dict[str, Any] = {
     "w": np.arange(6, dtype=np.float32).reshape(2, 3),

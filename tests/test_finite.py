@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rlnut.errors import UsageError
-from rlnut.finite import from_toy_text, load_npz, make_mdp
+from rlnut.truth.finite import from_toy_text, load_npz, make_mdp
 
 P = np.array([[[0.5, 0.5, 0], [0, 0, 1]], [[0, 0, 1], [1, 0, 0]], [[0, 0, 1], [0, 0, 1]]])
 R = np.array([[1.0, 2.0], [3.0, 4.0], [0.0, 0.0]])

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlnut.data import load_dataset
-from rlnut.models import CNN, MLP, MODELS, Softmax
+from rlnut.data.catalogue import load_dataset
+from rlnut.supervised.network_settings import CNN, MLP, MODELS, Softmax
 
 
 def command(*words: str, **kwargs) -> subprocess.CompletedProcess:

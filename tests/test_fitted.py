@@ -8,8 +8,9 @@ from problems import blobs, halves, line
 
 import rlnut
 from rlnut.errors import RlnutError, UsageError
-from rlnut.fitted import load, scale_of
-from rlnut.supervised import fit
+from rlnut.supervised.fit import fit
+from rlnut.supervised.fitted_model import load
+from rlnut.supervised.scaling import scale_of
 
 
 def test_scaling_by_hand():

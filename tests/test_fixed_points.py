@@ -7,15 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlnut import features as maps
-from rlnut.distributional import return_law, return_variance
 from rlnut.envs.counterexamples import baird, maximisation_bias, w_to_2w
 from rlnut.envs.garnet import garnet
 from rlnut.envs.walks import boyan_chain, random_walk
 from rlnut.errors import RlnutError
-from rlnut.exact import Chain, chain, pair_chain, uniform, values, visits
-from rlnut.finite import from_toy_text, outcomes
-from rlnut.fixed_points import (
+from rlnut.features import maps
+from rlnut.truth.dynamic_programming import Chain, chain, pair_chain, uniform, values, visits
+from rlnut.truth.finite import from_toy_text, outcomes
+from rlnut.truth.fixed_points import (
     bellman_error,
     bellman_residual,
     emphatic_fixed_point,
@@ -27,6 +26,7 @@ from rlnut.fixed_points import (
     td_error,
     td_fixed_point,
 )
+from rlnut.truth.return_distributions import return_law, return_variance
 
 WALK = random_walk(1000, 100)
 PROCESS = chain(WALK.mdp, WALK.policy)

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 import rlnut
-from rlnut import transitions
 from rlnut.cli import main
+from rlnut.envs import transitions
 from rlnut.envs.counterexamples import w_to_2w
 from rlnut.envs.garnet import garnet
 from rlnut.envs.make import EnvName
 from rlnut.envs.vector import EnvList
 from rlnut.envs.walks import chain_walk
-from rlnut.exact import action_values, chain, values
-from rlnut.finite import Finite
+from rlnut.truth.dynamic_programming import action_values, chain, values
+from rlnut.truth.finite import Finite
 
 GAMMA = 0.8
 WALK = chain_walk()

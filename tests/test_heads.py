@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlnut.heads import COSINES, combined, dueling, implicit
-from rlnut.networks import mlp, noisy_dense
+from rlnut.networks.architectures import mlp
+from rlnut.networks.heads import COSINES, combined, dueling, implicit
+from rlnut.networks.layers import noisy_dense
 from rlnut.types import call
 
 KEY = jax.random.key(0)

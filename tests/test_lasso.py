@@ -8,8 +8,8 @@ from sklearn.datasets import load_diabetes
 from sklearn.linear_model import ElasticNet, Lasso
 
 from rlnut import RlnutError, UsageError
-from rlnut.lasso import LassoPath, lasso, lasso_path
-from rlnut.least_squares import least_squares
+from rlnut.linear_models.lasso import LassoPath, lasso, lasso_path
+from rlnut.linear_models.least_squares import least_squares
 
 
 def violation(x, y, coef, intercept, l1: float, l2: float = 0.0) -> float:
@@ -130,7 +130,7 @@ def test_nothing_to_explain():
 
 
 def test_a_gap_that_is_not_reached_is_said(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("rlnut.lasso._minimise", lambda problem, theta, *rest: theta * 0)
+    monkeypatch.setattr("rlnut.linear_models.lasso._minimise", lambda problem, theta, *rest: theta * 0)
     x, y = load_diabetes(return_X_y=True)
     with pytest.raises(RlnutError, match="duality gap of"):
         lasso(x, y, 0.1)

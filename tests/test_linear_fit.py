@@ -10,12 +10,12 @@ import pytest
 import rlnut
 from rlnut import UsageError
 from rlnut.cli import main
-from rlnut.data import DATASETS, TABLES, load_dataset
-from rlnut.fitted import load
-from rlnut.linear_models import LINEAR_MODELS, Ridge
-from rlnut.losses import squared
-from rlnut.supervised import fit
-from rlnut.tables import REAL, SYNTHETIC, load_table
+from rlnut.data.catalogue import DATASETS, TABLES, load_dataset
+from rlnut.data.small_tables import REAL, SYNTHETIC, load_table
+from rlnut.regression.losses import squared
+from rlnut.supervised.fit import fit
+from rlnut.supervised.fitted_model import load
+from rlnut.supervised.linear_settings import LINEAR_MODELS, Ridge
 
 KEYS = {"model", "dataset", "train_size", "test_size", "epochs", "wall_s", "coef", "intercept", "objective"}
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from rlnut import mnist
-from rlnut.least_squares import least_squares
-from rlnut.logistic import logistic
-from rlnut.perceptron import perceptron
+from rlnut.data import mnist
+from rlnut.linear_models.least_squares import least_squares
+from rlnut.linear_models.logistic import logistic
+from rlnut.linear_models.perceptron import perceptron
 
 pytestmark = pytest.mark.mnist
 

@@ -8,10 +8,10 @@ import pytest
 from sklearn.linear_model import LassoCV, LinearRegression
 
 from rlnut import UsageError
-from rlnut.data import Dataset, checked
-from rlnut.linear_models import LINEAR_MODELS, Exact, Lasso, Linear, Logistic, Perceptron, Ridge
-from rlnut.linear_models import solve as solve_checked
-from rlnut.tables import dataset, load_table
+from rlnut.data.dataset import Dataset, checked
+from rlnut.data.small_tables import dataset, load_table
+from rlnut.supervised.linear_settings import LINEAR_MODELS, Exact, Lasso, Linear, Logistic, Perceptron, Ridge
+from rlnut.supervised.linear_settings import solve as solve_checked
 
 
 def solve(name: str, config: Exact, data: Dataset, seed: int = 0):
@@ -122,5 +122,5 @@ def test_lasso_refuses_classes_and_several_outputs():
 
 
 def test_settings_import_without_jax_and_scipy():
-    code = "import sys, rlnut.linear_models; sys.exit('jax' in sys.modules or 'scipy' in sys.modules)"
+    code = "import sys, rlnut.supervised.linear_settings; sys.exit('jax' in sys.modules or 'scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

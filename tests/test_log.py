@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlnut import log
 from rlnut.errors import RlnutError
-from rlnut.log import COLUMNS, MetricsFile, Progress, read_metrics
+from rlnut.runtime import log
+from rlnut.runtime.log import COLUMNS, MetricsFile, Progress, read_metrics
 
 ROWS = [{"step": 10.0, "return": 1.5}, {"step": 20.0, "delta": math.nan}, {"step": 30.0, "return": -0.1}]
 

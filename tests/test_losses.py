@@ -12,7 +12,7 @@ import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlnut.losses import binary_cross_entropy, cross_entropy, huber, l1, l2, smoothed, squared
+from rlnut.regression.losses import binary_cross_entropy, cross_entropy, huber, l1, l2, smoothed, squared
 
 RNG = np.random.default_rng(0)
 HAND = [  # loss, ŷ, y, ℓ, δ: chosen so that swapped arguments or signs give other numbers

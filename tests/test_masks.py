@@ -12,12 +12,12 @@ from gymnasium.wrappers import TimeLimit
 from test_native import Counter
 
 import rlnut
-from rlnut.agents.configs import DQN
+from rlnut.agents.catalogue import DQN
+from rlnut.control.host_loop import host_loop
+from rlnut.control.native_loop import native_loop
 from rlnut.envs.functional import FuncGym, func_vector
 from rlnut.envs.vector import EnvList
-from rlnut.explore import boltzmann_actions, epsilon_greedy, linear_schedule, noisy_weights
-from rlnut.loop import host_loop
-from rlnut.native import native_loop
+from rlnut.learner.explore import boltzmann_actions, epsilon_greedy, linear_schedule, noisy_weights
 
 CONFIG = DQN(hidden=(8,), batch=8, learning_starts=32, replay=300, epsilon_end=0.5, epsilon_steps=100)
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlnut import Transition
-from rlnut.memory import Memory, Rows, cut, replay
-from rlnut.planning import nbytes
-from rlnut.prioritised import FLOOR, prioritised, search
+from rlnut.control.plan import nbytes
+from rlnut.learner.prioritised_replay import FLOOR, prioritised, search
+from rlnut.learner.replay import Memory, Rows, cut, replay
 
 GAMMA = 0.5
 

@@ -8,7 +8,7 @@ import pytest
 
 from rlnut.envs.walks import random_walk
 from rlnut.errors import RlnutError
-from rlnut.monte_carlo import truth
+from rlnut.truth.monte_carlo import truth
 
 
 class NoCopy(gym.Wrapper):

@@ -15,14 +15,14 @@ from gymnasium.experimental.functional import FuncEnv
 from gymnasium.utils.env_checker import check_env
 
 import rlnut
-from rlnut.agents.configs import DQN
-from rlnut.envs.classic import MountainCar
+from rlnut.agents.catalogue import DQN
+from rlnut.control.host_loop import host_loop
+from rlnut.control.native_loop import ENVS, first_episodes, native_loop, rounds
+from rlnut.envs.classic_control import MountainCar
 from rlnut.envs.functional import FuncGym, FuncVector, func_vector
 from rlnut.envs.twins import time_limit, twin
 from rlnut.envs.vector import HostVector, Step
 from rlnut.errors import UsageError
-from rlnut.loop import host_loop
-from rlnut.native import ENVS, first_episodes, native_loop, rounds
 
 SMALL = DQN(hidden=(8,), batch=8, learning_starts=32, replay=300, epsilon_steps=200, lr=1e-2)
 

@@ -11,26 +11,23 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlnut.convolution import conv
 from rlnut.errors import UsageError
-from rlnut.networks import (
+from rlnut.networks.architectures import cnn, lenet, linear, mlp
+from rlnut.networks.convolution import conv
+from rlnut.networks.layers import (
     ACTIVATIONS,
     INITIALIZERS,
     activation,
-    cnn,
     dense,
     dropout,
     flatten,
     layer_norm,
-    lenet,
-    linear,
-    mlp,
     one_hot,
     parameter_count,
     serial,
     unit_scale,
 )
-from rlnut.residual import residual, resnet
+from rlnut.networks.residual_networks import residual, resnet
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)

@@ -5,7 +5,7 @@ import pytest
 
 from rlnut.envs.counterexamples import maximisation_bias
 from rlnut.errors import UsageError
-from rlnut.exact import (
+from rlnut.truth.dynamic_programming import (
     chain,
     discounted_visits,
     epsilon_soft,
@@ -15,7 +15,7 @@ from rlnut.exact import (
     values,
     visits,
 )
-from rlnut.finite import make_mdp
+from rlnut.truth.finite import make_mdp
 
 
 def lines(S: int, A: int, table: dict[tuple[int, int], dict[int, float]]) -> np.ndarray:

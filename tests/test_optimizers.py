@@ -8,9 +8,9 @@ import numpy as np
 import optax
 import pytest
 
-from rlnut.models import OPTIMIZERS
-from rlnut.models import SCHEDULES as SCHEDULE_NAMES
-from rlnut.optimizers import DIRECTIONS, SCHEDULES, optimizer
+from rlnut.regression.optimizers import DIRECTIONS, SCHEDULES, optimizer
+from rlnut.supervised.network_settings import OPTIMIZERS
+from rlnut.supervised.network_settings import SCHEDULES as SCHEDULE_NAMES
 
 START = {"w": jnp.array([[1.0, -2.0]]), "b": jnp.array([3.0])}
 TRUTH = {

@@ -20,8 +20,10 @@ import rlnut
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKOUT = pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="these tests run away from a checkout")
-PACKAGES = {"rlnut": "rlnut", "rlnut/commands": "rlnut/commands", "rlnut/demos": "rlnut/demos"}
-PACKAGES |= {"rlnut/agents": "agents", "rlnut/envs": "envs"}
+INSIDE = sorted({init.parent.name for init in (ROOT / "rlnut").glob("*/__init__.py")} - {"agents", "envs"})
+PACKAGES = {"rlnut": "rlnut", "rlnut/agents": "agents", "rlnut/envs": "envs"} | {
+    f"rlnut/{n}": f"rlnut/{n}" for n in INSIDE
+}
 
 
 def run(program: str, cwd: Path) -> str:
@@ -117,7 +119,8 @@ def test_import_is_cheap(tmp_path: Path):
 
 def test_config_modules_need_no_jax(tmp_path: Path):
     run(
-        "import sys, rlnut.agents.configs, rlnut.models, rlnut.plan, rlnut.settings, rlnut.errors\n"
+        "import sys, rlnut.agents.catalogue, rlnut.supervised.network_settings, rlnut.control.settings\n"
+        "import rlnut.settings, rlnut.errors\n"
         "assert not {'jax', 'gymnasium', 'matplotlib'} & set(sys.modules)",
         tmp_path,
     )
@@ -141,7 +144,7 @@ def test_every_public_name_resolves():
 def test_one_copy_of_every_class_wherever_python_starts(tmp_path: Path):
     """From the root of the checkout and from elsewhere: the same files, the same classes, nothing called `agents`."""
     program = (
-        "import sys, rlnut, rlnut.agents, rlnut.envs, rlnut.agents.configs as configs\n"
+        "import sys, rlnut, rlnut.agents, rlnut.envs, rlnut.agents.catalogue as configs\n"
         "import rlnut.envs.make as make\n"
         "assert rlnut.DQN is rlnut.agents.DQN is configs.DQN\n"
         "assert 'agents' not in sys.modules and 'envs' not in sys.modules\n"
@@ -149,8 +152,8 @@ def test_one_copy_of_every_class_wherever_python_starts(tmp_path: Path):
         "print(rlnut.DQN.__module__, make.EnvName.__module__, Path(configs.__file__).resolve())"
     )
     here, elsewhere = run(program, ROOT), run(program, tmp_path)
-    assert here.split()[:2] == elsewhere.split()[:2] == ["rlnut.agents.configs_deep", "rlnut.envs.make"]
-    assert here.split()[2] == str(ROOT / "agents" / "configs.py")
+    assert here.split()[:2] == elsewhere.split()[:2] == ["rlnut.agents.dqn_settings", "rlnut.envs.make"]
+    assert here.split()[2] == str(ROOT / "agents" / "catalogue.py")
 
 
 def test_types_are_shipped():

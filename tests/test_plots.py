@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rlnut.control.plots import learning_curve
 from rlnut.errors import RlnutError
-from rlnut.log import COLUMNS, MetricsFile
-from rlnut.plots import learning_curve
+from rlnut.runtime.log import COLUMNS, MetricsFile
 
 
 def folder_with(path: Path, rows: list[dict[str, float]]) -> Path:

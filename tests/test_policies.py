@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from rlnut.cli import main
+from rlnut.control.run_folder import load_policy
 from rlnut.envs.blackjack_tables import blackjack
+from rlnut.envs.tabular import from_env
 from rlnut.envs.walks import chain_walk, random_walk
 from rlnut.errors import UsageError
-from rlnut.exact import policy_iteration
-from rlnut.finite import from_env
-from rlnut.policies import as_table, on_env, soft, split
-from rlnut.runs import load_policy
+from rlnut.prediction.policies import as_table, on_env, soft, split
+from rlnut.truth.dynamic_programming import policy_iteration
 
 WALK = chain_walk()
 

@@ -8,17 +8,17 @@ import gymnasium
 import numpy as np
 import pytest
 
-from rlnut.agents.expected import iterate
+from rlnut.agents.td_expected import iterate
 from rlnut.cli import main
 from rlnut.envs.counterexamples import baird, maximisation_bias
 from rlnut.envs.garnet import garnet
 from rlnut.errors import RlnutError, UsageError
-from rlnut.exact import chain, values, visits
-from rlnut.fixed_points import linear_errors, rms
-from rlnut.methods import METHODS, Prediction, find
-from rlnut.monte_carlo import truth
-from rlnut.policies import as_table, on_env
-from rlnut.prediction import predict_finite
+from rlnut.prediction.methods import METHODS, Prediction, find
+from rlnut.prediction.on_tables import predict_finite
+from rlnut.prediction.policies import as_table, on_env
+from rlnut.truth.dynamic_programming import chain, values, visits
+from rlnut.truth.fixed_points import linear_errors, rms
+from rlnut.truth.monte_carlo import truth
 
 
 def predict(capsys: Any, *words: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 
 import rlnut
 from rlnut.envs.walks import random_walk
-from rlnut.exact import action_values, chain, values
+from rlnut.truth.dynamic_programming import action_values, chain, values
 
 GAMMA, PI = 0.8, np.array([0.3, 0.7])
 WALK = random_walk(5, left=0.0)

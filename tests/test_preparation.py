@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rlnut
-from rlnut.agents.configs import DQN
+from rlnut.agents.catalogue import DQN
+from rlnut.control.preprocessing import CLIP, Moments, joined, normaliser, prepared, prepared_spec
+from rlnut.control.settings import Training
 from rlnut.envs.spaces import read_spaces
 from rlnut.errors import UsageError
-from rlnut.plan import Training
-from rlnut.preparation import CLIP, Moments, joined, normaliser, prepared, prepared_spec
 from rlnut.types import Transition
 
 CONFIG = DQN(hidden=(8,), batch=8, learning_starts=32, replay=300)

@@ -9,14 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlnut import features as maps
 from rlnut import oracle
-from rlnut.agents.linear_q import linear_values, network_values
-from rlnut.agents.q import Numbers, Rule, classic_agent
-from rlnut.behaviour import boltzmann, epsilon_soft, sample, upper_confidence
+from rlnut.agents.action_values import linear_values, network_values
+from rlnut.agents.online import Numbers, Rule, classic_agent
 from rlnut.envs.probes import GAMMA, PROBES
-from rlnut.explore import linear_schedule
-from rlnut.networks import mlp
+from rlnut.features import maps
+from rlnut.learner.behaviour import boltzmann, epsilon_soft, sample, upper_confidence
+from rlnut.learner.explore import linear_schedule
+from rlnut.networks.architectures import mlp
 from rlnut.types import Transition
 
 S, A, T, EPSILON = 5, 3, 60, 0.25

@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlnut import oracle
-from rlnut.losses import quantile_huber
-from rlnut.readout import at_midpoints, categorical, classes, hl_gauss, midpoints, project, quantiles, scalar, two_hot
+from rlnut.learner.readout import categorical, classes, hl_gauss, project, quantiles, scalar, two_hot
+from rlnut.networks.heads import at_midpoints, midpoints
+from rlnut.regression.losses import quantile_huber
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of the packages that rlax itself imports

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlnut.errors import UsageError
-from rlnut.recurrent import CELLS, gru, lengths_mask, lstm, recurrent, restart, rnn, scan
+from rlnut.networks.recurrent_networks import CELLS, gru, lengths_mask, lstm, recurrent, restart, rnn, scan
 
 B, T, D, H = 3, 6, 2, 4
 RNG = np.random.default_rng(0)

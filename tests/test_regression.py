@@ -8,9 +8,9 @@ import numpy as np
 import optax
 import pytest
 
-from rlnut.losses import cross_entropy, huber, l2, squared
-from rlnut.networks import linear, mlp
-from rlnut.regression import regression, select
+from rlnut.networks.architectures import linear, mlp
+from rlnut.regression.core import regression, select
+from rlnut.regression.losses import cross_entropy, huber, l2, squared
 from rlnut.types import Batch
 
 RNG = np.random.default_rng(0)

@@ -12,17 +12,7 @@ from hypothesis import strategies as st
 
 from rlnut import oracle
 from rlnut.errors import UsageError
-from rlnut.returns import (
-    Rule,
-    fold,
-    importance,
-    on_policy,
-    q_lambda,
-    retrace,
-    returns,
-    tree_backup,
-    v_trace,
-)
+from rlnut.learner.returns import Rule, fold, importance, on_policy, q_lambda, retrace, returns, tree_backup, v_trace
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of the packages that rlax itself imports

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from rlnut import UsageError, oracle
-from rlnut.rollout import along, each_alone, q_lambda_labels, rollout
+from rlnut.learner.lambda_targets import along, each_alone, q_lambda_labels
+from rlnut.learner.rollout import rollout
 from rlnut.types import Look, Transition
 
 T, N, A = 12, 3, 4

@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlnut import UsageError, fit, load
-from rlnut.data import Dataset, checked, load_dataset
-from rlnut.fitted import scale_of
-from rlnut.sequences import MEMORY, memory, pad
+from rlnut.data.catalogue import load_dataset
+from rlnut.data.dataset import Dataset, checked
+from rlnut.data.sequences import MEMORY, memory, pad
+from rlnut.supervised.scaling import scale_of
 
 
 def rows(name: str, steps: int, n: int = 400):

@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlnut.agents.configs import AGENTS, DQN, PRESETS
+from rlnut.agents.catalogue import AGENTS, DQN
+from rlnut.agents.presets import PRESETS
 from rlnut.cli import Parser, add_settings, chosen_settings, converter
+from rlnut.control.settings import Training
 from rlnut.errors import UsageError
-from rlnut.models import MODELS
-from rlnut.plan import Training
 from rlnut.settings import Settings, kinds, setting
+from rlnut.supervised.network_settings import MODELS
 
 
 @dataclass(frozen=True)

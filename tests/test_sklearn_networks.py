@@ -13,9 +13,9 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
 from rlnut import UsageError
-from rlnut.models import CNN, MLP
-from rlnut.networks import mlp
+from rlnut.networks.architectures import mlp
 from rlnut.sklearn import MLPClassifier, MLPRegressor, NetworkClassifier, NetworkRegressor
+from rlnut.supervised.network_settings import CNN, MLP
 
 SMALL = [
     MLPClassifier((10,), max_iter=60, learning_rate_init=0.02),

@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlnut import UsageError
+from rlnut.agents.default_networks import default_network, value_model
 from rlnut.envs.actions import KINDS, Choice, actions
 from rlnut.envs.make import EnvName, env_name, maker
-from rlnut.envs.spaces import default_network, read_spaces, value_model
+from rlnut.envs.spaces import read_spaces
 
 
 class Fake(gym.Env[Any, Any]):

@@ -7,13 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlnut import moments
-from rlnut.agents import sparse, td
+from rlnut.agents import td
+from rlnut.agents import td_sparse as sparse
 from rlnut.envs.garnet import garnet
 from rlnut.envs.walks import random_walk
-from rlnut.experience import simulate
-from rlnut.methods import METHODS, Prediction
-from rlnut.sweeps import few_active, make_rows, table
+from rlnut.prediction import snapshots as moments
+from rlnut.prediction.methods import METHODS, Prediction
+from rlnut.prediction.simulate import simulate
+from rlnut.prediction.td_rows import few_active, make_rows, table
 
 
 @pytest.mark.parametrize("name", ["td-lambda", "td-lambda-replacing", "td-lambda-dutch", "true-online-td", "etd"])

@@ -12,11 +12,12 @@ import pytest
 from problems import blobs, halves, line
 
 import rlnut
-from rlnut.data import load_dataset, subset
+from rlnut.data.catalogue import load_dataset
+from rlnut.data.dataset import subset
 from rlnut.errors import UsageError
-from rlnut.fitted import load
-from rlnut.losses import cross_entropy
-from rlnut.supervised import fit
+from rlnut.regression.losses import cross_entropy
+from rlnut.supervised.fit import fit
+from rlnut.supervised.fitted_model import load
 
 RNG = np.random.default_rng(0)
 
@@ -81,7 +82,7 @@ def test_several_values_a_row_and_a_column_of_one():
 def test_the_same_update_does_labels_and_bellman_targets():
     """One `Regression`: fitted to labels it is least squares, fitted to r + γ v(s′) it is TD(0)."""
     from rlnut import Batch
-    from rlnut.regression import regression
+    from rlnut.regression.core import regression
 
     # chain 0 → 1 → end, reward 1 on each step, γ = ½: v = (1.5, 1)
     x, reward = jnp.eye(2), jnp.ones(2)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from rlnut import UsageError, fit, load
-from rlnut.basis import parse
 from rlnut.cli import main
-from rlnut.data import load_dataset
-from rlnut.table_features import TABLE, Columns, over_table
+from rlnut.data.catalogue import load_dataset
+from rlnut.features.columns import TABLE, Columns, over_table
+from rlnut.features.parsing import parse
 
 X = np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 2.0]])
 BOX = Columns.of(X)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlnut import RlnutError, UsageError
-from rlnut.table_files import read_rows, read_table
-from rlnut.tables import Table
+from rlnut.data.small_tables import Table
+from rlnut.data.user_files import read_rows, read_table
 
 
 def write(folder: Path, text: str) -> Path:

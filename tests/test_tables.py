@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from rlnut import UsageError
-from rlnut.lasso import lasso
-from rlnut.least_squares import least_squares
-from rlnut.logistic import logistic
-from rlnut.tables import REAL, SYNTHETIC, dataset, load_table, ohm, real, sparse, thermal
+from rlnut.data.small_tables import REAL, SYNTHETIC, dataset, load_table, ohm, real, sparse, thermal
+from rlnut.linear_models.lasso import lasso
+from rlnut.linear_models.least_squares import least_squares
+from rlnut.linear_models.logistic import logistic
 
 
 def test_models_find_the_truth_of_synthetic_tables():

@@ -12,11 +12,11 @@ from gymnasium.utils.env_checker import check_env
 import rlnut.envs
 from rlnut.envs.garnet import garnet
 from rlnut.envs.probes import PROBES, ProbeState
-from rlnut.envs.tabular import Outcomes, Tabular, TabularFunc, draw, outcomes, read
+from rlnut.envs.tabular import Outcomes, Tabular, TabularFunc, draw, from_env, outcomes, read
 from rlnut.envs.twins import time_limit
 from rlnut.envs.walks import random_walk
 from rlnut.errors import UsageError
-from rlnut.finite import Finite, from_env, make_mdp
+from rlnut.truth.finite import Finite, make_mdp
 
 
 @pytest.mark.parametrize("name", rlnut.envs.FINITE)

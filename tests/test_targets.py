@@ -13,9 +13,9 @@ import pytest
 from rlnut import oracle
 from rlnut.agents import td
 from rlnut.envs.garnet import garnet
-from rlnut.experience import Experience, simulate
-from rlnut.methods import METHODS, Prediction
-from rlnut.sweeps import make_rows, table, window_length
+from rlnut.prediction.methods import METHODS, Prediction
+from rlnut.prediction.simulate import Experience, simulate
+from rlnut.prediction.td_rows import make_rows, table, window_length
 
 T, n = 40, 3
 PROBLEM = garnet(5, 2, 3, 9, gamma=0.8)

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 
 from rlnut.agents import lstd
+from rlnut.book.sweeps import sweep
 from rlnut.envs.counterexamples import baird
 from rlnut.envs.garnet import garnet
 from rlnut.envs.walks import boyan_chain, random_walk
-from rlnut.exact import chain, uniform, values, visits
-from rlnut.experience import Experience, simulate
-from rlnut.fixed_points import linear_errors, rms, td_fixed_point
-from rlnut.methods import METHODS, Prediction
-from rlnut.sweeps import make_rows, sweep, table
+from rlnut.prediction.methods import METHODS, Prediction
+from rlnut.prediction.simulate import Experience, simulate
+from rlnut.prediction.td_rows import make_rows, table
+from rlnut.truth.dynamic_programming import chain, uniform, values, visits
+from rlnut.truth.fixed_points import linear_errors, rms, td_fixed_point
 
 KEY = jax.random.key(0)
 

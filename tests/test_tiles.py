@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlnut import UsageError
-from rlnut.features import Features
-from rlnut.tiles import tile_coding
+from rlnut.features.maps import Features
+from rlnut.features.tiles import tile_coding
 
 
 def indices(phi: Features, x: np.ndarray) -> np.ndarray:

@@ -13,9 +13,9 @@ from gymnasium.vector import AutoresetMode
 
 import rlnut
 from rlnut import DQN, RlnutError, UsageError
+from rlnut.control.session import Session
 from rlnut.envs.probes import ProbeEnv
-from rlnut.log import read_metrics
-from rlnut.session import Session
+from rlnut.runtime.log import read_metrics
 
 SMALL = DQN(hidden=(8,), batch=16, replay=300, learning_starts=64, target_every=10, epsilon_steps=400)
 SHORT: dict[str, Any] = {

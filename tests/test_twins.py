@@ -10,7 +10,7 @@ import pytest
 
 import rlnut.envs  # noqa: F401  registers
 from rlnut.envs.blackjack import MOST, Blackjack, Hand, Table
-from rlnut.envs.classic import Physics
+from rlnut.envs.classic_control import Physics
 from rlnut.envs.tabular import TabularFunc, first
 from rlnut.envs.tabular import draw as draw_row
 from rlnut.envs.twins import time_limit, twin

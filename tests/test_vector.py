@@ -13,8 +13,8 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rlnut.control.host_loop import count_episodes, experience
 from rlnut.envs.vector import EnvList, GymVector, HostVector, episode_seed
-from rlnut.loop import count_episodes, experience
 from rlnut.types import Look
 
 

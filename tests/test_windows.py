@@ -11,15 +11,15 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import rlnut
-from rlnut.agents.configs import DQN, DRQN, RecurrentPQN
+from rlnut.agents.catalogue import DQN, DRQN, RecurrentPQN
 from rlnut.agents.drqn import recurrent_values
 from rlnut.envs.make import EnvName
 from rlnut.envs.recall import Recall, RecallFunc
 from rlnut.envs.spaces import read_spaces
-from rlnut.memory import Rows
-from rlnut.recurrent import CELLS, scan
+from rlnut.learner.replay import Rows
+from rlnut.learner.sequence_replay import Window, windows
+from rlnut.networks.recurrent_networks import CELLS, scan
 from rlnut.types import Look, Transition
-from rlnut.windows import Window, windows
 
 
 def lived(ends: list[int], gamma: float = 0.5) -> Transition:

@@ -22,7 +22,7 @@ def chosen(words: Sequence[str]) -> bool:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    from rlnut.data import FILES
+    from rlnut.data.dataset import FILES
 
     parser.add_argument("dir", metavar="DIR", help="the folder of a fit")
     parser.add_argument("rows", metavar="FILE", help=f"new rows ({', '.join(FILES)}), or a dataset: its test rows")
@@ -32,11 +32,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Predict for each row; where the rows bring y, say how good that is."""
-    from rlnut.data import FILES, load_dataset
-    from rlnut.files import atomic_write, new_file
-    from rlnut.fitted import load
-    from rlnut.log import say
-    from rlnut.table_files import read_rows
+    from rlnut.data.catalogue import load_dataset
+    from rlnut.data.dataset import FILES
+    from rlnut.data.user_files import read_rows
+    from rlnut.runtime.files import atomic_write, new_file
+    from rlnut.runtime.log import say
+    from rlnut.supervised.fitted_model import load
 
     out = None if args.out is None else new_file(args.out, ".csv", "--out")
     fitted = load(args.dir)

@@ -20,9 +20,9 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.episodes < 1:
         raise UsageError(f"--episodes must be >= 1, got {args.episodes}")
-    from rlnut.files import new_file
-    from rlnut.log import say
-    from rlnut.runs import load_policy
+    from rlnut.control.run_folder import load_policy
+    from rlnut.runtime.files import new_file
+    from rlnut.runtime.log import say
 
     video = new_file(args.video, ".gif", "--video") if args.video else None
     policy = load_policy(args.dir, env=args.env)
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     answer: dict[str, Any] = {"mean": result.mean, "std": result.std, "ci95": [low, high]}
     answer |= {"returns": result.returns, "lengths": result.lengths}
     if video is not None:
-        from rlnut.video import record
+        from rlnut.control.video import record
 
         frames = record(policy, video, args.seed)
         say(f"{frames} frames in {video}")

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from rlnut.book import FIGURES
+from rlnut.book.figures import FIGURES
 
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -21,9 +21,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     import time
     from pathlib import Path
 
-    from rlnut.book import make_page
+    from rlnut.book.figures import make_page
+    from rlnut.book.plots import draw_page
     from rlnut.errors import UsageError, unknown
-    from rlnut.figures import draw_page
 
     if args.name not in FIGURES:
         raise unknown("figure", args.name, FIGURES)
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def _say(page: Any) -> None:
     """Every reference point beside what came out, on standard error."""
-    from rlnut.log import say
+    from rlnut.runtime.log import say
 
     say(page.title)
     for panel in page.panels:

@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from rlnut.cli import add_settings, chosen_name, chosen_settings
-from rlnut.linear_models import LINEAR_MODELS
-from rlnut.models import MODELS
 from rlnut.settings import Settings
+from rlnut.supervised.linear_settings import LINEAR_MODELS
+from rlnut.supervised.network_settings import MODELS
 
 NAMES: dict[str, type[Settings]] = {**LINEAR_MODELS, **MODELS}
 
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """The arguments; MODEL decides which further options there are."""
-    from rlnut.data import DATASETS, MEMORY  # here, so that `rlnut --help` needs no NumPy
+    from rlnut.data.catalogue import DATASETS, MEMORY
 
     parser.add_argument("model", metavar="MODEL", help=f"one of: {', '.join(NAMES)} (fit MODEL --help: its options)")
     lengths = f"{', '.join(MEMORY)} also with a length, recall:50"
@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Fit, and say how well."""
-    from rlnut.supervised import fit
+    from rlnut.supervised.fit import fit
 
     settings = chosen_settings(args, NAMES[args.model]()) if args.model in NAMES else {}
     where = {"data": args.data, "target": args.target, "out": args.out}

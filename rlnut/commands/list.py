@@ -15,13 +15,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     import gymnasium as gym
 
     import rlnut.envs  # noqa: F401  registers rlnut/…
-    from rlnut.agents.configs import AGENTS
-    from rlnut.book import FIGURES
-    from rlnut.data import DATASETS
+    from rlnut.agents.catalogue import AGENTS
+    from rlnut.book.figures import FIGURES
+    from rlnut.data.catalogue import DATASETS
     from rlnut.demos import CHAPTERS
-    from rlnut.linear_models import LINEAR_MODELS
-    from rlnut.methods import METHODS
-    from rlnut.models import MODELS
+    from rlnut.prediction.methods import METHODS
+    from rlnut.supervised.linear_settings import LINEAR_MODELS
+    from rlnut.supervised.network_settings import MODELS
 
     environments = sorted(gym.registry)
     found = {

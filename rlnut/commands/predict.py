@@ -8,7 +8,7 @@ from typing import Any
 
 from rlnut.cli import add_settings, chosen_settings, plain
 from rlnut.commands import apply
-from rlnut.methods import METHODS, Prediction, find, settle
+from rlnut.prediction.methods import METHODS, Prediction, find, settle
 
 ROWS = 30  # of the table on standard error
 
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     given = chosen_settings(args, Prediction())
     settle(name, set(given), Prediction().replace(**given))
 
-    from rlnut.predicting import predict
+    from rlnut.prediction.predict import predict
 
     behaviour = given.pop("behaviour", None)
     found = predict(name, args.env, args.policy, behaviour, seed=args.seed, out=args.out, quiet=False, **given)
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.out:
         from pathlib import Path
 
-        from rlnut.runs import write_json
+        from rlnut.control.run_folder import write_json
 
         answer["out"] = args.out
         write_json(Path(args.out) / "prediction.json", plain(answer))
@@ -77,7 +77,7 @@ def _known(found: Any) -> dict[str, Any]:
 
 def _say(found: Any) -> None:
     """The table of learned and true values, and how wrong it is."""
-    from rlnut.log import say
+    from rlnut.runtime.log import say
 
     if found.known is None:
         _say_table(list(found.labels), found.values, found.truth)
@@ -99,7 +99,7 @@ def _say_table(labels: list[str], values: Any, truth: Any, ci95: Any = None) -> 
     """State, learned value, true value: on standard error, at most ROWS rows spread over the states."""
     import numpy as np
 
-    from rlnut.log import say
+    from rlnut.runtime.log import say
 
     values, truth = np.asarray(values).reshape(len(labels), -1), np.asarray(truth).reshape(len(labels), -1)
     width = max(8, *(len(label) for label in labels))

@@ -19,8 +19,8 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     from rlnut.commands.train import answer, report
-    from rlnut.runs import read_json
-    from rlnut.training import resume
+    from rlnut.control.run_folder import read_json
+    from rlnut.control.training import resume
 
     folder = Path(args.dir)
     report(resume(folder, steps=args.steps))

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rlnut.agents.configs import AGENTS, PRESETS
+from rlnut.agents.catalogue import AGENTS
+from rlnut.agents.presets import PRESETS
 from rlnut.cli import add_settings, chosen_name, chosen_settings, converter
+from rlnut.control.settings import Training
 from rlnut.errors import UsageError, unknown
-from rlnut.plan import Training
 
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     config = kind().replace(**usual | chosen)
     training = Training(**config.training | paced).replace(**course)
     if usual or paced:
-        from rlnut.log import say
+        from rlnut.runtime.log import say
 
         shown = ", ".join(f"{k} {v}" for k, v in (usual | paced).items())
         say(f"preset for {args.env}: {shown} (--no-preset: without)")
@@ -92,9 +93,9 @@ def train_seeds(config: Any, env: Any, training: Training, seed: int, seeds: int
     """Train one seed into `out`, or several into `out`/seedN; the JSON object of the contract."""
     from dataclasses import asdict
 
-    from rlnut.files import new_folder
-    from rlnut.runs import read_json
-    from rlnut.training import train
+    from rlnut.control.run_folder import read_json
+    from rlnut.control.training import train
+    from rlnut.runtime.files import new_folder
 
     runs = []
     if seeds > 1:
@@ -109,7 +110,7 @@ def train_seeds(config: Any, env: Any, training: Training, seed: int, seeds: int
 
 def report(done: Any) -> None:
     """The result in one line for people; a run that Ctrl-C stopped ends the command."""
-    from rlnut.log import say
+    from rlnut.runtime.log import say
 
     e = done.evaluation
     if done.interrupted:

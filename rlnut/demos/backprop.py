@@ -2,9 +2,10 @@
 
     Δ⁽ᴸ⁾ = −δ/B,    Δ⁽ˡ⁾ = (Δ⁽ˡ⁺¹⁾W⁽ˡ⁺¹⁾ᵀ) ⊙ f′(z⁽ˡ⁾),    ∂E/∂W⁽ˡ⁾ = x⁽ˡ⁻¹⁾ᵀΔ⁽ˡ⁾
 
-The written-out pass of `rlnut.backprop` is compared with `jax.grad` and with finite differences, which need two forward
-passes for each weight and are exact to neither side: large steps h err by the curvature, ~h², small ones by rounding,
-~1/h. Each layer multiplies Δ by Wᵀ and f′: with f = σ, f′ <= ¼, and the signal dies on its way through many layers.
+The written-out pass of `rlnut.networks.backpropagation` is compared with `jax.grad` and with finite differences, which
+need two forward passes for each weight and are exact to neither side: large steps h err by the curvature, ~h², small
+ones by rounding, ~1/h. Each layer multiplies Δ by Wᵀ and f′: with f = σ, f′ <= ¼, and the signal dies on
+its way through many layers.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlnut.backprop import backpropagation
 from rlnut.demos.frame import Ask, Chapter, panels
-from rlnut.losses import squared
-from rlnut.networks import mlp
-from rlnut.plots import BLUE, GREEN, GREY, ORANGE
-from rlnut.regression import regression
+from rlnut.networks.architectures import mlp
+from rlnut.networks.backpropagation import backpropagation
+from rlnut.regression.core import regression
+from rlnut.regression.losses import squared
+from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE
 from rlnut.types import Batch, Model, Network, Params
 
 WIDTHS = (16, 12, 8)

@@ -17,14 +17,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rlnut.bellman import bootstrap
 from rlnut.demos.frame import Ask, Chapter, panels
 from rlnut.envs.walks import random_walk
-from rlnut.exact import chain, values
-from rlnut.experience import folded, simulate
-from rlnut.networks import linear, one_hot, serial
-from rlnut.plots import BLUE, GREEN, GREY, ORANGE
-from rlnut.regression import regression
+from rlnut.learner.bellman import bootstrap
+from rlnut.networks.architectures import linear
+from rlnut.networks.layers import one_hot, serial
+from rlnut.prediction.simulate import folded, simulate
+from rlnut.regression.core import regression
+from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE
+from rlnut.truth.dynamic_programming import chain, values
 from rlnut.types import Batch
 
 WAYS = {"labels": GREEN, "returns": ORANGE, "bellman": BLUE}

@@ -16,12 +16,12 @@ import optax
 from matplotlib.figure import Figure
 from scipy import signal as signal_processing
 
-from rlnut.convolution import conv, convolve
 from rlnut.demos.frame import Ask, Chapter, descend, digits
-from rlnut.networks import cnn
-from rlnut.plots import BLUE, GREY, ORANGE
-from rlnut.regression import regression
-from rlnut.supervised import fit
+from rlnut.networks.architectures import cnn
+from rlnut.networks.convolution import conv, convolve
+from rlnut.regression.core import regression
+from rlnut.runtime.plotting import BLUE, GREY, ORANGE
+from rlnut.supervised.fit import fit
 from rlnut.types import Batch
 
 FILTERS = {"mean of three": (1 / 3, 1 / 3, 1 / 3), "difference": (-1.0, 0.0, 1.0)}

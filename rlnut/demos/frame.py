@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import jax
 from matplotlib.figure import Figure
 
-from rlnut.data import Dataset, load_dataset, subset
+from rlnut.data.catalogue import load_dataset
+from rlnut.data.dataset import Dataset, subset
 from rlnut.errors import RlnutError, UsageError
-from rlnut.log import say
-from rlnut.plots import save
-from rlnut.regression import Regression
+from rlnut.regression.core import Regression
+from rlnut.runtime.log import say
+from rlnut.runtime.plotting import save
 from rlnut.types import Array, Batch, Fit, Key, Params
 
 

@@ -15,10 +15,10 @@ import optax
 from scipy import stats
 
 from rlnut.demos.frame import Ask, Chapter, descend, panels
-from rlnut.losses import binary_cross_entropy, cross_entropy
-from rlnut.networks import linear
-from rlnut.plots import BLUE, GREEN, GREY, ORANGE
-from rlnut.regression import regression
+from rlnut.networks.architectures import linear
+from rlnut.regression.core import regression
+from rlnut.regression.losses import binary_cross_entropy, cross_entropy
+from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE
 from rlnut.types import Batch
 
 CORNERS = np.array([[0, 0], [1, 0], [0.5, np.sqrt(0.75)]])  # of the triangle of three probabilities

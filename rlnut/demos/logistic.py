@@ -17,13 +17,13 @@ import numpy as np
 import optax
 from scipy import stats
 
+from rlnut.data.small_tables import thermal
 from rlnut.demos.frame import Ask, Chapter, descend, panels
-from rlnut.logistic import logistic
-from rlnut.losses import binary_cross_entropy
-from rlnut.networks import linear
-from rlnut.plots import BLUE, GREEN, GREY, ORANGE
-from rlnut.regression import regression
-from rlnut.tables import thermal
+from rlnut.linear_models.logistic import logistic
+from rlnut.networks.architectures import linear
+from rlnut.regression.core import regression
+from rlnut.regression.losses import binary_cross_entropy
+from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE
 from rlnut.types import Batch
 
 

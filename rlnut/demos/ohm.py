@@ -12,14 +12,14 @@ import jax
 import numpy as np
 import optax
 
+from rlnut.data.small_tables import ohm
 from rlnut.demos.frame import Ask, Chapter, descend, panels
-from rlnut.features import monomials, polynomial
-from rlnut.least_squares import least_squares
-from rlnut.losses import squared
-from rlnut.networks import linear
-from rlnut.plots import BLUE, GREEN, GREY, ORANGE
-from rlnut.regression import regression
-from rlnut.tables import ohm
+from rlnut.features.maps import monomials, polynomial
+from rlnut.linear_models.least_squares import least_squares
+from rlnut.networks.architectures import linear
+from rlnut.regression.core import regression
+from rlnut.regression.losses import squared
+from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE
 from rlnut.types import Batch
 
 MODELS = {"linear": monomials([[1]]), "squared": monomials([[2]]), "quadratic": polynomial(1, 2)}

@@ -12,13 +12,13 @@ from itertools import pairwise
 
 import numpy as np
 
+from rlnut.data.small_tables import sparse
 from rlnut.demos.frame import Ask, Chapter, panels
-from rlnut.features import polynomial
-from rlnut.lasso import lasso_path
-from rlnut.least_squares import least_squares, ridge_path
-from rlnut.plots import BLUE, GREEN, GREY, ORANGE
-from rlnut.solvers import Solution
-from rlnut.tables import sparse
+from rlnut.features.maps import polynomial
+from rlnut.linear_models.lasso import lasso_path
+from rlnut.linear_models.least_squares import least_squares, ridge_path
+from rlnut.linear_models.solution import Solution
+from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE
 from rlnut.types import Array
 
 NOISE = 0.3

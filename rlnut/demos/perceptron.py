@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from rlnut.demos.frame import Ask, Chapter, panels
-from rlnut.perceptron import perceptron
-from rlnut.plots import BLUE, GREEN, GREY, ORANGE
+from rlnut.linear_models.perceptron import perceptron
+from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE
 
 PLANE = np.array([2.0, -1.0, 0.3])  # (w, b) of the true plane
 MARGINS = (0.4, 0.2, 0.1, 0.05, 0.02)

@@ -16,12 +16,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlnut.data.sequences import memory
 from rlnut.demos.frame import Ask, Chapter, panels
-from rlnut.fitted import Fitted
-from rlnut.plots import BLUE, GREY, ORANGE
-from rlnut.recurrent import CELLS, scan
-from rlnut.sequences import memory
-from rlnut.supervised import fit
+from rlnut.networks.recurrent_networks import CELLS, scan
+from rlnut.runtime.plotting import BLUE, GREY, ORANGE
+from rlnut.supervised.fit import fit
+from rlnut.supervised.fitted_model import Fitted
 
 STYLES = {"rnn": (ORANGE, "s--"), "lstm": (BLUE, "o-")}
 SYMBOLS = 4

@@ -13,13 +13,13 @@ import jax
 import numpy as np
 import optax
 
+from rlnut.data.small_tables import spirals
 from rlnut.demos.frame import Ask, Chapter, descend, panels
-from rlnut.losses import binary_cross_entropy
-from rlnut.networks import activation, dense, head, serial
-from rlnut.plots import BLUE, GREY, ORANGE
-from rlnut.regression import regression
-from rlnut.residual import residual
-from rlnut.tables import spirals
+from rlnut.networks.layers import activation, dense, head, serial
+from rlnut.networks.residual_networks import residual
+from rlnut.regression.core import regression
+from rlnut.regression.losses import binary_cross_entropy
+from rlnut.runtime.plotting import BLUE, GREY, ORANGE
 from rlnut.types import Batch, Model
 
 KINDS = {"plain": (ORANGE, "s--"), "residual": (BLUE, "o-")}

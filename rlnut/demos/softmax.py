@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from rlnut.demos.frame import Ask, Chapter, digits
-from rlnut.logistic import logistic
-from rlnut.plots import BLUE, GREY, ORANGE
+from rlnut.linear_models.logistic import logistic
+from rlnut.runtime.plotting import BLUE, GREY, ORANGE
 
 
 def boltzmann(theta: np.ndarray, energy_0: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -16,13 +16,13 @@ import jax
 import numpy as np
 import optax
 
+from rlnut.data.small_tables import xor
 from rlnut.demos.frame import Ask, Chapter, descend, panels
-from rlnut.logistic import logistic
-from rlnut.losses import binary_cross_entropy, squared
-from rlnut.networks import mlp
-from rlnut.plots import BLUE, GREEN, GREY, ORANGE
-from rlnut.regression import regression
-from rlnut.tables import xor
+from rlnut.linear_models.logistic import logistic
+from rlnut.networks.architectures import mlp
+from rlnut.regression.core import regression
+from rlnut.regression.losses import binary_cross_entropy, squared
+from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE
 from rlnut.types import Batch
 
 STARTS = 3

@@ -1,0 +1,169 @@
+"""q(s, a) for on-line control, over flat weights: a table, features of s for each action, or a network.
+
+Features that are 0 or 1 with few ones (tables, tiles) are read and updated by index: the cost of a step is that of the
+active features, not of the table. Traces need ∂q/∂w as a whole: `gradient`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlnut.envs.spaces import Spec
+from rlnut.errors import UsageError
+from rlnut.features import maps
+from rlnut.features import parsing as words_of
+from rlnut.networks.architectures import mlp
+from rlnut.networks.layers import serial
+from rlnut.types import Array, Key, Model, namespace
+
+
+class ActionValues(NamedTuple):
+    """q(s, a; w) with w flat [P]."""
+
+    init: Callable[[Key], Array]  # key -> w [P]
+    q: Callable[[Array, Array], Array]  # (w, obs [N, ...]) -> [N, A]
+    add: Callable[[Array, Array, Array, Array], Array]  # (w, obs, action [N], amount [N]) -> w + Σ amount·∂q/∂w
+    gradient: Callable[[Array, Array, Array], Array]  # (w, obs, action) -> ∂q/∂w [N, P]
+    step: Callable[[Array, Array], Array]  # (α [N], changes [N, P]) -> Σ α·change [P], each weight at its own rate
+    shared: Callable[[Array], Array]  # obs -> bool [N, P] which weights belong to s, whatever the action
+    norm: float  # ‖∂q/∂w‖² of a typical row: α is divided by it
+    kind: str  # table, binary, dense, network
+    host: bool  # q also works in NumPy
+
+
+def linear_values(
+    phi: maps.Features, actions: int, norm: float = 1.0, initial: float = 0.0, kind: str = "binary"
+) -> ActionValues:
+    """q(s, a) = w_aᵀφ(s); φ with `active` indices is read by index. norm: ‖φ‖², for φ of n ones n; q₀ = `initial`."""
+    d, active = phi.dim, phi.active
+    rate = None if phi.rate is None else np.tile(phi.rate.astype(np.float32), actions)
+
+    def q(w: Array, obs: Array) -> Array:
+        if active is None:
+            x = phi(obs)
+            return x @ namespace(x).asarray(w).reshape(actions, d).T
+        return w.reshape(actions, d)[:, active(obs)].sum(-1).T
+
+    def gradient(w: Array, obs: Array, action: Array) -> Array:
+        chosen = jnp.arange(actions) == action[:, None]
+        return (chosen[:, :, None] * phi(obs)[:, None, :]).reshape(len(action), actions * d)
+
+    def step(alpha: Array, change: Array) -> Array:
+        whole = alpha @ change
+        return whole if rate is None else rate * whole
+
+    def add(w: Array, obs: Array, action: Array, amount: Array) -> Array:
+        if active is None:
+            return w + step(amount, gradient(w, obs, action))
+        index = action[:, None] * d + active(obs)
+        return jnp.asarray(w).at[index].add(jnp.broadcast_to(jnp.asarray(amount)[:, None], index.shape))
+
+    def shared(obs: Array) -> Array:
+        return jnp.tile(phi(obs) != 0, (1, actions))
+
+    start = jnp.full(actions * d, initial / norm)
+    return ActionValues(lambda key: start, q, add, gradient, step, shared, norm, kind, True)
+
+
+def network_values(model: Model, example: Array) -> ActionValues:
+    """q from a network with all its weights as one vector; ∂q/∂w by back-propagation."""
+    from jax.flatten_util import ravel_pytree
+
+    shapes = jax.eval_shape(model.init, jax.random.key(0), example)
+    unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes))[1]
+
+    def q(w: Array, obs: Array) -> Array:
+        return model.apply(unravel(jnp.asarray(w)), obs)
+
+    def gradient(w: Array, obs: Array, action: Array) -> Array:
+        one = jax.grad(lambda w, s, a: q(w, s[None])[0, a])
+        return jax.vmap(one, (None, 0, 0))(w, obs, action)
+
+    def add(w: Array, obs: Array, action: Array, amount: Array) -> Array:
+        taken = jnp.arange(len(action))
+        return w + jax.vjp(lambda w: q(w, obs)[taken, action], w)[1](amount.astype(w.dtype))[0]
+
+    def init(key: Key) -> Array:
+        return ravel_pytree(model.init(key, example))[0]
+
+    def shared(obs: Array) -> Array:
+        return jnp.zeros((len(obs), 1), bool)
+
+    return ActionValues(init, q, add, gradient, lambda alpha, change: alpha @ change, shared, 1.0, "network", False)
+
+
+def values_of(words: str, spec: Spec, low: Any = None, high: Any = None, initial: float = 0.0) -> ActionValues:
+    """The approximator that `words` name ("auto", "one-hot", "tiles:8", "fourier:3", "mlp:64") for what `spec` sees.
+
+    low, high: bounds of the observation in place of the space's own, one number a dimension.
+    Raises UsageError for features that do not fit the space, and for a box without bounds.
+    """
+    words = ("one-hot" if spec.discrete else "tiles:8") if words == "auto" else words
+    name, numbers = words_of.parse(words)
+    if name == "own":
+        raise UsageError("--features own: an environment brings no features; choose a map, as in tiles:8")
+    if name == "mlp":
+        if initial:
+            raise UsageError("--initial means nothing to a network: its first values come from random weights")
+        network = serial(spec.encoder, mlp(numbers * 2)((spec.actions,)))
+        return network_values(network, jnp.zeros((1, *spec.shape), spec.dtype))
+    if name in ("one-hot", "aggregation"):
+        if not spec.discrete:
+            raise UsageError(f"--features {name} is for numbered states; this learner sees {spec.saw}")
+        index, states = numbered(spec)
+        phi = maps.compose(index, maps.one_hot(states) if name == "one-hot" else maps.aggregation(states, *numbers))
+        return linear_values(phi, spec.actions, 1.0, initial, "table")
+    unit = maps.min_max(*bounds_of(spec, low, high), clip=True)
+    phi = words_of.over_box(name, numbers, unit.dim)
+    inside = np.random.default_rng(0).random((500, unit.dim), np.float32)
+    if phi.active is not None:
+        norm, kind = float(phi.active(inside[:1]).shape[1]), "binary"
+    else:
+        norm, kind = float((phi(inside) ** 2).sum(1).mean()), "dense"
+        if initial:
+            raise UsageError(f"--initial means nothing to {name}: no weights give every state the same value")
+    as_float = maps.Features(lambda x: x.reshape(len(x), -1).astype(np.float32), unit.dim)
+    return linear_values(maps.compose(as_float, unit, phi), spec.actions, norm, initial, kind)
+
+
+def numbered(spec: Spec) -> tuple[maps.Features, int]:
+    """Discrete observations, of one component or several, as one number each: the map to [B, 1], and how many."""
+    assert spec.low is not None and spec.high is not None
+    counts = [int(n) for n in spec.high - spec.low + 1]
+    states = math.prod(counts)
+    if states > maps.LARGEST:
+        raise UsageError(f"a table of {states:,} states is too large: at most {maps.LARGEST:,}")
+    place = np.array([math.prod(counts[i + 1 :]) for i in range(len(counts))], np.int32)
+    low = spec.low.astype(np.int32)
+
+    def index(x: Array) -> Array:
+        return ((x.reshape(len(x), -1).astype(np.int32) - low) * place).sum(-1, keepdims=True)
+
+    return maps.Features(index, 1), states
+
+
+def bounds_of(spec: Spec, low: Any = None, high: Any = None) -> tuple[np.ndarray, np.ndarray]:
+    """Finite bounds of the observation: given, or of its space; UsageError where neither is."""
+    if spec.low is None or spec.high is None or spec.image:
+        raise UsageError(f"features need a vector of bounded numbers; this learner sees {spec.saw}")
+    dims = len(spec.low)
+    found = []
+    for name, given, own in (("low", low, spec.low), ("high", high, spec.high)):
+        if given is not None and len(given) != dims:
+            raise UsageError(
+                f"--{name} takes {dims} numbers, one for each dimension of the observation, got {len(given)}"
+            )
+        found.append(np.asarray(own if given is None else given, np.float64))
+    wide = ~(found[1] - found[0] < 1e6)
+    if wide.any():
+        raise UsageError(
+            f"dimension {int(wide.argmax())} of the observation has no bounds to lay features over:"
+            f" give --low and --high, {dims} numbers each"
+        )
+    return found[0], found[1]

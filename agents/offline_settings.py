@@ -1,0 +1,95 @@
+"""Options of the agents of offline RL, which learn from a fixed set of transitions (offline.py)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from rlnut.errors import UsageError
+from rlnut.learner.config import AgentConfig
+from rlnut.settings import setting
+
+if TYPE_CHECKING:
+    from rlnut.envs.spaces import Spec
+    from rlnut.learner.agent import Agent
+    from rlnut.types import Network
+
+
+@dataclass(frozen=True)
+class BatchConfig(AgentConfig):
+    """What all share: where the transitions come from, and how often they are gone through."""
+
+    data: str | None = setting(
+        None, "transitions: an .npz file, or minari:DATASET (none: --steps of a uniform policy on ENV)"
+    )
+    iterations: int = setting(50, "regressions, each onto new targets; less if nothing changes any more", low=1)
+
+
+@dataclass(frozen=True)
+class FQI(BatchConfig):
+    """Fitted Q iteration (Ernst et al. 2005): q over features, solved by least squares in every iteration."""
+
+    policy_iteration: ClassVar[bool] = False
+
+    features: str = setting(
+        "auto",
+        "one-hot, aggregation:GROUPS, polynomial:ORDER, fourier:ORDER, rbf:COUNT or tiles:TILINGS; "
+        "auto: one-hot for numbered states and tiles for boxes",
+    )
+    low: tuple[float, ...] | None = setting(None, "where features begin, each dimension (none: the space's own bounds)")
+    high: tuple[float, ...] | None = setting(None, "where they end")
+    ridge: float = setting(1e-3, "added to the diagonal of the normal equations", above=0)
+
+    def build(self, spec: Spec, network: Network | None = None) -> Agent:
+        """The agent for what `spec` sees."""
+        from rlnut.agents.action_values import values_of
+        from rlnut.agents.offline import solved
+
+        if network is not None or self.features.startswith("mlp"):
+            raise UsageError("a network is not solved by least squares: take nfq or cql")
+        values = values_of(self.features, spec, self.low, self.high)
+        if values.kind == "table" and (self.low is not None or self.high is not None):
+            raise UsageError("--low and --high mean nothing to a table: they are where features are laid")
+        return solved(values, self.policy_iteration, self.ridge)
+
+
+@dataclass(frozen=True)
+class LSPI(FQI):
+    """Least-squares policy iteration (Lagoudakis & Parr 2003): LSTD-Q of the greedy policy in every iteration."""
+
+    policy_iteration: ClassVar[bool] = True
+
+    iterations: int = setting(20, "policies; less if one repeats", low=1)
+
+
+@dataclass(frozen=True)
+class NFQ(BatchConfig):
+    """Neural fitted Q iteration (Riedmiller 2005): a network fitted to r + D max q⁻ in every iteration."""
+
+    hidden: tuple[int, ...] = setting((64, 64), "widths of the hidden layers", low=1)
+    lr: float = setting(1e-3, "step size α of Adam", above=0)
+    epochs: int = setting(2, "passes over the transitions in an iteration", low=1)
+    batch: int = setting(128, "transitions in one update", low=1)
+
+    def build(self, spec: Spec, network: Network | None = None) -> Agent:
+        """The agent for what `spec` sees; `network` takes the place of the default MLP or CNN."""
+        import optax
+
+        from rlnut.agents.default_networks import default_network, value_model
+        from rlnut.agents.offline import fitted, of_the_action
+        from rlnut.regression.core import regression
+
+        model = value_model(spec, network or default_network(spec, self.hidden))
+        loss = of_the_action(getattr(self, "conservative", 0.0))
+        core = regression(model, loss, optax.adam(self.lr))
+        return fitted(core, spec.actions, self.epochs, self.batch, model.host)
+
+
+@dataclass(frozen=True)
+class CQL(NFQ):
+    """Conservative Q-learning for discrete actions (Kumar et al. 2020): actions that are not in the data cost."""
+
+    conservative: float = setting(1.0, "weight β of log Σ exp q(s, ·) − q(s, a)", above=0)
+
+
+BATCH: dict[str, type[AgentConfig]] = {"fqi": FQI, "nfq": NFQ, "lspi": LSPI, "cql": CQL}

@@ -1,0 +1,235 @@
+"""On-line control by one recursion: SARSA, expected SARSA, Q-learning, double Q-learning, n-step, and every kind of λ.
+
+    y = R + D Σ_a π(a|s') q(s', a),   δ = y − q(s, a),   e <- D₋ c e + x(s, a),   w <- w + α δ e
+
+What differs is a name in `Rule`: whose value the next state has, how a trace is cut when it passes over an action, and
+how a trace adds up. SARSA's next action is known a step later, so its update waits for it; n-step returns wait n steps.
+Updates are made as they fall due, one for each environment and step, with the weights of that moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlnut.agents.action_values import ActionValues
+from rlnut.learner.agent import Agent, AgentState, Pace
+from rlnut.learner.behaviour import Behaviour, epsilon_soft, sample
+from rlnut.learner.explore import Schedule, allowed
+from rlnut.learner.returns import fold
+from rlnut.types import Array, Fit, Key, Look, Metrics, Params, Transition
+
+
+class Rule(NamedTuple):
+    """What distinguishes the members of the family."""
+
+    next_value: str = "max"  # sampled: of the action taken next; behaviour, max: mean over that policy; soft: over π
+    double: bool = False  # two tables: one selects, the other evaluates, a coin says which learns (van Hasselt 2010)
+    cut: str = ""  # of CUTS; "": no trace, one-step or n-step targets
+    trace: str = "accumulating"  # replacing, clearing (also of the state's other actions), dutch (true online)
+    n: int = 1  # rewards in a target without traces
+
+
+class Numbers(NamedTuple):
+    """The numbers of a member: floats, or arrays to sweep."""
+
+    alpha: Any  # α, divided by ‖x‖² when features are laid
+    lam: Any = 0.0  # λ
+    soft: Any = 0.0  # ε of the policy π that is learned, where it is soft
+    omega: Any = 0.0  # α/N(s, a)^ω
+
+
+class Held(NamedTuple):
+    """What waits and what fades: [N, ...]."""
+
+    rows: Transition  # [L, N, ...] the last transitions, of which the first falls due
+    e: Array  # [N, P] traces; [N, 0] without
+    decay: Array  # [N] D₋ of the row before, 0 at an episode's start
+    v_old: Array  # [N] q(s, a) as it was when it was the value of a successor (true online)
+
+
+class Noise(NamedTuple):
+    """What the actions of a round are drawn with: [T, N]."""
+
+    u: Array
+    rate: Array  # ε, τ or c
+
+
+# c, from q(s, ·) [N, A], its action's q [N], probability under the learned policy π and under the behaviour b [N]
+CUTS: dict[str, Callable[[Array, Array, Array, Array], Any]] = {
+    "none": lambda q, taken, pi, b: 1.0,  # SARSA(λ); off-policy: naive
+    "watkins": lambda q, taken, pi, b: (taken >= q.max(-1)) * 1.0,  # to 0 after an exploring action (Watkins 1989)
+    "peng": lambda q, taken, pi, b: 1.0,  # later errors are of v(s), not of q(s, a) (Peng & Williams 1996)
+    "tree-backup": lambda q, taken, pi, b: pi,  # Precup, Sutton & Singh (2000), S&B 12.9
+    "retrace": lambda q, taken, pi, b: jnp.minimum(1.0, pi / jnp.maximum(b, 1e-8)),  # Munos et al. (2016)
+}
+
+
+def faded(kind: str, decay: Array, e: Array, x: Array, shared: Array, alpha: Array) -> tuple[Array, Array]:
+    """The trace e = rest + own [N, P]: what is left of older rows, and the row's own part.
+
+    accumulating: own x; replacing: x in place of what was there (Singh & Sutton 1996; S&B 12.7); clearing: and nothing
+    for the state's other actions; dutch: own (1 − α D₋c eᵀx) x (S&B 12.11). decay = D₋ c λ [N].
+    """
+    rest = decay[:, None] * e
+    if kind == "replacing":
+        return jnp.where(x != 0, 0.0, rest), x
+    if kind == "clearing":
+        return jnp.where(shared, 0.0, rest), x
+    if kind == "dutch":
+        return rest, (1 - alpha * (rest * x).sum(-1))[:, None] * x
+    return rest, x
+
+
+def classic_agent(
+    rule: Rule, numbers: Numbers, values: ActionValues, behave: Behaviour, rate: Schedule, counting: bool = False
+) -> Agent:
+    """Compose the member; `counting`: keep visits N(s, a) of a table, for UCB and falling step sizes."""
+    sampled, traced, tables = rule.next_value == "sampled", bool(rule.cut), 2 if rule.double else 1
+
+    def init(key: Key, seen: Transition) -> AgentState:
+        fit_key, explore_key, replay_key = jax.random.split(key, 3)
+        w = jnp.stack([values.init(k) for k in jax.random.split(fit_key, tables)])
+        params = {"w": w} | ({"visits": jnp.zeros_like(w[0])} if counting else {})
+        envs = seen.reward.shape[0]
+        rows = jax.tree.map(lambda a: jnp.zeros((rule.n + sampled, *a.shape), a.dtype), seen)
+        rows = rows._replace(end=jnp.ones_like(rows.end))
+        nothing = jnp.zeros(envs)
+        held = Held(rows, jnp.zeros((envs, w.shape[1] if traced else 0)), nothing, nothing)
+        fit = Fit(params, (), jnp.zeros((), jnp.int32), fit_key)
+        return AgentState(fit, (), held, jnp.zeros((), jnp.int32), explore_key, replay_key)
+
+    def draw(state: AgentState, envs: int) -> Noise:
+        u = jax.random.uniform(jax.random.fold_in(state.explore_key, state.steps), (1, envs))
+        return Noise(u, jnp.broadcast_to(jnp.asarray(rate(state.steps), u.dtype), u.shape))
+
+    def mean_q(params: Params, obs: Array) -> Array:
+        """q(s, ·) to act on: the mean of the two tables of double Q-learning."""
+        found = values.q(params["w"][0], obs)
+        return (found + values.q(params["w"][1], obs)) / 2 if rule.double else found
+
+    def policy(params: Params, q: Array, obs: Array, mask: Array | None, rate: Array) -> Array:
+        """The behaviour b(·|s) [N, A]."""
+        return behave(q, mask, rate, values.q(params["visits"], obs) if counting else None)
+
+    def act(params: Params, carry: Any, look: Look, noise: Noise) -> tuple[Array, Any]:
+        chosen = policy(params, mean_q(params, look.obs), look.obs, look.mask, noise.rate)
+        return sample(chosen, noise.u), carry
+
+    def learned(params: Params, q: Array, obs: Array, mask: Array | None, rate: Array) -> Array:
+        """The policy π(·|s) whose values are learned [N, A]."""
+        if rule.next_value in ("sampled", "behaviour"):
+            return policy(params, q, obs, mask, rate)
+        return epsilon_soft(q, mask, jnp.zeros_like(rate) + (numbers.soft if rule.next_value == "soft" else 0.0))
+
+    def one(carry: tuple, new: tuple[Transition, Any]) -> tuple[tuple, Metrics]:
+        (params, held, rate), (row, u) = carry, new
+        coin = u < 0.5
+        rows = jax.tree.map(lambda old, one: jnp.concatenate([old[1:], one[None]]), held.rows, row)
+        now, (reward, discount, last) = jax.tree.map(lambda a: a[0], rows), folded(rows, rule.n)
+        then = at(rows, last)
+        everyone = jnp.arange(len(last))
+        w = params["w"]
+
+        def both(obs: Array) -> tuple[Array, Array]:
+            """q of the table that learns, which selects, and of the one that evaluates."""
+            first = values.q(w[0], obs)
+            if not rule.double:
+                return first, first
+            second = values.q(w[1], obs)
+            return jnp.where(coin[:, None], second, first), jnp.where(coin[:, None], first, second)
+
+        (q, _), (selects, evaluates) = both(now.obs), both(then.next_obs)
+        taken = q[everyone, now.action]
+        pi_next = learned(params, selects, then.next_obs, then.next_mask, rate)
+        if rule.double:  # one action is selected, of several best ones any
+            v = evaluates[everyone, sample(pi_next, 2 * u % 1)]
+        else:
+            v = (pi_next * evaluates).sum(-1)
+        if sampled:  # the last row of a truncated episode has no next action: the mean over the policy stands in
+            v = jnp.where(then.end, v, evaluates[everyone, at(rows, jnp.minimum(last + 1, rule.n)).action])
+        y = reward + discount * v
+        delta = y - taken
+        if counting:
+            seen = jnp.where(now.valid, 1.0, 0.0)
+            params = params | {"visits": values.add(params["visits"], now.obs, now.action, seen)}
+            count = values.q(params["visits"], now.obs)[everyone, now.action]
+            alpha = numbers.alpha / values.norm / jnp.maximum(count, 1) ** numbers.omega
+        else:
+            alpha = jnp.broadcast_to(numbers.alpha / values.norm, taken.shape)
+        step = jnp.where(now.valid, alpha, 0.0)
+
+        if not traced:
+            w = jnp.stack(
+                [values.add(w[k], now.obs, now.action, step * delta * (coin == k) if rule.double else step * delta)
+                 for k in range(tables)]
+            )  # fmt: skip
+            held = held._replace(rows=rows)
+        else:
+            pi = learned(carry[0], q, now.obs, now.mask, rate)
+            b = policy(carry[0], q, now.obs, now.mask, rate)
+            c = CUTS[rule.cut](allowed(q, now.mask), taken, pi[everyone, now.action], b[everyone, now.action])
+            x, shared = values.gradient(w[0], now.obs, now.action), values.shared(now.obs)
+            rest, own = faded(rule.trace, held.decay * numbers.lam * c, held.e, x, shared, alpha)
+            later = y - (pi * q).sum(-1) if rule.cut == "peng" else delta
+            change = later[:, None] * rest + delta[:, None] * own
+            if rule.trace == "dutch":
+                change = change + (taken - held.v_old)[:, None] * (rest + own - x)
+            w = w + values.step(step, change)
+            kept = now.valid[:, None]
+            held = Held(
+                rows,
+                jnp.where(kept, rest + own, held.e),
+                jnp.where(now.valid, jnp.where(now.end, 0.0, now.discount), held.decay),
+                jnp.where(now.valid, v, held.v_old),
+            )
+        note = {"delta": delta, "value": y, "valid": now.valid}
+        return (params | {"w": w}, held, rate), note
+
+    def learn(state: AgentState, seen: Transition) -> tuple[AgentState, Metrics]:
+        envs = seen.reward.shape[1]
+        now = jnp.broadcast_to(jnp.asarray(rate(state.steps), jnp.float32), (envs,))
+        u = jnp.zeros_like(seen.reward)
+        if rule.double:
+            u = jax.random.uniform(jax.random.fold_in(state.replay_key, state.steps), u.shape)
+        (params, held, _), note = jax.lax.scan(one, (state.fit.params, state.memory, now), (seen, u))
+        count = note["valid"].sum(dtype=jnp.int32)
+
+        def mean(x: Array) -> Array:
+            return jnp.where(note["valid"], x, 0.0).sum() / count  # NaN: nothing fell due
+
+        size = mean(jnp.abs(note["delta"]))
+        metrics = {"cost": mean(note["delta"] ** 2 / 2), "delta": size, "gradient": size * values.norm**0.5}
+        fit = state.fit._replace(params=params, step=state.fit.step + count)
+        steps = state.steps + seen.valid.sum(dtype=jnp.int32)
+        return state._replace(fit=fit, memory=held, steps=steps), metrics | {
+            "value": mean(note["value"]),
+            "updates": fit.step,
+        }
+
+    def cut(state: AgentState) -> AgentState:
+        held = state.memory
+        rows = held.rows._replace(valid=jnp.zeros_like(held.rows.valid), end=jnp.ones_like(held.rows.end))
+        return state._replace(memory=held._replace(rows=rows, decay=jnp.zeros_like(held.decay)))
+
+    def q(params: Params, carry: Any, look: Look) -> tuple[Array, Any]:
+        return mean_q(params, look.obs), carry
+
+    pace = Pace(starts=1, every=1, updates=1, batch=1)
+    return Agent(init, lambda envs: (), draw, act, learn, q, cut, rate, values.host, pace)
+
+
+def folded(rows: Transition, n: int) -> tuple[Array, Array, Array]:
+    """R, D and the last row that counts, of the n-step target that begins with the first row: [N] each."""
+    if n == 1:
+        return rows.reward[0], rows.discount[0], jnp.zeros(rows.end.shape[1], jnp.int32)
+    ready = fold(rows.reward[:n], rows.discount[:n], rows.end[:n], n)
+    return ready.reward[0], ready.discount[0], ready.last[0]
+
+
+def at(rows: Transition, index: Array) -> Transition:
+    """Row index [N] of each environment: [L, N, ...] -> [N, ...]."""
+    return jax.tree.map(lambda a: a[index, jnp.arange(len(index))], rows)

@@ -1,0 +1,194 @@
+"""Options of the classic agents: one on-line composition (online.py), whose members differ in a few names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rlnut.errors import UsageError
+from rlnut.learner.config import AgentConfig
+from rlnut.settings import setting
+
+if TYPE_CHECKING:
+    from rlnut.envs.spaces import Spec
+    from rlnut.learner.agent import Agent
+    from rlnut.types import Network
+
+LINEAR_LR, NETWORK_LR = 0.1, 1e-3
+
+
+@dataclass(frozen=True)
+class Classic(AgentConfig):
+    """What all members share: how values are represented, how actions are chosen."""
+
+    rule: ClassVar[dict[str, Any]] = {}  # fields of agents.q.Rule
+    tied = {"lr": "features", "lr_power": "features"} | dict.fromkeys(
+        ("epsilon_start", "epsilon_end", "epsilon_steps"), "explore"
+    )
+
+    lr: float | None = setting(
+        None,
+        f"step size α, divided by ‖x‖² (none: {LINEAR_LR} for tables and features, {NETWORK_LR} for networks)",
+        above=0,
+    )
+    lr_power: float = setting(0.0, "ω: α/N(s, a)^ω, for tables; values settle for ω > 0.5", low=0, high=1)
+    features: str = setting(
+        "auto",
+        "one-hot, aggregation:GROUPS, polynomial:ORDER, fourier:ORDER, rbf:COUNT, tiles:TILINGS or mlp:WIDTH; "
+        "auto: one-hot for numbered states and tiles for boxes",
+    )
+    low: tuple[float, ...] | None = setting(None, "where features begin, each dimension (none: the space's own bounds)")
+    high: tuple[float, ...] | None = setting(None, "where they end")
+    initial: float = setting(0.0, "q at the start; above what can be reached it makes the greedy policy explore")
+    explore: str = setting("epsilon-greedy", "how actions are tried", choices=("epsilon-greedy", "boltzmann", "ucb"))
+    epsilon_start: float = setting(1.0, "ε at the first step; for boltzmann the temperature τ, for ucb c", low=0)
+    epsilon_end: float = setting(0.1, "ε (τ, c) after epsilon-steps", low=0)
+    epsilon_steps: int = setting(5_000, "steps in which it falls, in a straight line", low=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("epsilon_start", "epsilon_end"):
+            value = getattr(self, name)
+            if self.explore == "epsilon-greedy" and value > 1:
+                raise UsageError(f"{name} must be <= 1 for epsilon-greedy, got {value}")
+            if self.explore == "boltzmann" and value == 0:
+                raise UsageError(f"{name} must be > 0 for boltzmann: it is a temperature")
+
+    def build(self, spec: Spec, network: Network | None = None) -> Agent:
+        """The agent for what `spec` sees; `network` takes the place of the features."""
+        import jax.numpy as jnp
+
+        from rlnut.agents.action_values import network_values, values_of
+        from rlnut.agents.default_networks import value_model
+        from rlnut.agents.online import Numbers, Rule, classic_agent
+        from rlnut.learner.behaviour import BEHAVIOURS
+        from rlnut.learner.explore import linear_schedule
+
+        if network is None:
+            values = values_of(self.features, spec, self.low, self.high, self.initial)
+        else:
+            if self.features != "auto" or self.initial:
+                raise UsageError("features and initial mean nothing beside a network of one's own")
+            values = network_values(value_model(spec, network), jnp.zeros((1, *spec.shape), spec.dtype))
+        if values.kind in ("table", "network") and (self.low is not None or self.high is not None):
+            raise UsageError(f"--low and --high mean nothing to a {values.kind}: they are where features are laid")
+        rule = Rule(**self.rule | {f.name: getattr(self, f.name) for f in fields(self) if f.name in ("cut", "trace")})
+        rule = rule._replace(n=getattr(self, "n_step", 1))
+        if rule.trace != "accumulating" and values.kind == "network":
+            raise UsageError(f"--trace {rule.trace} means nothing to a network: it is defined feature by feature")
+        if rule.trace in ("replacing", "clearing") and values.kind == "dense":
+            raise UsageError(f"--trace {rule.trace} is for features that are 0 or 1: tables and tiles")
+        counting = self.lr_power > 0 or self.explore == "ucb"
+        if counting and values.kind != "table":
+            what = "--explore ucb" if self.explore == "ucb" else "--lr-power"
+            raise UsageError(f"{what} counts visits of states: it is for tables (one-hot, aggregation)")
+        usual = NETWORK_LR if values.kind == "network" else LINEAR_LR
+        numbers = Numbers(
+            usual if self.lr is None else self.lr,
+            getattr(self, "lam", 0.0),
+            getattr(self, "target_epsilon", 0.0),
+            self.lr_power,
+        )
+        rate = linear_schedule(self.epsilon_start, self.epsilon_end, self.epsilon_steps)
+        return classic_agent(rule, numbers, values, BEHAVIOURS[self.explore], rate, counting)
+
+
+N_STEP = "rewards summed before the target bootstraps (S&B 7.1, 7.2)"
+
+
+@dataclass(frozen=True)
+class SARSA(Classic):
+    """SARSA (Rummery & Niranjan 1994; S&B 6.4, 7.2): v(s') = q(s', a') of the action taken next."""
+
+    rule: ClassVar[dict[str, Any]] = {"next_value": "sampled"}
+    n_step: int = setting(1, N_STEP, low=1, high=1000)
+
+
+@dataclass(frozen=True)
+class ExpectedSARSA(Classic):
+    """Expected SARSA (van Seijen et al. 2009; S&B 6.6): v(s') = Σ_a b(a|s') q(s', a) under the policy that acts."""
+
+    rule: ClassVar[dict[str, Any]] = {"next_value": "behaviour"}
+    n_step: int = setting(1, N_STEP, low=1, high=1000)
+
+
+@dataclass(frozen=True)
+class QLearning(Classic):
+    """Q-learning (Watkins 1989; S&B 6.5): v(s') = max_a q(s', a)."""
+
+    rule: ClassVar[dict[str, Any]] = {"next_value": "max"}
+
+
+@dataclass(frozen=True)
+class DoubleQ(Classic):
+    """Double Q-learning (van Hasselt 2010; S&B 6.7): of two tables one selects the next action, the other evaluates."""
+
+    rule: ClassVar[dict[str, Any]] = {"next_value": "max", "double": True}
+
+
+@dataclass(frozen=True)
+class Traced(Classic):
+    """What the members with eligibility traces share."""
+
+    lam: float = setting(0.9, "trace decay λ", low=0, high=1)
+    trace: str = setting("replacing", "how a trace adds up", choices=("accumulating", "replacing"))
+
+
+@dataclass(frozen=True)
+class SARSALambda(Traced):
+    """SARSA(λ) (S&B 12.7); with the dutch trace true online SARSA(λ) (van Seijen et al. 2016)."""
+
+    rule: ClassVar[dict[str, Any]] = {"next_value": "sampled", "cut": "none"}
+    trace: str = setting(
+        "replacing",
+        "how a trace adds up; clearing: replacing, and 0 for the state's other actions; dutch: true online",
+        choices=("accumulating", "replacing", "clearing", "dutch"),
+    )
+
+
+@dataclass(frozen=True)
+class WatkinsQ(Traced):
+    """Watkins's Q(λ) (1989; S&B 12.10): the trace ends where an action was not greedy."""
+
+    rule: ClassVar[dict[str, Any]] = {"next_value": "max", "cut": "watkins"}
+
+
+@dataclass(frozen=True)
+class PengQ(Traced):
+    """Peng's Q(λ) (Peng & Williams 1996): λ-returns of max values, not cut where the agent explores."""
+
+    rule: ClassVar[dict[str, Any]] = {"next_value": "max", "cut": "peng"}
+
+
+@dataclass(frozen=True)
+class SoftTraced(Traced):
+    """What the members share that learn the values of a policy π, ε-greedy in q, whoever acts."""
+
+    target_epsilon: float = setting(0.01, "ε of the policy whose values are learned; 0: Watkins's Q(λ)", low=0, high=1)
+
+
+@dataclass(frozen=True)
+class TreeBackup(SoftTraced):
+    """Tree-backup(λ) (Precup, Sutton & Singh 2000; S&B 12.9): c = λ π(a|s)."""
+
+    rule: ClassVar[dict[str, Any]] = {"next_value": "soft", "cut": "tree-backup"}
+
+
+@dataclass(frozen=True)
+class Retrace(SoftTraced):
+    """Retrace(λ) (Munos et al. 2016): c = λ min(1, π(a|s) / b(a|s))."""
+
+    rule: ClassVar[dict[str, Any]] = {"next_value": "soft", "cut": "retrace"}
+
+
+CLASSIC: dict[str, type[AgentConfig]] = {
+    "sarsa": SARSA,
+    "expected-sarsa": ExpectedSARSA,
+    "q-learning": QLearning,
+    "double-q": DoubleQ,
+    "sarsa-lambda": SARSALambda,
+    "watkins": WatkinsQ,
+    "peng": PengQ,
+    "tree-backup": TreeBackup,
+    "retrace": Retrace,
+}

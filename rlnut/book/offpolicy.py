@@ -1,0 +1,100 @@
+"""Baird's counterexample: S&B figures 11.2, 11.5 and 11.6, and the other gradient methods on it.
+
+Expected updates are exact. Of updates from samples the median over runs is drawn: single runs of a method that diverges
+have no mean worth the name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rlnut.agents.td_expected import iterate
+from rlnut.book.figures import Curve, Page, Panel
+from rlnut.book.runs import experience, median_and_error, weights
+from rlnut.envs.counterexamples import baird
+from rlnut.truth.dynamic_programming import chain, visits
+from rlnut.truth.fixed_points import linear_errors
+
+TITLE = "Baird's counterexample"
+Points = Mapping[str, Mapping[Any, float]]  # "ve" or "pbe" -> step -> error
+
+
+def _problem() -> tuple[Any, Any, np.ndarray]:
+    star = baird()
+    return star, chain(star.mdp, star.policy), visits(chain(star.mdp, star.behaviour))
+
+
+def _expected(method: str, alpha: float, beta: float, reference: Points, title: str, log: Any = ()) -> Panel:
+    """Expected updates: √VE and √PBE after each sweep."""
+    star, process, d = _problem()
+    path = iterate(method, process, star.features, d, 0.99, star.weights, alpha, 1000, beta)
+    found = [linear_errors(process, w, star.features, d, 0.99, np.zeros(7)) for w in path]
+    curves = [
+        Curve(f"√{key.upper()}", np.arange(1001), np.array([e[key] for e in found]), points)
+        for key, points in reference.items()
+    ]
+    return Panel(title, "sweeps", "error", curves, log=log)
+
+
+def projected_errors(process: Any, w: np.ndarray, X: np.ndarray, d: np.ndarray, gamma: float) -> np.ndarray:
+    """√PBE of many weights [..., dim]: `linear_errors` for each, at once. All d must be > 0."""
+    delta = process.r + w @ (gamma * process.P @ X - X).T
+    root = np.sqrt(d)
+    basis = np.linalg.svd(X * root[:, None], full_matrices=False)
+    onto = basis[0][:, basis[1] > basis[1].max() * 1e-12]
+    return np.linalg.norm((delta * root) @ onto, axis=-1)
+
+
+def _sampled(
+    seed: int, runs: int, methods: Mapping[str, tuple[float, float, Points]], title: str, log: Any = ()
+) -> Panel:
+    """1000 steps of the behaviour in each run: medians of √VE and √PBE after every tenth step."""
+    star, process, d = _problem()
+    stream = experience(star, seed, runs, steps=1000)
+    curves = []
+    for name, (alpha, beta, reference) in methods.items():
+        w = weights(stream, name, star.features, star.weights, alpha, 100, beta=beta, steps=1000).astype(np.float64)
+        errors = {
+            "ve": np.linalg.norm((w @ star.features.T) * np.sqrt(d), axis=-1),
+            "pbe": projected_errors(process, w, star.features, d, 0.99),
+        }
+        for key, points in reference.items():
+            middle, error = median_and_error(errors[key])
+            label = f"√{key.upper()}" if len(methods) == 1 else f"{name} √{key.upper()}"
+            curves.append(Curve(label, np.arange(10, 1001, 10), middle, points, error))
+    return Panel(title, "steps", "error, median", curves, log=log)
+
+
+def figure_11_2(seed: int, runs: int) -> Page:
+    """Semi-gradient off-policy TD (left) and DP (right) diverge."""
+    sampled: Any = {"td0": (0.01, 0.0, {"ve": {100: 19.8, 1000: 559}, "pbe": {100: 11.0, 1000: 98.6}})}
+    exact = {"ve": {0: 5.318, 100: 19.546, 1000: 581.36}, "pbe": {0: 8.221, 100: 10.66, 1000: 98.37}}
+    left = _sampled(seed, runs, sampled, "Figure 11.2 (left): semi-gradient off-policy TD", log="y")
+    return Page(TITLE, [left, _expected("td", 0.01, 0.0, exact, "Figure 11.2 (right): semi-gradient DP", log="y")])
+
+
+def figure_11_5(seed: int, runs: int) -> Page:
+    """TDC from samples (left) and in expectation (right) converges in PBE, not in VE."""
+    sampled: Any = {"tdc": (0.005, 0.05, {"ve": {100: 3.40, 1000: 1.937}, "pbe": {100: 2.78, 1000: 0.0725}})}
+    exact = {"ve": {0: 5.318, 100: 3.323, 1000: 1.9355}, "pbe": {0: 8.221, 100: 2.779, 1000: 0.0074}}
+    left = _sampled(seed, runs, sampled, "Figure 11.5 (left): TDC")
+    return Page(TITLE, [left, _expected("tdc", 0.005, 0.05, exact, "Figure 11.5 (right): expected TDC")])
+
+
+def figure_11_6(seed: int, runs: int) -> Page:
+    """Expected emphatic TD converges to the optimum."""
+    reference = {"ve": {0: 5.318, 100: 0.9567, 200: 0.0204}, "pbe": {0: 8.221, 100: 2.188}}
+    return Page(TITLE, [_expected("etd", 0.03, 0.0, reference, "Figure 11.6: expected emphatic TD")])
+
+
+def gradient_methods(seed: int, runs: int) -> Page:
+    """TDC, GTD2 and residual gradient from samples: all stable, none reaches VE = 0 in this time."""
+    methods: Any = {
+        "tdc": (0.005, 0.05, {"ve": {100: 3.40, 1000: 1.937}, "pbe": {100: 2.78, 1000: 0.0725}}),
+        "gtd2": (0.005, 0.05, {"ve": {100: 3.15, 1000: 1.936}, "pbe": {100: 3.04, 1000: 0.0625}}),
+        "residual-gradient": (0.005, 0.0, {"ve": {100: 2.95, 1000: 1.936}, "pbe": {100: 2.67, 1000: 0.066}}),
+    }
+    return Page(TITLE, [_sampled(seed, runs, methods, "Gradient methods from samples", log="y")])

@@ -1,0 +1,199 @@
+"""The loop: environments on the host, learner on the device, one visit to the device for each round of steps.
+
+A round is T steps of N environments with the weights and the exploration noise of the last visit, then one compiled
+call that stores them, learns, and draws the noise of the next round. Small dense networks act in NumPy, which for few
+environments is faster than any device call; other networks act by a compiled function.
+
+    run = loop.start(seed)
+    while run.steps < 50_000:
+        run, metrics = loop.advance(run)        # log, save, stop: the body
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlnut.envs.spaces import Spec
+from rlnut.envs.vector import HostVector, Step
+from rlnut.errors import RlnutError
+from rlnut.learner.agent import Agent, AgentState
+from rlnut.types import Array, Look, Metrics, Params, Transition
+
+METRICS = ("cost", "delta", "gradient", "value", "updates")  # of a round; NaN where no update was due
+
+
+class Run(NamedTuple):
+    """All of a run but environments on the host (those are in `HostVector.snapshot`): a pytree."""
+
+    agent: AgentState
+    steps: int  # transitions seen
+    look: Look  # what to act on next
+    carry: Any  # what a recurrent actor carries to it, a pytree [N, ...]; () for others
+    returns: Any  # [N] rewards of the running episodes so far, float64 on the host
+    lengths: Any  # [N] their steps
+    envs: Any = ()  # the environments, where they are a pytree (`native_loop.py`)
+    acting: Params = None  # on the host: weights of the last visit, as `act` wants them
+    noise: Any = None  # on the host, a pytree [T, N, ...]: exploration of the round to come
+
+
+class Episode(NamedTuple):
+    """A finished episode of training: with exploration, reward as the environment gave it."""
+
+    ret: float
+    length: int
+
+
+class Loop(NamedTuple):
+    """`start` a run from a seed, `advance` it by rounds, `restore` what was saved."""
+
+    start: Callable[[int], Run]
+    advance: Callable[..., tuple[Run, list[Metrics]]]  # (run, stop = 0): one round, or more up to that step
+    restore: Callable[[Run], Run]  # from one without `acting` and `noise`
+    shapes: Callable[[], Run]  # of what `restore` takes; environments on the host have been reset before
+    compile_s: Callable[[], float]  # seconds spent compiling so far
+
+
+def one_row(spec: Spec, envs: int, masked: bool = False, carry: Any = ()) -> Transition:
+    """The shapes and types of one row [N, ...] of experience, with action masks or without; carry: `Agent.carry(N)`."""
+
+    def row(dtype: Any, *shape: int) -> Any:
+        return jax.ShapeDtypeStruct((envs, *shape), dtype)
+
+    obs: Any = spec.example(envs)
+    mask = row(bool, *spec.choices) if masked else None
+    action, number, flag = row(np.int32, *spec.choices[:-1]), row(np.float32), row(bool)
+    held = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), carry)
+    return Transition(obs, action, number, number, obs, flag, flag, mask, mask, held, flag)
+
+
+def experience(
+    looks: list[Look], carries: list[Any], action: list[np.ndarray], steps: list[Step], gamma: float, since: int
+) -> Transition:
+    """T steps of N environments as one `Transition` [T, N, ...]; numbers that are not finite are refused."""
+    look, taken = stacked(looks), stacked(steps)
+    for name, array in (("reward", taken.reward), ("observation", taken.next_obs)):
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise RlnutError(
+                f"the environment gave a {name} that is not finite, between steps {since} and {since + len(looks)}"
+            )
+    return Transition(
+        obs=look.obs,
+        action=np.stack(action).astype(np.int32),
+        reward=taken.reward,
+        discount=np.where(taken.terminated, np.float32(0), np.float32(gamma)),
+        next_obs=taken.next_obs,
+        end=taken.terminated | taken.truncated,
+        valid=taken.valid,
+        mask=look.mask,
+        next_mask=taken.next_mask,
+        carry=stacked(carries),
+        fresh=look.fresh,
+    )
+
+
+def stacked(rows: list[Any]) -> Any:
+    """T pytrees as one whose leaves have a new first axis."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
+
+
+def actor(apply: Callable[..., Any], host: bool) -> tuple[Callable[..., Any], Callable[[Params], Params]]:
+    """(act, place): `act(place(θ), ...)` runs in NumPy if the model can, else compiled on the device."""
+    if host:
+
+        def in_numpy(*args: Any) -> Any:
+            with np.errstate(over="ignore", invalid="ignore"):  # of a learner that diverges: said by its δ
+                return apply(*args)
+
+        return in_numpy, lambda params: jax.tree.map(np.asarray, params)
+    compiled = jax.jit(apply)
+    return lambda *args: jax.tree.map(np.asarray, compiled(*args)), lambda params: params
+
+
+def host_loop(agent: Agent, vector: HostVector, gamma: float) -> Loop:
+    """Train `agent` on `vector`; γ enters the experience as its discount γ·(1 − terminated)."""
+    act, place = actor(agent.act, agent.host)
+    clock = {"compile": 0.0, "first": True}
+
+    def visit(state: AgentState, seen: Transition) -> tuple[AgentState, Params, Any, Array]:
+        state, metrics = agent.learn(state, seen)
+        acting = jax.tree.map(jnp.copy, state.fit.params)  # the state's own buffers are given away at the next visit
+        return state, acting, agent.draw(state, vector.num_envs), jnp.stack([metrics[name] for name in METRICS])
+
+    compiled = jax.jit(visit, donate_argnums=0)
+
+    def restore(run: Run) -> Run:
+        acting = place(jax.tree.map(jnp.copy, run.agent.fit.params))
+        noise = jax.tree.map(np.asarray, jax.jit(agent.draw, static_argnums=1)(run.agent, vector.num_envs))
+        return run._replace(acting=acting, noise=noise)
+
+    def example() -> Transition:
+        return one_row(vector.spec, vector.num_envs, vector.masked, agent.carry(vector.num_envs))
+
+    def start(seed: int) -> Run:
+        began = time.perf_counter()
+        n = vector.num_envs
+        look = Look(vector.reset(seed), np.ones(n, bool), vector.mask)
+        state = jax.jit(lambda key: agent.init(key, example()))(jax.random.key(seed))
+        carry = jax.tree.map(np.asarray, agent.carry(n))
+        run = restore(Run(state, 0, look, carry, np.zeros(n), np.zeros(n, np.int64)))
+        clock["compile"] += time.perf_counter() - began
+        return run
+
+    def advance(run: Run, stop: int = 0) -> tuple[Run, list[Metrics]]:
+        looks, carries, actions, steps = [run.look], [run.carry], [], []
+        for noise in rows_of(run.noise):
+            action, carry = act(run.acting, carries[-1], looks[-1], noise)
+            step = vector.step(action)
+            actions.append(action)
+            carries.append(carry)
+            steps.append(step)
+            looks.append(Look(step.obs, step.terminated | step.truncated | ~step.valid, vector.mask))
+        seen = experience(looks[:-1], carries[:-1], actions, steps, gamma, run.steps)
+        returns, lengths, episodes = count_episodes(run.returns, run.lengths, seen)
+        began = time.perf_counter()
+        state, acting, noise, metrics = compiled(run.agent, seen)
+        noise = jax.tree.map(np.asarray, noise)
+        done = run.steps + int(seen.valid.sum())
+        run = Run(state, done, looks[-1], carries[-1], returns, lengths, (), place(acting), noise)
+        if clock["first"]:
+            clock["compile"] += time.perf_counter() - began
+            clock["first"] = False
+        return run, [dict(zip(METRICS, np.asarray(metrics).tolist(), strict=True)) | {"episodes": episodes}]
+
+    def shapes() -> Run:
+        n, row = vector.num_envs, example()
+        state = jax.eval_shape(lambda: agent.init(jax.random.key(0), row))
+        carry = jax.eval_shape(lambda: agent.carry(n))
+        look = Look(row.obs, row.end, row.mask)
+        return Run(state, 0, look, carry, np.zeros(n), np.zeros(n, np.int64))
+
+    return Loop(start, advance, restore, shapes, lambda: clock["compile"])
+
+
+def rows_of(noise: Any) -> Iterator[Any]:
+    """The T rows of a pytree [T, N, ...]."""
+    leaves, tree = jax.tree.flatten(noise)
+    return (jax.tree.unflatten(tree, row) for row in zip(*leaves, strict=True))
+
+
+def count_episodes(
+    returns: np.ndarray, lengths: np.ndarray, seen: Transition
+) -> tuple[np.ndarray, np.ndarray, list[Episode]]:
+    """Running returns and lengths after a round [T, N], and the episodes that ended in it."""
+    returns, lengths = returns.copy(), lengths.copy()
+    episodes: list[Episode] = []
+    if not seen.end.any():
+        return returns + seen.reward.sum(0, where=seen.valid), lengths + seen.valid.sum(0), episodes
+    for reward, end, valid in zip(seen.reward, seen.end, seen.valid, strict=True):
+        returns += np.where(valid, reward, 0)
+        lengths += valid
+        for i in np.flatnonzero(end & valid):
+            episodes.append(Episode(float(returns[i]), int(lengths[i])))
+            returns[i] = lengths[i] = 0
+    return returns, lengths, episodes

@@ -1,0 +1,180 @@
+"""The compiled loop: functional environments and the learner in one program, many rounds to a visit.
+
+The same rounds as `host_loop.py`, with the environments on the device, too; the same keys give the same numbers.
+Everything is in `Live`, a pytree, so `vmap` over keys trains many agents at once:
+
+    begin, one_round = rounds(agent, func_vector(env, 8, limit), gamma)
+    returns, lengths = jax.vmap(lambda key: first_episodes(begin, one_round, key, 500))(jax.random.split(key, 1000))
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from rlnut.control.host_loop import METRICS, Episode, Loop, Run, one_row
+from rlnut.envs.functional import FuncVector, Lanes
+from rlnut.errors import RlnutError
+from rlnut.learner.agent import Agent, AgentState
+from rlnut.types import Key, Look, Metrics, Transition
+
+ENVS = 0x656E7673  # folded into the run's key for the environments; the agent splits the same key for itself
+
+
+class Live(NamedTuple):
+    """All of a run: a pytree."""
+
+    agent: AgentState
+    lanes: Lanes
+    look: Look  # what to act on next
+    carry: Any  # what a recurrent actor carries to it
+    returns: Array  # [N] float32, rewards of the running episodes so far
+    lengths: Array  # [N] int32, their steps
+
+
+class Seen(NamedTuple):
+    """What one round was like."""
+
+    metrics: Any  # METRICS
+    ended: Any  # [T, N] bool: an episode ended here,
+    returns: Array  # [T, N] with this return
+    lengths: Array  # [T, N] and this many steps
+    finite: Any  # [] bool: rewards and observations were numbers
+
+
+Begin = Callable[[Key], Live]
+Round = Callable[[Live], tuple[Live, Seen]]
+
+
+def rounds(agent: Agent, vector: FuncVector, gamma: float) -> tuple[Begin, Round]:
+    """(begin, one_round): T steps of N environments, then `agent.learn`; pure, for jit, vmap and scan."""
+    n = vector.num_envs
+
+    def begin(key: Key) -> Live:
+        lanes, look = vector.reset(jax.random.fold_in(key, ENVS))
+        row = one_row(vector.spec, n, vector.masked, agent.carry(n))
+        zeros = jnp.zeros(n, jnp.float32), jnp.zeros(n, jnp.int32)
+        return Live(agent.init(key, row), lanes, look, jax.tree.map(jnp.asarray, agent.carry(n)), *zeros)
+
+    def one_round(live: Live) -> tuple[Live, Seen]:
+        acting = live.agent.fit.params
+
+        def one_step(live: Live, noise: Any) -> tuple[Live, tuple[Transition, Array, Array]]:
+            action, carry = agent.act(acting, live.carry, live.look, noise)
+            action = jnp.asarray(action, jnp.int32)
+            lanes, look, step = vector.step(live.lanes, action)
+            end = step.terminated | step.truncated
+            seen = Transition(
+                obs=live.look.obs,
+                action=action,
+                reward=step.reward,
+                discount=jnp.where(step.terminated, 0.0, gamma).astype(jnp.float32),
+                next_obs=step.next_obs,
+                end=end,
+                valid=step.valid,
+                mask=live.look.mask,
+                next_mask=step.next_mask,
+                carry=live.carry,
+                fresh=live.look.fresh,
+            )
+            returns, lengths = live.returns + step.reward, live.lengths + 1
+            after = Live(live.agent, lanes, look, carry, jnp.where(end, 0, returns), jnp.where(end, 0, lengths))
+            return after, (seen, returns, lengths)
+
+        live, (seen, returns, lengths) = jax.lax.scan(one_step, live, agent.draw(live.agent, n))
+        state, metrics = agent.learn(live.agent, seen)
+        numbers = jnp.stack([metrics[name] for name in METRICS])
+        floats = (x for x in (seen.reward, seen.next_obs) if jnp.issubdtype(x.dtype, jnp.floating))
+        finite = jnp.array([jnp.isfinite(x).all() for x in floats]).all()
+        return live._replace(agent=state), Seen(numbers, seen.end, returns, lengths, finite)
+
+    return begin, one_round
+
+
+def first_episodes(begin: Begin, one_round: Round, key: Key, episodes: int) -> tuple[Array, Array]:
+    """Returns and lengths [episodes] of the first ones to end, in their order (by step, then by lane), while learning.
+
+    Under `vmap` every run goes on until the slowest has its episodes.
+    """
+
+    def unfinished(carry: tuple[Live, Array, Array, Array]) -> Array:
+        return carry[1] < episodes
+
+    def more(carry: tuple[Live, Array, Array, Array]) -> tuple[Live, Array, Array, Array]:
+        live, count, returns, lengths = carry
+        live, seen = one_round(live)
+        ended = seen.ended.ravel()
+        place = jnp.where(ended, count + jnp.cumsum(ended) - 1, episodes)
+        returns = returns.at[place].set(seen.returns.ravel(), mode="drop")
+        return live, count + ended.sum(), returns, lengths.at[place].set(seen.lengths.ravel(), mode="drop")
+
+    nothing = jnp.int32(0), jnp.zeros(episodes), jnp.zeros(episodes, jnp.int32)
+    _, _, returns, lengths = jax.lax.while_loop(unfinished, more, (begin(key), *nothing))
+    return returns, lengths
+
+
+def native_loop(agent: Agent, vector: FuncVector, gamma: float, most: int) -> Loop:
+    """Train `agent` on `vector` in one program; `advance` makes at most `most` steps of the environments at a visit."""
+    begin, one_round = rounds(agent, vector, gamma)
+    steps = agent.pace.round_length(vector.num_envs) * vector.num_envs
+    room = max(1, math.ceil(most / steps))
+    clock = {"compile": 0.0}
+    programs: dict[str, Any] = {}
+
+    def visit(live: Live, count: Array) -> tuple[Live, Seen]:
+        blank = jax.tree.map(lambda a: jnp.zeros((room, *a.shape), a.dtype), jax.eval_shape(one_round, live)[1])
+
+        def again(i: Array, carry: tuple[Live, Seen]) -> tuple[Live, Seen]:
+            live, seen = one_round(carry[0])
+            return live, jax.tree.map(lambda all_, one: all_.at[i].set(one), carry[1], seen)
+
+        return jax.lax.fori_loop(0, count, again, (live, blank))
+
+    def wrap(live: Live) -> Run:
+        if "visit" not in programs:
+            began = time.perf_counter()
+            programs["visit"] = jax.jit(visit, donate_argnums=0).lower(live, jnp.int32(1)).compile()
+            clock["compile"] += time.perf_counter() - began
+        return Run(live.agent, int(live.agent.steps), live.look, live.carry, live.returns, live.lengths, live.lanes)
+
+    def start(seed: int) -> Run:
+        began = time.perf_counter()
+        live = jax.jit(begin)(jax.random.key(seed))
+        clock["compile"] += time.perf_counter() - began
+        return wrap(live)
+
+    def restore(saved: Run) -> Run:
+        live = Live(saved.agent, saved.envs, saved.look, saved.carry, saved.returns, saved.lengths)
+        return wrap(jax.tree.map(jnp.copy, live))
+
+    def advance(run: Run, stop: int = 0) -> tuple[Run, list[Metrics]]:
+        live = Live(run.agent, run.envs, run.look, run.carry, run.returns, run.lengths)
+        count = min(room, max(1, math.ceil((stop - run.steps) / steps)))
+        live, seen = programs["visit"](live, jnp.int32(count))
+        seen = jax.tree.map(lambda a: np.asarray(a)[:count], seen)
+        if not seen.finite.all():
+            raise RlnutError(
+                "the environment gave a reward or an observation that is not finite, between steps"
+                f" {run.steps} and {run.steps + count * steps}"
+            )
+        return wrap(live), [metrics_of(Seen(*(leaf[i] for leaf in seen))) for i in range(count)]
+
+    def shapes() -> Run:
+        live = jax.eval_shape(begin, jax.random.key(0))
+        return Run(live.agent, 0, live.look, live.carry, live.returns, live.lengths, live.lanes)
+
+    return Loop(start, advance, restore, shapes, lambda: clock["compile"])
+
+
+def metrics_of(seen: Seen) -> Metrics:
+    """One round as the host loop tells it."""
+    at = np.nonzero(seen.ended)
+    ends = zip(seen.returns[at].tolist(), seen.lengths[at].tolist(), strict=True)
+    return dict(zip(METRICS, seen.metrics.tolist(), strict=True)) | {"episodes": [Episode(*end) for end in ends]}

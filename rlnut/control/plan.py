@@ -1,0 +1,115 @@
+"""Make the plan of a run from the agent, the environments and the settings, before anything is allocated."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import psutil
+
+from rlnut.control.host_loop import one_row
+from rlnut.control.settings import Training
+from rlnut.envs.functional import FuncVector
+from rlnut.envs.vector import HostVector
+from rlnut.errors import UsageError
+from rlnut.learner.agent import Agent
+from rlnut.settings import LARGEST
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The numbers of a run before it starts."""
+
+    steps: int  # a whole number of rounds
+    round_steps: int  # environment steps in a round, over all environments
+    updates: int
+    batch: int
+    window: int
+    learning_starts: int
+    epsilon_end: float  # ε at the last step
+    memory_bytes: int
+    learner_bytes: int  # weights, target, optimiser, their copies, and one batch
+    parameters: int
+    evaluations: int
+    saw: str  # what the learner sees
+
+    def check(self, free_bytes: int) -> None:
+        """Refuse a run that would never learn, or whose memory cannot fit."""
+        if self.updates == 0:
+            raise UsageError(
+                f"this run would make 0 updates: learning starts at step {self.learning_starts:,} and the run ends at"
+                f" step {self.steps:,}; give more --steps or a smaller --learning-starts"
+            )
+        if self.memory_bytes > free_bytes:
+            raise UsageError(
+                f"the replay memory needs {mib(self.memory_bytes)} MiB and {mib(free_bytes)} MiB are free;"
+                " give a smaller --replay"
+            )
+        if self.memory_bytes + self.learner_bytes > free_bytes:
+            raise UsageError(
+                f"the learner needs {mib(self.learner_bytes)} MiB and its replay memory {mib(self.memory_bytes)};"
+                f" {mib(free_bytes)} MiB are free; give a smaller --hidden, --batch or --replay"
+            )
+        if self.updates > LARGEST[int]:
+            raise UsageError(f"this run would make {self.updates:,} updates: at most {LARGEST[int]:,} can be counted")
+
+    def lines(self) -> list[str]:
+        """For people."""
+        drawn = f"{self.batch} transitions" if self.window == 1 else f"{self.batch} windows of {self.window} steps"
+        return [
+            f"sees       {self.saw}; {self.parameters:,} parameters",
+            f"steps      {self.steps:,} in rounds of {self.round_steps}, {self.evaluations} greedy evaluations",
+            f"updates    {self.updates:,} of {drawn}, from step {self.learning_starts:,}",
+            f"ε          {self.epsilon_end:.3g} at the end",
+            f"replay     {mib(self.memory_bytes)} MiB",
+        ]
+
+
+def mib(size: int) -> str:
+    """Bytes -> MiB, for people."""
+    return f"{size / 2**20:,.1f}"
+
+
+def make_plan(agent: Agent, vector: HostVector | FuncVector, training: Training) -> Plan:
+    """The numbers of a run before it starts."""
+    pace = agent.pace
+    round_steps = pace.round_length(vector.num_envs) * vector.num_envs
+    steps = whole_rounds(training.steps, round_steps)
+    n = vector.num_envs
+    row = one_row(vector.spec, n, vector.masked, agent.carry(n))
+    state = jax.eval_shape(lambda: agent.init(jax.random.key(0), row))
+    obs = math.prod(vector.spec.shape) * vector.spec.dtype.itemsize
+    return Plan(
+        steps=steps,
+        round_steps=round_steps,
+        updates=pace.due(steps),
+        batch=pace.batch,
+        window=pace.window,
+        learning_starts=pace.starts,
+        epsilon_end=float(agent.rate(steps)),
+        memory_bytes=nbytes(state.memory),
+        learner_bytes=2 * nbytes((state.fit, state.target)) + 2 * pace.batch * pace.window * obs,
+        parameters=sum(a.size for a in jax.tree.leaves(state.fit.params)),
+        evaluations=len(range(training.eval_every, steps + 1, training.eval_every)) + bool(steps % training.eval_every),
+        saw=vector.spec.saw,
+    )
+
+
+def nbytes(shapes: Any) -> int:
+    """Size of a pytree of arrays, or of their shapes."""
+    return sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(shapes))
+
+
+def whole_rounds(steps: int, round_steps: int) -> int:
+    """The least whole number of rounds, in steps, that makes `steps`."""
+    return math.ceil(steps / round_steps) * round_steps
+
+
+def free_memory() -> int:
+    """Free bytes where the arrays will live: of the accelerator if there is one, else of the machine."""
+    stats = jax.devices()[0].memory_stats() or {}
+    if jax.default_backend() != "cpu" and "bytes_limit" in stats:
+        return int(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
+    return int(psutil.virtual_memory().available)

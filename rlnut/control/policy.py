@@ -1,0 +1,75 @@
+"""The greedy policy of learned action values: act, ask for q(s, ·), evaluate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rlnut.control.evaluate import Evaluation, Evaluator, Player
+from rlnut.control.host_loop import actor
+from rlnut.envs.make import ENDLESS, EnvLike, env_name, maker
+from rlnut.envs.spaces import Spec, read_spaces
+from rlnut.errors import UsageError
+from rlnut.learner.agent import Agent
+from rlnut.learner.explore import greedy
+from rlnut.types import Look, Params
+
+FRESH = 2**30  # number of an evaluation that no training ever used
+
+
+class Policy:
+    """The greedy policy of learned action values: π(s) = argmax_a q_θ(s, a)."""
+
+    def __init__(self, agent: Agent, spec: Spec, params: Params, env: EnvLike) -> None:
+        self.agent, self.spec, self.params, self.env = agent, spec, params, env
+        self._q, place = actor(agent.q, agent.host)
+        self._placed = place(params)
+        self.player = Player(agent.carry, self._act)
+
+    def q(self, obs: Any) -> np.ndarray:
+        """q(s, ·): one observation -> [A], N of them -> [N, A]; each is taken for the first of an episode.
+
+        Of D decoupled choices [D, K] and [N, D, K].
+        """
+        batch = self.spec.read(obs)
+        single = batch.shape == self.spec.shape
+        if not single and batch.shape[1:] != self.spec.shape:
+            raise UsageError(f"an observation has shape {self.spec.shape}, got {batch.shape}")
+        batch = batch[None] if single else batch
+        values, _ = self._q(self._placed, self.agent.carry(len(batch)), Look(batch, np.ones(len(batch), bool)))
+        return values[0] if single else values
+
+    def _act(self, carry: Any, look: Look) -> tuple[np.ndarray, Any]:
+        values, carry = self._q(self._placed, carry, look)
+        return np.asarray(greedy(values, look.mask)), carry
+
+    def act(self, obs: Any) -> np.ndarray:
+        """The greedy action as the environment takes it."""
+        mask = self.spec.acts.allowed() if self.spec.acts.padded else None
+        return self.spec.command(greedy(self.q(obs), mask))
+
+    def evaluate(
+        self, episodes: int = 20, seed: int = 0, env: EnvLike | None = None, number: int = FRESH
+    ) -> Evaluation:
+        """Play `episodes` fresh episodes of the real environment."""
+        if episodes < 1:
+            raise UsageError(f"episodes must be >= 1, got {episodes}")
+        chosen = self.env if env is None else env
+        evaluator = evaluator_of(chosen, self.spec, episodes)
+        try:
+            return evaluator(self.player, seed, number)
+        finally:
+            evaluator.close()
+
+
+def evaluator_of(env: EnvLike, spec: Spec, episodes: int) -> Evaluator:
+    """An evaluator on new copies of `env`, which must be what `spec` sees."""
+    make, name = maker(env), env_name(env)
+    limited = name is not None and name.time_limit is not None
+    evaluator = Evaluator(make, spec, episodes, None if limited else ENDLESS)
+    other = read_spaces(evaluator.envs[0], spec.acts.choice)
+    if (other.shape, other.dtype, other.choices) != (spec.shape, spec.dtype, spec.choices):
+        evaluator.close()
+        raise UsageError(f"the policy was learned on [{spec.saw}], this environment is [{other.saw}]")
+    return evaluator

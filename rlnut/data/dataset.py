@@ -1,0 +1,169 @@
+"""What a dataset is, the checks that it must pass, and how rows are held out."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rlnut.errors import UsageError, unknown
+
+TASKS = ("auto", "classification", "regression")
+
+
+class Dataset(NamedTuple):
+    """Rows to learn from and rows to judge by; they are disjoint."""
+
+    x_train: np.ndarray  # [N, ...]
+    y_train: np.ndarray  # [N] labels, or [N] or [N, K] values; after `checked`: positions in `classes`, or values
+    x_test: np.ndarray
+    y_test: np.ndarray
+    classes: tuple | None = None  # the labels that y may hold, in order; None: values, or not looked at yet
+    name: str = "arrays"
+    columns: tuple[str, ...] = ()  # of x, where they have names
+    target: str | None = None  # the name of y
+
+
+FILES = (".csv", ".npy", ".npz")  # of the user's own tables
+
+
+def checked(dataset: Dataset, task: str = "auto", sequences: bool = False) -> Dataset:
+    """The dataset with x uint8 or float, and y float (regression) or int32 indices into `classes` (classification).
+
+    `task` auto: labels that are integers, booleans or text are classes, other numbers are values. Refused, with the
+    place: lengths and shapes that do not fit, values that are not finite, fewer than two classes, a class that only
+    the test rows have. `sequences`: NaN may follow the end of a row (see `inputs`).
+    """
+    if task not in TASKS:
+        raise unknown("task", task, TASKS)
+    x_train, x_test = (inputs(name, getattr(dataset, name), sequences) for name in ("x_train", "x_test"))
+    y_train, y_test = np.asarray(dataset.y_train), np.asarray(dataset.y_test)
+    if x_train.shape[1:] != x_test.shape[1:] or x_train.dtype.kind != x_test.dtype.kind:
+        shown = [f"{x.dtype}{list(x.shape)}" for x in (x_train, x_test)]
+        raise UsageError(f"x_train is {shown[0]} but x_test is {shown[1]}: their rows must be alike")
+    for name, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
+        if y.ndim == 0 or len(x) != len(y):
+            raise UsageError(f"x_{name} has {len(x)} rows but y_{name} has shape {y.shape}")
+        if len(y) == 0:
+            raise UsageError(f"x_{name} has no rows")
+    classify = dataset.classes is not None or (task == "auto" and y_train.dtype.kind != "f") or task == "classification"
+    if not classify:
+        y_train, y_test = targets("y_train", y_train), targets("y_test", y_test)
+        if y_train.shape[1:] != y_test.shape[1:]:
+            raise UsageError(f"y_train {y_train.shape} and y_test {y_test.shape} must have the same columns")
+        return dataset._replace(x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    if task == "regression":
+        raise UsageError(f"the labels of {dataset.name} are classes: task regression does not fit them")
+    classes = dataset.classes or tuple(labels("y_train", y_train).tolist())
+    if len(classes) < 2:
+        raise UsageError(f"y_train holds a single class, {classes[0]!r}: at least two are needed")
+    known = np.asarray(classes)
+    y_train, y_test = indices("y_train", y_train, known), indices("y_test", y_test, known)
+    return dataset._replace(x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test, classes=classes)
+
+
+def inputs(name: str, x: Any, sequences: bool = False) -> np.ndarray:
+    """x [N, ...] as uint8 or float, finite; of `sequences` [N, T, ...] steps after the end may be NaN altogether."""
+    x = np.asarray(x)
+    if x.dtype.kind not in "biuf":
+        raise UsageError(f"{name} must hold numbers, got {x.dtype}")
+    if x.ndim < 2:
+        raise UsageError(f"{name} must have the shape [rows, features], got {list(x.shape)}: perhaps x[:, None]?")
+    if x.dtype == np.uint8:
+        return x
+    x = x if x.dtype.kind == "f" else x.astype(float)
+    if (not sequences and x.ndim == 2) or np.isfinite(x).all():
+        return _finite(name, x)
+    over = _after_the_end(x)
+    if over.any() and not sequences:
+        raise UsageError(f"{name} has rows of unequal length (NaN after their end): only rnn, lstm and gru read such")
+    _finite(name, np.where(over.reshape(over.shape + (1,) * (x.ndim - 2)), 0, x))
+    return x
+
+
+def _after_the_end(x: np.ndarray) -> np.ndarray:
+    """[N, T]: the steps of x [N, T, ...] from which on all is NaN, but never a row's first."""
+    gone = np.isnan(x).reshape(*x.shape[:2], -1).all(-1)
+    over = np.logical_and.accumulate(gone[:, ::-1], 1)[:, ::-1]
+    over[:, 0] = False
+    return over
+
+
+def targets(name: str, y: np.ndarray) -> np.ndarray:
+    """y [N] or [N, K] as float, finite."""
+    if y.dtype.kind not in "biuf":
+        raise UsageError(f"{name} must hold numbers for regression, got {y.dtype}")
+    if y.ndim > 2:
+        raise UsageError(f"{name} must have the shape [rows] or [rows, columns], got {list(y.shape)}")
+    return _finite(name, y if y.dtype.kind == "f" else y.astype(float))
+
+
+def labels(name: str, y: np.ndarray) -> np.ndarray:
+    """The different labels in y [N], in order."""
+    if y.ndim != 1:
+        raise UsageError(f"{name} must hold one label a row, got {list(y.shape)}")
+    if y.dtype.kind == "f" and not np.array_equal(_finite(name, y), np.round(y)):
+        raise UsageError(f"{name} holds numbers such as {y[y != np.round(y)][0]:g}: they are no class labels")
+    try:
+        return np.unique(y)
+    except TypeError:
+        raise UsageError(f"{name} mixes labels of different types") from None
+
+
+def indices(name: str, y: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Labels [N] -> their positions in `known` (in order), int32; a label that is not there is refused."""
+    found = labels(name, y)
+    new = [label for label in found.tolist() if label not in set(known.tolist())]
+    if new:
+        row = int(np.flatnonzero(y == new[0])[0])
+        raise UsageError(f"{name} has the label {new[0]!r} (row {row}), which is not among the classes learned")
+    return np.searchsorted(known, y).astype(np.int32)
+
+
+def _finite(name: str, values: np.ndarray) -> np.ndarray:
+    bad = ~np.isfinite(values)
+    if bad.any():
+        row, *column = np.argwhere(bad)[0].tolist()
+        place = f"row {row}" + (f", column {column[0] if len(column) == 1 else column}" if column else "")
+        raise UsageError(f"{name} has {int(bad.sum())} values that are not finite; the first is in {place}")
+    return values
+
+
+def subset(dataset: Dataset, train: int, test: int, seed: int = 0) -> Dataset:
+    """At most `train` and `test` rows of a dataset, drawn by `seed`; its first rows may be sorted by class.
+
+    Labels (integers, booleans or text) keep their proportions.
+    """
+
+    def some(x: np.ndarray, y: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
+        if rows >= len(y):
+            return x, y
+        chosen = split(len(y), rows / len(y), seed, None if y.dtype.kind == "f" else y)[1]
+        return x[chosen], y[chosen]
+
+    x_train, y_train = some(np.asarray(dataset.x_train), np.asarray(dataset.y_train), train)
+    x_test, y_test = some(np.asarray(dataset.x_test), np.asarray(dataset.y_test), test)
+    return dataset._replace(x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+
+
+def split(n: int, share: float, seed: int, y: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers 0 … n−1 -> (kept, held), disjoint and in order; `share` of them are held.
+
+    With labels y [n] the held rows have every class in proportion, and no class is held as a whole.
+    """
+    if not 0 < round(share * n) < n:
+        raise UsageError(f"a share of {share:g} of {n} rows leaves one side empty")
+    order = np.random.default_rng(seed).permutation(n)
+    if y is None:
+        held = order[: round(share * n)]
+        return np.setdiff1d(order, held), np.sort(held)
+    _, group, count = np.unique(y[order], return_inverse=True, return_counts=True)
+    quota = count * share
+    take = np.floor(quota).astype(int)
+    largest = np.argsort(take - quota, kind="stable")[: round(share * n) - take.sum()]
+    take[largest] += 1
+    take = np.minimum(take, count - 1)
+    grouped = np.argsort(group, kind="stable")
+    rank = np.empty(n, int)  # of each row within its class
+    rank[grouped] = np.arange(n) - np.repeat(np.cumsum(count) - count, count)
+    return np.sort(order[rank >= take[group]]), np.sort(order[rank < take[group]])

@@ -1,0 +1,230 @@
+"""The user's own file as a table: .csv (with or without a line of names), .npy [rows, columns], or .npz with x and y.
+
+What cannot be learned from is refused with the column's name: missing values, text, constant columns, a single class.
+"""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rlnut.data.dataset import FILES, TASKS
+from rlnut.data.sequences import cut
+from rlnut.data.small_tables import Table
+from rlnut.errors import RlnutError, UsageError, unknown
+
+MOST_CLASSES = 20  # more different integers than this are values, not classes
+MISSING = ("", "na", "n/a", "nan", "null", "none", "?")
+
+
+class NewRows(NamedTuple):
+    """Rows to predict for, in the columns that a model was fitted to."""
+
+    x: np.ndarray  # [n, ...]
+    y: np.ndarray | None  # [n], if the file has the target too
+    ignored: tuple[str, ...]  # columns that the model has never seen
+
+
+def read_table(path: str | Path, target: str | None = None, task: str = "auto") -> Table:
+    """The user's own file, with column `target` as y: see the head of this file.
+
+    .npz takes the arrays x [n, p] (or [n, ...]: images, sequences) and y [n] and no target; the others need one, a name
+    or a number counted from 0. Sequences of unequal length have `lengths` [n] beside them, or NaN after their end.
+    `task` auto: text, or at most 20 different integers, are classes; other numbers are values.
+    """
+    path = _known(path)
+    if task not in TASKS:
+        raise unknown("task", task, TASKS)
+    if path.suffix == ".npz":
+        if target is not None:
+            raise UsageError("an .npz file holds x and y: it takes no target")
+        x, y = _arrays(path)
+        if y is None or x.ndim < 2 or y.shape != (len(x),):
+            shapes = "no y" if y is None else f"{list(x.shape)} and {list(y.shape)}"
+            raise UsageError(f"{path}: x must be [n, p] or [n, ...] and y [n], got {shapes}")
+        if x.ndim > 2:
+            return Table(x, _answer(y, "y", task), (), {})
+        return _table(list(x.T), [str(i) for i in range(x.shape[1])], y, "y", task)
+    columns, names, _ = _columns(path)
+    if target is None:
+        raise UsageError(f"say which column of {path} to learn with target: {', '.join(names[:40])}")
+    if target not in names:
+        raise unknown("column", target, names)
+    place = names.index(target)
+    answer = columns.pop(place)
+    names.pop(place)
+    return _table(columns, names, answer, target, task)
+
+
+def read_rows(path: str | Path, columns: Sequence[str], target: str | None) -> NewRows:
+    """New rows for a model that was fitted to `columns` (none: to arrays) and `target`, from a file as `read_table`'s.
+
+    Columns are found by their names; in a file without names (or with other ones than numbers were fitted to) by their
+    order, and y is there if there is one column more.
+    """
+    path = _known(path)
+    if path.suffix == ".npz" or (path.suffix == ".npy" and not columns):
+        x, y = _arrays(path) if path.suffix == ".npz" else (_array(path), None)
+        return NewRows(x, y, ())
+    found, names, named = _columns(path)
+    if not found or not len(found[0]):
+        raise UsageError(f"{path} has no rows")
+    if not columns:
+        return NewRows(np.stack([_numbers(name, c) for name, c in zip(names, found, strict=True)], 1), None, ())
+    if not (named and not all(name.isdigit() for name in columns)):
+        p = len(columns)
+        if len(found) not in (p, p + 1):
+            raise UsageError(f"{path} has {len(found)} columns, but the model was fitted to {p} and {target!r}")
+        at = int(target) if target is not None and target.isdigit() and int(target) <= p else p
+        names = list(columns)
+        if len(found) > p:
+            names.insert(at, str(target))
+    table = dict(zip(names, found, strict=True))
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise UsageError(
+            f"{path} lacks column {missing[0]!r}, which the model was fitted to; it has {', '.join(names)}"
+        )
+    x = np.stack([_numbers(name, table[name]) for name in columns], 1)
+    y = None if target not in table else _numbers(target, table[target], text=True)
+    return NewRows(x, y, tuple(name for name in names if name not in (*columns, target)))
+
+
+def _known(path: str | Path) -> Path:
+    path = Path(path)
+    if path.suffix not in FILES:
+        raise UsageError(f"{path} must be a .csv, .npy or .npz file")
+    if not path.is_file():
+        raise UsageError(f"{path} is not there")
+    return path
+
+
+def _columns(path: Path) -> tuple[list[np.ndarray], list[str], bool]:
+    """The columns of a .csv or .npy file, their names, and whether the file gave the names."""
+    if path.suffix == ".csv":
+        return _csv(path)
+    whole = _array(path)
+    if whole.ndim != 2:
+        raise UsageError(f"{path} must hold an array [rows, columns], got {list(whole.shape)}")
+    return list(whole.T), [str(i) for i in range(whole.shape[1])], False
+
+
+def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """x and y (if it is there) of an .npz file; with `lengths` x is NaN after the end of each sequence."""
+    found = _archive(path)
+    if "x" not in found:
+        raise UsageError(f"{path} must hold the arrays x and y, got {', '.join(found) or 'none'}")
+    x, lengths = found["x"], found.get("lengths")
+    if lengths is not None:
+        if x.ndim < 2 or lengths.shape != (len(x),) or lengths.dtype.kind not in "iu":
+            raise UsageError(f"{path}: lengths must be whole numbers [n] beside x [n, T, ...]")
+        if len(x) and (lengths.min() < 1 or lengths.max() > x.shape[1]):
+            raise UsageError(f"{path}: lengths must lie between 1 and the {x.shape[1]} steps of x")
+        x = cut(x, lengths)
+    return x, found.get("y")
+
+
+def _load(path: Path) -> Any:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise RlnutError(f"{path} cannot be read: {error}") from None
+
+
+def _array(path: Path) -> np.ndarray:
+    found = _load(path)
+    if not isinstance(found, np.ndarray):
+        raise RlnutError(f"{path} cannot be read: it holds no single array")
+    return found
+
+
+def _archive(path: Path) -> dict[str, np.ndarray]:
+    found = _load(path)
+    if isinstance(found, np.ndarray):
+        raise RlnutError(f"{path} cannot be read: it holds no named arrays")
+    try:
+        with found:
+            return {name: found[name] for name in found}
+    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile) as error:
+        raise RlnutError(f"{path} cannot be read: {error}") from None
+
+
+def _csv(path: Path) -> tuple[list[np.ndarray], list[str], bool]:
+    """Columns of text, their names, and whether there was a line of names; without one they are numbered."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            lines = [[cell.strip() for cell in line] for line in csv.reader(file) if line]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise RlnutError(f"{path} cannot be read: {error}") from None
+    if not lines:
+        raise UsageError(f"{path} is empty")
+    header = not any(_is_number(cell) or cell.lower() in MISSING for cell in lines[0])
+    names = lines.pop(0) if header else [str(i) for i in range(len(lines[0]))]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise UsageError(f"{path} has two columns named {twice[0]!r}")
+    for number, line in enumerate(lines, start=1):
+        if len(line) != len(names):
+            raise UsageError(f"{path}: row {number} has {len(line)} cells, expected {len(names)}")
+    return [np.array(column) for column in zip(*lines, strict=True)], list(names), header
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _numbers(name: str, column: np.ndarray, text: bool = False) -> np.ndarray:
+    """A column as float64; text stays as it is if `text` allows it."""
+    if column.dtype.kind in "US":
+        column = column.astype(str)
+        missing = [i for i, cell in enumerate(column) if cell.lower() in MISSING]
+        if missing:
+            raise UsageError(f"column {name!r} has {len(missing)} missing values, the first in row {missing[0] + 1}")
+        words = [cell for cell in column if not _is_number(cell)]
+        if words and text:
+            return column
+        if words:
+            raise UsageError(f"column {name!r} holds text such as {str(words[0])!r}: only numbers can be learned from")
+    elif column.dtype.kind not in "biuf":
+        raise UsageError(f"column {name!r} must hold numbers, got {column.dtype}")
+    numbers = column.astype(float)
+    bad = np.flatnonzero(~np.isfinite(numbers))
+    if len(bad):
+        raise UsageError(f"column {name!r} has {len(bad)} missing or infinite values, the first in row {bad[0] + 1}")
+    return numbers
+
+
+def _table(columns: Sequence[np.ndarray], names: Sequence[str], answer: np.ndarray, target: str, task: str) -> Table:
+    if not columns or len(answer) < 2:
+        raise UsageError(f"there must be a column beside {target!r} and at least 2 rows")
+    numbers = [_numbers(name, column) for name, column in zip(names, columns, strict=True)]
+    for name, column in zip(names, numbers, strict=True):
+        if (column == column[0]).all():
+            raise UsageError(f"column {name!r} is constant ({column[0]:g}): leave it out")
+    return Table(np.stack(numbers, 1), _answer(answer, target, task), tuple(names), {}, target)
+
+
+def _answer(values: np.ndarray, target: str, task: str) -> np.ndarray:
+    """y as integers or text for classes, floats for values; a single one is refused."""
+    y = _numbers(target, values, text=True)
+    if y.dtype.kind == "f":
+        whole = np.array_equal(y, np.round(y)) and np.abs(y).max() < 2**53
+        if task == "classification" and not whole:
+            raise UsageError(f"column {target!r} holds numbers such as {y[y != np.round(y)][0]:g}: they are no classes")
+        if whole and task != "regression" and (task == "classification" or len(np.unique(y)) <= MOST_CLASSES):
+            y = y.astype(np.int64)
+    elif task == "regression":
+        raise UsageError(f"column {target!r} holds text such as {str(y[0])!r}: it can only be classified")
+    if (y == y[0]).all():
+        raise UsageError(f"column {target!r} holds a single {'value' if y.dtype.kind == 'f' else 'class'}, {y[0]}")
+    return y

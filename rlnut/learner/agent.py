@@ -1,0 +1,180 @@
+"""A value agent by composition: regression core + Bellman problem + exploration + memory + target network.
+
+Everything it needs to go on is one pytree, `AgentState`; what it does is a few pure functions, `Agent`. The unit of
+work is a round: T steps of N environments, then the updates that are owed for them. The loop that owns the
+environments (`rlnut.control.host_loop`) knows nothing of how an agent learns, and an agent nothing of environments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlnut.learner.bellman import Problem
+from rlnut.learner.explore import Exploration, Schedule
+from rlnut.learner.readout import Readout
+from rlnut.learner.replay import Memory
+from rlnut.learner.rollout import Label
+from rlnut.regression.core import Regression
+from rlnut.types import Array, Fit, Key, Look, Metrics, Model, Params, Transition, call
+
+Sync = Callable[[Params, Params, Any], Params]  # (online θ, target θ⁻, updates done) -> target θ⁻
+Carry = Any  # what an actor carries through time for N environments, a pytree [N, ...]; () for feed-forward networks
+
+
+class AgentState(NamedTuple):
+    """All that an agent knows: a run that is saved and loaded goes on bit for bit."""
+
+    fit: Fit  # online network and optimiser
+    target: Params  # θ⁻; () without a target network
+    memory: Any  # a pytree of the agent's own: replay, traces, …
+    steps: Array  # [] int32, transitions seen
+    explore_key: Key  # base keys: every draw is fold_in of one of them and a count
+    replay_key: Key
+
+
+class Pace(NamedTuple):
+    """When to learn: from the step `starts` on, `updates` gradient steps for every `every` transitions."""
+
+    starts: int
+    every: int
+    updates: int
+    batch: int  # draws from the memory in an update
+    window: int = 1  # steps in each draw
+
+    def due(self, steps: Any) -> Any:
+        """Updates that must have been done after `steps` transitions (an array, or a Python int of any size)."""
+        return (steps >= self.starts) * ((steps - self.starts) // self.every + 1) * self.updates
+
+    def most(self, steps: int) -> int:
+        """The most updates that `steps` transitions can make due."""
+        return (-(-steps // self.every)) * self.updates
+
+    def round_length(self, envs: int) -> int:
+        """Steps of N environments between two visits to the learner."""
+        return max(1, self.every // envs)
+
+
+class Agent(NamedTuple):
+    """Pure functions over `AgentState`: by `value_agent`, or composed by hand. Nothing in them asks for a host.
+
+    The weights that act in a round are `state.fit.params` as they were when it began.
+    """
+
+    init: Callable[[Key, Transition], AgentState]  # from one row [N, ...] of experience (its shapes and types)
+    carry: Callable[[int], Carry]  # what N environments carry before their first step
+    draw: Callable[[AgentState, int], Any]  # (state, N) -> noise of the next round, a pytree [T, N, ...]
+    act: Callable[[Params, Carry, Look, Any], tuple[Array, Carry]]  # (θ, carry, look, noise [N, ...]) -> action [N]
+    learn: Callable[[AgentState, Transition], tuple[AgentState, Metrics]]  # experience [T, N, ...]
+    q: Callable[[Params, Carry, Look], tuple[Array, Carry]]  # -> q(s, ·) [N, A], carry
+    cut: Callable[[AgentState], AgentState]  # leave the running episodes: what comes next begins new ones
+    rate: Schedule  # ε at a step count
+    host: bool  # act and q also work in NumPy
+    pace: Pace
+
+
+class Actor(NamedTuple):
+    """How a network that carries something through time acts; feed-forward networks need none."""
+
+    carry: Callable[[int], Carry]  # N -> before the first step
+    step: Callable[[Params, Carry, Look, Key | None], tuple[Array, Carry]]  # key: of noisy weights -> outputs, carry
+
+
+def feed_forward(model: Model) -> Actor:
+    """An actor that carries nothing."""
+    return Actor(lambda envs: (), lambda params, carry, look, key: (call(model, params, look.obs, key), carry))
+
+
+def periodic(every: int) -> Sync:
+    """θ⁻ = θ after every `every` updates (Mnih et al. 2015)."""
+    return lambda params, target, updates: jax.tree.map(
+        lambda p, t: jnp.where(updates % every == 0, p, t), params, target
+    )
+
+
+def polyak(rate: float) -> Sync:
+    """θ⁻ <- θ⁻ + rate (θ − θ⁻) after each update (Polyak averaging; Lillicrap et al. 2016)."""
+    return lambda params, target, updates: jax.tree.map(lambda p, t: t + rate * (p - t), params, target)
+
+
+def value_agent(
+    core: Regression,
+    problem: Problem,
+    explore: Exploration,
+    memory: Memory,
+    pace: Pace,
+    actor: Actor,
+    host: bool,
+    readout: Readout,
+    sync: Sync | None = None,
+    label: Label | None = None,
+) -> Agent:
+    """Compose an agent that regresses `core` on the targets of `problem`, drawn from `memory`.
+
+    A variant of an algorithm is one of these arguments: double DQN another problem, PER another memory, C51 another
+    readout, a recurrent network another actor. `sync` None: θ itself is the target network. `label`, with the weights
+    of the round's start, puts targets into the experience of a round before it is stored (λ-returns).
+    """
+
+    def init(key: Key, seen: Transition) -> AgentState:
+        fit_key, explore_key, replay_key = jax.random.split(key, 3)
+        fit = core.init(fit_key, seen.obs)
+        target = jax.tree.map(jnp.copy, fit.params) if sync else ()  # the same buffers could not both be donated
+        held = memory.init(seen, pace.round_length(len(seen.reward)))
+        return AgentState(fit, target, held, jnp.zeros((), jnp.int32), explore_key, replay_key)
+
+    def draw(state: AgentState, envs: int) -> Any:
+        steps = state.steps + envs * jnp.arange(pace.round_length(envs))
+        return explore.draw(jax.random.fold_in(state.explore_key, state.steps), steps, envs)
+
+    def act(params: Params, carry: Carry, look: Look, noise: Any) -> tuple[Array, Carry]:
+        outputs, carry = actor.step(params, carry, look, explore.key(noise) if explore.key else None)
+        return explore.select(readout.q(outputs), look.mask, noise), carry
+
+    def q(params: Params, carry: Carry, look: Look) -> tuple[Array, Carry]:
+        outputs, carry = actor.step(params, carry, look, None)
+        return readout.q(outputs), carry
+
+    def learn(state: AgentState, seen: Transition) -> tuple[AgentState, Metrics]:
+        kept = memory.add(state.memory, label(state.fit.params, seen) if label else seen)
+        steps = state.steps + seen.valid.sum(dtype=jnp.int32)
+        owed = pace.due(steps) - pace.due(state.steps)
+        rows_key, problem_key = jax.random.split(jax.random.fold_in(state.replay_key, state.steps))
+        most = pace.most(seen.reward.size)
+        blind = memory.score is None  # then what is learned does not change what is drawn: one draw for the round
+        drawn = memory.draw(kept, rows_key, most * pace.batch) if blind else None
+        parts = jax.tree.map(lambda a: a.reshape(most, pace.batch), drawn)
+
+        def one(i: Array, carry: tuple) -> tuple:
+            fit, target, scored, total = carry
+            held = kept if blind else scored
+            key = jax.random.fold_in(problem_key, i)
+            if blind:
+                rows = jax.tree.map(lambda a: a[i], parts)
+            else:
+                rows = memory.draw(held, jax.random.fold_in(rows_key, i), pace.batch)
+            batch = problem(fit.params, target if sync else fit.params, memory.read(held, rows), key)
+            if memory.weigh is not None:
+                batch = batch._replace(weight=memory.weigh(held, rows, steps))
+            fit, metrics, outputs = core.step(fit, batch)
+            if memory.score is not None:
+                scored = memory.score(held, rows, readout.score(outputs, batch.y))
+            value = readout.mean(batch.y)
+            error = value - readout.q(outputs[:, None])[:, 0]  # the Bellman error in units of return, for every loss
+            metrics |= {"value": value.mean(), "delta": jnp.abs(error).mean()}
+            target = sync(fit.params, target, fit.step) if sync else target
+            return fit, target, scored, jax.tree.map(jnp.add, total, metrics)
+
+        nothing = dict.fromkeys(("cost", "delta", "gradient", "value"), jnp.zeros(()))
+        start = (state.fit, state.target, () if blind else kept, nothing)
+        fit, target, scored, total = jax.lax.fori_loop(0, owed, one, start)
+        metrics = jax.tree.map(lambda sum_: sum_ / owed, total) | {"updates": fit.step}  # NaN: no update in this round
+        return state._replace(fit=fit, target=target, memory=kept if blind else scored, steps=steps), metrics
+
+    def cut(state: AgentState) -> AgentState:
+        return state._replace(memory=memory.cut(state.memory))
+
+    return Agent(init, actor.carry, draw, act, learn, q, cut, explore.rate, host, pace)

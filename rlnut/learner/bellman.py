@@ -1,0 +1,131 @@
+"""Bellman targets: where y comes from when no one labels the data.
+
+    y = R + D · v(s'),     R = Σ_{k<m} γᵏ r_{t+k+1},     D = γᵐ · (1 − terminated)
+    v(s') = Σ_a π(a|s') q⁻(s', a) + bonus(s')
+
+D carries termination: 0 where the episode terminated; a truncated episode (a time limit) bootstraps from its true
+final observation like any other. The memory folds n steps into R and D (`returns.fold`). The variants of Q-learning
+are one function each: the policy π of the next state. Where q is read from a distribution, the same π mixes
+distributions (`readout.py`). An action that is not allowed has π = 0, whatever its value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlnut.learner.explore import allowed, greedy
+from rlnut.learner.readout import Readout, scalar
+from rlnut.learner.readout import bootstrap as bootstrap
+from rlnut.types import Array, Batch, Key, Params, Transition
+
+
+class Next(NamedTuple):
+    """What is done in the next state, and what it is worth beside its value."""
+
+    policy: Array  # [B, A] π(a|s')
+    bonus: Array | float = 0.0  # [B]
+
+
+NextPolicy = Callable[[Array, Array, Array | None], Next]  # (q(s', ·) online, q⁻(s', ·) target, mask), all [B, A]
+Problem = Callable[[Params, Params, Transition, Key], Batch]  # (online θ, target θ⁻, experience, key) -> regression
+Extra = Callable[[Array, Array, Array | None], Array]  # (q⁻(s, ·) [B, A], action [B], mask) -> added reward [B]
+
+
+def one_hot(action: Array, like: Array) -> Array:
+    """π of an action: [B] -> [B, A]."""
+    return jax.nn.one_hot(action, like.shape[-1], dtype=like.dtype)
+
+
+def over_groups(x: Array) -> Array:
+    """[B] as it is; the mean over D groups of actions of [B, D]."""
+    return x.reshape(len(x), -1).mean(1)
+
+
+def greedy_policy(q_online: Array, q_target: Array, mask: Array | None = None) -> Next:
+    """v = max_a q⁻(s', a): Q-learning (Watkins 1989; Mnih et al. 2015)."""
+    return Next(one_hot(greedy(q_target, mask), q_target))
+
+
+def double_policy(q_online: Array, q_target: Array, mask: Array | None = None) -> Next:
+    """v = q⁻(s', argmax_a q(s', a)): the online net selects, the target net evaluates.
+
+    Double DQN (van Hasselt et al. 2016, eq. 4).
+    """
+    return Next(one_hot(greedy(q_online, mask), q_target))
+
+
+def boltzmann(q: Array, temperature: float, mask: Array | None = None) -> tuple[Array, Array]:
+    """π = softmax(q/τ) over the allowed actions, and ln π (0 where an action is not allowed): [B, A]."""
+    log = jax.nn.log_softmax(allowed(q, mask) / temperature)
+    return jnp.exp(log), log if mask is None else jnp.where(mask, log, 0.0)
+
+
+def soft_policy(temperature: float) -> NextPolicy:
+    """v = Σ_a π(a|s')(q⁻(s', a) − τ ln π(a|s')) = τ ln Σ_a exp(q⁻/τ), π = softmax(q⁻/τ): soft Q.
+
+    (Haarnoja et al. 2017, eq. 5 for discrete actions.)
+    """
+
+    def rule(q_online: Array, q_target: Array, mask: Array | None = None) -> Next:
+        policy, log = boltzmann(q_target, temperature, mask)
+        return Next(policy, -temperature * over_groups((policy * log).sum(-1)))
+
+    return rule
+
+
+def munchausen(temperature: float, share: float = 0.9, lowest: float = -1.0) -> Extra:
+    """α clip(τ ln π(a|s), l₀, 0), π = softmax(q⁻(s, ·)/τ), added to the reward (Vieillard et al. 2020, eq. 1)."""
+
+    def extra(q: Array, action: Array, mask: Array | None) -> Array:
+        log = boltzmann(q, temperature, mask)[1]
+        return share * over_groups(jnp.clip(temperature * (log * one_hot(action, q)).sum(-1), lowest, 0))
+
+    return extra
+
+
+def mixed(policy: Array, part: Array) -> Array:
+    """Σ_a π(a) part(a): [B, A], [B, A, ...] -> [B, ...]; of D groups of actions [B, D, A] the mean over groups."""
+    weights = policy.reshape(policy.shape + (1,) * (part.ndim - policy.ndim))
+    total = (weights * part).sum(policy.ndim - 1)
+    return total.mean(tuple(range(1, policy.ndim - 1))) if policy.ndim > 2 else total
+
+
+def q_problem(
+    apply: Callable[[Params, Array, Key], Array],
+    rule: NextPolicy = greedy_policy,
+    readout: Readout | None = None,
+    extra: Extra | None = None,
+) -> Problem:
+    """Q-learning as regression: make the outputs for (s, a) what r + D·v(s') says.
+
+    apply: (θ, s [B, ...], key) -> outputs [B, A, ...], read by `readout` (default: as numbers). y is made here, outside
+    the differentiated function: the semi-gradient without `stop_gradient`.
+    """
+    readout = scalar() if readout is None else readout
+
+    def problem(params: Params, target: Params, seen: Transition, key: Key) -> Batch:
+        online_key, target_key, now_key = jax.random.split(key, 3)
+        online = apply(params, seen.next_obs, online_key)
+        frozen = apply(target, seen.next_obs, target_key)
+        policy, bonus = rule(readout.q(online), readout.q(frozen), seen.next_mask)
+        action, reward = jnp.asarray(seen.action, jnp.int32), seen.reward + seen.discount * bonus
+        if extra is not None:
+            reward = reward + extra(readout.q(apply(target, seen.obs, now_key)), action, seen.mask)
+        y = readout.target(reward, seen.discount, mixed(policy, readout.part(frozen)))
+        return Batch(seen.obs, y, index=action)
+
+    return problem
+
+
+def labelled(readout: Readout) -> Problem:
+    """Experience whose `reward` already is the whole target (λ-returns): regress on it, bootstrap no more."""
+
+    def problem(params: Params, target: Params, seen: Transition, key: Key) -> Batch:
+        nothing = jnp.zeros_like(seen.reward)
+        return Batch(seen.obs, readout.target(seen.reward, nothing, nothing), index=seen.action)
+
+    return problem

@@ -1,0 +1,66 @@
+"""The base of every agent's config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rlnut.errors import UsageError
+from rlnut.settings import Settings, setting
+
+if TYPE_CHECKING:
+    from rlnut.envs.spaces import Spec
+    from rlnut.learner.agent import Agent
+    from rlnut.types import Network
+
+Needs = dict[str, dict[str, tuple[Any, ...]]]  # option -> the options, with the values, of which one gives it a meaning
+
+
+@dataclass(frozen=True)
+class AgentConfig(Settings):
+    """Base of every agent's config."""
+
+    gamma: float = setting(0.99, "discount γ of the next value", low=0, high=1)
+
+    decoupled: ClassVar[bool] = False  # serves actions of several numbers by a choice for each
+    training: ClassVar[dict[str, Any]] = {}  # defaults of `Training` that go with this agent
+    needs: ClassVar[Needs] = {}
+    tied: ClassVar[dict[str, str]] = {}  # option -> the option for whose value its number is: another, another number
+
+    def __post_init__(self) -> None:
+        """Refuse an option that was moved where it means nothing."""
+        super().__post_init__()
+        defaults = {f.name: f.default for f in fields(self)}
+        for name in self.needs:
+            if name not in defaults:  # a variant that does not offer it
+                continue
+            if getattr(self, name) == defaults[name] or self.means(name, vars(self)):
+                continue
+            ways = self.needs[name].items()
+            wanted = " or ".join(f"{other} {' or '.join(map(str, values))}" for other, values in ways)
+            raise UsageError(f"{name} means nothing here: it needs {wanted}")
+
+    @classmethod
+    def means(cls, name: str, settings: dict[str, Any]) -> bool:
+        """Does the option `name` mean something beside these settings (or their defaults)?"""
+        ways = cls.needs.get(name)
+        return ways is None or any(settings.get(o, getattr(cls, o, None)) in ways[o] for o in ways)
+
+    @classmethod
+    def kept(cls, preset: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
+        """A preset's settings but for those that the user's choices take back, replace or leave without a meaning."""
+
+        def stays(name: str) -> bool:
+            other = cls.tied.get(name, "")
+            moved = other in chosen and chosen[other] != preset.get(other, getattr(cls, other))
+            return name not in chosen and not moved and cls.means(name, preset | chosen)
+
+        return {name: value for name, value in preset.items() if stays(name)}
+
+    def build(self, spec: Spec, network: Network | None = None) -> Agent:
+        """The agent for what `spec` sees; `network` takes the place of the default one."""
+        raise NotImplementedError
+
+    def remark(self, delta: float) -> str:
+        """What a user should know of these settings where the mean |δ| is `delta` at the end; empty: nothing."""
+        return ""

@@ -1,0 +1,164 @@
+"""How the outputs of a network stand for action values: numbers, classes over a support, or a distribution.
+
+| readout     | outputs of an action    | q(s, a)           | target y                          | loss ℓ          |
+|-------------|-------------------------|-------------------|-----------------------------------|-----------------|
+| scalar      | q                       | q                 | r + D v                           | squared, huber  |
+| classes     | M logits                | Σₘ pₘ zₘ          | the number r + D v as M chances   | cross-entropy   |
+| categorical | M logits                | Σₘ pₘ zₘ          | law of r + D Z, projected on z    | cross-entropy   |
+| quantiles   | n values, n fractions τ | mean of values    | r + D θ'ⱼ                         | quantile huber  |
+
+A network that is read as numbers or classes learns the mean of the return; the other two learn its distribution.
+Everything that acting needs works on NumPy arrays as on JAX arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlnut.regression.losses import Loss, cross_entropy, quantile_huber, squared
+from rlnut.types import Array, Shape, namespace
+
+SPREAD = 0.75  # σ of HL-Gauss in widths of a bin (Farebrother et al. 2024, section 3.1)
+
+
+class Readout(NamedTuple):
+    """Pure functions between outputs, values and targets; `part` is what is averaged over the next actions."""
+
+    shape: Shape  # of the outputs for one action
+    q: Callable[[Array], Array]  # outputs [B, A, *shape] -> q [B, A]
+    part: Callable[[Array], Array]  # outputs [B, A, *shape] -> [B, A, *part]
+    target: Callable[[Array, Array, Array], Array]  # (r [B], D [B], part [B, *part] of s') -> y [B, *y]
+    loss: Loss  # (outputs of the action taken [B, *shape], y [B, *y]) -> ℓ [B]
+    mean: Callable[[Array], Array]  # y [B, *y] -> the value that it stands for [B]
+    score: Callable[[Array, Array], Array]  # (outputs of the action taken, y) -> how surprising the row was [B], >= 0
+
+
+def bootstrap(reward: Array, discount: Array, value: Array) -> Array:
+    """y = r + D·v, all of the same shape; discount is γⁿ·(1 − terminated)."""
+    if not reward.shape == discount.shape == value.shape:
+        raise ValueError(f"bootstrap: shapes {reward.shape}, {discount.shape} and {value.shape} must be the same")
+    return reward + discount * value
+
+
+def same(x: Array) -> Array:
+    """x."""
+    return x
+
+
+def scalar(loss: Loss = squared) -> Readout:
+    """Outputs are the values: y = r + D v."""
+    return Readout((), same, same, bootstrap, loss, same, lambda q, y: jnp.abs(y - q))
+
+
+def softmax(logits: Array) -> Array:
+    """exp(x) / Σ exp(x) over the last axis, NumPy or JAX."""
+    powers = namespace(logits).exp(logits - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+class Support(NamedTuple):
+    """M places z on the axis of returns, and how a number becomes chances on them."""
+
+    z: np.ndarray  # [M] float32, rising
+    encode: Callable[[Array], Array]  # value [...] -> chances [..., M]
+
+    def mean(self, chances: Array) -> Array:
+        """Σₘ pₘ zₘ: [..., M] -> [...]."""
+        return chances @ self.z
+
+
+def two_hot(low: float, high: float, atoms: int) -> Support:
+    """All the chance on the two neighbours of a value, so that the mean is the value; outside: on the edge.
+
+    The hat functions of M evenly spaced atoms low … high (Bellemare et al. 2017, eq. 7, of a single value).
+    """
+    z = np.linspace(low, high, atoms, dtype=np.float32)
+    width = (high - low) / (atoms - 1)
+
+    def encode(value: Array) -> Array:
+        place = jnp.clip((value - low) / width, 0, atoms - 1)
+        return jnp.clip(1 - jnp.abs(place[..., None] - jnp.arange(atoms)), 0, 1)
+
+    return Support(z, encode)
+
+
+def hl_gauss(low: float, high: float, bins: int, spread: float = SPREAD) -> Support:
+    """Chances of M bins under a normal law around the value, σ = spread × width (Farebrother et al. 2024, eq. 5).
+
+    The bins reach 3σ beyond low … high, so that the mean of the chances is the value over all of that range. Values
+    outside count as its edge.
+    """
+    width = (high - low) / (bins - 6 * spread)
+    sigma = spread * width
+    edges = np.linspace(low - 3 * sigma, high + 3 * sigma, bins + 1)
+
+    def encode(value: Array) -> Array:
+        value = jnp.clip(value, low, high)
+        below = jax.scipy.special.ndtr((edges - value[..., None]) / sigma)
+        return (below[..., 1:] - below[..., :-1]) / (below[..., -1:] - below[..., :1])
+
+    return Support(((edges[1:] + edges[:-1]) / 2).astype(np.float32), encode)
+
+
+def classes(support: Support) -> Readout:
+    """Classification in place of regression: the number r + D v as chances on a support (Farebrother et al. 2024)."""
+
+    def value(logits: Array) -> Array:
+        return support.mean(softmax(logits))
+
+    def target(reward: Array, discount: Array, v: Array) -> Array:
+        return support.encode(bootstrap(reward, discount, v))
+
+    def score(logits: Array, y: Array) -> Array:
+        return jnp.abs(support.mean(y) - value(logits))
+
+    return Readout((len(support.z),), value, value, target, cross_entropy, support.mean, score)
+
+
+def project(support: Support, values: Array, chances: Array) -> Array:
+    """Chances at values [B, K] -> chances on the support [B, M], each value shared between its neighbours.
+
+    Within the support the mean is kept (Bellemare et al. 2017, eq. 7); slow twin: `oracle.categorical_projection`.
+    """
+    return (chances[..., None] * support.encode(values)).sum(-2)
+
+
+def categorical(low: float, high: float, atoms: int) -> Readout:
+    """C51: the law of the return on M atoms; y is the law of r + D Z projected on them (Bellemare et al. 2017)."""
+    support = two_hot(low, high, atoms)
+
+    def target(reward: Array, discount: Array, chances: Array) -> Array:
+        return project(support, reward[:, None] + discount[:, None] * support.z, chances)
+
+    def divergence(logits: Array, y: Array) -> Array:
+        """KL(y ‖ p): the priority of Rainbow (Hessel et al. 2018)."""
+        return jnp.maximum(cross_entropy(logits, y) + jax.scipy.special.xlogy(y, y).sum(-1), 0)
+
+    def value(logits: Array) -> Array:
+        return support.mean(softmax(logits))
+
+    return Readout((atoms,), value, softmax, target, cross_entropy, support.mean, divergence)
+
+
+def quantiles(n: int, kappa: float = 1.0) -> Readout:
+    """n values at the fractions that stand beside them, [n, 2]: QR-DQN and IQN (Dabney et al. 2018a, b).
+
+    y = r + D θ'ⱼ for every value θ'ⱼ of the next action; loss: `losses.quantile_huber`.
+    """
+
+    def values(outputs: Array) -> Array:
+        return outputs[..., 0]
+
+    def q(outputs: Array) -> Array:
+        return outputs[..., 0].mean(-1)
+
+    def target(reward: Array, discount: Array, v: Array) -> Array:
+        return reward[:, None] + discount[:, None] * v
+
+    loss = quantile_huber(kappa)
+    return Readout((n, 2), q, values, target, loss, lambda y: y.mean(-1), loss)

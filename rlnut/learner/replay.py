@@ -1,0 +1,164 @@
+"""Replay memory: a ring of observations for each environment, kept on the device, every observation stored once.
+
+A row is an observation and what was done there; the next row of the same environment is its successor. The last
+observation of an episode takes a row of its own where nothing begins (`begins` False), so the true final observation
+is there to bootstrap from and a reset observation never stands in for it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from rlnut.errors import UsageError
+from rlnut.learner.returns import fold
+from rlnut.types import Key, Transition
+
+
+class ReplayState(NamedTuple):
+    """L rows for each of N environments."""
+
+    obs: Array  # [L, N, ...]
+    action: Array  # [L, N] int32, or [L, N, D] of D groups
+    reward: Array  # [L, N]
+    discount: Array  # [L, N] γ·(1 − terminated)
+    begins: Array  # [L, N] True where a transition begins
+    mask: Array | None  # [L, N, A] bool: actions allowed there; None = all
+    head: Array  # [N] the row of the newest observation
+    filled: Array  # [] rows in use, the most of any environment
+
+
+class Rows(NamedTuple):
+    """Places in a replay memory."""
+
+    row: Array  # [B]
+    env: Array  # [B]
+
+
+class Memory(NamedTuple):
+    """Where experience waits until it is learned from: pure functions."""
+
+    init: Callable[[Transition, int], Any]  # from one row [N, ...] (its shapes and types); steps T of a round
+    add: Callable[[Any, Transition], Any]  # experience [T, N, ...]
+    draw: Callable[[Any, Key, int], Any]  # B rows to learn from, a pytree [B]
+    read: Callable[[Any, Any], Transition]  # what happened there: [B, ...]
+    cut: Callable[[Any], Any]  # what is added next begins new episodes
+    weigh: Callable[[Any, Any, Any], Any] | None = None  # (state, rows, steps) -> weight of each row; None = 1
+    score: Callable[[Any, Any, Any], Any] | None = None  # (state, rows, surprise [B]) -> state; None: draws are blind
+
+
+def cut(state: ReplayState) -> ReplayState:
+    """Leave the running episodes where they are: what is added next begins new ones."""
+    length = len(state.begins)
+    return state._replace(head=(state.head + 1) % length, filled=jnp.minimum(state.filled + 1, length))
+
+
+Place = tuple[Array, Array]  # row and environment
+
+
+def places(state: ReplayState, seen: Transition) -> tuple[Place, Place, Array]:
+    """Where the rows [T, N] of `seen` go, where their successors go, and how far each head moves [N].
+
+    Rows that are not valid get a row that does not exist: `mode="drop"` leaves them out.
+    """
+    length, envs = state.begins.shape
+    advance = jnp.where(seen.valid, 1 + seen.end.astype(jnp.int32), 0)
+    offset = jnp.cumsum(advance, axis=0)
+    row = state.head + offset - advance
+    env = jnp.arange(envs)
+    here = jnp.where(seen.valid, row % length, length)
+    after = jnp.where(seen.valid, (row + 1) % length, length)
+    return (here, env), (after, env), offset[-1]
+
+
+def replay(capacity: int, n: int = 1) -> Memory:
+    """Uniform replay of the newest `capacity` observations; `read` folds n steps (fewer at an episode's end).
+
+    capacity: in all, divided over the environments. An n-step return that runs into the newest observation
+    bootstraps there, as it does at a time limit.
+    """
+
+    def rows(envs: int) -> int:
+        return max(2, math.ceil(capacity / envs)) + 1  # the newest observation has no transition yet
+
+    def init(seen: Transition, steps: int) -> ReplayState:
+        envs = len(seen.reward)
+        if 2 * steps + 1 > rows(envs):
+            need = 2 * steps * envs
+            raise UsageError(f"a round is {steps * envs:,} steps: give --replay {need:,} or more")
+        shape = (rows(envs), envs)
+        return ReplayState(
+            obs=jnp.zeros((rows(envs), *seen.obs.shape), seen.obs.dtype),
+            action=jnp.zeros((rows(envs), *seen.action.shape), jnp.int32),
+            reward=jnp.zeros(shape, jnp.float32),
+            discount=jnp.zeros(shape, jnp.float32),
+            begins=jnp.zeros(shape, bool),
+            mask=None if seen.mask is None else jnp.zeros((rows(envs), *seen.mask.shape), bool),
+            head=jnp.zeros(envs, jnp.int32),
+            filled=jnp.zeros((), jnp.int32),
+        )
+
+    def add(state: ReplayState, seen: Transition) -> ReplayState:
+        length = len(state.begins)
+        if 2 * len(seen.reward) + 1 > length:
+            raise ValueError(f"{len(seen.reward)} steps at once do not fit a replay of {length - 1} per environment")
+        here, after, offset = places(state, seen)
+        begins = state.begins.at[after].set(False, mode="drop").at[here].set(True, mode="drop")
+        return ReplayState(
+            obs=state.obs.at[after].set(seen.next_obs, mode="drop").at[here].set(seen.obs, mode="drop"),
+            action=state.action.at[here].set(seen.action, mode="drop"),
+            reward=state.reward.at[here].set(seen.reward, mode="drop"),
+            discount=state.discount.at[here].set(seen.discount, mode="drop"),
+            begins=begins,
+            mask=None
+            if state.mask is None
+            else state.mask.at[after].set(seen.next_mask, mode="drop").at[here].set(seen.mask, mode="drop"),
+            head=(state.head + offset) % length,
+            filled=jnp.minimum(length, jnp.maximum(state.filled, 1) + offset.max()),
+        )
+
+    def draw(state: ReplayState, key: Key, size: int) -> Rows:
+        """Rows where a transition begins, uniform: rows where none does are drawn again."""
+
+        bounds = jnp.stack([state.filled, jnp.int32(state.begins.shape[1])]).astype(jnp.uint32)[:, None]
+
+        def bad(rows: Array) -> Array:
+            return ~state.begins[rows[0], rows[1]]
+
+        def again(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            tries, rows, undecided = carry
+            bits = jax.random.bits(jax.random.fold_in(key, tries), (2, size), jnp.uint32)
+            rows = jnp.where(undecided, (bits % bounds).astype(jnp.int32), rows)  # bias of the remainder: L / 2³²
+            return tries + 1, rows, bad(rows)
+
+        def unfinished(carry: tuple[Array, Array, Array]) -> Array:
+            return carry[2].any() & (carry[0] < 200)  # at most half the rows are bad: 2⁻²⁰⁰; ends when empty, too
+
+        nothing = jnp.zeros((2, size), jnp.int32)
+        _, rows, _ = jax.lax.while_loop(unfinished, again, (jnp.int32(0), nothing, jnp.ones(size, bool)))
+        return Rows(rows[0], rows[1])
+
+    def read(state: ReplayState, rows: Rows) -> Transition:
+        row, env = rows
+        length = len(state.begins)
+        path = (row + jnp.arange(n)[:, None]) % length  # [n, B]
+        stop = ~state.begins[(path + 1) % length, env]  # the episode ends here, or its successor is the newest row
+        folded = fold(state.reward[path, env], state.discount[path, env], stop, n)
+        reward, discount, last = (part[0] for part in folded)
+        successor = (row + last + 1) % length
+        end = ~state.begins[successor, env]
+        action = state.action[row, env]
+        next_obs = state.obs[successor, env]
+        seen = Transition(state.obs[row, env], action, reward, discount, next_obs, end, jnp.ones_like(end))
+        return (
+            seen
+            if state.mask is None
+            else seen._replace(mask=state.mask[row, env], next_mask=state.mask[successor, env])
+        )
+
+    return Memory(init, add, draw, read, cut)

@@ -1,0 +1,93 @@
+"""Replay of windows: experience in the order in which it was lived, for networks that carry something through time.
+
+A window is W consecutive rows of the replay of one environment. It may hold the end of an episode and the beginning of
+the next: there the carry starts anew. What the actor carried into the first row was stored with it, and the rows of
+the burn-in bring it up to date with the present weights and are not learned from (R2D2; Kapturowski et al. 2019).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from rlnut.learner.replay import Memory, ReplayState, Rows, places, replay
+from rlnut.learner.returns import fold
+from rlnut.types import Key, Transition
+
+
+class Window(NamedTuple):
+    """What a recurrent network reads: a pytree."""
+
+    obs: Array  # [B, W, ...]
+    begin: Array  # [B, W] bool: an episode begins here
+    carry: Any  # [B, ...] what is carried into the first row
+    at: Array  # [B, L] the places whose outputs are wanted, as rows [B·L]
+
+
+class WindowState(NamedTuple):
+    """A replay and what was carried into each of its rows."""
+
+    replay: ReplayState
+    carry: Any  # a pytree [L, N, ...]
+
+
+def windows(capacity: int, length: int, burn_in: int = 0, n: int = 1) -> Memory:
+    """Replay whose `draw` gives B windows; `read` makes of each `length` n-step transitions: rows [B·length].
+
+    obs and next_obs are `Window`s that share their observations. Rows where no transition begins weigh 0.
+    """
+    uniform = replay(capacity, n)
+    width = burn_in + length + n
+
+    def init(seen: Transition, steps: int) -> WindowState:
+        state = uniform.init(seen, steps)
+        rows = len(state.begins)
+        return WindowState(state, jax.tree.map(lambda a: jnp.zeros((rows, *a.shape), a.dtype), seen.carry))
+
+    def add(state: WindowState, seen: Transition) -> WindowState:
+        here, _, _ = places(state.replay, seen)
+        carry = jax.tree.map(lambda all_, new: all_.at[here].set(new, mode="drop"), state.carry, seen.carry)
+        return WindowState(uniform.add(state.replay, seen), carry)
+
+    def draw(state: WindowState, key: Key, size: int) -> Rows:
+        return uniform.draw(state.replay, key, size)
+
+    def path(state: WindowState, rows: Rows) -> tuple[Array, Array]:
+        """The rows of each window and their environment: [W, B], [B]."""
+        return (rows.row + jnp.arange(width)[:, None]) % len(state.replay.begins), rows.env
+
+    def read(state: WindowState, rows: Rows) -> Transition:
+        held, (row, env) = state.replay, path(state, rows)
+        end = ~held.begins[(row + 1) % len(held.begins), env]  # the successor is a last observation, or the newest
+        reward, discount, last = fold(held.reward[row, env], held.discount[row, env], end, n)
+        before = ~held.begins[row - 1, env]  # nothing began in the row before: an episode begins here
+        taken = burn_in + jnp.arange(length)
+
+        def flat(a: Any) -> Any:
+            """[W, B, ...] -> the rows that are learned from, [B·L, ...]."""
+            return jnp.moveaxis(a[taken], 0, 1).reshape(-1, *a.shape[2:])
+
+        successor = jnp.take_along_axis(row, last + 1, axis=0)
+        obs = jnp.moveaxis(held.obs[row, env], 0, 1)
+        carry = jax.tree.map(lambda a: a[rows.row, rows.env], state.carry)
+        now: Any = Window(obs, before.T, carry, jnp.broadcast_to(taken, (len(env), length)))
+        then = now._replace(at=(last + 1)[taken].T)
+        valid = flat(held.begins[row, env])
+        seen = Transition(now, flat(held.action[row, env]), flat(reward), flat(discount), then, flat(end), valid)
+        if held.mask is None:
+            return seen
+        return seen._replace(mask=flat(held.mask[row, env]), next_mask=flat(held.mask[successor, env]))
+
+    def weigh(state: WindowState, rows: Rows, steps: Any) -> Array:
+        """1 where a transition begins, 0 elsewhere, scaled to mean 1."""
+        row, env = path(state, rows)
+        begins = state.replay.begins[row[burn_in : burn_in + length], env].T.reshape(-1).astype(jnp.float32)
+        return begins / jnp.maximum(begins.mean(), 1e-6)
+
+    def cut(state: WindowState) -> WindowState:
+        return state._replace(replay=uniform.cut(state.replay))
+
+    return Memory(init, add, draw, read, cut, weigh)

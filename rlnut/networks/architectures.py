@@ -1,0 +1,136 @@
+"""Whole networks composed of layers: linear, MLP, CNN and LeNet, each a list of layers in front of a linear head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rlnut.errors import UsageError, unknown
+from rlnut.networks.convolution import bias, conv, group_norm, pool
+from rlnut.networks.layers import activation, dense, dropout, flatten, function, head, layer_norm, serial
+from rlnut.types import Array, Model, Network, Shape
+
+
+def linear(initializer: str = "zeros") -> Network:
+    """g_θ(x) = θᵀ(x, 1): a single layer without activation; softmax regression when the loss is cross-entropy."""
+    return lambda shape: serial(flatten(), head(tuple(shape), initializer))
+
+
+def mlp(
+    hidden: tuple[int, ...] = (256, 256),
+    activation_name: str = "relu",
+    initializer: str = "he",
+    drop: float = 0.0,
+    norm: bool = False,
+    layer: Callable[..., Model] = dense,
+    first: Callable[..., Model] = dense,
+) -> Network:
+    """Fully connected network: x⁽ˡ⁾ = f(W⁽ˡ⁾ x⁽ˡ⁻¹⁾ + b⁽ˡ⁾) for each width in `hidden`, then a linear head.
+
+    `norm` puts a `layer_norm` before each f, `drop` a `dropout` after it; `first` makes the first hidden layer, `layer`
+    the other dense layers.
+    """
+
+    def build(shape: Shape) -> Model:
+        layers = [flatten()]
+        for i, width in enumerate(hidden):
+            layers += [(layer if i else first)(width, initializer), *([layer_norm()] if norm else [])]
+            layers += [activation(activation_name), *_drop(drop)]
+        return serial(*layers, head(tuple(shape), layer=layer))
+
+    return build
+
+
+def trunk(body: Network, width: int, norm: bool = False) -> Model:
+    """Hidden layers for something to go on from: f(norm(body)), the body's outputs being `width` units; f is relu."""
+    return serial(body((width,)), *([layer_norm()] if norm else []), activation("relu"))
+
+
+def cnn(
+    channels: tuple[int, ...] = (32, 64),
+    filter_size: int = 3,
+    stride: int = 1,
+    window: int = 2,
+    hidden: tuple[int, ...] = (128,),
+    drop: float = 0.0,
+    norm: bool = False,
+    layer: Callable[..., Model] = dense,
+    padding: str = "same",
+    pooling: str = "max",
+    pool_stride: int | None = None,
+    filter_norm: str = "none",
+    dims: int = 2,
+) -> Network:
+    """Generic CNN: `filters` for each D in `channels`, then an MLP. x: [B, H, W(, C)], with dims=1 [B, T(, C)].
+
+    `window` = 1 leaves the pooling out (the usual choice for Q-networks); `norm` and `layer` are those of the MLP.
+    """
+
+    def build(shape: Shape) -> Model:
+        layers = [with_channels(dims)]
+        for depth in channels:
+            layers += filters(depth, filter_size, stride, padding, filter_norm, "relu", window, pooling, pool_stride)
+        return serial(*layers, *_drop(drop / 2), mlp(hidden, drop=drop, norm=norm, layer=layer, first=layer)(shape))
+
+    return build
+
+
+NORMS = ("none", "group", "weight")
+
+
+def filters(
+    depth: int,
+    size: int = 3,
+    stride: int = 1,
+    padding: str = "same",
+    norm: str = "none",
+    activation_name: str = "relu",
+    window: int = 1,
+    pooling: str = "max",
+    pool_stride: int | None = None,
+) -> list[Model]:
+    """The layers of one stage of a CNN, pooling(f(x ∗ w + b)): [B, H, W, C] -> [B, H', W', D].
+
+    `norm`: none, weight (`convolution.standardised` filters, which cost nothing a pixel) or group (`group_norm` in the
+    place of b). Batch normalisation is left out: its running means are state beside θ, and in it the rows of a batch
+    depend on one another; these two are pure functions of θ and one row. A maximum is taken before b and f: f is
+    monotone, so without group_norm nothing changes but the work.
+    """
+    if norm not in NORMS:
+        raise unknown("norm", norm, NORMS)
+    linear_part = conv(depth, size, stride, padding, bias=False, standard=norm == "weight")
+    then = [group_norm() if norm == "group" else bias(), activation(activation_name)]
+    pools = [pool(window, pooling, pool_stride)] if window > 1 else []
+    return [linear_part, *pools, *then] if pooling == "max" else [linear_part, *then, *pools]
+
+
+def with_channels(dims: int) -> Model:
+    """A channel axis for rows that have none: [B, H, W] -> [B, H, W, 1] (dims=2), [B, T] -> [B, T, 1] (dims=1)."""
+
+    def apply(x: Array) -> Array:
+        if x.ndim not in (dims + 1, dims + 2):
+            raise UsageError(
+                f"filters in {dims} dimensions take rows of {dims} or {dims + 1} axes, got {list(x.shape[1:])}"
+            )
+        return x[..., None] if x.ndim == dims + 1 else x
+
+    return function(apply)
+
+
+def lenet(activation_name: str = "tanh", pooling: str = "average") -> Network:
+    """LeNet-5 (LeCun et al. 1998, figure 2) as read today: x [B, H, W(, C)], made for 28 × 28.
+
+    6 filters 5×5 (same), pooling by 2, 16 filters 5×5 (valid), pooling by 2, then layers of 120, 84 and the head.
+    Not as in 1998: all 16 filters see all 6 maps, pooling has no weights, tanh is not stretched, the head is linear.
+    """
+
+    def build(shape: Shape) -> Model:
+        layers = [with_channels(2)]
+        for depth, padding in ((6, "same"), (16, "valid")):
+            layers += filters(depth, 5, 1, padding, "none", activation_name, 2, pooling)
+        return serial(*layers, mlp((120, 84), activation_name, "glorot")(shape))
+
+    return build
+
+
+def _drop(rate: float) -> list[Model]:
+    return [dropout(rate)] if rate else []

@@ -1,0 +1,217 @@
+"""Policies by name, as tables or as functions: whose values are learned, and who acts.
+
+| spelling                 | policy                                                                          |
+|--------------------------|---------------------------------------------------------------------------------|
+| `uniform`                | every action that counts, with equal chance                                     |
+| `optimal`                | the greedy policy of Q*, by dynamic programming: finite problems only           |
+| `FILE.npy`               | a table [S, A] of probabilities, or [S] of actions: finite problems only        |
+| `DIR`, `DIR:behaviour`   | of a run folder: the greedy policy; ε-greedy with the ε at the end of training  |
+| `MODULE:FUNCTION`        | Python: an observation -> probabilities [A], or an action                       |
+
+Each may end in `:ε`, as in `optimal:0.1`: (1 − ε) π + ε · uniform. In Python also a function, an array, or what
+`rlnut.load_policy` returns.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+
+from rlnut.errors import UsageError, unknown
+from rlnut.truth.dynamic_programming import policy_iteration
+from rlnut.truth.finite import Finite, distribution
+from rlnut.truth.monte_carlo import Act
+
+KINDS = ("uniform", "optimal", "FILE.npy", "a run folder", "DIR:behaviour", "MODULE:FUNCTION")
+Chances = Callable[[np.ndarray], np.ndarray]  # observations [B, ...] -> π(a|s) [B, A]
+
+
+def split(words: str) -> tuple[str, float]:
+    """ "optimal:0.1" -> ("optimal", 0.1); without a number ε = 0."""
+    base, colon, last = words.rpartition(":")
+    try:
+        epsilon = float(last)
+    except ValueError:
+        return words, 0.0
+    if not colon or not 0 <= epsilon <= 1:
+        raise UsageError(
+            f"ε of a policy must be >= 0 and <= 1 and come after its name, as in optimal:0.1, got {words!r}"
+        )
+    return base, epsilon
+
+
+def soft(policy: np.ndarray, epsilon: float, allowed: np.ndarray | None = None) -> np.ndarray:
+    """(1 − ε) π + ε · uniform over the actions that count: [..., A]."""
+    count = np.ones_like(policy) if allowed is None else allowed.astype(float)
+    return (1 - epsilon) * policy + epsilon * count / count.sum(-1, keepdims=True)
+
+
+def as_table(policy: Any, finite: Finite, gamma: float) -> np.ndarray:
+    """π [S, A] of a finite problem; None: the problem's own, else uniform. Raises UsageError for what is no policy."""
+    S, A, _ = finite.mdp.P.shape
+    if policy is None:
+        policy = "uniform" if finite.policy is None else finite.policy
+    if isinstance(policy, str):
+        base, epsilon = split(policy)
+        if base == "uniform":
+            return soft(np.zeros((S, A)), 1.0, finite.allowed)
+        found = policy_iteration(finite.mdp, gamma).policy if base == "optimal" else None
+        table = as_table(_named(base), finite, gamma) if found is None else found
+        return soft(table, epsilon, finite.allowed) if epsilon else table
+    if hasattr(policy, "q"):
+        policy = _greedy(policy, 0.0, (S, A))(np.arange(S) if finite.shown is None else finite.shown)
+    elif callable(policy):
+        seen = range(S) if finite.shown is None else zip(*(part.tolist() for part in finite.shown), strict=True)
+        policy = np.stack([_row(policy(obs), A, obs) for obs in seen])
+    return _table(policy, S, A)
+
+
+def _table(policy: Any, S: int, A: int) -> np.ndarray:
+    array = np.asarray(policy)
+    if array.shape == (S,) and array.dtype.kind in "iu":
+        if not ((array >= 0) & (array < A)).all():
+            raise UsageError(f"actions of a policy must be 0 … {A - 1}, got {array.min()} … {array.max()}")
+        return np.eye(A)[array]
+    return distribution("policy", array, {"[S, A]": (S, A)})
+
+
+def _row(answer: Any, A: int, at: Any) -> np.ndarray:
+    """What a policy function answered, as probabilities [A]."""
+    array = np.asarray(answer)
+    if array.ndim == 0 and array.dtype.kind in "iu" and 0 <= array < A:
+        return np.eye(A)[int(array)]
+    if array.shape != (A,):
+        raise UsageError(
+            f"a policy must answer with an action 0 … {A - 1} or with {A} probabilities, got {answer!r} at {at}"
+        )
+    return distribution(f"the policy's answer at {at}", array, {"[A]": (A,)})
+
+
+def _named(base: str) -> Any:
+    """What stands behind a word that is not `uniform` or `optimal`: a table, a function, or a saved run with q."""
+    if base.endswith(".npy"):
+        try:
+            return np.load(base, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise UsageError(f"policy {base}: {error}") from None
+    folder, colon, last = base.rpartition(":")
+    if colon and last == "behaviour":
+        return saved(folder, behaviour=True)
+    if Path(base).exists():
+        return saved(base)
+    if colon:
+        return _imported(folder, last)
+    raise unknown("policy", base, KINDS)
+
+
+def _imported(module: str, name: str) -> Callable[..., Any]:
+    """A function of the user's, from a module that Python finds, or one in the working folder."""
+    here = str(Path.cwd())
+    added = here not in sys.path
+    sys.path[:0] = [here] if added else []
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(f"policy {module}:{name} cannot be imported: {error}") from None
+    finally:
+        if added:
+            sys.path.remove(here)
+    if not callable(found):
+        raise UsageError(f"policy {module}:{name} is not a function")
+    return found
+
+
+class Saved(NamedTuple):
+    """The policy of a run folder."""
+
+    q: Callable[[np.ndarray], np.ndarray]  # observations [B, ...] -> [B, A]
+    epsilon: float
+
+
+def saved(folder: str, behaviour: bool = False) -> Saved:
+    """The greedy policy of a run folder, or the ε-greedy one that its training ended with."""
+    from rlnut.control.run_folder import Recipe, load_policy
+
+    greedy = load_policy(folder)
+    epsilon = getattr(Recipe(folder).config, "epsilon_end", None) if behaviour else 0.0
+    if epsilon is None:
+        raise UsageError(f"the run in {folder} did not act ε-greedily: there is no {folder}:behaviour")
+    return Saved(greedy.q, float(epsilon))
+
+
+def _greedy(policy: Any, epsilon: float, shape: tuple[int, int] | None = None) -> Chances:
+    """ε-greedy on q: `policy.q` of observations [B, ...]."""
+    epsilon = max(epsilon, getattr(policy, "epsilon", 0.0))
+
+    def chances(obs: np.ndarray) -> np.ndarray:
+        try:
+            q = np.asarray(policy.q(obs))
+        except UsageError as error:
+            raise UsageError(f"the saved policy is of another environment: {error}") from None
+        if shape is not None and q.shape != shape:
+            raise UsageError(f"the saved policy has values {list(q.shape)}, this problem needs {list(shape)}")
+        return soft(np.eye(q.shape[-1])[q.argmax(-1)], epsilon)
+
+    return chances
+
+
+class HostPolicy(NamedTuple):
+    """A policy on an environment without tables."""
+
+    act: Act  # (observation, rng) -> the environment's action
+    chances: Chances | None  # None: actions are continuous, so there is no ρ and no Q
+    first: int = 0  # the environment's number of action 0
+
+
+def on_env(policy: Any, space: gym.Space, name: str) -> HostPolicy:
+    """A policy for an action space; None: uniform. Raises UsageError for what needs tables."""
+    if isinstance(policy, HostPolicy):
+        return policy
+    if not isinstance(space, gym.spaces.Discrete):
+        return _continuous(policy, space, name)
+    A, first = int(space.n), int(space.start)
+    base, epsilon = split(policy) if isinstance(policy, str) else (policy, 0.0)
+    if base in ("optimal",) or (isinstance(base, str) and base.endswith(".npy")):
+        why = "the optimal policy cannot be computed" if base == "optimal" else "a table [S, A] has no rows"
+        raise UsageError(f"{why} for {name}: it has no tables P and R")
+    if base is None or (isinstance(base, str) and base == "uniform"):
+        return HostPolicy(
+            lambda obs, rng: first + int(rng.integers(A)), lambda obs: np.full((len(obs), A), 1 / A), first
+        )
+    found = _named(base) if isinstance(base, str) else base
+    if hasattr(found, "q"):
+        chances = _greedy(found, 0.0)
+    elif callable(found):
+
+        def chances(obs: np.ndarray) -> np.ndarray:
+            return np.stack([_row(found(o), A, o) for o in obs])
+    else:
+        raise UsageError(f"a policy for {name} is a word or a function of an observation, got {type(found).__name__}")
+
+    def probabilities(obs: np.ndarray) -> np.ndarray:
+        return soft(chances(obs), epsilon) if epsilon else chances(obs)
+
+    def act(obs: Any, rng: np.random.Generator) -> int:
+        row = np.cumsum(probabilities(np.asarray(obs)[None])[0])
+        return first + min(int(np.searchsorted(row, rng.random() * row[-1], side="right")), A - 1)
+
+    return HostPolicy(act, probabilities, first)
+
+
+def _continuous(policy: Any, space: gym.Space, name: str) -> HostPolicy:
+    """Actions that are no numbers 0 … A − 1: uniform over a bounded box, or a function of the user's."""
+    found = _named(policy) if isinstance(policy, str) and policy != "uniform" else policy
+    if found is None or isinstance(found, str):
+        if not isinstance(space, gym.spaces.Box) or not space.is_bounded():
+            raise UsageError(f"{name}: the uniform policy needs a Discrete or a bounded Box action space, got {space}")
+        low, high, kind = space.low, space.high, space.dtype
+        return HostPolicy(lambda obs, rng: rng.uniform(low, high).astype(kind), None)
+    if not callable(found) or hasattr(found, "q"):
+        raise UsageError(f"{name} has actions {space}: its policy must be a function of an observation")
+    return HostPolicy(lambda obs, rng: found(obs), None)

@@ -1,0 +1,88 @@
+"""What a prediction comes to: moments of learning laid beside the truth, a log of them, and an alarm if it diverges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rlnut.prediction.snapshots import Moment
+from rlnut.truth.fixed_points import rms
+
+BLOWN_UP = 10.0  # times the error at the start, or the truth: it diverged
+
+Report = Callable[[dict[str, Any], int], None]  # a row of the log and the rows in all, while it learns
+
+
+class Answer(NamedTuple):
+    """What was learned, and how wrong it is."""
+
+    values: np.ndarray  # [S], [S, A] or [K] mean over runs, NaN where a state cannot be reached
+    truth: np.ndarray  # the same of V_π (Q_π)
+    rmse: float  # mean over runs of the plain RMS error over what is reached
+    curve: np.ndarray  # [K] the same while learning
+    weights: np.ndarray | None  # [d] of the first run; None: of a network
+    exact: dict[str, Any]  # td_fixed_point, projection, bellman_residual: {weights, values, rmse}; finite problems
+    errors: dict[str, float]  # √VE, √BE, √PBE, √TDE, √RE of the first run under the behaviour's distribution
+    alarm: str  # "" or why it diverged
+    settings: dict[str, Any]  # gamma, features, alpha, … that were chosen
+    log: list[dict[str, Any]]  # a row for each point of the curve
+    known: Any = None  # monte_carlo.Truth where the truth is estimated
+    labels: tuple[str, ...] = ()  # of the states of a finite problem
+    picture: Any = None  # what the picture of a 2-D box shows: learned values over a lattice
+
+
+def follow(
+    found: Iterable[Moment],
+    read: Callable[[np.ndarray], np.ndarray],
+    errors: Callable[[np.ndarray], dict[str, float]],
+    right: np.ndarray,
+    seen: np.ndarray,
+    before: float,
+    off: bool,
+    chosen: dict[str, Any],
+    report: Report | None,
+    end: float = 0.0,
+) -> Answer:
+    """Moment by moment the RMS error against `right` where `seen`, and the `errors` of the first run's weights.
+
+    `read` maps weights [N, d] to values [N, ·] of `right`, flat; `before` is the error at the first weights,
+    `end` that of the point where the method should end: to be near it is no divergence, however wrong it is.
+    """
+    flat = right.reshape(-1)
+    log: list[dict[str, Any]] = []
+    learned, weights = np.zeros((1, len(flat))), np.zeros((1, 0))
+    for moment in found:
+        weights = moment.weights
+        with np.errstate(all="ignore"):
+            learned = read(weights)
+            error = float(np.sqrt(((learned[:, seen] - flat[seen]) ** 2).mean(-1)).mean())
+            now = errors(weights[0]) if np.isfinite(weights[0]).all() else {}
+        log.append({"step": moment.rows, "rmse": error, **now, "sampled_tde": moment.td_error})
+        if report is not None:
+            report(log[-1], moment.of)
+    curve = np.array([row["rmse"] for row in log])
+    with np.errstate(all="ignore"):
+        mean = shown(learned.mean(0), flat, seen).reshape(right.shape)
+    numbers = {key: value for key, value in log[-1].items() if key not in ("step", "rmse", "sampled_tde")}
+    scale = max(before, rms(flat[seen]), 1e-6)
+    blown = not np.isfinite(curve[-1]) or curve[-1] > max(BLOWN_UP * scale, 3 * end)
+    said = alarm(chosen, off) if blown else ""
+    return Answer(mean, right, float(curve[-1]), curve, weights[0], {}, numbers, said, chosen, log)
+
+
+def alarm(chosen: dict[str, Any], off: bool) -> str:
+    """Which members of the deadly triad (S&B 11.3) are at work, when the error exploded."""
+    members = [
+        ("function approximation", chosen["features"] != "one-hot"),
+        ("bootstrapping", chosen["lam"] is not None and chosen["lam"] < 1),
+        ("off-policy training", off),
+    ]
+    at_work = [name for name, here in members if here]
+    return "diverged; of the deadly triad at work: " + (", ".join(at_work) or "none, so α is too large")
+
+
+def shown(values: np.ndarray, right: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Learned values; 0 where episodes only end, NaN where none can be."""
+    return np.where(seen, values, np.where(right == 0, 0.0, np.nan))

@@ -1,0 +1,123 @@
+"""Weights at K moments of a run, handed out while it learns: for the progress line, the log and the learning curve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlnut.agents import fqe, lstd, td
+from rlnut.agents import td_sparse as sparse
+from rlnut.prediction.methods import Method
+from rlnut.types import Array
+
+
+class Task(NamedTuple):
+    """A method, a function to learn and the rows to learn it from."""
+
+    method: Method
+    make: Callable[..., Any]  # make(*parts) -> td.Approximator; with `length` sparse.Active
+    parts: tuple
+    rows: td.Rows  # [T, N]
+    alpha: float
+    lam: float
+    beta: float
+    window: int = 0  # see td.Rule
+    length: int | None = None  # of the list of sparse features; None: whole arrays
+    few: int = 0  # sparse features of an input
+    epochs: int | None = None  # passes of a network over the rows in an iteration of FQE; None: linear, solved
+
+
+class Moment(NamedTuple):
+    """Where learning stands."""
+
+    rows: int  # rows of experience so far
+    of: int  # rows in all
+    weights: np.ndarray  # [N, d]
+    td_error: float  # root of the mean δ² since the last moment; NaN where nothing is followed step by step
+
+
+def moments(task: Task, count: int, key: Any) -> Iterator[Moment]:
+    """At most `count` moments, the last at the end, or as soon as the weights are no numbers any more."""
+    rows = jax.tree.map(np.asarray, task.rows)
+    T, N = rows.reward.shape
+    if task.method.solver == "fitted":
+        yield from _iterated(task, rows, count, key)
+        return
+    count = min(count, T)
+    if task.method.solver != "scan":
+        yield from _solved(task, rows, count)
+        return
+    size, extra = -(-T // count), max(0, task.window - 1)
+    rule = td.Rule(**task.method.rule)._replace(window=task.window)
+    parts = jax.tree.map(jnp.asarray, task.parts)
+    hyper = td.Hyper(*(jnp.asarray(x, jnp.float32) for x in (task.alpha, task.lam, task.beta)))
+    build = (rule, task.make, task.length, task.few)
+    state = _begin(*build, parts, hyper, jax.random.split(key, N))
+    before = 0.0
+    for first in range(0, T, size):
+        part = jax.tree.map(partial(_rows, first=first, size=size + extra), rows)
+        state, weights, square = _advance(*build, parts, hyper, state, part)
+        learned = float((rows.rate[first : first + size] > 0).sum())
+        total = float(square.sum())
+        w = np.asarray(weights, np.float64)
+        yield Moment(min(T, first + size), T, w, float(np.sqrt(max(0.0, total - before) / max(1.0, learned))))
+        before = total
+        if not np.isfinite(w).all():
+            return
+
+
+def _rows(x: np.ndarray, first: int, size: int) -> np.ndarray:
+    """`size` rows from `first`; beyond the last they are zeros: rate 0, nothing is learned from them."""
+    part = x[first : first + size]
+    return np.concatenate([part, np.zeros((size - len(part), *x.shape[1:]), x.dtype)]) if len(part) < size else part
+
+
+def _iterated(task: Task, rows: td.Rows, count: int, key: Any) -> Iterator[Moment]:
+    """FQE: a moment is an iteration over all rows."""
+    given = (task.make, task.parts, rows)
+    if task.epochs is None:
+        w0 = np.asarray(task.make(*task.parts).init(key), np.float64)
+        found = fqe.solved(*given, w0, count)
+    else:
+        found = fqe.followed(*given, key, count, task.epochs, task.alpha)
+    for k, (w, td_error) in enumerate(found):
+        yield Moment(k + 1, count, w, td_error)
+        if not np.isfinite(w).all():
+            return
+
+
+def _solved(task: Task, rows: td.Rows, count: int) -> Iterator[Moment]:
+    T = len(rows.reward)
+    rows = rows._replace(slot=np.broadcast_to((np.arange(T) * count // T).astype(np.int32)[:, None], rows.slot.shape))
+    solve = lstd.lstd if task.method.solver == "lstd" else lstd.recursive_lstd
+    w0 = np.asarray(task.make(*task.parts).init(jax.random.key(0)), np.float64)
+    for k, w in enumerate(np.moveaxis(solve(task.make, task.parts, rows, task.lam, w0, count), 1, 0)):
+        yield Moment(T * (k + 1) // count, T, np.asarray(w, np.float64), float("nan"))
+
+
+def _learner(rule: td.Rule, make: Any, length: int | None, count: int, parts: Any, hyper: td.Hyper) -> td.Learner:
+    if length is None:
+        return td.dense(rule, make(*parts), hyper)
+    lanes = jax.tree.map(lambda x: x[None], hyper)
+    return sparse.learner(rule, make(*parts), lanes, length, count)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _begin(rule: td.Rule, make: Any, length: int | None, count: int, parts: Any, hyper: td.Hyper, keys: Any) -> Any:
+    return jax.vmap(_learner(rule, make, length, count, parts, hyper).init)(keys)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3), donate_argnums=6)
+def _advance(
+    rule: td.Rule, make: Any, length: int | None, count: int, parts: Any, hyper: td.Hyper, state: Any, rows: td.Rows
+) -> tuple[Any, Array, Array]:
+    """State, weights [N, d] and Σδ² [N] after a stretch of rows."""
+    learner = _learner(rule, make, length, count, parts, hyper)
+    state = jax.vmap(lambda s, r: td.advance(learner, s, r, rule.window), (0, 1))(state, rows)
+    weights, square = jax.vmap(learner.weights)(state), jax.vmap(learner.square)(state)
+    return state, weights.reshape(len(weights), -1), square

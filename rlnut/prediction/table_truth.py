@@ -1,0 +1,102 @@
+"""What is known of a finite problem: exact values, the chains of its policies, and how wrong a value function is."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rlnut.errors import RlnutError
+from rlnut.prediction.methods import Prediction
+from rlnut.prediction.result import shown
+from rlnut.truth.dynamic_programming import Chain, action_values, chain, occupied, pair_chain, truth, visits
+from rlnut.truth.finite import Finite, observed, outcomes
+from rlnut.truth.fixed_points import bellman_residual, emphatic_fixed_point, projection, rms, td_error, td_fixed_point
+from rlnut.truth.outcomes import Outcomes, jumps
+from rlnut.truth.return_distributions import return_variance
+
+
+class Problem(NamedTuple):
+    """What is known of a finite problem, its policies and its truth."""
+
+    finite: Finite
+    policy: np.ndarray  # π [S, A]
+    acting: np.ndarray  # b [S, A]
+    gamma: float
+    pairs: bool
+    process: Chain  # over states or pairs
+    d: np.ndarray  # distribution of the behaviour over states or pairs
+    right: np.ndarray  # [S] or [S, A] the truth
+    seen: np.ndarray  # bool [S] or [S·A]: what counts in the error
+    labels: tuple[str, ...]
+    variance: np.ndarray  # Var[G | s] or Var[G | s, a], flat
+
+
+def read_problem(finite: Finite, config: Prediction, pi: np.ndarray, acting: np.ndarray, gamma: float) -> Problem:
+    """The truth of a finite problem: exact values, chains, distributions."""
+    mdp, pairs = finite.mdp, config.values == "q"
+    seen = occupied(mdp, pi, acting)
+    v = truth(mdp, pi, gamma, acting)
+    process, d = chain(mdp, pi), visits(chain(mdp, acting))
+    law, v0 = outcomes(finite), np.nan_to_num(v)
+    begun = np.cumsum(seen / seen.sum())
+    spread = return_variance(law._replace(start=np.where(begun > 1 - 1e-12, 1, begun)), pi, gamma)
+    right = v
+    if pairs:
+        right = action_values(mdp, np.where(seen, v, 0), gamma)
+        square = np.nan_to_num(spread) + v0**2
+        spread = np.concatenate([_second_moment(law, a, gamma, v0, square)[:, None] for a in range(pi.shape[1])], 1)
+        spread = (spread - right**2).reshape(-1)
+        right = np.where(seen[:, None], right, v[:, None])
+    if finite.observe is not None:  # what can be known where states look alike
+        mean = observed(right, d, finite.observe)
+        spread = spread + np.nan_to_num((right - mean).reshape(-1)) ** 2  # of G around it: what is hidden counts too
+        right = mean
+    if pairs:
+        process, d = pair_chain(mdp, pi), (d[:, None] * acting).reshape(-1)
+        seen = (seen[:, None] & ((pi > 0) | (acting > 0))).reshape(-1)
+    names = tuple(finite.labels) or tuple(str(s) for s in range(len(v)))
+    return Problem(finite, pi, acting, gamma, pairs, process, d, right, seen, names, spread)
+
+
+def _second_moment(law: Outcomes, action: int, gamma: float, v: np.ndarray, square: np.ndarray) -> np.ndarray:
+    """E[G² | s, a] = E[R² + 2γRv' + γ² E[G'²]] for one action: [S]; `square` is E[G² | s]."""
+    S, A = law.below.shape[:2]
+    step = jumps(law, np.eye(A)[np.full(S, action)])
+    later = gamma * step.goes_on
+    found = np.zeros(S)
+    v, square = v[step.successor], square[step.successor]
+    moment = step.reward**2 + step.noise**2 + later * (2 * step.reward * v + gamma * square)
+    np.add.at(found, step.state, step.chance * moment)
+    return found
+
+
+def all_errors(known: Problem, v: np.ndarray, errors: dict[str, float]) -> dict[str, float]:
+    """With √TDE (of V) and √RE added: RE = VE + Σ d Var[G|s] (S&B 11.22, 11.24)."""
+    if not known.pairs:
+        errors["tde"] = td_error(outcomes(known.finite), known.policy, v, known.d, known.gamma)
+    weighted = known.d > 0
+    spread = float((known.d[weighted] * np.maximum(0, known.variance[weighted])).sum())
+    return errors | {"re": float(np.sqrt(spread + errors["ve"] ** 2))}
+
+
+def fixed_points(X: np.ndarray, right: np.ndarray, known: Problem, lam: float, emphatic: bool) -> dict[str, Any]:
+    """Where linear methods end: weights, values over states, their RMS error; None where there is no such point."""
+    found: dict[str, Any] = {}
+    v, seen = np.nan_to_num(right), known.seen
+    solve = {
+        "td_fixed_point": lambda: td_fixed_point(known.process, X, known.d, known.gamma, lam),
+        "projection": lambda: projection(v, X, known.d),
+        "bellman_residual": lambda: bellman_residual(known.process, X, known.d, known.gamma),
+    }
+    if emphatic:
+        solve["emphatic_fixed_point"] = lambda: emphatic_fixed_point(known.process, X, known.d, known.gamma, lam)
+    for name, point in solve.items():
+        try:
+            w = point()
+        except RlnutError:
+            found[name] = None
+            continue
+        over = shown(X @ w, right, seen)
+        found[name] = {"weights": w, "values": over, "rmse": rms((over - right)[seen])}
+    return found

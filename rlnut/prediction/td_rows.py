@@ -1,0 +1,135 @@
+"""From a stream of experience to learned weights: rows of the recursion, linear tables, sweeps over α, λ and β."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rlnut.agents import td
+from rlnut.agents import td_sparse as sparse
+from rlnut.prediction.methods import Method, Prediction
+from rlnut.prediction.simulate import Experience, folded
+
+FALL = 300.0  # α at the start over α at the end, where it falls: early steps are large, late ones average
+
+
+Inputs = Callable[[Experience], tuple[Any, Any, Any]]  # what v or q reads of a row: now, bootstrapped, second try
+
+
+def state_inputs(stream: Experience) -> tuple[Any, Any, Any]:
+    """V: s, s' and the s' of the second try."""
+    return stream.step.obs, stream.step.next_obs, stream.second[1]
+
+
+def pair_numbers(actions: int, sampled: bool) -> Inputs:
+    """Q of numbered states: pair s·A + a; then s' (an expectation over it), or the pair (s', a') if `sampled`."""
+
+    def inputs(stream: Experience) -> tuple[Any, Any, Any]:
+        step = stream.step
+        then = np.asarray(step.next_obs)
+        if sampled:
+            then = then * actions + np.asarray(stream.next_action)
+        return np.asarray(step.obs) * actions + np.asarray(step.action), then, stream.second[1]
+
+    return inputs
+
+
+def pair_inputs(actions: int, sampled: bool, chances: Callable[[np.ndarray], np.ndarray]) -> Inputs:
+    """Q of any observation: (s, u) with weights u [A] of the actions: 1 at a; π(·|s') or 1 at a'."""
+    each = np.eye(actions, dtype=np.float32)
+
+    def expected(obs: Any) -> np.ndarray:
+        obs = np.asarray(obs)
+        return np.asarray(chances(obs.reshape(-1, *obs.shape[2:])), np.float32).reshape(*obs.shape[:2], actions)
+
+    def inputs(stream: Experience) -> tuple[Any, Any, Any]:
+        step = stream.step
+        weights = each[np.asarray(stream.next_action)] if sampled else expected(step.next_obs)
+        then = (step.next_obs, weights)
+        other = then if stream.second[1] is step.next_obs else (stream.second[1], expected(stream.second[1]))
+        return (step.obs, each[np.asarray(step.action)]), then, other
+
+    return inputs
+
+
+def window_length(stream: Experience, method: Method, config: Prediction) -> int:
+    """n where n-step targets need the values on the way: corrections other than products of ρ, off-policy; else 0."""
+    if method.fold != "n" or config.correction in ("ordinary", "none"):
+        return 0
+    off = bool((np.asarray(stream.rho) != 1).any())
+    return config.n if off or config.correction == "tree-backup" else 0
+
+
+def make_rows(
+    stream: Experience,
+    method: Method,
+    config: Prediction,
+    actions: int | None,
+    falling: bool,
+    records: int,
+    inputs: Inputs | None = None,
+) -> td.Rows:
+    """The stream as the recursion reads it, with `records` moments at which weights are kept; `actions` for Q: A."""
+    step, pairs = stream.step, actions is not None
+    valid = np.asarray(step.valid)
+    end = np.asarray(step.end) | ~valid
+    last = ~valid if config.episodes is None else np.asarray(stream.episode) >= config.episodes
+    T = len(end)
+    row = np.broadcast_to(np.arange(T)[:, None], end.shape)
+    count, of = (row, T) if config.episodes is None else (np.asarray(stream.episode).astype(np.int64), config.episodes)
+    done = count / of
+    slot = np.where(last, records, np.minimum(count * records // of, records))  # in integers: 29/100 · 100 < 29
+    learns = valid
+    if method.fold == "episode":  # an episode that does not end within the stream has no return yet
+        learns = valid & np.logical_or.accumulate((np.asarray(step.end) & valid)[::-1])[::-1]
+    rate = np.where(learns, FALL**-done if falling else 1.0, 0.0)
+
+    def before(x: Any) -> np.ndarray:
+        moved = np.roll(np.asarray(x), 1, 0)
+        moved[0] = 0
+        return np.where(np.roll(end, 1, 0), 0, moved)
+
+    sampled = pairs and config.next_action == "sampled"
+    decay, gain, follow = _traces(stream, config.correction, pairs, before)
+    if method.fold and not window_length(stream, method, config):
+        stream = folded(stream, T if method.fold == "episode" else config.n, config.correction, pairs, not sampled)
+        gain, decay = np.asarray(stream.rho), np.zeros_like(decay)  # the whole return is in the target
+    elif sampled and config.correction != "none":
+        discount = np.asarray(step.discount) * np.asarray(stream.next_rho)
+        stream = stream._replace(step=step._replace(discount=discount))
+    if inputs is None:
+        inputs = state_inputs if actions is None else pair_numbers(actions, sampled)
+    now, then, other = inputs(stream)
+    fresh = np.roll(end, 1, 0)
+    fresh[0] = True
+    return td.Rows(
+        now, then, other, stream.step.reward, stream.step.discount, stream.second[0], decay, follow, gain, fresh,
+        rate.astype(np.float32), slot.astype(np.int32),
+    )  # fmt: skip
+
+
+def _traces(stream: Experience, correction: str, pairs: bool, before: Callable[[Any], np.ndarray]) -> tuple:
+    """Decay D₋c, gain u and follow-on factor D₋ρ of every row: for V of the step before, for Q of the action now."""
+    rho, discount = np.asarray(stream.rho), np.asarray(stream.step.discount)
+    one, clip = np.ones_like(rho), np.minimum(1, rho)
+    if not pairs:
+        c, gain = {"none": (one, one), "v-trace": (clip, clip)}.get(correction, (rho, rho))
+        return before(discount * c), gain, before(discount * rho)
+    c = {"retrace": clip, "tree-backup": np.asarray(stream.taken), "none": one}.get(correction, rho)
+    return before(discount) * c, one, before(discount) * rho
+
+
+def table(X: Any, nexts: Any, w0: Any) -> td.Approximator:
+    """v = wᵀX[s]; bootstrapped values read `nexts` (Σ_a π(a|s') x(s', a) for Q)."""
+    return td.linear(lambda s: X[s], lambda s: nexts[s], w0)
+
+
+def few_active(rule: td.Rule, parts: tuple, rows: td.Rows, lam: float) -> tuple[int, tuple] | None:
+    """Length of the trace list and active features of two tables, where a list costs less than whole arrays."""
+    if not sparse.serves(rule) or (length := sparse.list_length(rows, lam)) is None:
+        return None
+    now, then = (sparse.active_rows(np.asarray(x, np.float32)) for x in parts[:2])
+    n, m = now[0].shape[1], then[0].shape[1]
+    return (length, (now, then)) if 2 * (1 + length * n) * (n + m) < len(parts[2]) else None

@@ -1,0 +1,106 @@
+"""The core: a learner regresses g_θ(x) onto y. Supervised data gives y; in RL the Bellman equation makes it.
+
+    E(θ) = (1/B) Σ_b w_b ℓ(ŷ_b, y_b) + penalty(θ),     ŷ = g_θ(x)[index],     δ = −∂ℓ/∂ŷ
+
+The target y is computed before this file is entered, so the semi-gradient of RL needs no `stop_gradient`, and all
+that ever reaches the network is δ, pulled back through it:  −∂E/∂θ = (1/B) Σ_b w_b δ_b ∂ŷ_b/∂θ − ∂penalty/∂θ.
+For the squared loss δ = y − ŷ: the residual and the Bellman error at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from rlnut.regression.losses import Loss, Penalty, squared
+from rlnut.types import Array, Batch, Fit, Key, Metrics, Model, Params
+
+
+class Regression(NamedTuple):
+    """A regression method, built by `regression`: four pure functions, safe under jit, vmap and scan."""
+
+    init: Callable[[Key, Array], Fit]  # (key, x [B, ...]) -> Fit
+    predict: Callable[[Params, Array], Array]  # (θ, x [B, ...]) -> ŷ [B, ...], without noise
+    loss: Callable[..., tuple[Array, Array]]  # (θ, Batch) -> E(θ) [], δ [B, ...]
+    update: Callable[[Fit, Batch], tuple[Fit, Metrics]]  # one step of the optimiser
+    step: Callable[[Fit, Batch], tuple[Fit, Metrics, Array]]  # the same, and ŷ [B, ...] before it
+
+
+def select(outputs: Array, index: Array | None) -> Array:
+    """The outputs that a batch regresses: [B, A, ...] and index [B] -> [B, ...]; index None -> all.
+
+    An index [B, D] chooses in each of D groups of outputs [B, D, A, ...]; their mean is regressed.
+    """
+    if index is None:
+        return outputs
+    axis = index.ndim
+    index = index.reshape(index.shape + (1,) * (outputs.ndim - axis))
+    chosen = jnp.take_along_axis(outputs, index, axis=axis).squeeze(axis)
+    return chosen.mean(tuple(range(1, axis))) if axis > 1 else chosen
+
+
+def regression(
+    model: Model,
+    loss: Loss = squared,
+    optimizer: optax.GradientTransformation | None = None,
+    penalty: Penalty | None = None,
+) -> Regression:
+    """Compose model, loss ℓ, optimiser (default Adam, α = 1e-3) and penalty into a `Regression`.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from rlnut import Batch, linear
+    >>> from rlnut.regression.core import regression
+    >>> learner = regression(linear()(()))
+    >>> x = jnp.array([[0.0], [1.0]])
+    >>> fit = learner.init(jax.random.key(0), x)
+    >>> fit, metrics = learner.update(fit, Batch(x, jnp.array([1.0, 3.0])))
+    >>> int(fit.step)
+    1
+    """
+    chosen = optax.adam(1e-3) if optimizer is None else optimizer
+
+    def init(key: Key, x: Array) -> Fit:
+        init_key, noise_key = jax.random.split(key)
+        params = model.init(init_key, x)
+        return Fit(params, chosen.init(params), jnp.zeros((), jnp.int32), noise_key)
+
+    def predict(params: Params, x: Array) -> Array:
+        return model.apply(params, x)
+
+    def residual(outputs: Array, y: Array) -> tuple[Array, Array]:
+        """ℓ [B] and δ = −∂ℓ/∂ŷ, of ŷ's shape."""
+        losses, pull = jax.vjp(lambda o: loss(o, y), outputs)
+        (slope,) = pull(jnp.ones_like(losses))
+        return losses, -slope
+
+    def mean(losses: Array, weight: Array | None) -> Array:
+        return jnp.mean(losses if weight is None else losses * weight)
+
+    def cost(params: Params, batch: Batch) -> tuple[Array, Array]:
+        losses, delta = residual(select(predict(params, batch.x), batch.index), batch.y)
+        return mean(losses, batch.weight) + (penalty(params) if penalty else 0.0), delta
+
+    def update(fit: Fit, batch: Batch) -> tuple[Fit, Metrics]:
+        return step(fit, batch)[:2]
+
+    def step(fit: Fit, batch: Batch) -> tuple[Fit, Metrics, Array]:
+        noise: tuple[Any, ...] = (jax.random.fold_in(fit.key, fit.step),) if model.stochastic else ()
+        outputs, pull = jax.vjp(lambda p: select(model.apply(p, batch.x, *noise), batch.index), fit.params)
+        losses, delta = residual(outputs, batch.y)
+        share = jnp.ones(len(losses)) if batch.weight is None else batch.weight
+        share = share.reshape(share.shape + (1,) * (delta.ndim - 1)) / len(losses)
+        (grads,) = pull((-share * delta).astype(outputs.dtype))
+        value = mean(losses, batch.weight)
+        if penalty is not None:
+            extra, slope = jax.value_and_grad(penalty)(fit.params)
+            value, grads = value + extra, jax.tree.map(jnp.add, grads, slope)
+        changes, opt_state = chosen.update(grads, fit.opt_state, fit.params)
+        params = optax.apply_updates(fit.params, changes)
+        metrics = {"cost": value, "delta": jnp.mean(jnp.abs(delta)), "gradient": optax.tree.norm(grads)}
+        return fit._replace(params=params, opt_state=opt_state, step=fit.step + 1), metrics, outputs
+
+    return Regression(init, predict, cost, update, step)

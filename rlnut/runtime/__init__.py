@@ -1,0 +1,4 @@
+"""What every long run needs and no mathematics: files, progress and metrics, Ctrl-C, the style of figures.
+
+Imports `rlnut.errors` only.
+"""

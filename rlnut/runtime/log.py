@@ -1,0 +1,118 @@
+"""What a run says while it works, and what it writes down: a progress line, and one row of metrics.csv each time.
+
+metrics.csv holds no clock times, so two runs of the same seed leave the same bytes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rlnut.errors import RlnutError
+from rlnut.runtime.files import atomic_write
+
+COLUMNS = (
+    "step", "episodes", "return", "length", "epsilon", "updates", "delta", "cost", "value", "gradient",
+    "eval_mean", "eval_std", "eval_length",
+)  # fmt: skip
+
+
+def say(line: str) -> None:
+    """One line for people, on standard error."""
+    print(line, file=sys.stderr, flush=True)
+
+
+class MetricsFile:
+    """metrics.csv: appended row by row; opened again at a step, later rows are dropped."""
+
+    def __init__(self, path: Path, columns: tuple[str, ...], until: int | None = None) -> None:
+        self.path, self.columns = path, columns
+        kept = [row for row in read_metrics(path) if until is not None and row["step"] <= until]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([{k: _cell(v) for k, v in row.items()} for row in kept])
+        atomic_write(path, text.getvalue())
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Append one row; what is not there or not a number stays empty."""
+        with open(self.path, "a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self.columns, lineterminator="\n").writerow(
+                {k: _cell(row.get(k)) for k in self.columns}
+            )
+
+
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """The rows of a metrics.csv as numbers (NaN where empty); a file that is not there has none.
+
+    A last row that was cut short by the end of a process is left out; anything else that is no table of numbers with
+    a column `step` raises RlnutError.
+    """
+    if not path.exists():
+        return []
+    try:
+        whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
+        table = list(csv.reader(io.StringIO(whole), strict=True))
+        names = table[0] if table else ["step"]
+        if "step" not in names:
+            raise ValueError("no column step")
+        return [{k: float(v) if v else math.nan for k, v in zip(names, row, strict=True)} for row in table[1:]]
+    except (OSError, ValueError, csv.Error) as error:
+        raise RlnutError(f"{path} is damaged: {error}") from None
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    number = float(value)
+    if math.isnan(number):
+        return ""
+    return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
+
+
+class Progress:
+    """Steps, steps/s, return, ε, δ, time left: a bar on a terminal, plain lines where there is none."""
+
+    def __init__(self, total: int, done: int, quiet: bool = False, words: tuple = ()) -> None:
+        self.words = words or WORDS
+        self.total, self.first, self.began, self.said = total, done, time.perf_counter(), time.perf_counter()
+        self.quiet = quiet
+        self.bar: Any = None
+        if not quiet and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=total, initial=done, unit=" steps", file=sys.stderr, dynamic_ncols=True, leave=False)
+
+    def due(self) -> bool:
+        """Is it time to say something again?"""
+        return not self.quiet and time.perf_counter() - self.said > (0.2 if self.bar is not None else 5.0)
+
+    def show(self, step: int, row: dict[str, Any], plain: bool = False) -> None:
+        """Refresh the bar, or print a plain line if `plain` or if the last one is some time ago."""
+        if self.quiet or not (plain or self.due()):
+            return
+        self.said = time.perf_counter()
+        words = [
+            f"{name} {row[key]:.4g}" for name, key in self.words if row.get(key) is not None and row[key] == row[key]
+        ]
+        if self.bar is not None:
+            self.bar.update(step - self.bar.n)
+            self.bar.set_postfix_str(", ".join(words))
+            return
+        rate = (step - self.first) / max(self.said - self.began, 1e-9)
+        left = (self.total - step) / rate if rate > 0 else math.inf
+        clock = f"{int(left // 60)}:{int(left % 60):02d} left" if math.isfinite(left) else ""
+        say(f"step {step:,}/{self.total:,}  {rate:,.0f} steps/s  {'  '.join(words)}  {clock}")
+
+    def close(self) -> None:
+        """Leave the terminal clean."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+WORDS = (("return", "return"), ("ε", "epsilon"), ("|δ|", "delta"), ("q", "value"), ("greedy", "eval_mean"))

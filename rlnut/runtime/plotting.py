@@ -1,0 +1,19 @@
+"""Pictures: one function each, from numbers to a PNG file; colours that colour-blind people can tell apart."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from rlnut.runtime.files import atomic_write
+
+BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#888888"  # Okabe & Ito (2008)
+
+
+def save(figure: Figure, path: Path, about: str | None = None) -> None:
+    """Write a figure as a PNG, atomically; `about` is kept in the file as its description."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=120, format="png", metadata={"Description": about} if about else None)
+    atomic_write(path, buffer.getvalue())

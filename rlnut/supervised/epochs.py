@@ -1,0 +1,218 @@
+"""The learning of a supervised run: compiled mini-batch updates over shuffled epochs, watched and stopped from outside.
+
+The same `Regression.update` as in RL does each step. Data stay on the device as they are stored (uint8 images), and
+one compiled program does any stretch of an epoch, so that progress and Ctrl-C need not wait for the epoch's end.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from rlnut.errors import RlnutError
+from rlnut.regression.core import Regression
+from rlnut.regression.losses import Loss
+from rlnut.runtime.interrupts import interrupts
+from rlnut.supervised.augment import augmented
+from rlnut.supervised.network_settings import Training
+from rlnut.types import Array, Batch, Fit, Key, Params
+
+SIZE = 512  # rows of one forward pass in `outputs`
+SECONDS = 0.5  # of work between two looks at the clock
+
+
+class Rows(NamedTuple):
+    """Rows of a regression problem, as the model takes them."""
+
+    x: np.ndarray  # [N, ...]
+    y: np.ndarray  # [N] class positions, or [N, ...] values
+
+
+class Epoch(NamedTuple):
+    """One row of the history. Without held-out rows the validation figures are None."""
+
+    epoch: int
+    cost: float  # mean over the epoch's updates, noise and penalty included
+    validation_cost: float | None
+    validation_score: float | None  # accuracy, or R² for regression
+    seconds: float  # of its updates
+
+
+class Trainer(NamedTuple):
+    """A compiled epoch, made by `trainer`."""
+
+    steps: int  # updates in one epoch; rows that fill no batch wait for another epoch's shuffle
+    stretch: Callable[..., tuple[Fit, Array]]  # (fit, costs [steps], x, y, order, start, stop) -> fit, costs
+    x: Array
+    y: Array
+    compile_s: float
+
+
+class Learned(NamedTuple):
+    """What `learn` leaves."""
+
+    params: Params
+    history: tuple[Epoch, ...]  # of the whole epochs
+    updates: int
+    ended: str  # "" (all epochs done), "early" (patience) or "interrupted" (Ctrl-C)
+
+    @property
+    def seconds_per_epoch(self) -> float | None:
+        """Median over the whole epochs."""
+        return float(np.median([e.seconds for e in self.history])) if self.history else None
+
+
+def trainer(core: Regression, fit: Fit, rows: Rows, batch: int, shift: int, turn: float, key: Key) -> Trainer:
+    """Compile the epoch over `rows` in batches of `batch` <= N; `shift` and `turn` move images, by `key` and step."""
+    steps = len(rows.x) // batch
+
+    def stretch(fit: Fit, costs: Any, x: Array, y: Array, order: Array, start: Array, stop: Array) -> Any:
+        def step(i: Array, carry: tuple[Fit, Any]) -> tuple[Fit, Array]:
+            fit, costs = carry
+            rows = jax.lax.dynamic_slice_in_dim(order, i * batch, batch)
+            inputs = augmented(x, rows, shift, turn, jax.random.fold_in(key, fit.step))
+            fit, metrics = core.update(fit, Batch(inputs, y[rows]))
+            return fit, costs.at[i].set(metrics["cost"])
+
+        return jax.lax.fori_loop(start, stop, step, (fit, costs))
+
+    began = time.perf_counter()
+    x, y = jnp.asarray(rows.x), jnp.asarray(rows.y)
+    zero, order = jnp.int32(0), jnp.zeros(len(x), jnp.int32)
+    compiled = jax.jit(stretch).lower(fit, jnp.zeros(steps), x, y, order, zero, zero).compile()
+    return Trainer(steps, compiled, x, y, time.perf_counter() - began)
+
+
+def epoch(work: Trainer, fit: Fit, seed: int, number: int) -> Iterator[tuple[int, Fit, np.ndarray]]:
+    """One epoch in stretches of about half a second: yields (updates done in it, Fit, their costs)."""
+    order = jnp.asarray(np.random.default_rng((seed, number)).permutation(len(work.x)), jnp.int32)
+    done, size = 0, 1
+    costs: Array = jnp.zeros(work.steps)
+    while done < work.steps:
+        began = time.perf_counter()
+        stop = min(done + size, work.steps)
+        fit, costs = work.stretch(fit, costs, work.x, work.y, order, jnp.int32(done), jnp.int32(stop))
+        seen = np.asarray(costs)[:stop]
+        size = max(1, min(8 * size, int(SECONDS * (stop - done) / (time.perf_counter() - began))))
+        done = stop
+        yield done, fit, seen
+
+
+def learn(
+    work: Trainer,
+    fit: Fit,
+    config: Training,
+    seed: int,
+    held: Rows,
+    verdict: Callable[[Params, Rows], tuple[float, float]],
+    report: Report,
+    keep: Callable[[Params], None] | None = None,
+) -> Learned:
+    """All epochs, fewer with patience or Ctrl-C. `keep` saves what has been learnt after each epoch.
+
+    With patience the parameters of the best validation cost are the result, else the last ones. Raises RlnutError when
+    the cost is not finite.
+    """
+    history: list[Epoch] = []
+    best, best_params, patience, updates, ended = math.inf, fit.params, config.patience, 0, ""
+    with interrupts() as stopped:
+        for number in range(1, config.epochs + 1):
+            began = time.perf_counter()
+            for done, latest, costs in epoch(work, fit, seed, number):
+                fit, updates = latest, (number - 1) * work.steps + done
+                if not np.isfinite(costs).all():
+                    raise RlnutError(f"the cost is no longer finite in epoch {number}: try a smaller lr")
+                report.advance(updates, float(costs.mean()))
+                if stopped() and done < work.steps:
+                    break
+            else:
+                seconds = time.perf_counter() - began
+                cost, found = verdict(fit.params, held) if len(held.x) else (None, None)
+                history.append(Epoch(number, float(costs.mean(dtype=float)), cost, found, seconds))
+                report.say(_line(history[-1], config.epochs))
+                if cost is not None and cost < best:
+                    best, best_params, patience = cost, fit.params, config.patience
+                else:
+                    patience -= 1
+                if keep is not None:
+                    keep(best_params if config.patience else fit.params)
+            if stopped() and updates < config.epochs * work.steps:
+                ended = "interrupted"
+                break
+            if config.patience and patience <= 0:
+                ended = "early"
+                break
+    return Learned(best_params if config.patience and history else fit.params, tuple(history), updates, ended)
+
+
+def _line(done: Epoch, epochs: int) -> str:
+    held = ""
+    if done.validation_cost is not None:
+        held = f"  validation cost {done.validation_cost:.4f}, score {done.validation_score:.4f}"
+    return f"epoch {done.epoch}/{epochs}  cost {done.cost:.4f}{held}  {done.seconds:.2f} s"
+
+
+class Report:
+    """Progress on standard error: a bar with the time left on a terminal, plain lines for each epoch everywhere."""
+
+    def __init__(self, on: bool, updates: int) -> None:
+        self.on = on
+        self.bar = tqdm(total=updates, unit="update", disable=not (on and sys.stderr.isatty()), file=sys.stderr)
+
+    def __enter__(self) -> Report:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.close()
+
+    def say(self, line: str) -> None:
+        """One line, above the bar where there is one."""
+        if self.on:
+            self.bar.write(line, file=sys.stderr)
+
+    def advance(self, updates: int, cost: float) -> None:
+        """Move the bar to the number of updates done so far."""
+        self.bar.set_postfix(cost=f"{cost:.4f}", refresh=False)
+        self.bar.update(updates - self.bar.n)
+
+
+def outputs(predict: Callable[[Params, Array], Array], params: Params, x: np.ndarray) -> np.ndarray:
+    """predict(θ, x) for any number of rows, SIZE at a time: memory stays small, and one program serves all.
+
+    `predict` should be jitted. Fewer rows are padded to a power of two, 32 at least: few shapes are compiled, and a row
+    has the same value alone as among others.
+    """
+    size = min(SIZE, max(32, 1 << max(len(x) - 1, 0).bit_length()))
+    parts = []
+    for start in range(0, max(len(x), 1), size):
+        part = x[start : start + size]
+        padding = [(0, size - len(part))] + [(0, 0)] * (x.ndim - 1)
+        parts.append(np.asarray(predict(params, np.pad(part, padding)))[: len(part)])
+    return np.concatenate(parts)
+
+
+def judge(core: Regression, loss: Loss, classify: bool) -> Callable[[Params, Rows], tuple[float, float]]:
+    """(θ, rows) -> (mean ℓ, score) without noise or penalty, for the validation rows."""
+    predict = jax.jit(core.predict)
+
+    def verdict(params: Params, rows: Rows) -> tuple[float, float]:
+        found = outputs(predict, params, rows.x)
+        return float(np.mean(np.asarray(loss(found, rows.y)), dtype=float)), score(found, rows.y, classify)
+
+    return verdict
+
+
+def score(outputs: np.ndarray, y: np.ndarray, classify: bool) -> float:
+    """Accuracy of logits [B, M] for class positions y [B], or R² of values [B, ...] for y [B, ...]."""
+    if classify:
+        return float(np.mean(outputs.argmax(-1) == y))
+    spread = float(np.sum((y - y.mean(0)) ** 2, dtype=float))
+    return 1 - float(np.sum((y - outputs) ** 2, dtype=float)) / spread if spread else math.nan

@@ -1,0 +1,170 @@
+"""What a supervised fit returns: predictions in the words of the data, its score, its history, and its folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from rlnut.data.dataset import indices, inputs, targets
+from rlnut.errors import RlnutError, UsageError
+from rlnut.networks.layers import serial, unit_scale
+from rlnut.runtime.files import atomic_write, load_arrays, read_json, save_arrays
+from rlnut.runtime.log import MetricsFile
+from rlnut.supervised.epochs import Epoch, outputs, score
+from rlnut.supervised.linear_settings import LINEAR_MODELS
+from rlnut.supervised.network_settings import MODELS
+from rlnut.supervised.plots import picture
+from rlnut.supervised.scaling import Scale, scale_of
+from rlnut.types import Model, Network, Params, Shape
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted model. `about` repeats the run; `result` is what `rlnut fit --json` prints."""
+
+    model: Model  # scaled inputs, or uint8 as it is, -> logits [B, M] or scaled values [B, ...]
+    params: Params
+    row: Shape  # of one x
+    head: Shape  # of one ŷ
+    classes: tuple | None  # None: regression
+    x_scale: Scale | None  # None: x is uint8, scaled inside the model
+    y_scale: Scale | None  # None: classification
+    about: dict[str, Any]
+    result: dict[str, Any]
+    history: tuple[Epoch, ...] = ()
+    sequences: bool = False  # a row may have any number of steps, and NaN after its end
+
+    @property
+    def test_accuracy(self) -> float | None:
+        """Share of the test rows whose most probable class is right; None for regression."""
+        return self.result.get("test_accuracy")
+
+    @property
+    def test_mse(self) -> float | None:
+        """Mean of (y − ŷ)² over the test rows; None for classification."""
+        return self.result.get("test_mse")
+
+    def outputs(self, x: Any) -> np.ndarray:
+        """What the model says before it is put in the data's words: logits [B, M], or scaled values [B, ...]."""
+        apply = self.model.apply if self.exact else jax.jit(self.model.apply)
+        return outputs(apply, self.params, self.prepared(x))
+
+    @property
+    def exact(self) -> bool:
+        """Is this a solved linear model? It then predicts in NumPy, in float64."""
+        return self.about["model"] in LINEAR_MODELS
+
+    @property
+    def _float(self) -> type:
+        return np.float64 if self.exact else np.float32
+
+    def prepared(self, x: Any) -> np.ndarray:
+        """x as the model takes it; rows of another shape or kind than the training rows are refused."""
+        x = inputs("x", x, self.sequences)
+        row = (x.shape[1], *self.row[1:]) if self.sequences else self.row
+        if x.shape[1:] != row or (self.x_scale is None and x.dtype != np.uint8):
+            kind = "uint8" if self.x_scale is None else "numbers"
+            raise UsageError(f"x must be {kind} [rows, {', '.join(map(str, row))}], got {x.dtype} {list(x.shape)}")
+        return x if self.x_scale is None else self.x_scale.forth(x, self._float)
+
+    def predict(self, x: Any) -> np.ndarray:
+        """The most probable label of each row [B], or the value [B, ...]."""
+        found = self.outputs(x)
+        return np.asarray(self.classes)[found.argmax(-1)] if self.y_scale is None else self.y_scale.back(found)
+
+    def predict_proba(self, x: Any) -> np.ndarray:
+        """P(class | x) [B, M], in the order of `classes`."""
+        if self.classes is None:
+            raise UsageError("predict_proba needs a classification; this model regresses numbers")
+        if not self.probable:
+            raise UsageError(f"predict_proba: the scores of {self.about['model']} are no log-probabilities")
+        return np.asarray(jax.nn.softmax(self.outputs(x)))
+
+    @property
+    def probable(self) -> bool:
+        """Are the outputs log-probabilities of classes? Those of least squares and of the perceptron are not."""
+        exact = LINEAR_MODELS.get(self.about["model"])
+        return self.classes is not None and (exact is None or exact.probable)
+
+    def score(self, x: Any, y: Any) -> float:
+        """Accuracy, or for regression R² = 1 − Σ(y − ŷ)²/Σ(y − mean y)², as in scikit-learn."""
+        return score(self.outputs(x), self.encoded(y), self.classes is not None)
+
+    def judged(self, x: Any, y: Any) -> dict[str, float]:
+        """{"accuracy": …} or {"mse": mean of (y − ŷ)²}, in the data's own units."""
+        found, aim = self.outputs(x), self.encoded(y)
+        if self.y_scale is None:
+            return {"accuracy": score(found, aim, True)}
+        return {"mse": float(np.mean((self.y_scale.back(found) - np.asarray(y).reshape(found.shape)) ** 2))}
+
+    def encoded(self, y: Any) -> np.ndarray:
+        """y as the loss takes it: positions in `classes`, or scaled values."""
+        if self.y_scale is not None:
+            return self.y_scale.forth(targets("y", np.asarray(y)), self._float)
+        return indices("y", np.asarray(y), np.asarray(self.classes))
+
+    def coefficients(self) -> tuple[np.ndarray, np.ndarray]:
+        """W [M, D] (or [D]) and b [M] (or a number) of a linear model, for x as given; uint8 x counts as x/255."""
+        w, b = sorted((np.asarray(leaf, float) for leaf in jax.tree.leaves(self.params)), key=lambda a: -a.ndim)
+        if self.x_scale is not None:
+            mean, deviation = (np.broadcast_to(v, self.row).reshape(-1, 1) for v in self.x_scale)
+            w = w / deviation
+            b = b - (w * mean).sum(0)
+        if self.y_scale is not None:
+            w, b = w * self.y_scale.deviation, b * self.y_scale.deviation + self.y_scale.mean
+        return (w.T, b) if self.head else (w[:, 0], b[0])
+
+    def save(self, folder: str | Path) -> None:
+        """Write what `load` reads, metrics.csv (no clock times: same seed, same bytes), summary.json and curve.png."""
+        folder = Path(folder)
+        self.save_model(folder)
+        table = MetricsFile(folder / "metrics.csv", Epoch._fields[:-1])
+        for done in self.history:
+            table.write(done._asdict())
+        atomic_write(folder / "summary.json", json.dumps(self.result, indent=1) + "\n")
+        if self.history:
+            picture(self.history, f"{self.about['model']} on {self.about['dataset']}", folder / "curve.png")
+
+    def save_model(self, folder: Path) -> None:
+        """Write config.json and model.safetensors."""
+        shapes = {"row": self.row, "head": self.head, "uint8": self.x_scale is None, "classes": self.classes}
+        shapes["sequences"] = self.sequences
+        atomic_write(folder / "config.json", json.dumps(self.about | shapes, indent=1) + "\n")
+        save_arrays(folder / "model.safetensors", (self.params, self.x_scale, self.y_scale))
+
+
+def architecture(network: Network, head: Shape, uint8: bool) -> Model:
+    """The model that a fit trains: uint8 rows are scaled to 0 … 1 in it, so that images stay small until then."""
+    body = network(head)
+    return serial(unit_scale(), body) if uint8 else body
+
+
+def load(folder: str | Path, network: Network | None = None) -> Fitted:
+    """The model that `fit(..., out=folder)` left; `network` only where it was given as a function then too."""
+    folder = Path(folder)
+    about = read_json(folder / "config.json")
+    try:
+        row, head, uint8, sequences = tuple(about["row"]), tuple(about["head"]), about["uint8"], about["sequences"]
+        classes = None if about["classes"] is None else tuple(about["classes"])
+        exact = network is None and about["model"] in LINEAR_MODELS
+        if exact:
+            network = LINEAR_MODELS[about["model"]](**about["config"]).network(about["basis"])
+        elif network is None:
+            network = MODELS[about["model"]](**about["config"]).network()
+    except (KeyError, TypeError, UsageError) as error:
+        raise RlnutError(f"{folder / 'config.json'} does not describe a fit with a named model: {error}") from None
+    model = architecture(network, head, uint8)
+    x = np.zeros((1, *row), np.uint8 if uint8 else np.float32)
+    params = jax.eval_shape(model.init, jax.random.key(0), x)
+    if exact:
+        params = jax.tree.map(lambda leaf: np.zeros(leaf.shape), params)
+    x_like = None if uint8 else scale_of(x, False, sequences)
+    y_like = None if classes else scale_of(np.zeros((1, *head)), False)
+    params, x_scale, y_scale = load_arrays(folder / "model.safetensors", (params, x_like, y_like))
+    result = read_json(folder / "summary.json") if (folder / "summary.json").exists() else {}
+    return Fitted(model, params, row, head, classes, x_scale, y_scale, about, result, sequences=sequences)

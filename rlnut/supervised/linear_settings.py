@@ -1,0 +1,303 @@
+"""The linear models of `rlnut fit` that are solved exactly, or by their own rule: settings, and one way to run them.
+
+Importing this is cheap; the solvers come in when they are used.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from rlnut.data.dataset import TASKS, Dataset
+from rlnut.errors import UsageError
+from rlnut.settings import Settings, setting
+
+if TYPE_CHECKING:
+    from optax import GradientTransformation
+
+    from rlnut.features.maps import Features
+    from rlnut.linear_models.solution import Solution
+    from rlnut.types import Network
+
+SOLVERS = ("gd", "momentum", "adam", "lbfgs")  # see rlnut.descent
+LAMS = np.logspace(-10, 4, 113)  # the λ that cross-validation chooses from, times the mean square of the columns
+
+
+class Solved(NamedTuple):
+    """What a solver found, and what else to say about it."""
+
+    solution: Solution
+    epochs: int  # passes over the rows
+    extra: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Exact(Settings):
+    """Base of the linear models that are solved to the end: one problem, one answer."""
+
+    features: tuple[str, ...] = setting(
+        (),
+        "hand-made features φ(x) instead of x, side by side: power:2 polynomial:3 fourier:5 rbf:10 random-fourier:500 "
+        "tiles:8 one-hot aggregation:10",
+    )
+
+    probable: ClassVar[bool] = False  # are the scores of classes log-probabilities?
+
+    def wanted(self) -> str:
+        """What y must be: one of data.TASKS."""
+        return "auto"
+
+    def phi(self, basis: dict[str, Any] | None) -> Features | None:
+        """The feature map, made again from what `basis_of` kept; None without features."""
+        from rlnut.features.columns import Columns, over_table
+
+        return over_table(self.features, Columns(**basis["columns"]), basis["seed"]) if basis else None
+
+    def basis_of(self, x: np.ndarray, seed: int) -> dict[str, Any] | None:
+        """What the feature map knows of the training rows x [n, ...]: a JSON object; None without features."""
+        from rlnut.features.columns import Columns
+
+        return {"columns": Columns.of(vectors(x), x.ndim > 2)._asdict(), "seed": seed} if self.features else None
+
+    def network(self, basis: dict[str, Any] | None = None) -> Network:
+        """The architecture that predicts with what was found."""
+        from rlnut.networks.architectures import linear
+        from rlnut.networks.layers import head, serial
+
+        phi = self.phi(basis)
+        return linear() if phi is None else lambda shape: serial(phi.model, head(tuple(shape), "zeros"))
+
+    def solve(
+        self, x: np.ndarray, y: np.ndarray, classes: tuple | None, seed: int, optimizer: GradientTransformation | None
+    ) -> Solved:
+        """Fit rows x [n, p] to values y [n] or [n, K], or to positions y [n] in `classes`.
+
+        An optax `optimizer` takes the place of a `_Descended` model's solver; others refuse it.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class _Descended(Exact):
+    """A model that is solved exactly, or by gradient steps on all rows at once (`descent`)."""
+
+    solver: str = setting("exact", "exact, or down the gradient on all rows at once", choices=("exact", *SOLVERS))
+    lr: float | None = setting(
+        None, "step size α of a gradient solver (none: 1/L for gd and momentum, 0.1 for adam)", above=0
+    )
+    steps: int | None = setting(None, "most steps of a gradient solver (none: 10,000, fewer if ‖∇E‖ <= 1e-8)", low=1)
+    intercept: bool = setting(True, "an intercept b beside θᵀx")
+
+    def descended(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        lam: float,
+        optimizer: GradientTransformation | None,
+        classes: int | None = None,
+        weight: np.ndarray | None = None,
+    ) -> Solved | None:
+        """What the gradient solver finds; None if the exact one is asked for."""
+        from rlnut.linear_models.descent import descend
+
+        if optimizer is None and self.solver == type(self)().solver:
+            for name in ("lr", "steps"):
+                if getattr(self, name) is not None:
+                    raise UsageError(f"{name} is for a gradient solver, but solver is {self.solver}")
+            return None
+        chosen = self.solver if optimizer is None else optimizer
+        options: dict[str, Any] = {"classes": classes, "weight": weight, "intercept": self.intercept}
+        found, steps, norm = descend(x, y, lam, chosen, self.lr, steps=self.steps or 10_000, **options)
+        return Solved(found, steps, {"gradient": norm})
+
+
+@dataclass(frozen=True)
+class _Regressor(_Descended):
+    task: str = setting(
+        "auto", "what y is; auto: integers and text are classes (fitted as one-hot rows)", choices=TASKS
+    )
+
+    def wanted(self) -> str:
+        return self.task
+
+
+@dataclass(frozen=True)
+class Linear(_Regressor):
+    """Least squares: E = (1/n) Σ ‖y − Wᵀx − b‖²."""
+
+    def solve(
+        self, x: np.ndarray, y: np.ndarray, classes: tuple | None, seed: int, optimizer: GradientTransformation | None
+    ) -> Solved:
+        from rlnut.linear_models.least_squares import least_squares
+
+        target = _values(y, classes)
+        found = self.descended(x, target, 0.0, optimizer)
+        return found or Solved(least_squares(x, target, intercept=self.intercept), 1, {})
+
+
+@dataclass(frozen=True)
+class Ridge(_Regressor):
+    """Least squares with λ‖W‖²; the intercept is free."""
+
+    l2: float | None = setting(None, "λ of the penalty λ‖W‖² (none: chosen by cross-validation)", low=0)
+    folds: int | None = setting(None, "choose λ by this many folds (none: by generalised cross-validation)", low=2)
+
+    def solve(
+        self, x: np.ndarray, y: np.ndarray, classes: tuple | None, seed: int, optimizer: GradientTransformation | None
+    ) -> Solved:
+        from rlnut.linear_models.least_squares import least_squares, ridge_folds, ridge_path
+
+        target, free = _values(y, classes), self.intercept
+        if self.l2 is not None:
+            if self.folds is not None:
+                raise UsageError("folds choose λ, but l2 gives it: leave one of them out")
+            found = self.descended(x, target, self.l2, optimizer)
+            found = found or Solved(least_squares(x, target, self.l2, intercept=free), 1, {})
+            return found._replace(extra=found.extra | {"l2": self.l2})
+        lams = LAMS * max(float(np.square(x - x.mean(0), dtype=float).mean()), 1e-300)
+        path = ridge_path(x, target, lams, intercept=free)
+        by = path.gcv if self.folds is None else ridge_folds(x, target, lams, self.folds, seed=seed, intercept=free)
+        solution, lam = path.choose(by)
+        found = self.descended(x, target, lam, optimizer) or Solved(solution, 1 if self.folds is None else 2, {})
+        return found._replace(extra=found.extra | {"l2": lam})
+
+
+@dataclass(frozen=True)
+class Lasso(Exact):
+    """Least squares with λ₁‖θ‖₁ + λ₂‖θ‖² (elastic net), exactly, with a duality gap as proof."""
+
+    l1: float | None = setting(None, "λ₁ of the penalty λ₁‖θ‖₁ (none: chosen by cross-validation)", above=0)
+    l2: float = setting(0.0, "λ₂ of the penalty λ₂‖θ‖²: with it this is the elastic net", low=0)
+    folds: int | None = setting(None, "choose λ₁ by this many folds (none: 5)", low=2)
+    intercept: bool = setting(True, "an intercept b beside θᵀx")
+
+    def wanted(self) -> str:
+        return "regression"
+
+    def solve(
+        self, x: np.ndarray, y: np.ndarray, classes: tuple | None, seed: int, optimizer: GradientTransformation | None
+    ) -> Solved:
+        from rlnut.linear_models.lasso import lasso_folds, lasso_path
+        from rlnut.linear_models.solution import Solution
+
+        if y.ndim > 1:
+            raise UsageError(f"lasso takes one value a row, but y has shape {y.shape}")
+        if self.l1 is not None and self.folds is not None:
+            raise UsageError("folds choose λ₁, but l1 gives it: leave one of them out")
+        path, best = lasso_path(x, y, self.l1, self.l2, intercept=self.intercept), 0
+        if self.l1 is None:
+            error = lasso_folds(x, y, path.l1, self.l2, self.folds or 5, seed=seed, intercept=self.intercept)
+            best = int(np.argmin(error))  # of equal ones the largest λ₁, which comes first
+        found = Solution(path.coef[best], path.intercept[best], float(path.objective[best]))
+        extra = {"l1": float(path.l1[best]), "l2": self.l2, "non_zero": int(np.count_nonzero(found.coef))}
+        return Solved(found, 1 if self.l1 else 1 + (self.folds or 5), extra | {"gap": float(path.gap[best])})
+
+
+@dataclass(frozen=True)
+class Perceptron(Exact):
+    """The step function and the rule that learns from mistakes only."""
+
+    epochs: int = setting(10, "passes through the rows; fewer if one has no mistake", low=1)
+    average: bool = setting(False, "answer with the mean of θ over all rows seen")
+    shuffle: bool = setting(True, "a new random order of the rows in each epoch (files are often sorted by class)")
+
+    def wanted(self) -> str:
+        return "classification"
+
+    def solve(
+        self, x: np.ndarray, y: np.ndarray, classes: tuple | None, seed: int, optimizer: GradientTransformation | None
+    ) -> Solved:
+        from rlnut.linear_models.perceptron import perceptron
+
+        found = perceptron(x, y, self.epochs, average=self.average, seed=seed if self.shuffle else None)
+        return Solved(found.solution, len(found.mistakes), {"mistakes": list(found.mistakes)})
+
+
+@dataclass(frozen=True)
+class Logistic(_Descended):
+    """Logistic regression, P(y = 1 | x) = 1/(1 + e^−(θ·x + b)); with more classes softmax regression. To its minimum.
+
+    For classes m of M, P(m | x) = exp(θ_m·x + b_m)/Σ_k exp(θ_k·x + b_k); the lecture writes −θ for our θ. For two
+    classes our θ is θ₁ − θ₀.
+    """
+
+    probable: ClassVar[bool] = True
+
+    solver: str = setting(
+        "newton", "Newton's method, or down the gradient on all rows at once", choices=("newton", *SOLVERS)
+    )
+    l2: float = setting(1e-4, "λ of the penalty λ‖W‖²", low=0)
+    balanced: bool = setting(False, "weigh the rows so that every class counts the same")
+
+    def wanted(self) -> str:
+        return "classification"
+
+    def solve(
+        self, x: np.ndarray, y: np.ndarray, classes: tuple | None, seed: int, optimizer: GradientTransformation | None
+    ) -> Solved:
+        from rlnut.linear_models.logistic import class_weights, logistic
+
+        balanced = "balanced" if self.balanced else None
+        known = np.arange(len(classes or ()))
+        weight = class_weights(y, balanced, known) if balanced else None
+        found = self.descended(x, y, self.l2, optimizer, len(known), weight)
+        if found is not None:
+            return found
+        solved = logistic(x, y, self.l2, class_weight=balanced, intercept=self.intercept)
+        return Solved(solved.solution, solved.iterations, {"gradient": solved.gradient})
+
+
+def _values(y: np.ndarray, classes: tuple | None) -> np.ndarray:
+    """What least squares regresses: the values, or one-hot rows."""
+    return y if classes is None else np.eye(len(classes))[y]
+
+
+LINEAR_MODELS: dict[str, type[Exact]] = {
+    "linear": Linear, "ridge": Ridge, "lasso": Lasso, "perceptron": Perceptron, "logistic": Logistic,
+}  # fmt: skip
+
+
+def solve(
+    name: str,
+    config: Exact,
+    problem: Dataset,
+    seed: int = 0,
+    optimizer: GradientTransformation | None = None,
+    phi: Features | None = None,
+) -> tuple[Solution, dict[str, Any]]:
+    """Fit to the training rows of a checked dataset, judge by its test rows: solution and JSON object.
+
+    Rows of any shape count as vectors, uint8 as x/255; coefficients are for these, or for the features `phi` of them.
+    One row of `coef` a class or output.
+    """
+    began = time.perf_counter()
+    if optimizer is not None and not isinstance(config, _Descended):
+        raise UsageError(f"{name} has its own rule: it takes no optimizer")
+    x, x_test = (_mapped(vectors(x), phi) for x in (problem.x_train, problem.x_test))
+    found = config.solve(x, problem.y_train, problem.classes, seed, optimizer)
+    guess = found.solution.predict(x_test)
+    if problem.classes is None:
+        verdict = {"test_mse": float(np.mean((guess - problem.y_test) ** 2))}
+    else:
+        chosen = (guess >= 0).astype(int) if guess.ndim == 1 else guess.argmax(1)
+        verdict = {"test_accuracy": float((chosen == problem.y_test).mean())}
+    result = {"model": name, "dataset": problem.name, "train_size": len(x), "test_size": len(x_test), **verdict}
+    result |= {"epochs": found.epochs, **found.extra, "objective": found.solution.objective}
+    result |= {"coef": found.solution.coef.T.tolist(), "intercept": np.asarray(found.solution.intercept).tolist()}
+    return found.solution, result | {"wall_s": time.perf_counter() - began}
+
+
+def vectors(x: np.ndarray) -> np.ndarray:
+    """Rows of any shape as [n, p]; uint8 as shares of 255."""
+    flat = x.reshape(len(x), -1)
+    return flat / np.float32(255) if flat.dtype == np.uint8 else flat
+
+
+def _mapped(x: np.ndarray, phi: Features | None) -> np.ndarray:
+    """φ of all rows, some at a time, so that what a map makes on the way stays small."""
+    from rlnut.linear_models.solution import blocks
+
+    return x if phi is None else np.concatenate([phi(x[rows]) for rows in blocks(len(x), x.shape[1] * phi.dim)])

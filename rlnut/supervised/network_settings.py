@@ -1,0 +1,275 @@
+"""The named models of `rlnut fit MODEL DATASET`: frozen settings with defaults that train; importing this is cheap.
+
+A model that is trained by gradient steps derives `Training` and gives its architecture in `network()`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from rlnut.errors import UsageError
+from rlnut.settings import Settings, setting
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from rlnut.types import Network, Shape
+
+ACTIVATIONS = ("relu", "tanh", "sigmoid", "elu", "identity")
+INITIALIZERS = ("he", "glorot", "orthogonal")
+OPTIMIZERS = ("adam", "nadam", "amsgrad", "adabelief", "lion", "rmsprop", "adagrad", "momentum", "nesterov", "sgd")
+SCHEDULES = ("cosine", "one-cycle", "linear", "constant")
+PADDINGS = ("same", "valid")
+POOLINGS = ("max", "average")
+NORMS = ("none", "group", "weight")
+
+
+@dataclass(frozen=True)
+class Training(Settings):
+    """How a network is trained; by itself, the settings of a network that is given as a function."""
+
+    epochs: int = setting(10, "passes through the training rows", low=1)
+    batch: int = setting(128, "rows of one update", low=1)
+    lr: float = setting(1e-3, "step size α of the optimiser", above=0)
+    optimizer: str = setting("adam", "the gradient method", choices=OPTIMIZERS)
+    schedule: str = setting(
+        "cosine", "α: constant, to 0 along a line or a cosine, or up to lr first (one-cycle)", choices=SCHEDULES
+    )
+    decay: float = setting(0.0, "decoupled weight decay: W ← W − α·decay·W in each update (with adam: AdamW)", low=0)
+    l2: float = setting(0.0, "λ of the penalty λ‖W‖² (biases are free)", low=0)
+    l1: float = setting(0.0, "λ of the penalty λ‖W‖₁ (biases are free)", low=0)
+    smoothing: float = setting(0.0, "share of each label that is spread over all classes", low=0, below=1)
+    shift: int = setting(0, "move each training image by up to this many pixels, at random", low=0)
+    turn: float = setting(0.0, "turn each training image by up to this many degrees, at random", low=0, high=180)
+    scale: str = setting(
+        "auto",
+        "inputs: to mean 0 and deviation 1 of the training rows (standard), or as they are (none); "
+        "auto: standard, but uint8 from 0 … 255 to 0 … 1",
+        choices=("auto", "standard", "none"),
+    )
+    task: str = setting(
+        "auto", "what y is; auto: integers and text are classes", choices=("auto", "classification", "regression")
+    )
+    validation: float = setting(0.0, "share of the training rows held out to watch the learning", low=0, below=1)
+    patience: int = setting(0, "stop after this many epochs without a better validation cost (0: never)", low=0)
+
+    @property
+    def linear(self) -> bool:
+        """Is ŷ = W x + b, so that it has coefficients to show?"""
+        return False
+
+    @property
+    def sequences(self) -> bool:
+        """Are rows sequences [T, ...] that may differ in length?"""
+        return False
+
+    def suited(self, x: np.ndarray) -> Self:
+        """These settings, with those that were left open chosen for the rows x [N, ...]."""
+        return self
+
+    def network(self) -> Network:
+        """The architecture without its head."""
+        raise NotImplementedError
+
+    def accept(self, row: Shape, classify: bool) -> None:
+        """Refuse rows of a shape, or a task, that this model cannot serve."""
+        if self.smoothing and not classify:
+            raise UsageError("smoothing spreads labels over classes, but y holds numbers: set smoothing to 0")
+
+
+@dataclass(frozen=True)
+class Softmax(Training):
+    """Softmax regression: P(y = m | x) = exp(θ_m·x + b_m) / Σ_k exp(θ_k·x + b_k). The lecture writes −θ for our θ."""
+
+    epochs: int = setting(20, "passes through the training rows", low=1)
+    lr: float = setting(2e-3, "step size α of the optimiser", above=0)
+
+    @property
+    def linear(self) -> bool:
+        return True
+
+    def network(self) -> Network:
+        from rlnut.networks.architectures import linear
+
+        return linear()
+
+    def accept(self, row: Shape, classify: bool) -> None:
+        super().accept(row, classify)
+        if not classify:
+            raise UsageError("softmax classifies, but y holds numbers: use mlp, or --task classification")
+
+
+@dataclass(frozen=True)
+class MLP(Training):
+    """Fully connected network."""
+
+    hidden: tuple[int, ...] = setting((512, 256), "width of each hidden layer", low=1)
+    activation: str = setting("relu", "non-linearity between layers", choices=ACTIVATIONS)
+    initializer: str = setting("he", "law of the first weights", choices=INITIALIZERS)
+    layer_norm: bool = setting(False, "normalise the hidden units of each layer before the non-linearity")
+    dropout: float = setting(0.2, "share of hidden units silenced in each update", low=0, below=1)
+
+    @property
+    def linear(self) -> bool:
+        return not self.hidden
+
+    def network(self) -> Network:
+        from rlnut.networks.architectures import mlp
+
+        return mlp(self.hidden, self.activation, self.initializer, self.dropout, self.layer_norm)
+
+
+@dataclass(frozen=True)
+class CNN(Training):
+    """Convolutional network: (convolution, ReLU, pooling) for each of `channels`, then fully connected layers."""
+
+    epochs: int = setting(8, "passes through the training rows", low=1)
+    shift: int = setting(1, "move each training image by up to this many pixels, at random", low=0)
+    channels: tuple[int, ...] = setting((32, 64), "number of filters of each convolution", low=1)
+    filter_size: int = setting(3, "filters are F × F", low=1)
+    stride: int = setting(1, "step of each convolution", low=1)
+    padding: str = setting("same", "zeros around the image (same), or none (valid)", choices=PADDINGS)
+    norm: str = setting("none", "normalise a row's maps (group), or the filters (weight)", choices=NORMS)
+    window: int = setting(2, "pooling over windows of this side (1: none)", low=1)
+    pooling: str = setting("max", "what is taken of a window", choices=POOLINGS)
+    pool_stride: int | None = setting(
+        None, "step of the windows (none: the window, so that they do not overlap)", low=1
+    )
+    hidden: tuple[int, ...] = setting((128,), "width of each fully connected layer", low=1)
+    dropout: float = setting(
+        0.3, "share of fully connected units silenced in each update (half of it before them)", low=0, below=1
+    )
+    dims: int = setting(2, "2: filters over images [H, W(, C)]; 1: along rows [T(, C)]", low=1, high=2)
+
+    def network(self) -> Network:
+        from rlnut.networks.architectures import cnn
+
+        return cnn(
+            self.channels, self.filter_size, self.stride, self.window, self.hidden, self.dropout, padding=self.padding,
+            pooling=self.pooling, pool_stride=self.pool_stride, filter_norm=self.norm, dims=self.dims,
+        )  # fmt: skip
+
+    def accept(self, row: Shape, classify: bool) -> None:
+        super().accept(row, classify)
+        if self.window == 1 and (self.pooling != "max" or self.pool_stride is not None):
+            raise UsageError("pooling and pool_stride say how to pool, but window 1 means no pooling")
+        _accept_images("cnn", row, self.dims)
+        sides = row[: self.dims]
+        for stage in range(1, len(self.channels) + 1):
+            if self.padding == "valid" and min(sides) < self.filter_size:
+                raise UsageError(f"what is left at convolution {stage}, {_by(sides)}, is smaller than a filter")
+            short = self.filter_size - 1 if self.padding == "valid" else 0
+            sides = tuple(math.ceil((side - short) / self.stride) for side in sides)
+            if min(sides) < self.window:
+                raise UsageError(f"rows {_by(row[: self.dims])} vanish in {stage} poolings by {self.window}")
+            sides = tuple((side - self.window) // (self.pool_stride or self.window) + 1 for side in sides)
+
+
+@dataclass(frozen=True)
+class LeNet(Training):
+    """LeNet-5 (LeCun et al. 1998): two convolutions of 5 × 5 with pooling, then layers of 120 and 84 units."""
+
+    epochs: int = setting(10, "passes through the training rows", low=1)
+    lr: float = setting(2e-3, "step size α of the optimiser", above=0)
+    activation: str = setting("tanh", "non-linearity between layers (1998: tanh)", choices=ACTIVATIONS)
+    pooling: str = setting("average", "what is taken of a window of 2 × 2 (1998: average)", choices=POOLINGS)
+
+    def network(self) -> Network:
+        from rlnut.networks.architectures import lenet
+
+        return lenet(self.activation, self.pooling)
+
+    def accept(self, row: Shape, classify: bool) -> None:
+        super().accept(row, classify)
+        _accept_images("lenet", row, 2)
+        if min(row[:2]) < 12:
+            raise UsageError(f"lenet needs images of at least 12×12, got {_by(row[:2])}")
+
+
+@dataclass(frozen=True)
+class ResNet(Training):
+    """Residual network: (convolution, pooling, residual blocks) for each of `channels`, mean over places, head."""
+
+    epochs: int = setting(10, "passes through the training rows", low=1)
+    lr: float = setting(3e-3, "step size α of the optimiser", above=0)
+    schedule: str = setting(
+        "one-cycle", "α: constant, to 0 along a line or a cosine, or up to lr first (one-cycle)", choices=SCHEDULES
+    )
+    decay: float = setting(0.01, "decoupled weight decay: W ← W − α·decay·W in each update (with adam: AdamW)", low=0)
+    smoothing: float = setting(0.1, "share of each label that is spread over all classes", low=0, below=1)
+    shift: int = setting(2, "move each training image by up to this many pixels, at random", low=0)
+    turn: float = setting(10.0, "turn each training image by up to this many degrees, at random", low=0, high=180)
+    channels: tuple[int, ...] = setting((32, 64), "number of filters in each stage; after each the sides halve", low=1)
+    blocks: int = setting(1, "residual blocks (two convolutions each) in each stage", low=0)
+    filter_size: int = setting(3, "filters are F × F", low=1)
+    skip: bool = setting(True, "blocks add to their input; no: the plain network of the same depth")
+    norm: str = setting("weight", "normalise a row's maps (group), the filters (weight), or nothing", choices=NORMS)
+    dropout: float = setting(0.0, "share of the last features silenced in each update", low=0, below=1)
+    dims: int = setting(2, "2: filters over images [H, W(, C)]; 1: along rows [T(, C)]", low=1, high=2)
+
+    def network(self) -> Network:
+        from rlnut.networks.residual_networks import resnet
+
+        return resnet(self.channels, self.blocks, self.filter_size, self.dropout, self.norm, self.skip, self.dims)
+
+    def accept(self, row: Shape, classify: bool) -> None:
+        super().accept(row, classify)
+        if not self.blocks and not self.skip:
+            raise UsageError("without blocks there is nothing to skip: set blocks, or leave skip as it is")
+        _accept_images("resnet", row, self.dims)
+        if min(row[: self.dims]) < 2 ** len(self.channels):
+            raise UsageError(f"rows {_by(row[: self.dims])} vanish in {len(self.channels)} halvings")
+
+
+def _by(sides: Shape) -> str:
+    return "×".join(map(str, sides))
+
+
+def _accept_images(name: str, row: Shape, dims: int) -> None:
+    if len(row) in (dims, dims + 1):
+        return
+    wanted = "images [height, width] or [..., channels]" if dims == 2 else "[steps] or [steps, channels]"
+    hint = "; for sequences and signals set dims to 1" if len(row) == 1 and name != "lenet" else ""
+    raise UsageError(f"{name} needs {wanted} as rows, got {list(row)}{hint}")
+
+
+@dataclass(frozen=True)
+class LSTM(Training):
+    """Long short-term memory: reads the steps of a sequence in turn, and answers by what it holds at the end."""
+
+    lr: float = setting(3e-3, "step size α of the optimiser", above=0)
+    shift: int | None = setting(  # type: ignore[assignment]
+        None, "move each training image by up to this many pixels, at random (none: 1 for uint8 images)", low=0
+    )
+    hidden: tuple[int, ...] = setting((128,), "units of each recurrent layer", low=1)
+    dropout: float = setting(0.0, "share of the last layer's units silenced in each update", low=0, below=1)
+
+    @property
+    def sequences(self) -> bool:
+        return True
+
+    def suited(self, x: np.ndarray) -> Self:
+        image = x.dtype == "uint8" and x.ndim == 3
+        return self.replace(shift=int(image)) if self.shift is None else self
+
+    def network(self) -> Network:
+        from rlnut.networks.recurrent_networks import CELLS, recurrent
+
+        return recurrent(CELLS[type(self).__name__.lower()], self.hidden, self.dropout)
+
+
+@dataclass(frozen=True)
+class GRU(LSTM):
+    """Gated recurrent units that read the steps of a sequence in turn: as the LSTM, with fewer gates."""
+
+
+@dataclass(frozen=True)
+class RNN(LSTM):
+    """Elman's recurrent network: a layer of tanh units that also sees its own last output. It forgets soon."""
+
+
+MODELS: dict[str, type[Training]] = {
+    "softmax": Softmax, "mlp": MLP, "cnn": CNN, "lenet": LeNet, "resnet": ResNet, "rnn": RNN, "lstm": LSTM, "gru": GRU,
+}  # fmt: skip

@@ -1,0 +1,164 @@
+"""Finite problems from tables: checked arrays, a user's `.npz` file, or the `P` of a Gymnasium toy-text environment."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rlnut.errors import UsageError, unknown
+from rlnut.truth.dynamic_programming import MDP, check_gamma
+from rlnut.truth.outcomes import Outcomes, from_lists, from_mdp, means
+
+KEYS = ("P", "R", "start", "policy", "behaviour", "features", "gamma")
+
+
+class Finite(NamedTuple):
+    """A finite problem with what belongs to it: arrays, or None where the user has to say."""
+
+    mdp: MDP
+    gamma: float | None = None
+    policy: Any = None  # [S, A] π, the policy to evaluate
+    behaviour: Any = None  # [S, A] b, the policy that acts; None = π
+    features: Any = None  # [S, d]
+    weights: Any = None  # [d] where learning starts; None = 0
+    allowed: Any = None  # [S, A] bool: actions that count in a state; None = all
+    noise: Any = None  # [S, A] standard deviation of the reward around R; None = 0
+    shape: tuple[int, ...] = ()  # how states lie in a picture: (rows, columns) of a grid
+    law: Any = None  # Outcomes, where rewards or ends are not fixed given s, a, s'; None = they are
+    observe: Any = None  # int [S] the number of what a state shows, where two show the same; None = every state its own
+    shown: Any = None  # tuple of int [S]: the observation of each state, where it is not the state's number
+    labels: tuple[str, ...] = ()  # names of the states; () = their numbers
+
+
+def outcomes(finite: Finite) -> Outcomes:
+    """What can happen: the problem's own law, else that of its tables, rewards being fixed given s, a, s'."""
+    return from_mdp(finite.mdp, finite.noise) if finite.law is None else finite.law
+
+
+def _numbers(name: str, value: Any, shapes: dict[str, tuple[int, ...]]) -> np.ndarray:
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise UsageError(f"{name} must hold real numbers, got {array.dtype}")
+    if array.shape not in shapes.values():
+        allowed = " or ".join(f"{letters} = {list(shape)}" for letters, shape in shapes.items())
+        raise UsageError(f"{name} must have shape {allowed}, got {list(array.shape)}")
+    if not np.isfinite(array).all():
+        raise UsageError(f"{name} must be finite, got NaN or infinity")
+    return array.astype(np.float64)
+
+
+def distribution(name: str, value: Any, shapes: dict[str, tuple[int, ...]]) -> np.ndarray:
+    """Rows that are probabilities (not negative, sum 1 to 1e-6), made to sum to 1 exactly; else UsageError."""
+    rows = _numbers(name, value, shapes)
+    if (rows < 0).any():
+        raise UsageError(f"{name} must not be negative, got {rows.min():g} at {_place(rows < 0)}")
+    total = rows.sum(-1, keepdims=True)
+    if (bad := np.abs(total[..., 0] - 1) > 1e-6).any():
+        where = f" at {_place(bad)}" if bad.ndim else ""
+        raise UsageError(f"{name} must sum to 1 in each row, got {total[..., 0][bad].flat[0]:g}{where}")
+    return rows / total
+
+
+def _place(bad: np.ndarray) -> list[int]:
+    return [int(i) for i in np.argwhere(bad)[0]]
+
+
+def make_mdp(P: Any, R: Any, start: Any = None) -> MDP:
+    """An MDP from P [S, A, S], R [S, A] or [S, A, S] and start [S] (default: uniform, terminal states left out).
+
+    A state that every action leaves where it is, with reward 0, is terminal: episodes end on entering it.
+    Raises UsageError for wrong shapes, NaN, negative probabilities and rows that do not sum to 1.
+    """
+    size = np.shape(P)
+    if len(size) != 3 or size[0] != size[2] or 0 in size:
+        raise UsageError(f"P must have shape [S, A, S], got {list(size)}")
+    S, A, _ = size
+    P = distribution("P", P, {"[S, A, S]": (S, A, S)})
+    R = _numbers("R", R, {"[S, A]": (S, A), "[S, A, S]": (S, A, S)})
+    R = np.broadcast_to(R[..., None] if R.ndim == 2 else R, P.shape)
+    states = np.arange(S)
+    stays = (P[states, :, states] == 1) & (R[states, :, states] == 0)
+    terminal = stays.all(1)
+    if terminal.all():
+        raise UsageError("every state is terminal (absorbing with reward 0): there is nothing to predict")
+    if start is None:
+        first = ~terminal / np.sum(~terminal)
+    else:
+        first = distribution("start", start, {"[S]": (S,)}) * ~terminal
+        if first.sum() == 0:
+            raise UsageError("start puts all its probability on terminal states")
+        first = first / first.sum()
+    return MDP(P, np.array(R), np.broadcast_to(terminal, P.shape).astype(np.float64), first)
+
+
+def from_toy_text(P: dict, start: Any) -> Finite:
+    """A problem from Gymnasium's P[s][a] = [(probability, s', reward, terminated), ...] and start distribution [S]."""
+    first = distribution("initial_state_distrib", start, {"[S]": (len(P),)})
+    law = from_lists(P, first)
+    return Finite(means(law, first), law=law)
+
+
+def observed(values: np.ndarray, weight: np.ndarray, observe: np.ndarray) -> np.ndarray:
+    """E[values(S) | what S shows] for S ~ `weight` [S], for every state: values [S] or [S, A].
+
+    It is the most that a function of the observation can know, and where Monte Carlo over observations ends. A state
+    that shows what has no weight keeps its own value.
+    """
+    flat = np.where(weight[:, None] > 0, values.reshape(len(weight), -1), 0)
+    mass, total = np.zeros(observe.max() + 1), np.zeros((observe.max() + 1, flat.shape[1]))
+    np.add.at(mass, observe, weight)
+    np.add.at(total, observe, weight[:, None] * flat)
+    mean = (total.T / np.where(mass > 0, mass, 1)).T[observe].reshape(values.shape)
+    return np.where((mass[observe] > 0).reshape(-1, *[1] * (values.ndim - 1)), mean, values)
+
+
+def check_features(value: Any, states: int) -> np.ndarray:
+    """Features [S, d], d >= 1, finite; else UsageError."""
+    width = np.shape(value)[1] if np.ndim(value) == 2 else 0
+    if width == 0:
+        raise UsageError(f"features must have shape [S, d] = [{states}, d >= 1], got {list(np.shape(value))}")
+    return _numbers("features", value, {"[S, d]": (states, width)})
+
+
+def load_npz(path: str | Path) -> Finite:
+    """A finite problem from an `.npz` with P, R and optionally start, policy, behaviour, features, gamma.
+
+    Raises UsageError in one line for a file that cannot be read, a wrong key, or a wrong array.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file") from None
+    except (OSError, ValueError, zipfile.BadZipFile, TypeError, EOFError) as error:
+        raise UsageError(f"{path} is not an .npz of plain arrays: {error}") from None
+    for name in arrays:
+        if name not in KEYS:
+            raise unknown(f"array in {path}", name, KEYS)
+    for name in ("P", "R"):
+        if name not in arrays:
+            raise UsageError(f"{path} has no array {name}; needed: P [S, A, S] and R [S, A] or [S, A, S]")
+    try:
+        return _finite(arrays)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def _finite(arrays: dict[str, np.ndarray]) -> Finite:
+    mdp = make_mdp(arrays["P"], arrays["R"], arrays.get("start"))
+    S, A, _ = mdp.P.shape
+    gamma, features = arrays.get("gamma"), arrays.get("features")
+    if gamma is not None:
+        gamma = _numbers("gamma", gamma, {"a number": (), "one number": (1,)}).reshape(())
+    acts: dict[str, Any] = {}
+    for name in {"policy", "behaviour"} & set(arrays):
+        acts[name] = distribution(name, arrays[name], {"[S, A]": (S, A)})
+    return Finite(
+        mdp,
+        None if gamma is None else check_gamma(float(gamma)),
+        features=None if features is None else check_features(features, S),
+        **acts,
+    )

@@ -1,0 +1,130 @@
+"""Where linear methods end and how wrong that is: the geometry of S&B chapter 11, exactly.
+
+All work on a `Chain` (over states for V_π, over pairs for Q_π), features X [S, d] and a weighting d(s) of the states:
+the behaviour's distribution off-policy, μ on-policy. Ties of a rank-deficient X go to the smallest ‖w‖.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rlnut.errors import RlnutError
+from rlnut.truth.dynamic_programming import MDP, Chain, pair_chain, ties, values
+from rlnut.truth.outcomes import Outcomes, jumps
+from rlnut.truth.return_distributions import mean_chain, return_variance
+
+
+def _basis(X: np.ndarray, d: np.ndarray) -> np.ndarray:
+    """B [d, k] that makes the columns of XB orthonormal under d: polynomials are too ill-conditioned without it."""
+    _, size, rows = np.linalg.svd(X[d > 0] * np.sqrt(d[d > 0])[:, None], full_matrices=False)
+    keep = size > size.max() * np.finfo(float).eps * max(X.shape)
+    return rows[keep].T / size[keep]
+
+
+def _least_squares(A: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.linalg.lstsq(A, b, rcond=None)[0]
+
+
+def key_matrices(
+    process: Chain, X: np.ndarray, d: np.ndarray, gamma: float, lam: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """A = XᵀD(I − γλP)⁻¹(I − γP)X and b = XᵀD(I − γλP)⁻¹r (S&B 9.14 for λ = 0, Tsitsiklis & Van Roy 1997)."""
+    S = len(d)
+    ahead = np.linalg.solve(
+        np.eye(S) - gamma * lam * process.P, np.column_stack([X - gamma * (process.P @ X), process.r])
+    )
+    both = (X * d[:, None]).T @ ahead
+    return both[:, :-1], both[:, -1]
+
+
+def td_fixed_point(process: Chain, X: np.ndarray, d: np.ndarray, gamma: float, lam: float = 0.0) -> np.ndarray:
+    """w with A w = b, where TD(λ) and LSTD(λ) stand still: [d].
+
+    Raises RlnutError if A is singular and no w solves it.
+    """
+    basis = _basis(X, d)
+    A, b = key_matrices(process, X @ basis, d, gamma, lam)
+    w = _least_squares(A, b)
+    if np.abs(A @ w - b).max() > 1e-7 * max(1e-6, np.abs(b).max()):
+        raise RlnutError("TD has no fixed point here: A is singular for these features and this state distribution")
+    return basis @ w
+
+
+def exact_lspi(
+    mdp: MDP, X: np.ndarray, gamma: float, first: np.ndarray, d: np.ndarray | None = None, most: int = 100
+) -> list[np.ndarray]:
+    """The policies of least-squares policy iteration with the model in place of samples (Lagoudakis & Parr 2003).
+
+    Each is a row of actions [S], greedy on wᵀx(s, a) with w the TD fixed point of the one before; the first is `first`,
+    the last repeats an earlier one or is number `most`. X [S, d] serves each action; d(s, a) [S·A], uniform if None.
+    """
+    S, A, _ = mdp.P.shape
+    pairs = np.einsum("sd,ab->sabd", X, np.eye(A)).reshape(S * A, -1)
+    weight = np.full(S * A, 1 / (S * A)) if d is None else d
+    path = [np.asarray(first)]
+    while len(path) < most:
+        w = td_fixed_point(pair_chain(mdp, np.eye(A)[path[-1]]), pairs, weight, gamma)
+        new = ties((pairs @ w).reshape(S, A)).argmax(1)
+        path.append(new)
+        if any((new == old).all() for old in path[:-1]):
+            break
+    return path
+
+
+def projection(v: np.ndarray, X: np.ndarray, d: np.ndarray) -> np.ndarray:
+    """w = argmin Σ d(s) (v(s) − wᵀx(s))² (S&B 9.1, 11.3): [d]. States of weight 0 may hold NaN."""
+    root = np.sqrt(d[d > 0])
+    return _least_squares(X[d > 0] * root[:, None], v[d > 0] * root)
+
+
+def bellman_residual(process: Chain, X: np.ndarray, d: np.ndarray, gamma: float) -> np.ndarray:
+    """w = argmin Σ d(s) (r + γPXw − Xw)²(s) (S&B 11.5, residual gradient's end with independent samples): [d]."""
+    keep = d > 0
+    root = np.sqrt(d[keep])
+    return _least_squares((X - gamma * process.P @ X)[keep] * root[:, None], process.r[keep] * root)
+
+
+def emphasis(process: Chain, d: np.ndarray, gamma: float, lam: float = 0.0) -> np.ndarray:
+    """m = λd + (1 − λ)f with f = d + γPᵀf, interest 1 (Sutton, Mahmood & White 2016; S&B 11.8): [S]."""
+    follow = np.linalg.solve(np.eye(len(d)) - gamma * process.P.T, d)
+    return lam * d + (1 - lam) * follow
+
+
+def emphatic_fixed_point(process: Chain, X: np.ndarray, d: np.ndarray, gamma: float, lam: float = 0.0) -> np.ndarray:
+    """w where emphatic TD(λ) ends: the TD(λ) fixed point with d replaced by the emphasis."""
+    return td_fixed_point(process, X, emphasis(process, d, gamma, lam), gamma, lam)
+
+
+def rms(x: np.ndarray, d: np.ndarray | None = None) -> float:
+    """√ Σ d x², of weight > 0; d None: the plain RMS over entries that are not NaN."""
+    if d is None:
+        return float(np.sqrt(np.nanmean(x**2)))
+    return float(np.sqrt(np.sum(d[d > 0] * x[d > 0] ** 2)))
+
+
+def bellman_error(process: Chain, v: np.ndarray, gamma: float) -> np.ndarray:
+    """δ̄(s) = r + γPv − v (S&B 11.19): [S]."""
+    return process.r + gamma * process.P @ v - v
+
+
+def linear_errors(process: Chain, w: np.ndarray, X: np.ndarray, d: np.ndarray, gamma: float, v: np.ndarray) -> dict:
+    """√VE, √BE and √PBE of v_w = Xw under d (S&B 11.4): {"ve", "be", "pbe"}; v is the truth [S]."""
+    delta = bellman_error(process, X @ w, gamma)
+    projected = X @ projection(delta, X, d)
+    return {"ve": rms(v - X @ w, d), "be": rms(delta, d), "pbe": rms(projected, d)}
+
+
+def td_error(law: Outcomes, policy: np.ndarray, v: np.ndarray, d: np.ndarray, gamma: float) -> float:
+    """√TDE: the root of Σ d(s) E_π[(R + γv(S') − v(s))²] (S&B 11.22), exact for rewards and ends of any law."""
+    step = jumps(law, policy)
+    delta = step.reward + gamma * step.goes_on * v[step.successor] - v[step.state]
+    weight = d[step.state] * step.chance
+    return float(np.sqrt(np.sum((weight * (delta**2 + step.noise**2))[weight > 0])))
+
+
+def return_error(law: Outcomes, policy: np.ndarray, v: np.ndarray, d: np.ndarray, gamma: float) -> float:
+    """√RE: the root of Σ d(s) E_π[(G − v(s))²] = VE + Σ d Var[G | s] (S&B 11.24); its least w is that of VE."""
+    process = mean_chain(law, policy)
+    true, spread = values(process, gamma), return_variance(law, policy, gamma)
+    keep = d > 0
+    return float(np.sqrt(np.sum(d[keep] * ((true - v) ** 2 + spread)[keep])))
