@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlnut.envs.spaces import Spec
 from rlnut.errors import UsageError
 from rlnut.features import maps
 from rlnut.features import parsing as words_of
+from rlnut.learner.spec import Spec
 from rlnut.networks.architectures import mlp
 from rlnut.networks.layers import serial
 from rlnut.types import Array, Key, Model, namespace
@@ -105,7 +105,7 @@ def values_of(words: str, spec: Spec, low: Any = None, high: Any = None, initial
     Raises UsageError for features that do not fit the space, and for a box without bounds.
     """
     words = ("one-hot" if spec.discrete else "tiles:8") if words == "auto" else words
-    name, numbers = words_of.parse(words)
+    name, numbers = words_of.parse_features(words)
     if name == "own":
         raise UsageError("--features own: an environment brings no features; choose a map, as in tiles:8")
     if name == "mlp":

@@ -6,8 +6,7 @@ from typing import Any
 
 import jax
 
-from rlnut.envs.observations import Observation
-from rlnut.envs.spaces import Spec
+from rlnut.learner.spec import Observation, Spec
 from rlnut.networks.architectures import cnn, mlp, trunk
 from rlnut.networks.layers import serial
 from rlnut.types import Array, Key, Model, Network, Params, Shape, namespace

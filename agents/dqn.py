@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import optax
 
 from rlnut.agents.default_networks import default_network
-from rlnut.agents.dqn_settings import DQN, Deep
-from rlnut.envs.spaces import Spec
 from rlnut.errors import UsageError
 from rlnut.learner.agent import Actor, Agent, Pace, feed_forward, periodic, polyak, value_agent
 from rlnut.learner.bellman import double_policy, greedy_policy, munchausen, q_problem, soft_policy
@@ -23,11 +22,15 @@ from rlnut.learner.explore import (
 from rlnut.learner.prioritised_replay import prioritised
 from rlnut.learner.readout import Readout, categorical, classes, hl_gauss, quantiles, scalar, two_hot
 from rlnut.learner.replay import Memory, replay
+from rlnut.learner.spec import Spec
 from rlnut.networks.heads import at_midpoints, dueling, implicit
 from rlnut.networks.layers import dense, noisy_dense, serial
 from rlnut.regression.core import regression
 from rlnut.regression.losses import huber, squared
 from rlnut.types import Model, Network, call
+
+if TYPE_CHECKING:
+    from rlnut.agents.dqn_settings import DQN, Deep
 
 
 def readout_of(config: Deep, spec: Spec) -> Readout:

@@ -14,8 +14,8 @@ from rlnut.learner.config import AgentConfig, Needs
 from rlnut.settings import setting
 
 if TYPE_CHECKING:
-    from rlnut.envs.spaces import Spec
     from rlnut.learner.agent import Agent
+    from rlnut.learner.spec import Spec
     from rlnut.types import Network
 
 ON_SUPPORT = ("two-hot", "hl-gauss", "c51")
@@ -49,6 +49,7 @@ class Deep(AgentConfig):
     max_gradient: float = setting(10.0, "largest norm of a gradient; longer ones are scaled down", above=0)
 
     decoupled: ClassVar[bool] = True
+    recurrent: ClassVar[bool] = False  # a layer between the hidden ones and the head carries a memory
     needs: ClassVar[Needs] = {
         "atoms": {"loss": (*ON_SUPPORT, "quantile", "iqn")},
         "value_min": {"loss": ON_SUPPORT},

@@ -13,9 +13,9 @@ import numpy as np
 
 from rlnut.agents.default_networks import default_network
 from rlnut.agents.dqn import q_agent, readout_of
-from rlnut.envs.spaces import Spec
 from rlnut.learner.agent import Actor, Agent
 from rlnut.learner.sequence_replay import Window, windows
+from rlnut.learner.spec import Spec
 from rlnut.networks.architectures import mlp, trunk
 from rlnut.networks.heads import dueling
 from rlnut.networks.layers import serial

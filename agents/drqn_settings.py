@@ -10,8 +10,8 @@ from rlnut.errors import UsageError
 from rlnut.settings import setting
 
 if TYPE_CHECKING:
-    from rlnut.envs.spaces import Spec
     from rlnut.learner.agent import Agent
+    from rlnut.learner.spec import Spec
     from rlnut.types import Network
 
 
@@ -21,6 +21,7 @@ class Remembers:
 
     explore: str = setting("epsilon-greedy", "how to explore: ε-greedy, or π ∝ exp(q/temperature)",
                            choices=("epsilon-greedy", "boltzmann"))  # fmt: skip
+    recurrent: ClassVar[bool] = True
     noisy_sigma: ClassVar[float]  # no option here: noise would have to be held over a window
     memory: str = setting("lstm", "the recurrent cell", choices=("lstm", "gru", "rnn"))
     memory_size: int = setting(64, "units of the cell", low=1)

@@ -19,7 +19,7 @@ import optax
 
 from rlnut.agents.lstd import sums
 from rlnut.agents.offline import passes
-from rlnut.agents.td import Rows
+from rlnut.agents.td import TDRows
 from rlnut.types import Array, Key
 
 BATCH = 128  # rows of one update of a network
@@ -29,7 +29,7 @@ PART = 4096  # rows whose values are computed at once
 Weights = Iterator[tuple[np.ndarray, float]]  # (w [N, d], √mean δ² of the targets) after each iteration
 
 
-def solved(make: Any, parts: Any, rows: Rows, w0: np.ndarray, iterations: int) -> Weights:
+def linear_fqe(make: Any, parts: Any, rows: TDRows, w0: np.ndarray, iterations: int) -> Weights:
     """Linear `make(*parts)` over rows [T, N], in float64; ends where w does not change any more."""
     rows = rows._replace(slot=np.zeros_like(rows.slot))
     A, b = sums(make, parts, rows, 0.0, len(w0), 1)
@@ -44,7 +44,7 @@ def solved(make: Any, parts: Any, rows: Rows, w0: np.ndarray, iterations: int) -
             return
 
 
-def followed(make: Any, parts: Any, rows: Rows, key: Key, iterations: int, epochs: int, alpha: float) -> Weights:
+def network_fqe(make: Any, parts: Any, rows: TDRows, key: Key, iterations: int, epochs: int, alpha: float) -> Weights:
     """A network by `epochs` passes of Adam with step size `alpha` in each iteration."""
     rows, parts = jax.tree.map(jnp.asarray, rows), jax.tree.map(jnp.asarray, parts)
     keys = jax.random.split(key, rows.reward.shape[1])
@@ -58,12 +58,12 @@ def followed(make: Any, parts: Any, rows: Rows, key: Key, iterations: int, epoch
 
 @partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=(4, 5))
 def _iteration(
-    make: Any, epochs: int, alpha: float, parts: Any, w: Array, moments: Any, rows: Rows, keys: Any
+    make: Any, epochs: int, alpha: float, parts: Any, w: Array, moments: Any, rows: TDRows, keys: Any
 ) -> tuple[Array, Any, Array]:
     """(w [N, d], Adam's moments, mean δ² [N] of the new targets) after one regression."""
     model, optimizer = make(*parts), optax.adam(alpha)
 
-    def run(w: Array, moments: Any, rows: Rows, key: Key) -> tuple[Array, Any, Array]:
+    def run(w: Array, moments: Any, rows: TDRows, key: Key) -> tuple[Array, Any, Array]:
         def values(at: Any, inputs: Any) -> Array:
             return jax.lax.map(lambda x: at(w, x)[0], inputs, batch_size=PART)
 

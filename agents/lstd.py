@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlnut.agents.td import Approximator, Rows
+from rlnut.agents.td import Approximator, TDRows
 from rlnut.errors import UsageError
 from rlnut.types import Array
 
@@ -23,14 +23,14 @@ LARGEST = 1500  # features
 BLOCK = 2048  # rows whose outer products are summed by one matrix product
 
 
-def lstd(make: Any, parts: Any, rows: Rows, lam: float, w0: np.ndarray, records: int) -> np.ndarray:
+def lstd(make: Any, parts: Any, rows: TDRows, lam: float, w0: np.ndarray, records: int) -> np.ndarray:
     """w [N, K, d] at K records of rows [T, N], `make(*parts)` a linear approximator: O(d²) a row, O(d³) a record."""
     A, b = sums(make, parts, rows, lam, len(w0), records)
     w0 = np.asarray(w0, np.float64)
     return w0 + np.einsum("nkij,nkj->nki", np.linalg.pinv(A, rcond=1e-12), b - A @ w0)
 
 
-def sums(make: Any, parts: Any, rows: Rows, lam: float, d: int, records: int) -> tuple[np.ndarray, np.ndarray]:
+def sums(make: Any, parts: Any, rows: TDRows, lam: float, d: int, records: int) -> tuple[np.ndarray, np.ndarray]:
     """A [N, K, d, d] and b [N, K, d] of the rows up to each of K records."""
     _check_size(d)
     with jax.enable_x64(True):
@@ -39,7 +39,7 @@ def sums(make: Any, parts: Any, rows: Rows, lam: float, d: int, records: int) ->
 
 
 def recursive_lstd(
-    make: Any, parts: Any, rows: Rows, lam: float, w0: np.ndarray, records: int, epsilon: float = 1e-3
+    make: Any, parts: Any, rows: TDRows, lam: float, w0: np.ndarray, records: int, epsilon: float = 1e-3
 ) -> np.ndarray:
     """The same by Sherman-Morrison from A₀ = εI, O(d²) for each new w (S&B 9.22): w [N, K, d]."""
     _check_size(len(w0))
@@ -64,14 +64,14 @@ def _double(tree: Any) -> Any:
     return jax.tree.map(cast, tree)
 
 
-def _read(model: Approximator, w: Array, row: Rows) -> tuple[Array, Array]:
+def _read(model: Approximator, w: Array, row: TDRows) -> tuple[Array, Array]:
     """x and x − Dx'."""
     x = model.at(w, row.now)[1]
     return x, x - row.discount * model.next(w, row.then)[1]
 
 
 @partial(jax.jit, static_argnums=(0, 4, 5))
-def _sums(make: Any, parts: Any, rows: Rows, lam: Array, d: int, records: int) -> tuple[Array, Array]:
+def _sums(make: Any, parts: Any, rows: TDRows, lam: Array, d: int, records: int) -> tuple[Array, Array]:
     model, w = make(*parts), jnp.zeros(d)
     T = len(rows.reward)
     blocks = -(-T // BLOCK)
@@ -79,14 +79,14 @@ def _sums(make: Any, parts: Any, rows: Rows, lam: Array, d: int, records: int) -
     def blocked(x: Array) -> Array:
         return jnp.pad(x, [(0, blocks * BLOCK - T)] + [(0, 0)] * (x.ndim - 1)).reshape(blocks, BLOCK, *x.shape[1:])
 
-    def run(rows: Rows) -> tuple[Array, Array]:
-        def trace(e: Array, row: Rows) -> tuple[Array, tuple]:
+    def run(rows: TDRows) -> tuple[Array, Array]:
+        def trace(e: Array, row: TDRows) -> tuple[Array, tuple]:
             x, y = _read(model, w, row)
             e = row.decay * lam * e + x
             # a padded or invalid row has rate 0 and counts nothing
             return e, (row.gain * jnp.sign(row.rate) * e, y, row.reward)
 
-        def block(carry: tuple, rows: Rows) -> tuple[tuple, None]:
+        def block(carry: tuple, rows: TDRows) -> tuple[tuple, None]:
             e, A, b = carry
             e, (z, y, r) = jax.lax.scan(trace, e, rows)
             own = jnp.where(rows.slot[:, None] == jnp.arange(records), 1.0, 0.0)[:, :, None] * z[:, None, :]
@@ -101,11 +101,11 @@ def _sums(make: Any, parts: Any, rows: Rows, lam: Array, d: int, records: int) -
 
 
 @partial(jax.jit, static_argnums=(0, 5))
-def _recursive(make: Any, parts: Any, rows: Rows, lam: Array, w0: Array, records: int, epsilon: float) -> Array:
+def _recursive(make: Any, parts: Any, rows: TDRows, lam: Array, w0: Array, records: int, epsilon: float) -> Array:
     model, d = make(*parts), len(w0)
 
-    def run(rows: Rows) -> Array:
-        def one(carry: tuple, row: Rows) -> tuple[tuple, None]:
+    def run(rows: TDRows) -> Array:
+        def one(carry: tuple, row: TDRows) -> tuple[tuple, None]:
             w, e, P, kept = carry
             x, y = _read(model, w, row)
             e = row.decay * lam * e + x

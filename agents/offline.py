@@ -30,7 +30,7 @@ LARGEST = 5000  # weights of a linear system
 BLOCK = 4096  # rows of features at once
 
 
-def solved(values: ActionValues, policy_iteration: bool, ridge: float) -> Agent:
+def linear_fqi(values: ActionValues, policy_iteration: bool, ridge: float) -> Agent:
     """FQI, or LSPI (`policy_iteration`), over linear q; `ridge` is added to the diagonal of the normal equations."""
     size = len(values.init(jax.random.key(0)))
     if size > LARGEST:
@@ -50,7 +50,7 @@ def solved(values: ActionValues, policy_iteration: bool, ridge: float) -> Agent:
         return new, {"delta": float(np.abs(new - w).max()), "value": float(reached.max(1).mean())}
 
     def learn(state: AgentState, seen: Transition) -> tuple[AgentState, Metrics]:
-        flat = rows_of(seen)
+        flat = flat_rows(seen)
         w = np.asarray(state.memory if isinstance(state.memory, np.ndarray) else state.fit.params["w"][0], np.float64)
         new, metrics = improve(w, flat)
         fit = state.fit._replace(params={"w": new.astype(np.float32)[None]}, step=state.fit.step + 1)
@@ -64,7 +64,7 @@ def solved(values: ActionValues, policy_iteration: bool, ridge: float) -> Agent:
     )
 
 
-def fitted(core: Regression, actions: int, epochs: int, batch: int, host: bool) -> Agent:
+def fitted_q(core: Regression, actions: int, epochs: int, batch: int, host: bool) -> Agent:
     """NFQ, or CQL by its loss: targets from the network as it was, then `epochs` passes of `batch` transitions."""
 
     def iteration(fit: Fit, key: Key, seen: Transition) -> tuple[Fit, Metrics]:
@@ -83,7 +83,7 @@ def fitted(core: Regression, actions: int, epochs: int, batch: int, host: bool) 
 
     def learn(state: AgentState, seen: Transition) -> tuple[AgentState, Metrics]:
         key = jax.random.fold_in(state.replay_key, state.fit.step)
-        fit, metrics = compiled(state.fit, key, rows_of(seen))
+        fit, metrics = compiled(state.fit, key, flat_rows(seen))
         return state._replace(fit=fit), metrics
 
     return _agent(core.init, core.predict, learn, host)
@@ -116,7 +116,7 @@ def of_the_action(conservative: float = 0.0) -> Loss:
     return loss
 
 
-def rows_of(seen: Transition) -> Transition:
+def flat_rows(seen: Transition) -> Transition:
     """[T, N, ...] -> [T·N, ...], without the rows that are no experience."""
     keep = np.asarray(seen.valid).reshape(-1)
     return jax.tree.map(lambda a: np.asarray(a).reshape(-1, *np.shape(a)[2:])[keep], seen)

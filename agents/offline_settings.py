@@ -6,27 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from rlnut.errors import UsageError
-from rlnut.learner.config import AgentConfig
+from rlnut.learner.config import AgentConfig, OfflineConfig
 from rlnut.settings import setting
 
 if TYPE_CHECKING:
-    from rlnut.envs.spaces import Spec
     from rlnut.learner.agent import Agent
+    from rlnut.learner.spec import Spec
     from rlnut.types import Network
 
 
 @dataclass(frozen=True)
-class BatchConfig(AgentConfig):
-    """What all share: where the transitions come from, and how often they are gone through."""
-
-    data: str | None = setting(
-        None, "transitions: an .npz file, or minari:DATASET (none: --steps of a uniform policy on ENV)"
-    )
-    iterations: int = setting(50, "regressions, each onto new targets; less if nothing changes any more", low=1)
-
-
-@dataclass(frozen=True)
-class FQI(BatchConfig):
+class FQI(OfflineConfig):
     """Fitted Q iteration (Ernst et al. 2005): q over features, solved by least squares in every iteration."""
 
     policy_iteration: ClassVar[bool] = False
@@ -43,14 +33,14 @@ class FQI(BatchConfig):
     def build(self, spec: Spec, network: Network | None = None) -> Agent:
         """The agent for what `spec` sees."""
         from rlnut.agents.action_values import values_of
-        from rlnut.agents.offline import solved
+        from rlnut.agents.offline import linear_fqi
 
         if network is not None or self.features.startswith("mlp"):
             raise UsageError("a network is not solved by least squares: take nfq or cql")
         values = values_of(self.features, spec, self.low, self.high)
         if values.kind == "table" and (self.low is not None or self.high is not None):
             raise UsageError("--low and --high mean nothing to a table: they are where features are laid")
-        return solved(values, self.policy_iteration, self.ridge)
+        return linear_fqi(values, self.policy_iteration, self.ridge)
 
 
 @dataclass(frozen=True)
@@ -63,7 +53,7 @@ class LSPI(FQI):
 
 
 @dataclass(frozen=True)
-class NFQ(BatchConfig):
+class NFQ(OfflineConfig):
     """Neural fitted Q iteration (Riedmiller 2005): a network fitted to r + D max q⁻ in every iteration."""
 
     hidden: tuple[int, ...] = setting((64, 64), "widths of the hidden layers", low=1)
@@ -76,13 +66,13 @@ class NFQ(BatchConfig):
         import optax
 
         from rlnut.agents.default_networks import default_network, value_model
-        from rlnut.agents.offline import fitted, of_the_action
+        from rlnut.agents.offline import fitted_q, of_the_action
         from rlnut.regression.core import regression
 
         model = value_model(spec, network or default_network(spec, self.hidden))
         loss = of_the_action(getattr(self, "conservative", 0.0))
         core = regression(model, loss, optax.adam(self.lr))
-        return fitted(core, spec.actions, self.epochs, self.batch, model.host)
+        return fitted_q(core, spec.actions, self.epochs, self.batch, model.host)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
     y = R + D Σ_a π(a|s') q(s', a),   δ = y − q(s, a),   e <- D₋ c e + x(s, a),   w <- w + α δ e
 
-What differs is a name in `Rule`: whose value the next state has, how a trace is cut when it passes over an action, and
-how a trace adds up. SARSA's next action is known a step later, so its update waits for it; n-step returns wait n steps.
-Updates are made as they fall due, one for each environment and step, with the weights of that moment.
+What differs is a name in `OnlineRule`: whose value the next state has, how a trace is cut when it passes over an
+action, and how a trace adds up. SARSA's next action is known a step later, so its update waits for it; n-step returns
+wait n steps. Updates are made as they fall due, one for each environment and step, with the weights of that moment.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import jax.numpy as jnp
 
 from rlnut.agents.action_values import ActionValues
 from rlnut.learner.agent import Agent, AgentState, Pace
-from rlnut.learner.behaviour import Behaviour, epsilon_soft, sample
+from rlnut.learner.behaviour import Behaviour, epsilon_greedy_behaviour, sample
 from rlnut.learner.explore import Schedule, allowed
 from rlnut.learner.returns import fold
 from rlnut.types import Array, Fit, Key, Look, Metrics, Params, Transition
 
 
-class Rule(NamedTuple):
+class OnlineRule(NamedTuple):
     """What distinguishes the members of the family."""
 
     next_value: str = "max"  # sampled: of the action taken next; behaviour, max: mean over that policy; soft: over π
@@ -33,7 +33,7 @@ class Rule(NamedTuple):
     n: int = 1  # rewards in a target without traces
 
 
-class Numbers(NamedTuple):
+class OnlineHyper(NamedTuple):
     """The numbers of a member: floats, or arrays to sweep."""
 
     alpha: Any  # α, divided by ‖x‖² when features are laid
@@ -85,7 +85,12 @@ def faded(kind: str, decay: Array, e: Array, x: Array, shared: Array, alpha: Arr
 
 
 def classic_agent(
-    rule: Rule, numbers: Numbers, values: ActionValues, behave: Behaviour, rate: Schedule, counting: bool = False
+    rule: OnlineRule,
+    numbers: OnlineHyper,
+    values: ActionValues,
+    behave: Behaviour,
+    rate: Schedule,
+    counting: bool = False,
 ) -> Agent:
     """Compose the member; `counting`: keep visits N(s, a) of a table, for UCB and falling step sizes."""
     sampled, traced, tables = rule.next_value == "sampled", bool(rule.cut), 2 if rule.double else 1
@@ -123,13 +128,15 @@ def classic_agent(
         """The policy π(·|s) whose values are learned [N, A]."""
         if rule.next_value in ("sampled", "behaviour"):
             return policy(params, q, obs, mask, rate)
-        return epsilon_soft(q, mask, jnp.zeros_like(rate) + (numbers.soft if rule.next_value == "soft" else 0.0))
+        return epsilon_greedy_behaviour(
+            q, mask, jnp.zeros_like(rate) + (numbers.soft if rule.next_value == "soft" else 0.0)
+        )
 
     def one(carry: tuple, new: tuple[Transition, Any]) -> tuple[tuple, Metrics]:
         (params, held, rate), (row, u) = carry, new
         coin = u < 0.5
         rows = jax.tree.map(lambda old, one: jnp.concatenate([old[1:], one[None]]), held.rows, row)
-        now, (reward, discount, last) = jax.tree.map(lambda a: a[0], rows), folded(rows, rule.n)
+        now, (reward, discount, last) = jax.tree.map(lambda a: a[0], rows), n_step_target(rows, rule.n)
         then = at(rows, last)
         everyone = jnp.arange(len(last))
         w = params["w"]
@@ -222,7 +229,7 @@ def classic_agent(
     return Agent(init, lambda envs: (), draw, act, learn, q, cut, rate, values.host, pace)
 
 
-def folded(rows: Transition, n: int) -> tuple[Array, Array, Array]:
+def n_step_target(rows: Transition, n: int) -> tuple[Array, Array, Array]:
     """R, D and the last row that counts, of the n-step target that begins with the first row: [N] each."""
     if n == 1:
         return rows.reward[0], rows.discount[0], jnp.zeros(rows.end.shape[1], jnp.int32)

@@ -10,8 +10,8 @@ from rlnut.learner.config import AgentConfig
 from rlnut.settings import setting
 
 if TYPE_CHECKING:
-    from rlnut.envs.spaces import Spec
     from rlnut.learner.agent import Agent
+    from rlnut.learner.spec import Spec
     from rlnut.types import Network
 
 LINEAR_LR, NETWORK_LR = 0.1, 1e-3
@@ -60,7 +60,7 @@ class Classic(AgentConfig):
 
         from rlnut.agents.action_values import network_values, values_of
         from rlnut.agents.default_networks import value_model
-        from rlnut.agents.online import Numbers, Rule, classic_agent
+        from rlnut.agents.online import OnlineHyper, OnlineRule, classic_agent
         from rlnut.learner.behaviour import BEHAVIOURS
         from rlnut.learner.explore import linear_schedule
 
@@ -72,7 +72,9 @@ class Classic(AgentConfig):
             values = network_values(value_model(spec, network), jnp.zeros((1, *spec.shape), spec.dtype))
         if values.kind in ("table", "network") and (self.low is not None or self.high is not None):
             raise UsageError(f"--low and --high mean nothing to a {values.kind}: they are where features are laid")
-        rule = Rule(**self.rule | {f.name: getattr(self, f.name) for f in fields(self) if f.name in ("cut", "trace")})
+        rule = OnlineRule(
+            **self.rule | {f.name: getattr(self, f.name) for f in fields(self) if f.name in ("cut", "trace")}
+        )
         rule = rule._replace(n=getattr(self, "n_step", 1))
         if rule.trace != "accumulating" and values.kind == "network":
             raise UsageError(f"--trace {rule.trace} means nothing to a network: it is defined feature by feature")
@@ -83,7 +85,7 @@ class Classic(AgentConfig):
             what = "--explore ucb" if self.explore == "ucb" else "--lr-power"
             raise UsageError(f"{what} counts visits of states: it is for tables (one-hot, aggregation)")
         usual = NETWORK_LR if values.kind == "network" else LINEAR_LR
-        numbers = Numbers(
+        numbers = OnlineHyper(
             usual if self.lr is None else self.lr,
             getattr(self, "lam", 0.0),
             getattr(self, "target_epsilon", 0.0),

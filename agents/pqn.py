@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import optax
 
 from rlnut.agents.dqn import exploration, readout_of, value_network
-from rlnut.agents.dqn_settings import PQN
 from rlnut.agents.drqn import recurrent_values
-from rlnut.agents.drqn_settings import RecurrentPQN
-from rlnut.envs.spaces import Spec
 from rlnut.learner.agent import Agent, Pace, feed_forward, value_agent
 from rlnut.learner.bellman import labelled
 from rlnut.learner.lambda_targets import along, each_alone, q_lambda_labels
 from rlnut.learner.rollout import rollout
+from rlnut.learner.spec import Spec
 from rlnut.regression.core import regression
 from rlnut.types import Array, Look, Network, Params, call
+
+if TYPE_CHECKING:
+    from rlnut.agents.dqn_settings import PQN
+    from rlnut.agents.drqn_settings import RecurrentPQN
+
+
+def _remembers(config: PQN) -> TypeGuard[RecurrentPQN]:
+    return config.recurrent
 
 
 def pqn(config: PQN, spec: Spec, network: Network | None = None) -> Agent:
@@ -26,7 +32,7 @@ def pqn(config: PQN, spec: Spec, network: Network | None = None) -> Agent:
     """
     readout, explore = readout_of(config, spec), exploration(config, spec.choices)
     length = 0
-    if isinstance(config, RecurrentPQN):
+    if _remembers(config):
         model, actor = recurrent_values(config, spec, network, (*spec.choices, *readout.shape))
         length = config.sequence
 

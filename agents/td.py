@@ -5,7 +5,7 @@ TD(λ), the off-line λ-return, residual gradient, GTD2, TDC, TDRC and emphatic 
 
 with D = γ(1 − terminated), D₋ that of the row before (0 after an episode's end), c and u the trace and gain of a rule
 of `rlnut.learner.returns`, M = 1 (or the emphasis). n-step methods and Monte Carlo are TD(0) over folded transitions
-(`simulate.folded`). Everything is compiled once and vmapped over runs, step sizes and λ.
+(`simulate.folded_experience`). Everything is compiled once and vmapped over runs, step sizes and λ.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rlnut.agents.td_gradient import CORRECTIONS
+from rlnut.agents.td_gradient import GRADIENT_CORRECTIONS
 from rlnut.types import Array, Model, Params
 
 
-class Rule(NamedTuple):
+class TDRule(NamedTuple):
     """What distinguishes a method; hashable, so that each is compiled once."""
 
     trace: str = "accumulating"  # replacing: max with the feature (Singh & Sutton 1996); dutch: S&B 12.11
@@ -32,7 +32,7 @@ class Rule(NamedTuple):
     emphatic: bool = False  # M = λ + (1 − λ) F, F <- ρ₋ D₋ F + 1 (S&B 11.8, 12.42)
 
 
-class Hyper(NamedTuple):
+class TDHyper(NamedTuple):
     """Numbers of a method; each may be an array of one shape, and is then swept."""
 
     alpha: Array  # α
@@ -40,7 +40,7 @@ class Hyper(NamedTuple):
     beta: Array  # step size of the second weights h
 
 
-class Rows(NamedTuple):
+class TDRows(NamedTuple):
     """What the recursion reads, [T, N, ...]: see `rows`."""
 
     now: Any  # input of v(s), or of q(s, a)
@@ -65,12 +65,12 @@ class Approximator(NamedTuple):
     next: Callable[[Array, Any], tuple[Array, Array]]  # the same for inputs of bootstrapped values
 
 
-def linear(now: Callable[[Any], Array], then: Callable[[Any], Array], w0: Array) -> Approximator:
+def linear_value(now: Callable[[Any], Array], then: Callable[[Any], Array], w0: Array) -> Approximator:
     """v = wᵀx: `now` and `then` map an input to its features [d]."""
     return Approximator(lambda key: w0, lambda w, s: (w @ (x := now(s)), x), lambda w, s: (w @ (x := then(s)), x))
 
 
-def network(model: Model, example: Any, encode: Callable[[Any], Any] = lambda s: s) -> Approximator:
+def network_value(model: Model, example: Any, encode: Callable[[Any], Any] = lambda s: s) -> Approximator:
     """v = g_w(s) with w flat, for inputs (s, u) of action values q = uᵀg_w(s); ∇v by back-propagation.
 
     `encode` maps an input to what the network sees, of which `example` is one.
@@ -98,10 +98,10 @@ def over_features(phi: Callable[[Any], Array], w0: Array) -> Approximator:
             return (s[1][:, None] * phi(s[0])).reshape(-1)
         return phi(s)
 
-    return linear(read, read, w0)
+    return linear_value(read, read, w0)
 
 
-class Carry(NamedTuple):
+class TDState(NamedTuple):
     """State of one run."""
 
     w: Array  # [d]
@@ -117,23 +117,23 @@ class Learner(NamedTuple):
     """A recursion over rows, for one run: pure functions, safe under vmap and scan."""
 
     init: Callable[[Any], Any]  # key -> state
-    step: Callable[[Any, Rows], Any]  # (state, row) -> state
+    step: Callable[[Any, TDRows], Any]  # (state, row) -> state
     weights: Callable[[Any], Array]  # state -> w
     square: Callable[[Any], Array]  # state -> Σ δ²
 
 
-def dense(rule: Rule, model: Approximator, hyper: Hyper) -> Learner:
+def dense_learner(rule: TDRule, model: Approximator, hyper: TDHyper) -> Learner:
     """The recursion with every array as long as w: any approximator, every rule."""
 
-    def init(key: Any) -> Carry:
+    def init(key: Any) -> TDState:
         w = model.init(key)
         zero, none = jnp.zeros_like(w), jnp.zeros((), w.dtype)
-        return Carry(w, zero, zero, w, none, none, none)
+        return TDState(w, zero, zero, w, none, none, none)
 
-    return Learner(init, lambda c, row: step(rule, model, hyper, c, row), lambda c: c.w, lambda c: c.square)
+    return Learner(init, lambda c, row: td_step(rule, model, hyper, c, row), lambda c: c.w, lambda c: c.square)
 
 
-def step(rule: Rule, model: Approximator, hyper: Hyper, carry: Carry, row: Rows) -> Carry:
+def td_step(rule: TDRule, model: Approximator, hyper: TDHyper, carry: TDState, row: TDRows) -> TDState:
     """One row of the recursion; with `rule.window` = n a stack of n rows, of which the first is updated."""
     ahead, row = row, jax.tree.map(lambda x: x[0], row) if rule.window else row
     alpha, lam = hyper.alpha * row.rate, hyper.lam
@@ -166,15 +166,15 @@ def step(rule: Rule, model: Approximator, hyper: Hyper, carry: Carry, row: Rows)
         change = alpha * gain * delta * (x - row.other_discount * model.next(w, row.other)[1])
     else:
         beta = hyper.beta * row.rate
-        change, h = CORRECTIONS[rule.gradient](alpha, beta, lam, gain, delta, e, x, row.discount * x_next, h)
+        change, h = GRADIENT_CORRECTIONS[rule.gradient](alpha, beta, lam, gain, delta, e, x, row.discount * x_next, h)
     if rule.online:
         change = change + alpha * jnp.where(row.fresh, 0.0, v - v_old) * (e - x)
         v_old = v_next
     square = carry.square + jnp.where(row.rate > 0, delta * delta, 0.0)
-    return Carry(w + change, e, h, start, v_old, F, square)
+    return TDState(w + change, e, h, start, v_old, F, square)
 
 
-def _corrected(model: Approximator, w: Array, rows: Rows) -> Array:
+def _corrected(model: Approximator, w: Array, rows: TDRows) -> Array:
     """A_t = u_t δ_t + D_t c A_{t+1} over the rows of one window (rlnut.learner.returns), all values under w."""
     v = jax.vmap(model.at, (None, 0))(w, rows.now)[0]
     v_next = jax.vmap(model.next, (None, 0))(w, rows.then)[0]
@@ -183,11 +183,11 @@ def _corrected(model: Approximator, w: Array, rows: Rows) -> Array:
     return jax.lax.scan(lambda A, r: ((A := r[0] + r[1] * A), None), 0.0 * v[0], (errors, factor), reverse=True)[0]
 
 
-def recorded(learner: Learner, records: int) -> Callable[[Rows, Any], Array]:
+def recorder(learner: Learner, records: int) -> Callable[[TDRows, Any], Array]:
     """(rows [T] of one run, key) -> w [K, ...]: row.slot says to which of K records the weights after a row belong."""
 
-    def run(rows: Rows, key: Any) -> Array:
-        def one(carry: tuple, row: Rows) -> tuple[tuple, None]:
+    def run(rows: TDRows, key: Any) -> Array:
+        def one(carry: tuple, row: TDRows) -> tuple[tuple, None]:
             state = learner.step(carry[0], row)
             return (state, carry[1].at[row.slot].set(learner.weights(state))), None
 
@@ -199,7 +199,7 @@ def recorded(learner: Learner, records: int) -> Callable[[Rows, Any], Array]:
     return run
 
 
-def advance(learner: Learner, state: Any, rows: Rows, window: int = 0) -> Any:
+def advance_learner(learner: Learner, state: Any, rows: TDRows, window: int = 0) -> Any:
     """The state after rows [T] of one run; with a window rows [T + n − 1], of which the last only give targets."""
     if not window:
         return jax.lax.scan(lambda s, row: (learner.step(s, row), None), state, rows)[0]
@@ -211,13 +211,15 @@ def advance(learner: Learner, state: Any, rows: Rows, window: int = 0) -> Any:
 
 
 @partial(jax.jit, static_argnums=(0, 1, 5))
-def learn(rule: Rule, make: Callable[..., Any], parts: Any, rows: Rows, hyper: Hyper, records: int, key: Any) -> Array:
+def swept_weights(
+    rule: TDRule, make: Callable[..., Any], parts: Any, rows: TDRows, hyper: TDHyper, records: int, key: Any
+) -> Array:
     """Weights [*hyper, N, K, d] at K records of rows [T, N], a sweep over hyper; `make(*parts)` approximates."""
     keys = jax.random.split(key, rows.reward.shape[1])
     model = make(*parts)
 
-    def run(hyper: Hyper, rows: Rows, key: Any) -> Array:
-        return recorded(dense(rule, model, hyper), records)(rows, key)
+    def run(hyper: TDHyper, rows: TDRows, key: Any) -> Array:
+        return recorder(dense_learner(rule, model, hyper), records)(rows, key)
 
     sweep = jax.vmap(run, in_axes=(None, 1, 0))
     for _ in range(hyper.alpha.ndim):

@@ -37,4 +37,4 @@ def tdrc(alpha: Any, beta: Any, lam: Any, u: Any, delta: Any, e: Any, x: Any, dx
     return change, _second(alpha, u, delta, e, x, h) - alpha * h
 
 
-CORRECTIONS: dict[str, Direction] = {"gtd2": gtd2, "tdc": tdc, "tdrc": tdrc}
+GRADIENT_CORRECTIONS: dict[str, Direction] = {"gtd2": gtd2, "tdc": tdc, "tdrc": tdrc}

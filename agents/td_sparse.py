@@ -5,7 +5,7 @@ behind by S, what these rows have earned since they came in; a row that leaves t
 
     v(s) = Σ_j x_j (w_j + Σ_{k: j active in row k} S_kj),      z <- D₋ c λ z,      S <- S + α u δ z
 
-This is the recursion of `td.step` in another order. L is chosen so that what leaves weighs less than CUT, so the two
+This is the recursion of `td.td_step` in another order. L is chosen so that what leaves weighs less than CUT, so the two
 agree to rounding. α, λ may be arrays of one shape [H]: they share rows, and lie innermost in memory.
 """
 
@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlnut.agents.td import Hyper, Learner, Rows, Rule, recorded
+from rlnut.agents.td import Learner, TDHyper, TDRows, TDRule, recorder
 from rlnut.types import Array
 
 CUT = 1e-8  # share of an entry that is left when it leaves the list
@@ -33,7 +33,7 @@ class Active(NamedTuple):
     then: Callable[[Any], tuple[Array, Array]]  # of the bootstrapped value
 
 
-class State(NamedTuple):
+class SparseState(NamedTuple):
     """State of one run; H step sizes and λ side by side."""
 
     w: jax.Array  # [d, H] what rows that left the list have earned
@@ -46,12 +46,12 @@ class State(NamedTuple):
     square: Array  # [H] sum of δ² so far
 
 
-def serves(rule: Rule) -> bool:
-    """Semi-gradient rules with on-line updates; the others go through `td.dense`."""
+def supports_sparse(rule: TDRule) -> bool:
+    """Semi-gradient rules with on-line updates; the others go through `td.dense_learner`."""
     return rule.gradient == "semi" and not rule.offline and not rule.window
 
 
-def list_length(rows: Rows, lam: float) -> int | None:
+def list_length(rows: TDRows, lam: float) -> int | None:
     """L for which the traces that are left out weigh less than CUT; None if they do not fade."""
     fade = float(np.max(np.asarray(rows.decay), initial=0.0)) * lam
     if fade == 0:
@@ -61,18 +61,18 @@ def list_length(rows: Rows, lam: float) -> int | None:
     return int(np.ceil(np.log(CUT) / np.log(fade))) + 1
 
 
-def learner(rule: Rule, model: Active, hyper: Hyper, length: int, count: int) -> Learner:
+def sparse_learner(rule: TDRule, model: Active, hyper: TDHyper, length: int, count: int) -> Learner:
     """The recursion for α, λ [H], with a list of `length` rows of `count` active features each (length 0: no trace)."""
     H = len(hyper.alpha)
 
-    def init(key: Any) -> State:
+    def init(key: Any) -> SparseState:
         entries = jnp.zeros((length, count, H))
         none = jnp.zeros(H)
         w = jnp.broadcast_to(model.w0[:, None], (len(model.w0), H)) + 0.0
         index, nothing = jnp.zeros((length, count), jnp.int32), jnp.zeros(())
-        return State(w, index, entries, entries, jnp.zeros((), jnp.int32), none, nothing, none)
+        return SparseState(w, index, entries, entries, jnp.zeros((), jnp.int32), none, nothing, none)
 
-    def value(state: State, index: Array, x: Array) -> Array:
+    def value(state: SparseState, index: Array, x: Array) -> Array:
         """v [H] of active features."""
         known = state.w[index]
         if length:
@@ -80,7 +80,7 @@ def learner(rule: Rule, model: Active, hyper: Hyper, length: int, count: int) ->
             known = known + jnp.einsum("lnk,lnh->kh", same.astype(known.dtype), state.S)
         return (x[:, None] * known).sum(0)
 
-    def step(state: State, row: Rows) -> State:
+    def step(state: SparseState, row: TDRows) -> SparseState:
         alpha, decay = hyper.alpha * row.rate, row.decay * hyper.lam
         index, x = model.now(row.now)
         p = state.place
@@ -112,18 +112,20 @@ def learner(rule: Rule, model: Active, hyper: Hyper, length: int, count: int) ->
             late = alpha * jnp.where(row.fresh, 0.0, v - v_old)
             S = (S + late * z).at[p].add(-late * x[:, None])
             v_old = v_next
-        return State(state.w, state.seen.at[p].set(index), z, S, (p + 1) % length, v_old, F, square)
+        return SparseState(state.w, state.seen.at[p].set(index), z, S, (p + 1) % length, v_old, F, square)
 
-    def weights(state: State) -> Array:
+    def weights(state: SparseState) -> Array:
         return state.w.at[state.seen].add(state.S)
 
     return Learner(init, step, weights, lambda state: state.square)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 5, 6, 7))
-def learn(rule: Rule, make: Any, parts: Any, rows: Rows, hyper: Hyper, records: int, length: int, count: int) -> Array:
-    """Weights [H, N, K, d] at K records of rows [T, N], like `td.learn` for α, λ of shape [H]."""
-    run = recorded(learner(rule, make(*parts), hyper, length, count), records)
+def swept_sparse_weights(
+    rule: TDRule, make: Any, parts: Any, rows: TDRows, hyper: TDHyper, records: int, length: int, count: int
+) -> Array:
+    """Weights [H, N, K, d] at K records of rows [T, N], like `td.swept_weights` for α, λ of shape [H]."""
+    run = recorder(sparse_learner(rule, make(*parts), hyper, length, count), records)
     w = jax.vmap(run, in_axes=(1, None))(rows, jax.random.key(0))
     return jnp.moveaxis(w, -1, 0)
 

@@ -36,13 +36,13 @@ def ours(x: np.ndarray, y: np.ndarray) -> dict[str, Callable[[int], float]]:
     from rlnut.networks.architectures import cnn, mlp
     from rlnut.regression.core import regression
     from rlnut.regression.losses import cross_entropy
-    from rlnut.supervised.epochs import Rows, trainer
+    from rlnut.supervised.epochs import LabelledRows, trainer
     from rlnut.supervised.fitted_model import architecture
 
     def timer(network: Any) -> Callable[[int], float]:
         core = regression(architecture(network, (10,), True), cross_entropy)
         state = core.init(jax.random.key(0), x[:1])
-        work = trainer(core, state, Rows(x, y.astype(np.int32)), BATCH, 0, 0.0, jax.random.key(1))
+        work = trainer(core, state, LabelledRows(x, y.astype(np.int32)), BATCH, 0, 0.0, jax.random.key(1))
         order = jnp.asarray(np.random.default_rng(0).permutation(len(x)), jnp.int32)
 
         def run(updates: int) -> float:

@@ -23,14 +23,14 @@ import numpy as np
 
 from rlnut.agents import lstd, td
 from rlnut.agents import td_sparse as sparse
-from rlnut.agents.td import Rows
+from rlnut.agents.td import TDRows
 from rlnut.book.sweeps import sweep
 from rlnut.book.walks import figure_7_2
 from rlnut.envs.walks import random_walk
 from rlnut.features.tiles import tile_coding
 from rlnut.prediction.methods import METHODS, Prediction
 from rlnut.prediction.simulate import Experience, simulate
-from rlnut.prediction.snapshots import Task, moments
+from rlnut.prediction.snapshots import LearningTask, snapshots
 from rlnut.prediction.td_rows import make_rows, table
 
 STEPS = [2**k for k in range(10)]  # n of the figure
@@ -89,7 +89,7 @@ def sweep_7_2(stream: Experience, episodes: int) -> int:
     return len(STEPS) * len(alphas) * stream.rho.shape[1] * episodes
 
 
-def long_stream(rows: int, features: int, states: int = 1000) -> tuple[tuple, Rows]:
+def long_stream(rows: int, features: int, states: int = 1000) -> tuple[tuple, TDRows]:
     """A random stream over `states` states with Gaussian features."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((states, features))
@@ -98,7 +98,9 @@ def long_stream(rows: int, features: int, states: int = 1000) -> tuple[tuple, Ro
     reward = rng.standard_normal((rows, 1)).astype(np.float32)
     half = 0.9 * ones
     zero = np.zeros((rows, 1), np.int32)
-    return (X, X, np.zeros(features)), Rows(s[:-1], s[1:], s[1:], reward, half, half, half, half, ones, off, ones, zero)
+    return (X, X, np.zeros(features)), TDRows(
+        s[:-1], s[1:], s[1:], reward, half, half, half, half, ones, off, ones, zero
+    )
 
 
 def tile_rate(tiles: int, steps: int, lists: bool) -> float:
@@ -108,19 +110,19 @@ def tile_rate(tiles: int, steps: int, lists: bool) -> float:
     phi = tile_coding([0.0, 0.0], [1.0, 1.0], 8, tiles)
     ones, off, zero = np.ones((steps, 1), np.float32), np.zeros((steps, 1), bool), np.zeros((steps, 1), np.int32)
     D = 0.9 * ones
-    rows = Rows(place[:-1], place[1:], place[1:], place[:-1, :, 0], D, D, D, D, ones, off, ones, zero)
+    rows = TDRows(place[:-1], place[1:], place[1:], place[:-1, :, 0], D, D, D, D, ones, off, ones, zero)
     active = phi.active
     assert active is not None
     start = jnp.zeros(phi.dim)
     if lists:
         few = lambda s: (active(s[None])[0], jnp.ones(8))  # noqa: E731
-        task = Task(METHODS["td-lambda"], lambda: sparse.Active(start, few, few), (), rows, 0.01, 0.9, 0.0)
+        task = LearningTask(METHODS["td-lambda"], lambda: sparse.Active(start, few, few), (), rows, 0.01, 0.9, 0.0)
         task = task._replace(length=sparse.list_length(rows, 0.9), few=8)
     else:
-        task = Task(
+        task = LearningTask(
             METHODS["td-lambda"], lambda: td.over_features(lambda s: phi(s[None])[0], start), (), rows, 0.01, 0.9, 0.0
         )
-    times = [time.perf_counter() for _ in moments(task, 5, jax.random.key(0))]
+    times = [time.perf_counter() for _ in snapshots(task, 5, jax.random.key(0))]
     return 0.8 * steps / (times[-1] - times[0])
 
 

@@ -25,7 +25,7 @@ class Hand(NamedTuple):
     cards: Array
 
 
-class Table(NamedTuple):
+class Game(NamedTuple):
     """The state of a game."""
 
     player: Hand
@@ -56,7 +56,7 @@ def natural(hand: Hand) -> Array:
     return (hand.cards == 2) & (total(hand) == 21)
 
 
-def score(hand: Hand) -> Array:
+def hand_value(hand: Hand) -> Array:
     """What is compared in the end: 0 for a hand that is bust."""
     return jnp.where(total(hand) > 21, 0, total(hand))
 
@@ -77,38 +77,38 @@ class Blackjack(FuncEnv):
         """Cards [cards] int32: 1 … 9 with chance 1/13 each, 10 with 4/13."""
         return jnp.minimum(jax.random.randint(rng, (cards,), 1, 14), 10)
 
-    def initial(self, rng: Key, params: None = None) -> Table:
+    def initial(self, rng: Key, params: None = None) -> Game:
         """Two cards each."""
         cards, empty = self.deal(rng, 4), Hand(*(jnp.zeros((), jnp.int32) for _ in range(3)))
         dealer, player = add(add(empty, cards[0]), cards[1]), add(add(empty, cards[2]), cards[3])
-        return Table(player, dealer, cards[0], jnp.zeros(()), jnp.zeros((), bool))
+        return Game(player, dealer, cards[0], jnp.zeros(()), jnp.zeros((), bool))
 
-    def play(self, table: Table, action: Array, cards: Array) -> Table:
+    def play(self, table: Game, action: Array, cards: Array) -> Game:
         """One step with the `MOST` cards that lie on top of the deck."""
         hit = action == 1
         player, dealer = add(table.player, cards[0], hit), table.dealer
         for card in cards:
             dealer = add(dealer, card, ~hit & (total(dealer) < 17))
-        outcome = jnp.sign(score(player) - score(dealer)).astype(jnp.float32)
+        outcome = jnp.sign(hand_value(player) - hand_value(dealer)).astype(jnp.float32)
         if self.sab:
             outcome = jnp.where(natural(player) & ~natural(dealer), 1.0, outcome)
         elif self.natural:
             outcome = jnp.where(natural(player) & (outcome == 1), 1.5, outcome)
         bust = total(player) > 21
-        return Table(player, dealer, table.shown, jnp.where(hit, jnp.where(bust, -1.0, 0.0), outcome), ~hit | bust)
+        return Game(player, dealer, table.shown, jnp.where(hit, jnp.where(bust, -1.0, 0.0), outcome), ~hit | bust)
 
-    def transition(self, state: Table, action: Array, rng: Key, params: None = None) -> Table:
+    def transition(self, state: Game, action: Array, rng: Key, params: None = None) -> Game:
         """One step."""
         return self.play(state, action, self.deal(rng, MOST))
 
-    def observation(self, state: Table, rng: Key, params: None = None) -> tuple[Array, Array, Array]:
+    def observation(self, state: Game, rng: Key, params: None = None) -> tuple[Array, Array, Array]:
         """(the player's sum, the dealer's first card, usable ace)."""
         return total(state.player), state.shown, usable(state.player).astype(jnp.int32)
 
-    def reward(self, state: Table, action: Array, next_state: Table, rng: Key, params: None = None) -> Array:
+    def reward(self, state: Game, action: Array, next_state: Game, rng: Key, params: None = None) -> Array:
         """Of the step to `next_state`."""
         return next_state.reward
 
-    def terminal(self, state: Table, rng: Key, params: None = None) -> Array:
+    def terminal(self, state: Game, rng: Key, params: None = None) -> Array:
         """Is the game over?"""
         return state.ended

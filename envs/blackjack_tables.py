@@ -25,7 +25,7 @@ def state(total: int, dealer: int, usable: int, natural: bool = False) -> int:
     return SHOWN + dealer - 1 if natural else int(np.ravel_multi_index((total, dealer, usable), SHAPE))
 
 
-def draw(total: int, usable: int, card: int) -> tuple[int, int]:
+def draw_card(total: int, usable: int, card: int) -> tuple[int, int]:
     """(sum, usable ace) after one more card; an ace counts 11 as long as that is not bust."""
     pips = total - 10 * usable + card
     soft = int((usable or card == 1) and pips + 10 <= 21)
@@ -40,13 +40,13 @@ def dealer_ends(total: int, usable: int) -> tuple[float, ...]:
         ends[total if total <= 21 else 0] = 1
     else:
         for card in range(1, 11):
-            ends += DECK[card] * np.array(dealer_ends(*draw(total, usable, card)))
+            ends += DECK[card] * np.array(dealer_ends(*draw_card(total, usable, card)))
     return tuple(ends)
 
 
 def stick(total: int, dealer: int, natural: bool, sab: bool, bonus: bool) -> dict[float, float]:
     """Reward -> chance of sticking: cmp(player, dealer); `sab`: a natural wins unless the dealer has one too."""
-    hole = draw(0, 0, dealer)
+    hole = draw_card(0, 0, dealer)
     natural_too = DECK[10] * (dealer == 1) + DECK[1] * (dealer == 10)
     law = {-1.0: 0.0, 0.0: 0.0, 1.0: 0.0}
     for score, chance in enumerate(_after_hole(hole)):
@@ -60,7 +60,7 @@ def stick(total: int, dealer: int, natural: bool, sab: bool, bonus: bool) -> dic
 
 def _after_hole(hand: tuple[int, int]) -> np.ndarray:
     """The dealer always has a second card, then draws to 17."""
-    return sum(DECK[card] * np.array(dealer_ends(*draw(*hand, card))) for card in range(1, 11))
+    return sum(DECK[card] * np.array(dealer_ends(*draw_card(*hand, card))) for card in range(1, 11))
 
 
 def stick_on(least: int) -> np.ndarray:
@@ -83,12 +83,12 @@ def blackjack(sab: bool = True, natural: bool = False) -> Finite:
             chance[s, STICK], successor[s, STICK] = 0, s
             chance[s, STICK, : len(paid)], reward[s, STICK, : len(paid)] = list(paid.values()), list(paid)
             for card in range(1, 11):
-                t, soft = draw(total, usable, card)
+                t, soft = draw_card(total, usable, card)
                 successor[s, HIT, card - 1], ends[s, HIT, card - 1] = state(t, dealer, soft), t > 21
                 chance[s, HIT, card - 1], reward[s, HIT, card - 1] = DECK[card], -1.0 * (t > 21)
     start = np.zeros(S)
     for dealer, one, two in np.ndindex(11, 11, 11):
-        t, soft = draw(*draw(0, 0, one), two)
+        t, soft = draw_card(*draw_card(0, 0, one), two)
         if DECK[dealer] * DECK[one] * DECK[two] > 0:
             start[state(t, dealer, soft, natural=t == 21)] += DECK[dealer] * DECK[one] * DECK[two]
     law = Outcomes(cumulative(chance), successor, reward, ends, np.zeros((S, 2)), cumulative(start))

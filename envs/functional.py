@@ -20,9 +20,9 @@ import numpy as np
 from gymnasium.experimental.functional import FuncEnv
 from jax import Array
 
-from rlnut.envs.actions import Choice
-from rlnut.envs.spaces import AS_IT_SUITS, Spec, read_spaces
+from rlnut.envs.spaces import AS_IT_SUITS, read_spaces
 from rlnut.envs.vector import MASK, Step
+from rlnut.learner.spec import Choice, Spec
 from rlnut.types import Key, Look
 
 

@@ -19,7 +19,7 @@ from rlnut.types import Array, Key
 PREFIX = "gymnax/"
 
 
-class State(NamedTuple):
+class GymnaxState(NamedTuple):
     """gymnax's state and what its last step said: a pytree."""
 
     inner: Any
@@ -53,30 +53,32 @@ class Gymnax(FuncEnv):
     def get_default_params(self, **kwargs: Any) -> None:
         """They are `self.params`."""
 
-    def initial(self, rng: Key, params: None = None) -> State:
+    def initial(self, rng: Key, params: None = None) -> GymnaxState:
         """The first state of an episode."""
         obs, inner = self.env.reset_env(rng, self.params)
-        return State(inner, obs, jnp.zeros(()), jnp.zeros((), bool), jnp.zeros((), bool))
+        return GymnaxState(inner, obs, jnp.zeros(()), jnp.zeros((), bool), jnp.zeros((), bool))
 
-    def transition(self, state: State, action: Array, rng: Key, params: None = None) -> State:
+    def transition(self, state: GymnaxState, action: Array, rng: Key, params: None = None) -> GymnaxState:
         """One step."""
         obs, inner, reward, terminated, _ = self.env.step_env(rng, state.inner, action, self.params)
         truncated = jnp.asarray(self.env.is_truncated(inner, self.params), bool)
-        return State(inner, obs, jnp.asarray(reward, jnp.float32), jnp.asarray(terminated, bool), truncated)
+        return GymnaxState(inner, obs, jnp.asarray(reward, jnp.float32), jnp.asarray(terminated, bool), truncated)
 
-    def observation(self, state: State, rng: Key, params: None = None) -> Any:
+    def observation(self, state: GymnaxState, rng: Key, params: None = None) -> Any:
         """What the step showed."""
         return state.obs
 
-    def reward(self, state: State, action: Array, next_state: State, rng: Key, params: None = None) -> Array:
+    def reward(
+        self, state: GymnaxState, action: Array, next_state: GymnaxState, rng: Key, params: None = None
+    ) -> Array:
         """Of the step to `next_state`."""
         return next_state.reward
 
-    def terminal(self, state: State, rng: Key, params: None = None) -> Array:
+    def terminal(self, state: GymnaxState, rng: Key, params: None = None) -> Array:
         """Did the episode come to an end of its own?"""
         return state.terminated
 
-    def state_info(self, state: State, params: None = None) -> dict[str, Array]:
+    def state_info(self, state: GymnaxState, params: None = None) -> dict[str, Array]:
         """`truncated`: gymnax's own time limit."""
         return {"truncated": state.truncated}
 

@@ -16,8 +16,7 @@ One array holds an observation in each case, so a replay memory keeps it once, i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,28 +24,14 @@ import numpy as np
 from gymnasium import spaces
 
 from rlnut.errors import UsageError
-from rlnut.networks.layers import function, one_hot, serial, unit_scale
+from rlnut.learner.spec import Observation
+from rlnut.networks.layers import function, one_hot_layer, serial, unit_scale
 from rlnut.types import Array, Model, namespace
 
 SMALLEST_IMAGE = 5  # pixels a side: below that an array is a vector
 
 
-class Observation(NamedTuple):
-    """How a space is stored and encoded."""
-
-    shape: tuple[int, ...]  # of one stored observation
-    dtype: np.dtype
-    encoder: Model  # stored observations [B, ...] -> floats for the network; with `images` > 0 a tuple of arrays
-    image: bool  # the encoded observation is one image [H, W, C]
-    saw: str  # one line for people
-    read: Callable[[Any, Any], Any]  # (as the environment gives it, one or N; numpy or jax.numpy) -> stored
-    low: np.ndarray | None = None  # of a box, flattened, may be infinite; of Discrete: its first value [1]
-    high: np.ndarray | None = None
-    discrete: bool = False  # every integer from low to high is an observation: a table can be made
-    images: int = 0  # the encoded observation is a tuple: so many images, then a vector
-
-
-Path = tuple[Any, ...]  # keys and places that lead to a part of a nested observation
+PartPath = tuple[Any, ...]  # keys and places that lead to a part of a nested observation
 
 
 def observation(space: spaces.Space, name: str) -> Observation:
@@ -60,7 +45,7 @@ def observation(space: spaces.Space, name: str) -> Observation:
     return _bytes(parts) if any(part.image for *_, part in parts) else _floats(parts)
 
 
-def _parts(space: spaces.Space, path: Path = ()) -> list[tuple[Path, spaces.Space]]:
+def _parts(space: spaces.Space, path: PartPath = ()) -> list[tuple[PartPath, spaces.Space]]:
     if isinstance(space, spaces.Dict):
         return [part for key, inner in space.spaces.items() for part in _parts(inner, (*path, key))]
     if isinstance(space, spaces.Tuple):
@@ -68,7 +53,7 @@ def _parts(space: spaces.Space, path: Path = ()) -> list[tuple[Path, spaces.Spac
     return [(path, space)]
 
 
-def _follow(raw: Any, path: Path) -> Any:
+def _follow(raw: Any, path: PartPath) -> Any:
     for key in path:
         raw = raw[key]
     return raw
@@ -78,7 +63,7 @@ def _single(space: spaces.Space, name: str) -> Observation:
     if isinstance(space, spaces.Discrete):
         n, start = int(space.n), int(space.start)
         low, high, saw = np.array([start]), np.array([start + n - 1]), f"Discrete({n}) as one-hot [{n}]"
-        return _plain((), np.int32, one_hot(n, start), saw)._replace(low=low, high=high, discrete=True)
+        return _plain((), np.int32, one_hot_layer(n, start), saw)._replace(low=low, high=high, discrete=True)
     if isinstance(space, spaces.MultiDiscrete):
         low, most = space.start.reshape(-1), (space.start + space.nvec - 1).reshape(-1)
         return _plain(space.nvec.shape, np.int32, *_one_hots(space))._replace(low=low, high=most, discrete=True)
@@ -148,10 +133,10 @@ def _one_channel(x: Array) -> Array:
     return x[..., None]
 
 
-Parts = list[tuple[Path, spaces.Space, Observation]]
+ObservationParts = list[tuple[PartPath, spaces.Space, Observation]]
 
 
-def _said(parts: Parts, joined: str) -> str:
+def _said(parts: ObservationParts, joined: str) -> str:
     each = ", ".join(f"{'.'.join(map(str, path))}: {part.saw}" for path, _, part in parts)
     return f"{joined} ({each.replace(' for an MLP', '').replace(' for a CNN', '')})"
 
@@ -161,7 +146,7 @@ def _lead(raw: Any, part: Observation) -> tuple[int, ...]:
     return raw.shape[: raw.ndim - len(part.shape)]
 
 
-def _floats(parts: Parts) -> Observation:
+def _floats(parts: ObservationParts) -> Observation:
     """All parts in one array: int32 if all are whole numbers, else float32, where integers are exact up to 2²⁴."""
     discrete = all(part.discrete for *_, part in parts)
     dtype = np.dtype(np.int32 if discrete else np.float32)
@@ -186,7 +171,7 @@ def _floats(parts: Parts) -> Observation:
     return Observation(shape, dtype, function(encode), False, saw, read, low, high, discrete)
 
 
-def _bytes(parts: Parts) -> Observation:
+def _bytes(parts: ObservationParts) -> Observation:
     """All parts as the bytes they are stored in; encoded as a tuple: the images, then the rest as one vector."""
     sizes = [math.prod(part.shape) * part.dtype.itemsize for *_, part in parts]
     ends = np.cumsum(sizes)

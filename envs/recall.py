@@ -23,7 +23,7 @@ from rlnut.errors import UsageError
 from rlnut.types import Array, Key
 
 
-class State(NamedTuple):
+class RecallState(NamedTuple):
     """A pytree."""
 
     cue: Array  # [] float32, ±1
@@ -44,24 +44,26 @@ class RecallFunc(FuncEnv):
     def get_default_params(self, **kwargs: Any) -> None:
         """No parameters."""
 
-    def initial(self, rng: Key, params: None = None) -> State:
+    def initial(self, rng: Key, params: None = None) -> RecallState:
         """A cue, either with chance ½."""
-        return State(jax.random.rademacher(rng, (), jnp.float32), jnp.int32(0), jnp.zeros(()))
+        return RecallState(jax.random.rademacher(rng, (), jnp.float32), jnp.int32(0), jnp.zeros(()))
 
-    def transition(self, state: State, action: Array, rng: Key, params: None = None) -> State:
+    def transition(self, state: RecallState, action: Array, rng: Key, params: None = None) -> RecallState:
         """One step on."""
         earned = state.cue * jnp.where(action == 1, 1.0, -1.0)
-        return State(state.cue, state.time + 1, jnp.where(state.time == self.delay, earned, 0.0))
+        return RecallState(state.cue, state.time + 1, jnp.where(state.time == self.delay, earned, 0.0))
 
-    def observation(self, state: State, rng: Key, params: None = None) -> Array:
+    def observation(self, state: RecallState, rng: Key, params: None = None) -> Array:
         """(cue, go)."""
         return jnp.stack([jnp.where(state.time == 0, state.cue, 0.0), jnp.where(state.time == self.delay, 1.0, 0.0)])
 
-    def reward(self, state: State, action: Array, next_state: State, rng: Key, params: None = None) -> Array:
+    def reward(
+        self, state: RecallState, action: Array, next_state: RecallState, rng: Key, params: None = None
+    ) -> Array:
         """Of the step to `next_state`."""
         return next_state.reward
 
-    def terminal(self, state: State, rng: Key, params: None = None) -> Array:
+    def terminal(self, state: RecallState, rng: Key, params: None = None) -> Array:
         """After the step that counts."""
         return state.time > self.delay
 

@@ -1,7 +1,7 @@
 """Every finite environment is this one, made from tables: a Gymnasium environment with pure functions behind it.
 
-`Outcomes` lists for each state and action what can happen; `draw` picks one with a uniform number, on NumPy or JAX
-arrays of any shape. `TabularFunc` is the functional form (safe in jit, vmap and scan), `Tabular` the Gymnasium one.
+`Outcomes` lists for each state and action what can happen; `draw_outcome` picks one with a uniform number, on NumPy or
+JAX arrays of any shape. `TabularFunc` is the functional form (safe in jit, vmap and scan), `Tabular` the Gymnasium one.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def from_env(env: Any) -> Finite | None:
     return from_toy_text(table, start)._replace(shape=lies)
 
 
-class State(NamedTuple):
+class TabularState(NamedTuple):
     """The functional environment's state: a pytree."""
 
     position: Array  # int32 []
@@ -55,11 +55,11 @@ class State(NamedTuple):
     ended: Array  # bool []
 
 
-def draw(table: Outcomes, state: Array, action: Array, u: Array, z: Array) -> State:
+def draw_outcome(table: Outcomes, state: Array, action: Array, u: Array, z: Array) -> TabularState:
     """One step from (s, a) for u ~ U[0, 1) and z ~ N(0, 1), all of one shape."""
     k = (table.below[state, action] <= u[..., None]).sum(-1)
     reward = table.reward[state, action, k] + table.noise[state, action] * z
-    return State(table.successor[state, action, k], reward, table.ends[state, action, k])
+    return TabularState(table.successor[state, action, k], reward, table.ends[state, action, k])
 
 
 def first(table: Outcomes, u: Array) -> Array:
@@ -84,33 +84,35 @@ class TabularFunc(FuncEnv):
     def get_default_params(self, **kwargs: Any) -> None:
         """No parameters."""
 
-    def initial(self, rng: Key, params: None = None) -> State:
+    def initial(self, rng: Key, params: None = None) -> TabularState:
         """The first state of an episode."""
         import jax
         import jax.numpy as jnp
 
-        return State(first(self.table, jax.random.uniform(rng)), jnp.zeros(()), jnp.zeros((), bool))
+        return TabularState(first(self.table, jax.random.uniform(rng)), jnp.zeros(()), jnp.zeros((), bool))
 
-    def transition(self, state: State, action: Array, rng: Key, params: None = None) -> State:
+    def transition(self, state: TabularState, action: Array, rng: Key, params: None = None) -> TabularState:
         """One step."""
         import jax
 
         u_key, z_key = jax.random.split(rng)
-        return draw(self.table, state.position, action, jax.random.uniform(u_key), jax.random.normal(z_key))
+        return draw_outcome(self.table, state.position, action, jax.random.uniform(u_key), jax.random.normal(z_key))
 
-    def observation(self, state: State, rng: Key, params: None = None) -> Array:
+    def observation(self, state: TabularState, rng: Key, params: None = None) -> Array:
         """The state's number."""
         return state.position
 
-    def reward(self, state: State, action: Array, next_state: State, rng: Key, params: None = None) -> Array:
+    def reward(
+        self, state: TabularState, action: Array, next_state: TabularState, rng: Key, params: None = None
+    ) -> Array:
         """The reward of the step to `next_state`."""
         return next_state.reward
 
-    def terminal(self, state: State, rng: Key, params: None = None) -> Array:
+    def terminal(self, state: TabularState, rng: Key, params: None = None) -> Array:
         """Did the step that led here terminate the episode?"""
         return state.ended
 
-    def state_info(self, state: State, params: None = None) -> dict[str, Array]:
+    def state_info(self, state: TabularState, params: None = None) -> dict[str, Array]:
         """`action_mask` [A] where not all actions count."""
         return {} if self.allowed is None else {"action_mask": self.allowed[state.position]}
 
@@ -169,7 +171,7 @@ class Tabular(gym.Env):
             raise UsageError(f"action must be one of 0 … {self.finite.mdp.P.shape[1] - 1}, got {action!r}")
         u = np.asarray(self.np_random.random())
         z = np.asarray(self.np_random.standard_normal() if self.finite.noise is not None else 0.0)
-        after = draw(self._table, np.asarray(self.state), np.asarray(action), u, z)
+        after = draw_outcome(self._table, np.asarray(self.state), np.asarray(action), u, z)
         self.state = int(after.position)
         return self.state, float(after.reward), bool(after.ended), False, self._info()
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from rlnut.envs.spaces import Spec
 from rlnut.envs.vector import HostVector
 from rlnut.errors import RlnutError, UsageError
+from rlnut.learner.spec import Spec
 from rlnut.runtime.files import atomic_write
 from rlnut.types import Transition
 
@@ -19,13 +19,13 @@ KEYS = ("obs", "action", "reward", "next_obs", "terminated", "truncated")
 MINARI = "minari:"
 
 
-def load(source: str, spec: Spec, gamma: float) -> Transition:
+def load_transitions(source: str, spec: Spec, gamma: float) -> Transition:
     """Transitions [T, 1, ...] of an `.npz` with KEYS, one row each, or of "minari:DATASET"; UsageError if unfit.
 
     obs, next_obs [T, ...] as the environment gives them, action [T] as it counts them, terminated, truncated [T] bool.
     """
     arrays = from_minari(source[len(MINARI) :]) if source.startswith(MINARI) else read_npz(source)
-    return checked(arrays, spec, gamma, source)
+    return checked_transitions(arrays, spec, gamma, source)
 
 
 def read_npz(path: str) -> dict[str, np.ndarray]:
@@ -58,7 +58,7 @@ def from_minari(name: str) -> dict[str, np.ndarray]:
     return {key: np.concatenate(column) for key, column in parts.items()}
 
 
-def checked(arrays: dict[str, np.ndarray], spec: Spec, gamma: float, source: str) -> Transition:
+def checked_transitions(arrays: dict[str, np.ndarray], spec: Spec, gamma: float, source: str) -> Transition:
     """Arrays as experience of one environment [T, 1, ...]; UsageError in one line for whatever does not fit `spec`."""
     missing = [key for key in KEYS if key not in arrays]
     if missing or set(arrays) - set(KEYS):
@@ -127,8 +127,8 @@ def collect(vector: HostVector, steps: int, seed: int) -> dict[str, np.ndarray]:
     return found
 
 
-def save(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write the arrays of `collect`, or of one's own, as a file for `load`."""
+def save_transitions(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write the arrays of `collect`, or of one's own, as a file for `load_transitions`."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     atomic_write(Path(path), buffer.getvalue())

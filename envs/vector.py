@@ -17,9 +17,9 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from rlnut.envs.actions import Choice
-from rlnut.envs.spaces import AS_IT_SUITS, Spec, read_spaces
+from rlnut.envs.spaces import AS_IT_SUITS, read_spaces
 from rlnut.errors import RlnutError, UsageError
+from rlnut.learner.spec import Choice, Spec
 
 
 class Step(NamedTuple):

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from rlnut.types import Model as Model
     from rlnut.types import Transition as Transition
 
-__version__ = "0.1.0"
+    __version__: str
 
 _HOME = {
     "DQN": "agents.catalogue",
@@ -76,6 +76,10 @@ __all__ = ["__version__", *_HOME]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from rlnut.runtime.version import installed_version
+
+        return installed_version()
     if name in _HOME:
         return getattr(import_module(f"rlnut.{_HOME[name]}"), name)
     raise AttributeError(f"module 'rlnut' has no attribute {name!r}")

@@ -9,16 +9,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import MISSING, fields
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
+from rlnut.commands.options import converter, plain
 from rlnut.errors import RlnutError, UsageError, unknown
-from rlnut.settings import Settings, kinds
+from rlnut.runtime.version import installed_version
 
 COMMANDS = {  # name -> its line in the list; the module of the same name is imported when it is asked for
     "train": "learn Q on an environment and act greedily",
@@ -48,69 +47,10 @@ class Parser(argparse.ArgumentParser):
         return found, extra
 
 
-def add_settings(parser: argparse.ArgumentParser, config: Settings, title: str) -> None:
-    """One option for each field of a config: type, default, range and help come from the field itself."""
-    group = parser.add_argument_group(title)
-    hints = kinds(type(config))
-    for f in fields(config):
-        scalar, _, many = hints[f.name]
-        default = getattr(config, f.name)
-        text = f"{f.metadata['help']} (default: {_shown(default)})".replace("%", "%%")
-        option = "--" + f.name.replace("_", "-")
-        if scalar is bool:
-            group.add_argument(option, action=argparse.BooleanOptionalAction, default=None, help=text)
-            continue
-        choices = f.metadata.get("choices")
-        metavar = "{" + ",".join(choices) + "}" if choices else scalar.__name__.upper() + (",..." if many else "")
-        group.add_argument(option, type=converter(scalar, many), default=None, metavar=metavar, help=text)
-
-
-def chosen_settings(args: argparse.Namespace, config: Settings) -> dict[str, Any]:
-    """The fields of `config` that the user gave on the command line."""
-    given = {f.name: getattr(args, f.name, None) for f in fields(config) if f.default is not MISSING}
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _shown(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def chosen_name(parser: argparse.ArgumentParser, words: Sequence[str], names: Iterable[str]) -> str | None:
-    """The first of the words that is one of the names and not the value of an option: it brings options of its own."""
-    names = set(names)
-    takes_value = {name for action in parser._actions if action.nargs != 0 for name in action.option_strings}
-    pairs = zip(["", *words], words, strict=False)
-    return next((word for before, word in pairs if word in names and before not in takes_value), None)
-
-
-def converter(scalar: type, many: bool = False) -> Callable[[str], Any]:
-    """Text -> value for argparse; `many`: several, with commas between them."""
-
-    def one(text: str) -> Any:
-        try:
-            number = float(text) if scalar in (int, float) else text
-            if scalar is int:
-                if not float(number).is_integer():
-                    raise ValueError
-                return int(text) if text.lstrip("+-").isdigit() else int(number)
-            return number
-        except (ValueError, OverflowError):
-            raise argparse.ArgumentTypeError(f"{text!r} is not of type {scalar.__name__}") from None
-
-    def convert(text: str) -> Any:
-        if many:
-            return tuple(one(part) for part in text.split(",") if part)
-        return one(text)
-
-    return convert
-
-
 def parse(words: Sequence[str]) -> tuple[Any, argparse.Namespace]:
     """The command's module and its parsed arguments; words that are wrong raise UsageError."""
-    from rlnut import __version__
-
     top = Parser(prog="rlnut", description="Learns value functions: g_θ(x) regressed onto labels or Bellman targets.")
-    top.add_argument("--version", action="version", version=f"rlnut {__version__}")
+    top.add_argument("--version", action="version", version=f"rlnut {installed_version()}")
     commands = top.add_subparsers(metavar="COMMAND", parser_class=Parser)
     words = list(words)
     name = words[0] if words else ""
@@ -133,19 +73,6 @@ def parse(words: Sequence[str]) -> tuple[Any, argparse.Namespace]:
     if not 0 <= args.seed < 2**32:
         raise UsageError(f"--seed must be >= 0 and < 2**32, got {args.seed}")
     return args.module, args
-
-
-def plain(value: Any) -> Any:
-    """Arrays and NumPy scalars -> what JSON can hold; a number that is not finite -> null."""
-    if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
 def main(words: Sequence[str] | None = None) -> int:

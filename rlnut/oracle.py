@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 
-class Path(NamedTuple):
+class Trajectory(NamedTuple):
     """One trajectory of T rows."""
 
     v: np.ndarray  # [T] v(s_t), or q(s_t, a_t)
@@ -36,18 +36,18 @@ class Path(NamedTuple):
         return float(self.reward[t] + self.discount[t] * self.next_v[t] - self.v[t])
 
 
-def n_step(path: Path, n: int) -> np.ndarray:
+def n_step(path: Trajectory, n: int) -> np.ndarray:
     """G_{t:t+n} = Σ_{k<m} (Π D) r + (Π D) v(s_{t+m}), m = min(n, steps left) (S&B 7.1)."""
     return np.array([_n_step_from(path, t, n) for t in range(len(path.v))])
 
 
-def _n_step_from(path: Path, t: int, n: int) -> float:
+def _n_step_from(path: Trajectory, t: int, n: int) -> float:
     h = min(t + n - 1, path.last(t))
     total = sum(math.prod(path.discount[t:k]) * path.reward[k] for k in range(t, h + 1))
     return float(total + math.prod(path.discount[t : h + 1]) * path.next_v[h])
 
 
-def lambda_return(path: Path, lam: float) -> np.ndarray:
+def lambda_return(path: Trajectory, lam: float) -> np.ndarray:
     """G^λ_t = (1 − λ) Σ_{n<L} λⁿ⁻¹ G_{t:t+n} + λᴸ⁻¹ G_{t:t+L}, L the steps left (S&B 12.3)."""
     y = []
     for t in range(len(path.v)):
@@ -57,7 +57,7 @@ def lambda_return(path: Path, lam: float) -> np.ndarray:
     return np.array(y)
 
 
-def importance(path: Path, rho: np.ndarray, lam: float = 1.0, n: int | None = None) -> np.ndarray:
+def importance(path: Trajectory, rho: np.ndarray, lam: float = 1.0, n: int | None = None) -> np.ndarray:
     """V, per decision: G_t = ρ_t (r + D((1 − λ) v(s') + λ G_{t+1})) + (1 − ρ_t) v(s_t) (S&B 12.22; λ = 1: 7.13)."""
 
     def target(t: int, end: int) -> float:
@@ -67,14 +67,16 @@ def importance(path: Path, rho: np.ndarray, lam: float = 1.0, n: int | None = No
     return np.array([target(t, path.ahead(t, n)[-1]) for t in range(len(path.v))])
 
 
-def ordinary(path: Path, rho: np.ndarray, n: int | None = None, actions: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def ordinary(
+    path: Trajectory, rho: np.ndarray, n: int | None = None, actions: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Whole returns and their weights: G_{t:t+n} and Π ρ_k over its rows, of Q from t + 1 on (S&B 5.5, 7.9, 7.11)."""
     rows = [path.ahead(t, n) for t in range(len(path.v))]
     G = np.array([_n_step_from(path, t, len(ahead)) for t, ahead in enumerate(rows)])
     return G, np.array([math.prod(rho[k] for k in ahead[int(actions) :]) for ahead in rows])
 
 
-def per_decision(path: Path, rho: np.ndarray, n: int | None = None, actions: bool = False) -> np.ndarray:
+def per_decision(path: Trajectory, rho: np.ndarray, n: int | None = None, actions: bool = False) -> np.ndarray:
     """G = Σ_k (Π_{i<=k} ρ_i)(Π_{i<k} D_i) r_k + (Π ρ)(Π D) v(s_{t+n}), for Q without ρ_t (S&B 5.14, 5.15)."""
     y = []
     for t in range(len(path.v)):
@@ -85,22 +87,22 @@ def per_decision(path: Path, rho: np.ndarray, n: int | None = None, actions: boo
     return np.array(y)
 
 
-def q_importance(path: Path, rho: np.ndarray, lam: float = 1.0, n: int | None = None) -> np.ndarray:
+def q_importance(path: Trajectory, rho: np.ndarray, lam: float = 1.0, n: int | None = None) -> np.ndarray:
     """Q, per decision: G_t = r + D(v̄(s') + λρ_{t+1} (G_{t+1} − q(s_{t+1}, a_{t+1}))) (S&B 12.23)."""
     return _corrected(path, lam * np.asarray(rho), n)
 
 
-def retrace(path: Path, rho: np.ndarray, lam: float = 1.0, n: int | None = None) -> np.ndarray:
+def retrace(path: Trajectory, rho: np.ndarray, lam: float = 1.0, n: int | None = None) -> np.ndarray:
     """Q: q + Σ_k (Π_{t<i<=k} D_{i−1} λ min(1, ρ_i)) δ_k (Munos et al. 2016, eq. 3)."""
     return _corrected(path, lam * np.minimum(1, rho), n)
 
 
-def q_lambda(path: Path, lam: float = 1.0, n: int | None = None) -> np.ndarray:
+def q_lambda(path: Trajectory, lam: float = 1.0, n: int | None = None) -> np.ndarray:
     """Q: q + Σ_k (Π_{t<i<=k} D_{i−1} λ) δ_k (Harutyunyan et al. 2016)."""
     return _corrected(path, np.full(len(path.v), lam), n)
 
 
-def _corrected(path: Path, c: np.ndarray, n: int | None) -> np.ndarray:
+def _corrected(path: Trajectory, c: np.ndarray, n: int | None) -> np.ndarray:
     """q + Σ_k (Π_{t<i<=k} D_{i−1} c_i) δ_k over n rows."""
     y = []
     for t in range(len(path.v)):
@@ -113,7 +115,12 @@ def _corrected(path: Path, c: np.ndarray, n: int | None) -> np.ndarray:
 
 
 def v_trace(
-    path: Path, rho: np.ndarray, lam: float = 1.0, clip_rho: float = 1.0, clip_c: float = 1.0, n: int | None = None
+    path: Trajectory,
+    rho: np.ndarray,
+    lam: float = 1.0,
+    clip_rho: float = 1.0,
+    clip_c: float = 1.0,
+    n: int | None = None,
 ) -> np.ndarray:
     """V: v + Σ_k (Π_{t<=i<k} D_i λ min(c̄, ρ_i)) min(ρ̄, ρ_k) δ_k (Espeholt et al. 2018, eq. 1)."""
     y = []
@@ -126,7 +133,7 @@ def v_trace(
     return np.array(y)
 
 
-def tree_backup(path: Path, q_next: np.ndarray, pi_next: np.ndarray, action: np.ndarray, n: int) -> np.ndarray:
+def tree_backup(path: Trajectory, q_next: np.ndarray, pi_next: np.ndarray, action: np.ndarray, n: int) -> np.ndarray:
     """Q: G_{t:t+n} = r + D(Σ_{a≠A'} π(a|s') q(s', a) + π(A'|s') G_{t+1:t+n}) (S&B 7.16), A' = action[t + 1].
 
     q_next, pi_next [T, A] are of s_{t+1}; path.next_v is not used. Leaves are bootstrapped with Σ_a π q.

@@ -52,7 +52,7 @@ class Settings:
         allowed = [f.name for f in fields(self)]
         for name in changes:
             if name not in allowed:
-                raise unknown(f"{type(self).__name__} option", name, allowed)
+                raise unknown(f"{type(self).__name__.removesuffix('Settings')} option", name, allowed)
         return dataclasses.replace(self, **changes)
 
 

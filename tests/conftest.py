@@ -52,7 +52,7 @@ def mnist_source() -> MnistSource:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder; look, don't touch."""
-    from commands import SHORT
+    from helpers.commands import SHORT
 
     from rlnut.cli import main
 
@@ -71,7 +71,7 @@ def copy(trained: Path, tmp_path: Path) -> Path:
 def broken() -> Iterator[None]:
     """Broken-v0, an environment with faults."""
     import gymnasium as gym
-    from commands import Broken
+    from helpers.commands import Broken
 
     gym.register("Broken-v0", entry_point=lambda **kwargs: Broken(**kwargs))
     yield

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from rlnut.agents.catalogue import AGENTS, DQN
 from rlnut.agents.presets import PRESETS
-from rlnut.cli import Parser, add_settings, chosen_settings, converter
-from rlnut.control.settings import Training
+from rlnut.cli import Parser
+from rlnut.commands.options import add_settings, chosen_settings, converter
+from rlnut.control.settings import RunSettings
 from rlnut.errors import UsageError
 from rlnut.settings import Settings, kinds, setting
 from rlnut.supervised.network_settings import MODELS
@@ -114,7 +115,7 @@ def test_text_and_json_round_trip(config: Bounds):
     assert Bounds(**json.loads(json.dumps(asdict(config)))) == config
 
 
-@pytest.mark.parametrize("cls", [*AGENTS.values(), *MODELS.values(), Training], ids=lambda cls: cls.__qualname__)
+@pytest.mark.parametrize("cls", [*AGENTS.values(), *MODELS.values(), RunSettings], ids=lambda cls: cls.__qualname__)
 def test_every_setting_has_help_a_range_and_a_default_that_is_kept(cls: type[Settings]):
     config = cls()
     assert parsed(config, []) == config
@@ -151,7 +152,7 @@ def test_whole_numbers(text: str, value: int):
 def test_presets_are_valid_and_change_something(pair: tuple[str, str]) -> None:
     preset, default = PRESETS[pair], AGENTS[pair[0]]()
     assert set(preset) <= {"config", "training"}
-    for base, part in ((default, "config"), (Training(**default.training), "training")):
+    for base, part in ((default, "config"), (RunSettings(**default.training), "training")):
         chosen = preset.get(part, {})
         moved = asdict(base.replace(**chosen))
         assert {k: moved[k] for k in chosen} == chosen

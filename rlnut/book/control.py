@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from rlnut.agents.action_values import linear_values
-from rlnut.agents.online import Rule
-from rlnut.book.control_runs import Task, learn
+from rlnut.agents.online import OnlineRule
+from rlnut.book.control_runs import ControlTask, learn_many
 from rlnut.book.figures import Curve, Page, Panel
 from rlnut.envs.classic_control import MountainCar
 from rlnut.envs.counterexamples import maximisation_bias
@@ -25,26 +25,26 @@ from rlnut.features.tiles import tile_coding
 from rlnut.truth.finite import Finite
 
 MEMBERS = {
-    "SARSA": Rule("sampled"),
-    "Q-learning": Rule("max"),
-    "expected SARSA": Rule("behaviour"),
-    "double Q-learning": Rule("max", double=True),
+    "SARSA": OnlineRule("sampled"),
+    "Q-learning": OnlineRule("max"),
+    "expected SARSA": OnlineRule("behaviour"),
+    "double Q-learning": OnlineRule("max", double=True),
 }
 
-Rows = Mapping[str, tuple[float, ...]]
+ReferenceRows = Mapping[str, tuple[float, ...]]
 
 
-def table_task(finite: Finite) -> Task:
+def table_task(finite: Finite) -> ControlTask:
     """A finite problem with a table, ε = 0.1, γ = 1."""
     states, actions = finite.mdp.P.shape[:2]
-    return Task(TabularFunc(finite), linear_values(one_hot(states), actions, kind="table"), 0.1)
+    return ControlTask(TabularFunc(finite), linear_values(one_hot(states), actions, kind="table"), 0.1)
 
 
-def mountain_car() -> Task:
+def mountain_car() -> ControlTask:
     """Mountain Car with 8 tilings, greedy. w₀ = 0 is optimistic: every step costs 1."""
     width, reach = 1.7 / 8, 0.14 / 8  # of a tile; the box begins 6 tiles below 0, where the hill's left end is inside
     low, high = (-6 * width, -4 * reach), (3 * width, 4 * reach)
-    return Task(MountainCar(), linear_values(tile_coding(low, high, 8, (9, 8), (1, 3)), 3, 8), 0.0, limit=5000)
+    return ControlTask(MountainCar(), linear_values(tile_coding(low, high, 8, (9, 8), (1, 3)), 3, 8), 0.0, limit=5000)
 
 
 def curve(label: str, x: Any, runs: np.ndarray, reference: Mapping[Any, float] | None = None) -> Curve:
@@ -67,7 +67,7 @@ def figure_6_4(seed: int, runs: int) -> Page:
     }  # fmt: skip
     task, curves, means = table_task(cliff()), [], []
     for name, rule in MEMBERS.items():
-        found = learn(task, rule, seed, runs, 500, alpha=0.5).returns
+        found = learn_many(task, rule, seed, runs, 500, alpha=0.5).returns
         tens = found.reshape(runs, 50, 10).mean(2)
         curves.append(curve(name, np.arange(5.5, 500, 10), tens))
         known = dict(zip((1, 2, 3), table[name], strict=True))
@@ -79,12 +79,12 @@ def figure_6_4(seed: int, runs: int) -> Page:
 
 def figure_6_3(seed: int, runs: int, grid: Sequence[float] = (0.1, 0.3, 0.5, 0.7, 0.9, 1.0)) -> Page:
     """The cliff against α: interim (100 episodes) and long-run (1000) performance."""
-    interim: Rows = {
+    interim: ReferenceRows = {
         "SARSA": (-139, -70.3, -72.5),
         "Q-learning": (-149, -80.5, -74.8),
         "expected SARSA": (-134, -55.9, -44.3),
     }
-    long: Rows = {
+    long: ReferenceRows = {
         "SARSA": (-36.7, -31.5, -149),
         "Q-learning": (-59.5, -52.9, -53.1),
         "expected SARSA": (-35.3, -24.4, -23.1),
@@ -93,7 +93,7 @@ def figure_6_3(seed: int, runs: int, grid: Sequence[float] = (0.1, 0.3, 0.5, 0.7
     first: list[Curve] = []
     whole: list[Curve] = []
     for name in interim:
-        found = learn(task, MEMBERS[name], seed, runs, 1000, alpha=grid).returns
+        found = learn_many(task, MEMBERS[name], seed, runs, 1000, alpha=grid).returns
         for curves, table, count in ((first, interim, 100), (whole, long, 1000)):
             known = dict(zip((0.1, 0.5, 1.0), table[name], strict=True))
             curves.append(curve(name, grid, found[..., :count].mean(-1).T, known))
@@ -117,7 +117,7 @@ def figure_6_5(seed: int, runs: int) -> Page:
     for actions, methods in table.items():
         task, curves = table_task(maximisation_bias(actions)), []
         for name, known in methods.items():
-            left = 100.0 * (learn(task, MEMBERS[name], seed, runs, 300, alpha=0.1).lengths == 2)
+            left = 100.0 * (learn_many(task, MEMBERS[name], seed, runs, 300, alpha=0.1).lengths == 2)
             curves.append(curve(name, np.arange(1, 301), left, known))
         curves.append(Curve("optimal (ε/2)", np.array([1, 300]), np.array([5.0, 5.0])))
         panels.append(Panel(f"{actions} actions, α = 0.1, ε = 0.1", "episodes", "% left from A", curves))
@@ -130,7 +130,7 @@ def example_6_5(seed: int, runs: int) -> Page:
     last = {"SARSA": 20.4, "Q-learning": 17.20, "expected SARSA": 17.33}
     task, times, counts, ends = table_task(windy_gridworld()), np.arange(0, 8001, 100), [], []
     for name in done:
-        found = learn(task, MEMBERS[name], seed, runs, 500, alpha=0.5).lengths
+        found = learn_many(task, MEMBERS[name], seed, runs, 500, alpha=0.5).lengths
         after = np.stack([(np.cumsum(run) <= times[:, None]).sum(1) for run in found])
         counts.append(curve(name, times, after.astype(float), {8000: done[name]}))
         ends.append(curve(name, [500], parts(found.astype(float), (401, 500)), {500: last[name]}))
@@ -151,7 +151,7 @@ def figure_10_3(seed: int, runs: int) -> Page:
     }
     task, curves, means = mountain_car(), [], []
     for (n, alpha), known in table.items():
-        found = learn(task, Rule("sampled", n=n), seed, runs, 500, alpha=alpha).lengths.astype(float)
+        found = learn_many(task, OnlineRule("sampled", n=n), seed, runs, 500, alpha=alpha).lengths.astype(float)
         label = f"n={n} α={alpha}/8"
         at = dict(zip((1, 10, 50, 100, 500), known, strict=False))
         curves.append(curve(label, np.arange(1, 501), found, at))
@@ -160,18 +160,26 @@ def figure_10_3(seed: int, runs: int) -> Page:
     return Page("Mountain Car, SARSA", [learning, Panel("Means of 1–50, 401–500", "part", "steps per episode", means)])
 
 
-Table = Mapping[Any, Mapping[float, float]]  # one curve: α -> reference
+ReferenceTable = Mapping[Any, Mapping[float, float]]  # one curve: α -> reference
 
 
 def _by_alpha(
-    title: str, what: str, table: Table, rule: Any, seed: int, runs: int, episodes: int, top: float, **numbers: Any
+    title: str,
+    what: str,
+    table: ReferenceTable,
+    rule: Any,
+    seed: int,
+    runs: int,
+    episodes: int,
+    top: float,
+    **numbers: Any,
 ) -> Page:
     """Mountain Car: mean steps of the first episodes against α, a curve for each entry of the table."""
     task, curves = mountain_car(), []
     for key, known in table.items():
         alphas = list(known)
         given = {name: value(key) for name, value in numbers.items()}
-        found = learn(task, rule(key), seed, runs, episodes, alpha=alphas, **given).lengths.mean(-1)
+        found = learn_many(task, rule(key), seed, runs, episodes, alpha=alphas, **given).lengths.mean(-1)
         curves.append(curve(f"{what}{key}", alphas, found.T, {a: y for a, y in known.items() if np.isfinite(y)}))
     return Page(title, [Panel(f"First {episodes} episodes", "α × 8", "steps per episode", curves, top)])
 
@@ -184,7 +192,9 @@ def figure_10_4(seed: int, runs: int) -> Page:
         8: (243, 226, 235, 288), 16: (249, 256, 294),
     }  # fmt: skip
     table = {n: dict(zip(grid, row, strict=False)) for n, row in rows.items()}
-    return _by_alpha("Mountain Car, n-step SARSA", "n=", table, lambda n: Rule("sampled", n=n), seed, runs, 50, 300)
+    return _by_alpha(
+        "Mountain Car, n-step SARSA", "n=", table, lambda n: OnlineRule("sampled", n=n), seed, runs, 50, 300
+    )
 
 
 def figure_12_10(seed: int, runs: int) -> Page:
@@ -196,20 +206,20 @@ def figure_12_10(seed: int, runs: int) -> Page:
         0.99: (222, 206, 202, 196, 199, 216, 711),
     }  # fmt: skip
     table = {lam: dict(zip(grid, row, strict=True)) for lam, row in rows.items()}
-    rule = Rule("sampled", cut="none", trace="replacing")
+    rule = OnlineRule("sampled", cut="none", trace="replacing")
     return _by_alpha("Mountain Car, SARSA(λ)", "λ=", table, lambda _: rule, seed, runs, 50, 300, lam=lambda lam: lam)
 
 
 def figure_12_11(seed: int, runs: int) -> Page:
     """Mountain Car: four kinds of trace against α, λ = 0.9."""
     unknown = float("nan")
-    table: Table = {
+    table: ReferenceTable = {
         "dutch": {0.4: unknown, 0.8: unknown, 1.2: unknown, 1.4: 255, 1.6: 255},
         "replacing": {0.4: unknown, 0.8: unknown, 1.2: unknown, 1.4: 261, 1.6: unknown},
         "clearing": {0.4: unknown, 0.8: unknown, 1.2: unknown, 1.4: unknown, 1.6: 298},
         "accumulating": {0.2: unknown, 0.3: unknown, 0.4: 333, 0.5: unknown},
     }
     return _by_alpha(
-        "Mountain Car, kinds of trace", "", table, lambda kind: Rule("sampled", cut="none", trace=kind), seed, runs,
-        20, 550, lam=lambda _: 0.9,
+        "Mountain Car, kinds of trace", "", table, lambda kind: OnlineRule("sampled", cut="none", trace=kind), seed,
+        runs, 20, 550, lam=lambda _: 0.9,
     )  # fmt: skip

@@ -14,13 +14,13 @@ import numpy as np
 from gymnasium.experimental.functional import FuncEnv
 
 from rlnut.agents.action_values import ActionValues
-from rlnut.agents.online import Numbers, Rule, classic_agent
+from rlnut.agents.online import OnlineHyper, OnlineRule, classic_agent
 from rlnut.control.native_loop import first_episodes, rounds
 from rlnut.envs.functional import func_vector
-from rlnut.learner.behaviour import epsilon_soft
+from rlnut.learner.behaviour import epsilon_greedy_behaviour
 
 
-class Task(NamedTuple):
+class ControlTask(NamedTuple):
     """What is learned on, and how it is explored."""
 
     env: FuncEnv
@@ -37,8 +37,8 @@ class Episodes(NamedTuple):
     lengths: np.ndarray
 
 
-def learn(task: Task, rule: Rule, seed: int, runs: int, episodes: int, **numbers: Any) -> Episodes:
-    """The first `episodes` of `runs` learners; numbers: fields of `Numbers`, of which each may be a list to sweep."""
+def learn_many(task: ControlTask, rule: OnlineRule, seed: int, runs: int, episodes: int, **numbers: Any) -> Episodes:
+    """The first `episodes` of `runs` learners; numbers: fields of `OnlineHyper`, each may be a list to sweep."""
     names = list(numbers)
     sizes = np.broadcast_arrays(*(np.asarray(x, np.float32) for x in numbers.values()))
     swept = {name: jnp.asarray(x).ravel() for name, x in zip(names, sizes, strict=True)}
@@ -50,12 +50,14 @@ def learn(task: Task, rule: Rule, seed: int, runs: int, episodes: int, **numbers
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
 def _learn(
-    env: Any, values: ActionValues, rule: Rule, how: tuple, episodes: int, numbers: dict[str, Any], keys: Any
+    env: Any, values: ActionValues, rule: OnlineRule, how: tuple, episodes: int, numbers: dict[str, Any], keys: Any
 ) -> tuple[Any, Any]:
     epsilon, gamma, limit = how
 
     def one(numbers: dict[str, Any], key: Any) -> tuple[Any, Any]:
-        agent = classic_agent(rule, Numbers(**numbers), values, epsilon_soft, lambda step: jnp.float32(epsilon))
+        agent = classic_agent(
+            rule, OnlineHyper(**numbers), values, epsilon_greedy_behaviour, lambda step: jnp.float32(epsilon)
+        )
         begin, one_round = rounds(agent, func_vector(env, 1, limit), gamma)
         return first_episodes(begin, one_round, key, episodes)
 

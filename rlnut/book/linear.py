@@ -10,7 +10,7 @@ import numpy as np
 
 from rlnut.agents import lstd
 from rlnut.book.figures import Curve, Page, Panel
-from rlnut.book.runs import Job, experience, long_runs, mean_and_error, weights
+from rlnut.book.runs import Job, book_experience, learned_weights, long_runs, mean_and_error
 from rlnut.envs.walks import boyan_chain, random_walk
 from rlnut.features import maps
 from rlnut.prediction.methods import METHODS, Prediction
@@ -85,10 +85,10 @@ def _n_step(seed: int, runs: int) -> Panel:
     walk, _, v, _ = _walk()
     X, alphas = groups(20), np.linspace(0, 1, 11)
     best: Any = {1: {0.8: 0.352}, 2: {0.6: 0.306}, 4: {0.4: 0.288}, 8: {0.2: 0.304}, 16: {0.1: 0.342}, 32: {}, 64: {}}
-    stream = experience(walk, seed, runs, episodes=10)
+    stream = book_experience(walk, seed, runs, episodes=10)
     curves = []
     for n, points in best.items():
-        w = weights(stream, "nstep", X, 0.0, alphas, 10, episodes=10, n=n)
+        w = learned_weights(stream, "nstep", X, 0.0, alphas, 10, episodes=10, n=n)
         with np.errstate(all="ignore"):
             wrong = np.sqrt(((w @ X.T - v) ** 2).mean(-1)).mean(-1)
         mean, error = mean_and_error(np.moveaxis(wrong, -1, 0))
@@ -138,7 +138,7 @@ def boyan(seed: int, runs: int) -> Page:
     """Boyan's chain (1999): LSTD(0), LSTD(1) and TD(0) after each of 100 trajectories, RMS error over 12 states."""
     problem, at, every = boyan_chain(), (1, 5, 10, 50, 100), 100
     X, true, w0 = problem.features, np.arange(-24, 0, 2), np.zeros(4)
-    stream = experience(problem, seed, runs, episodes=every)
+    stream = book_experience(problem, seed, runs, episodes=every)
     rows = make_rows(stream, METHODS["td0"], Prediction(episodes=every), None, False, every)
     known = {
         "LSTD(0)": (1.76, 0.754, 0.496, 0.247, 0.171),
@@ -149,7 +149,7 @@ def boyan(seed: int, runs: int) -> Page:
     points = {label: dict(zip(at, row, strict=True)) for label, row in known.items()}
     points["TD(0) α=0.5"] = {every: 0.79}  # its floor
     solved = [lstd.lstd(table, (X, X, jnp.asarray(w0)), rows, lam, w0, every) for lam in (0.0, 1.0)]
-    followed = weights(stream, "td0", X, w0, np.array([0.1, 0.2, 0.5]), every, episodes=every)
+    followed = learned_weights(stream, "td0", X, w0, np.array([0.1, 0.2, 0.5]), every, episodes=every)
     curves = []
     for (label, reference), w in zip(points.items(), [*solved, *followed], strict=True):
         mean, error = mean_and_error(np.sqrt(((w @ X[:12].T - true) ** 2).mean(-1)))

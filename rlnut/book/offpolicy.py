@@ -13,7 +13,7 @@ import numpy as np
 
 from rlnut.agents.td_expected import iterate
 from rlnut.book.figures import Curve, Page, Panel
-from rlnut.book.runs import experience, median_and_error, weights
+from rlnut.book.runs import book_experience, learned_weights, median_and_error
 from rlnut.envs.counterexamples import baird
 from rlnut.truth.dynamic_programming import chain, visits
 from rlnut.truth.fixed_points import linear_errors
@@ -53,10 +53,12 @@ def _sampled(
 ) -> Panel:
     """1000 steps of the behaviour in each run: medians of √VE and √PBE after every tenth step."""
     star, process, d = _problem()
-    stream = experience(star, seed, runs, steps=1000)
+    stream = book_experience(star, seed, runs, steps=1000)
     curves = []
     for name, (alpha, beta, reference) in methods.items():
-        w = weights(stream, name, star.features, star.weights, alpha, 100, beta=beta, steps=1000).astype(np.float64)
+        w = learned_weights(stream, name, star.features, star.weights, alpha, 100, beta=beta, steps=1000).astype(
+            np.float64
+        )
         errors = {
             "ve": np.linalg.norm((w @ star.features.T) * np.sqrt(d), axis=-1),
             "pbe": projected_errors(process, w, star.features, d, 0.99),

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from rlnut.runtime.plotting import GREY, save
+from rlnut.runtime.plotting import GREY, save_figure
 
 
 def draw_page(path: Path, page: Any) -> None:
@@ -18,7 +18,7 @@ def draw_page(path: Path, page: Any) -> None:
     for axis, panel in zip(np.ravel(figure.subplots(1, len(page.panels))), page.panels, strict=True):
         _panel(axis, panel)
     figure.suptitle(page.title)
-    save(figure, path)
+    save_figure(figure, path)
 
 
 def _panel(axis: Any, panel: Any) -> None:

@@ -36,13 +36,13 @@ def median_and_error(runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.median(runs, 0), error
 
 
-def experience(finite: Finite, seed: int, runs: int, **length: Any) -> Experience:
+def book_experience(finite: Finite, seed: int, runs: int, **length: Any) -> Experience:
     """N runs of a problem's own policies for `episodes` or `steps`."""
     acting = finite.policy if finite.behaviour is None else finite.behaviour
     return simulate(finite, finite.policy, acting, finite.gamma or 1.0, jax.random.key(seed), runs, **length)
 
 
-def weights(
+def learned_weights(
     stream: Experience, name: str, X: np.ndarray, w0: Any, alpha: Any, records: int, lam: float = 0.0, beta: Any = None,
     **given: Any,
 ) -> np.ndarray:  # fmt: skip
@@ -71,13 +71,15 @@ def long_runs(
     w = [np.zeros((runs, job.X.shape[1])) for job in jobs]
     paths: list[list[np.ndarray]] = [[] for _ in jobs]
     for part in range(parts):
-        stream = _padded(experience(finite, 1000 * seed + part, runs, episodes=episodes), episodes)
+        stream = _padded(book_experience(finite, 1000 * seed + part, runs, episodes=episodes), episodes)
         rows = {
             name: make_rows(stream, METHODS[name], Prediction(episodes=episodes), None, False, records)
             for name in {job.name for job in jobs}
         }
         for k, job in enumerate(jobs):
-            paths[k].append(_go_on(td.Rule(**METHODS[job.name].rule), job.X, w[k], rows[job.name], job.alpha, records))
+            paths[k].append(
+                _go_on(td.TDRule(**METHODS[job.name].rule), job.X, w[k], rows[job.name], job.alpha, records)
+            )
             w[k] = paths[k][-1][:, -1]
     return [np.concatenate(path, 1) for path in paths]
 
@@ -91,17 +93,17 @@ def _padded(stream: Experience, episodes: int) -> Experience:
 
 
 @partial(jax.jit, static_argnums=(0, 5))
-def _each(rule: td.Rule, X: Any, w: Any, rows: td.Rows, alpha: Any, records: int) -> Any:
-    hyper = td.Hyper(alpha, jnp.zeros(()), jnp.zeros(()))
+def _each(rule: td.TDRule, X: Any, w: Any, rows: td.TDRows, alpha: Any, records: int) -> Any:
+    hyper = td.TDHyper(alpha, jnp.zeros(()), jnp.zeros(()))
 
-    def one(w: Any, rows: td.Rows) -> Any:
+    def one(w: Any, rows: td.TDRows) -> Any:
         alone = jax.tree.map(lambda x: x[:, None], rows)
-        return td.learn(rule, table, (X, X, w), alone, hyper, records, jax.random.key(0))[0]
+        return td.swept_weights(rule, table, (X, X, w), alone, hyper, records, jax.random.key(0))[0]
 
     return jax.vmap(one, (0, 1))(w, rows)
 
 
-def _go_on(rule: td.Rule, X: np.ndarray, w: np.ndarray, rows: td.Rows, alpha: float, records: int) -> np.ndarray:
+def _go_on(rule: td.TDRule, X: np.ndarray, w: np.ndarray, rows: td.TDRows, alpha: float, records: int) -> np.ndarray:
     """w [N, records, d] from w [N, d]: every run from its own."""
     single = [jnp.asarray(x, jnp.float32) for x in (X, w, alpha)]
     return np.asarray(_each(rule, single[0], single[1], jax.tree.map(jnp.asarray, rows), single[2], records))

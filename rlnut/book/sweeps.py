@@ -16,10 +16,10 @@ from rlnut.prediction.td_rows import few_active, table
 
 def offline_table(X: Any, nexts: Any, w0: Any) -> td.Approximator:
     """The same for rows whose bootstrapped features are given."""
-    return td.linear(lambda s: X[s], lambda x: x, w0)
+    return td.linear_value(lambda s: X[s], lambda x: x, w0)
 
 
-def lambda_features(rows: td.Rows, nexts: Any, lam: float) -> td.Rows:
+def lambda_features(rows: td.TDRows, nexts: Any, lam: float) -> td.TDRows:
     """G^λ = R + wᵀg under fixed w: rows whose reward is R [T, N] and whose `then` is g [T, N, d] (S&B 12.2)."""
     on = jnp.asarray(~np.concatenate([rows.fresh[1:], np.ones_like(rows.fresh[:1])]))  # the episode goes on after it
 
@@ -38,26 +38,28 @@ def lambda_features(rows: td.Rows, nexts: Any, lam: float) -> td.Rows:
 
 
 def sweep(
-    method: Method, parts: tuple, rows: td.Rows, alpha: Any, lam: Any, beta: Any, records: int, key: Any
+    method: Method, parts: tuple, rows: td.TDRows, alpha: Any, lam: Any, beta: Any, records: int, key: Any
 ) -> np.ndarray:
     """Weights [*sweep, N, K, d] for α, λ, β of one shape (numbers, or arrays that are swept)."""
     sizes = np.broadcast_arrays(*(np.asarray(x, np.float32) for x in (alpha, lam, beta)))
-    hyper = td.Hyper(*(jnp.asarray(x) for x in sizes))
-    rule, parts = td.Rule(**method.rule), tuple(jnp.asarray(x, jnp.float32) for x in parts)
+    hyper = td.TDHyper(*(jnp.asarray(x) for x in sizes))
+    rule, parts = td.TDRule(**method.rule), tuple(jnp.asarray(x, jnp.float32) for x in parts)
     if (few := few_active(rule, parts, rows, float(sizes[1].max()))) is not None:
         length, (now, then) = few
         flat = jax.tree.map(jnp.ravel, hyper)
         count = now[0].shape[1]
         given = (*jax.tree.map(jnp.asarray, (now, then)), parts[2])
-        w = np.asarray(sparse.learn(rule, sparse.active_table, given, rows, flat, records, length, count))
+        w = np.asarray(
+            sparse.swept_sparse_weights(rule, sparse.active_table, given, rows, flat, records, length, count)
+        )
         return w.reshape(*sizes[0].shape, *w.shape[1:])
     if not rule.offline:
-        return np.asarray(td.learn(rule, table, parts, rows, hyper, records, key))
+        return np.asarray(td.swept_weights(rule, table, parts, rows, hyper, records, key))
     # λ is in the rows here, so each λ is a call of its own, with all its α at once
     found = np.zeros(())
     for lam_value in np.unique(sizes[1]):
         ready = lambda_features(rows, parts[1], float(lam_value))
         still = hyper._replace(lam=jnp.zeros_like(hyper.lam))
-        w = np.asarray(td.learn(rule, offline_table, parts, ready, still, records, key))
+        w = np.asarray(td.swept_weights(rule, offline_table, parts, ready, still, records, key))
         found = np.where((sizes[1] == lam_value).reshape(*sizes[1].shape, 1, 1, 1), w, found)
     return found

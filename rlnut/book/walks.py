@@ -11,7 +11,7 @@ import numpy as np
 
 from rlnut.agents import lstd
 from rlnut.book.figures import Curve, Page, Panel
-from rlnut.book.runs import experience, mean_and_error, weights
+from rlnut.book.runs import book_experience, learned_weights, mean_and_error
 from rlnut.envs.walks import random_walk
 from rlnut.prediction.methods import METHODS, Prediction
 from rlnut.prediction.td_rows import make_rows
@@ -25,14 +25,14 @@ def errors(stream: Any, finite: Finite, name: str, alpha: Any, w0: float, episod
     S = len(finite.mdp.start)
     true = values(chain(finite.mdp, finite.policy), 1.0)
     with np.errstate(all="ignore"):
-        w = weights(stream, name, np.eye(S), w0, alpha, episodes, episodes=episodes, **given)
+        w = learned_weights(stream, name, np.eye(S), w0, alpha, episodes, episodes=episodes, **given)
         return np.sqrt(((w - true) ** 2).mean(-1))
 
 
 def figure_6_2(seed: int, runs: int) -> Page:
     """Example 6.2: TD(0) and constant-α MC on the five-state walk."""
     walk = random_walk(5, left=0.0)
-    stream = experience(walk, seed, runs, episodes=100)
+    stream = book_experience(walk, seed, runs, episodes=100)
     start, true = np.full(5, 0.5), np.arange(1, 6) / 6
     at = (1, 10, 25, 50, 100)
     table = {
@@ -67,7 +67,7 @@ def figure_6_2(seed: int, runs: int) -> Page:
 def _by_alpha(seed: int, runs: int, name: str, what: str, best: Mapping[Any, Mapping[Any, float]], grid: Any) -> Page:
     """The 19-state walk: mean RMS error of the first ten episodes against α, one curve for each n or λ."""
     walk = random_walk(19)
-    stream = experience(walk, seed, runs, episodes=10)
+    stream = book_experience(walk, seed, runs, episodes=10)
 
     def curve(parameter: Any) -> Curve:
         n, lam = (int(parameter), 0.0) if what == "n" else (1, parameter)

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from rlnut.cli import converter
+from rlnut.commands.options import converter
 
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -20,10 +20,10 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     from rlnut.commands.train import environment_arguments
-    from rlnut.envs.actions import Choice
     from rlnut.envs.make import EnvName
     from rlnut.envs.spaces import read_spaces
     from rlnut.envs.vector import EnvList
+    from rlnut.learner.spec import Choice
 
     name = EnvName(args.env, environment_arguments(args.env_arg))
     env = name.make()

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from rlnut.cli import converter
+from rlnut.commands.options import converter
 from rlnut.errors import UsageError
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from rlnut.cli import add_settings, chosen_name, chosen_settings
+from rlnut.commands.options import add_settings, chosen_name, chosen_settings
 from rlnut.settings import Settings
 from rlnut.supervised.linear_settings import LINEAR_MODELS
 from rlnut.supervised.network_settings import MODELS

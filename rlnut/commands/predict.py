@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from rlnut.cli import add_settings, chosen_settings, plain
 from rlnut.commands import apply
+from rlnut.commands.options import add_settings, chosen_settings, plain
 from rlnut.prediction.methods import METHODS, Prediction, find, settle
 
 ROWS = 30  # of the table on standard error

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rlnut.cli import converter
+from rlnut.commands.options import converter
 
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 from rlnut.agents.catalogue import AGENTS
 from rlnut.agents.presets import PRESETS
-from rlnut.cli import add_settings, chosen_name, chosen_settings, converter
-from rlnut.control.settings import Training
+from rlnut.commands.options import add_settings, chosen_name, chosen_settings, converter
+from rlnut.control.settings import RunSettings
 from rlnut.errors import UsageError, unknown
 
 
@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     )
     parser.add_argument("--no-preset", action="store_true", help="leave out the settings measured for this environment")
     agent = chosen_name(parser, words, AGENTS)
-    add_settings(parser, Training(**AGENTS[agent].training) if agent else Training(), "training")
+    add_settings(parser, RunSettings(**AGENTS[agent].training) if agent else RunSettings(), "training")
     if agent is not None:
         add_settings(parser, AGENTS[agent](), f"options of {agent}")
 
@@ -74,12 +74,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     kind, chosen, course = (
         AGENTS[args.agent],
         chosen_settings(args, AGENTS[args.agent]()),
-        chosen_settings(args, Training()),
+        chosen_settings(args, RunSettings()),
     )
     usual = kind.kept(preset.get("config", {}), chosen)
     paced = {name: value for name, value in preset.get("training", {}).items() if name not in course}
     config = kind().replace(**usual | chosen)
-    training = Training(**config.training | paced).replace(**course)
+    training = RunSettings(**config.training | paced).replace(**course)
     if usual or paced:
         from rlnut.runtime.log import say
 
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return train_seeds(config, env, training, args.seed, args.seeds, out)
 
 
-def train_seeds(config: Any, env: Any, training: Training, seed: int, seeds: int, out: Path) -> dict[str, Any]:
+def train_seeds(config: Any, env: Any, training: RunSettings, seed: int, seeds: int, out: Path) -> dict[str, Any]:
     """Train one seed into `out`, or several into `out`/seedN; the JSON object of the contract."""
     from dataclasses import asdict
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 
-from rlnut.envs.spaces import Spec
 from rlnut.envs.vector import allowed_actions, episode_seed
+from rlnut.learner.spec import Spec
 from rlnut.types import Look
 
 LANES = 10  # episodes played side by side

@@ -19,10 +19,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlnut.envs.spaces import Spec
 from rlnut.envs.vector import HostVector, Step
 from rlnut.errors import RlnutError
 from rlnut.learner.agent import Agent, AgentState
+from rlnut.learner.spec import Spec
 from rlnut.types import Array, Look, Metrics, Params, Transition
 
 METRICS = ("cost", "delta", "gradient", "value", "updates")  # of a round; NaN where no update was due
@@ -72,7 +72,7 @@ def one_row(spec: Spec, envs: int, masked: bool = False, carry: Any = ()) -> Tra
     return Transition(obs, action, number, number, obs, flag, flag, mask, mask, held, flag)
 
 
-def experience(
+def as_transition(
     looks: list[Look], carries: list[Any], action: list[np.ndarray], steps: list[Step], gamma: float, since: int
 ) -> Transition:
     """T steps of N environments as one `Transition` [T, N, ...]; numbers that are not finite are refused."""
@@ -147,14 +147,14 @@ def host_loop(agent: Agent, vector: HostVector, gamma: float) -> Loop:
 
     def advance(run: Run, stop: int = 0) -> tuple[Run, list[Metrics]]:
         looks, carries, actions, steps = [run.look], [run.carry], [], []
-        for noise in rows_of(run.noise):
+        for noise in noise_rows(run.noise):
             action, carry = act(run.acting, carries[-1], looks[-1], noise)
             step = vector.step(action)
             actions.append(action)
             carries.append(carry)
             steps.append(step)
             looks.append(Look(step.obs, step.terminated | step.truncated | ~step.valid, vector.mask))
-        seen = experience(looks[:-1], carries[:-1], actions, steps, gamma, run.steps)
+        seen = as_transition(looks[:-1], carries[:-1], actions, steps, gamma, run.steps)
         returns, lengths, episodes = count_episodes(run.returns, run.lengths, seen)
         began = time.perf_counter()
         state, acting, noise, metrics = compiled(run.agent, seen)
@@ -176,7 +176,7 @@ def host_loop(agent: Agent, vector: HostVector, gamma: float) -> Loop:
     return Loop(start, advance, restore, shapes, lambda: clock["compile"])
 
 
-def rows_of(noise: Any) -> Iterator[Any]:
+def noise_rows(noise: Any) -> Iterator[Any]:
     """The T rows of a pytree [T, N, ...]."""
     leaves, tree = jax.tree.flatten(noise)
     return (jax.tree.unflatten(tree, row) for row in zip(*leaves, strict=True))

@@ -13,17 +13,17 @@ import gymnasium as gym
 import jax
 import numpy as np
 
-from rlnut.agents.offline_settings import BatchConfig
 from rlnut.control.host_loop import one_row
 from rlnut.control.policy import Policy, evaluator_of
 from rlnut.control.result import FINAL, Trained, summary
 from rlnut.control.run_folder import CONFIG, POLICY, describe, write_json
-from rlnut.control.settings import Training
+from rlnut.control.settings import RunSettings
 from rlnut.envs import transitions
-from rlnut.envs.actions import Choice
 from rlnut.envs.make import EnvLike, maker
 from rlnut.envs.vector import host_vector
 from rlnut.errors import RlnutError, UsageError
+from rlnut.learner.config import OfflineConfig
+from rlnut.learner.spec import Choice
 from rlnut.runtime.files import new_folder, save_arrays
 from rlnut.runtime.interrupts import interrupts
 from rlnut.runtime.log import COLUMNS, MetricsFile, Progress, say
@@ -34,9 +34,9 @@ LOOKS = 5  # greedy evaluations on the way, for the curve
 
 
 def train_batch(
-    config: BatchConfig,
+    config: OfflineConfig,
     env: EnvLike,
-    training: Training,
+    training: RunSettings,
     seed: int = 0,
     out: str | Path | None = None,
     network: Network | None = None,
@@ -56,11 +56,11 @@ def train_batch(
         spec = vector.spec
         if len(spec.choices) > 1:
             raise UsageError(f"{spec.name}: this agent takes one choice, not {spec.acts.saw}: --actions grid")
-        seen = None if config.data is None else transitions.load(config.data, spec, config.gamma)
+        seen = None if config.data is None else transitions.load_transitions(config.data, spec, config.gamma)
         agent = config.build(spec, network)
         if seen is None:
             arrays = transitions.collect(vector, training.steps, seed)
-            seen = transitions.checked(arrays, spec, config.gamma, "the environment")
+            seen = transitions.checked_transitions(arrays, spec, config.gamma, "the environment")
         row = one_row(spec, 1, False)
         state = jax.jit(lambda key: agent.init(key, row))(jax.random.key(seed))
     finally:

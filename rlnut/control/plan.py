@@ -10,7 +10,7 @@ import jax
 import psutil
 
 from rlnut.control.host_loop import one_row
-from rlnut.control.settings import Training
+from rlnut.control.settings import RunSettings
 from rlnut.envs.functional import FuncVector
 from rlnut.envs.vector import HostVector
 from rlnut.errors import UsageError
@@ -72,7 +72,7 @@ def mib(size: int) -> str:
     return f"{size / 2**20:,.1f}"
 
 
-def make_plan(agent: Agent, vector: HostVector | FuncVector, training: Training) -> Plan:
+def make_plan(agent: Agent, vector: HostVector | FuncVector, training: RunSettings) -> Plan:
     """The numbers of a run before it starts."""
     pace = agent.pace
     round_steps = pace.round_length(vector.num_envs) * vector.num_envs

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from rlnut.runtime.files import read_json
 from rlnut.runtime.log import read_metrics
-from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, save
+from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, save_figure
 
 
 def learning_curve(folder: Path) -> Path | None:
@@ -42,7 +42,7 @@ def learning_curve(folder: Path) -> Path | None:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
     path = folder / "curve.png"
-    save(figure, path)
+    save_figure(figure, path)
     return path
 
 

@@ -9,10 +9,11 @@ import numpy as np
 from rlnut.control.evaluate import Evaluation, Evaluator, Player
 from rlnut.control.host_loop import actor
 from rlnut.envs.make import ENDLESS, EnvLike, env_name, maker
-from rlnut.envs.spaces import Spec, read_spaces
+from rlnut.envs.spaces import read_spaces
 from rlnut.errors import UsageError
 from rlnut.learner.agent import Agent
 from rlnut.learner.explore import greedy
+from rlnut.learner.spec import Spec
 from rlnut.types import Look, Params
 
 FRESH = 2**30  # number of an evaluation that no training ever used

@@ -1,8 +1,8 @@
 """What is done to observations and rewards before a network learns from them: running mean and variance, scale, clip.
 
-The statistics are a layer's parameters, `Moments`, behind the encoder: so they are saved with the weights, copied to
-the target network, and stand still when a policy is only played. No gradient reaches them; `prepared` moves them with
-each round of experience.
+The statistics are a layer's parameters, `RunningStatistics`, behind the encoder: so they are saved with the weights,
+copied to the target network, and stand still when a policy is only played. No gradient reaches them; `prepared` moves
+them with each round of experience.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlnut.control.settings import Training
-from rlnut.envs.spaces import Spec
+from rlnut.control.settings import RunSettings
 from rlnut.errors import UsageError
 from rlnut.learner.agent import Agent, AgentState
+from rlnut.learner.spec import Spec
 from rlnut.networks.layers import serial
 from rlnut.types import Array, Key, Metrics, Model, Params, Transition, namespace
 
@@ -24,7 +24,7 @@ CLIP = 10.0  # standard deviations beyond which an observation says no more
 FLOOR = 1e-8  # of a variance
 
 
-class Moments(NamedTuple):
+class RunningStatistics(NamedTuple):
     """Of what has been seen: a pytree."""
 
     mean: Array  # [D]
@@ -33,12 +33,12 @@ class Moments(NamedTuple):
 
 
 def normaliser() -> Model:
-    """(x − mean)/√variance, cut at ±CLIP: [B, D] -> [B, D]; the parameters are `Moments`, and have no gradient."""
+    """(x − mean)/√variance, cut at ±CLIP: [B, D] -> [B, D]; parameters `RunningStatistics`, no gradient."""
 
-    def init(key: Key, x: Array) -> Moments:
-        return Moments(jnp.zeros(x.shape[1:]), jnp.ones(x.shape[1:]), jnp.zeros(()))
+    def init(key: Key, x: Array) -> RunningStatistics:
+        return RunningStatistics(jnp.zeros(x.shape[1:]), jnp.ones(x.shape[1:]), jnp.zeros(()))
 
-    def apply(moments: Moments, x: Array) -> Array:
+    def apply(moments: RunningStatistics, x: Array) -> Array:
         if not isinstance(x, np.ndarray):
             moments = jax.lax.stop_gradient(moments)
         scaled = (x - moments.mean) / namespace(x).sqrt(moments.variance + FLOOR)
@@ -47,7 +47,7 @@ def normaliser() -> Model:
     return Model(init, apply, host=True)
 
 
-def joined(moments: Moments, x: Array, valid: Array) -> Moments:
+def joined(moments: RunningStatistics, x: Array, valid: Array) -> RunningStatistics:
     """Moments of what was seen before and of the rows of x [B, D] that are `valid` [B] (Chan et al. 1983)."""
     weight = valid.astype(jnp.float32).reshape(-1, *(1,) * (x.ndim - 1))
     n = valid.sum().astype(jnp.float32)
@@ -59,10 +59,10 @@ def joined(moments: Moments, x: Array, valid: Array) -> Moments:
     spread = (moments.variance * moments.rows + variance * n + between) / total
     known = moments.rows + n > 0
     new_mean = moments.mean + apart * n / total
-    return Moments(new_mean, jnp.where(known, spread, moments.variance), moments.rows + n)
+    return RunningStatistics(new_mean, jnp.where(known, spread, moments.variance), moments.rows + n)
 
 
-def prepared_spec(spec: Spec, training: Training) -> Spec:
+def prepared_spec(spec: Spec, training: RunSettings) -> Spec:
     """What the learner sees, normalised if that is asked for; UsageError where it means nothing."""
     if not training.normalise:
         return spec
@@ -73,7 +73,7 @@ def prepared_spec(spec: Spec, training: Training) -> Spec:
     return spec._replace(observed=seen._replace(encoder=encoder, saw=f"{seen.saw}, normalised"))
 
 
-def prepared(agent: Agent, spec: Spec, training: Training) -> Agent:
+def prepared(agent: Agent, spec: Spec, training: RunSettings) -> Agent:
     """The agent, learning from prepared rewards and keeping the moments of `spec`'s stored observations."""
     low, high = -training.reward_clip if training.reward_clip else None, training.reward_clip
     scaled = training.reward_scale != 1 or high is not None
@@ -105,7 +105,7 @@ def prepared(agent: Agent, spec: Spec, training: Training) -> Agent:
 
 
 def _is(leaf: Any) -> bool:
-    return isinstance(leaf, Moments)
+    return isinstance(leaf, RunningStatistics)
 
 
 def _shared(target: Params, params: Params) -> Params:

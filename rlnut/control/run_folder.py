@@ -19,29 +19,31 @@ from typing import Any
 import jax
 import numpy as np
 
-import rlnut
 from rlnut.agents.catalogue import AGENTS, AgentConfig
 from rlnut.control.host_loop import one_row
 from rlnut.control.policy import Policy
 from rlnut.control.preprocessing import prepared_spec
-from rlnut.control.settings import Training
-from rlnut.envs.actions import Choice
+from rlnut.control.settings import RunSettings
 from rlnut.envs.make import EnvLike, EnvName, env_name, maker
 from rlnut.envs.spaces import read_spaces
 from rlnut.errors import RlnutError, UsageError, unknown
+from rlnut.learner.spec import Choice
 from rlnut.runtime.files import atomic_write, load_arrays, load_meta, read_json
+from rlnut.runtime.version import installed_version
 from rlnut.types import Network
 
 CONFIG, POLICY, CHECKPOINT = "config.json", "policy.safetensors", "checkpoint.safetensors"
 
 
-def describe(config: AgentConfig, env: EnvLike, training: Training, seed: int, custom_network: bool) -> dict[str, Any]:
+def describe(
+    config: AgentConfig, env: EnvLike, training: RunSettings, seed: int, custom_network: bool
+) -> dict[str, Any]:
     """config.json: enough to repeat the run."""
     from dataclasses import asdict
 
     name = env_name(env)
     return {
-        "rlnut": rlnut.__version__,
+        "rlnut": installed_version(),
         "agent": agent_name(config),
         "config": asdict(config),
         "env": {"id": name.id, "kwargs": name.kwargs} if name else None,
@@ -81,7 +83,7 @@ class Recipe:
             if name not in AGENTS:
                 raise unknown("agent", name, AGENTS)
             self.config = AGENTS[name](**found["config"])
-            self.training = Training(**found["training"])
+            self.training = RunSettings(**found["training"])
             self.seed = int(found["seed"])
             self.env = EnvName(env["id"], env["kwargs"]) if env else None
             custom = found["custom_network"]

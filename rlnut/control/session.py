@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlnut.agents.catalogue import AgentConfig
 from rlnut.control.evaluate import Evaluation
 from rlnut.control.host_loop import Episode, Loop, Run, host_loop
 from rlnut.control.native_loop import native_loop
@@ -25,14 +24,15 @@ from rlnut.control.policy import Policy, evaluator_of
 from rlnut.control.preprocessing import prepared, prepared_spec
 from rlnut.control.result import FINAL, Trained, summary
 from rlnut.control.run_folder import CHECKPOINT, CONFIG, POLICY, write_json
-from rlnut.control.settings import Training
-from rlnut.envs.actions import Choice
+from rlnut.control.settings import RunSettings
 from rlnut.envs.functional import FuncVector, func_vector
 from rlnut.envs.make import EnvLike, maker
 from rlnut.envs.twins import time_limit, twin
 from rlnut.envs.vector import HostVector, host_vector
 from rlnut.errors import RlnutError, UsageError
 from rlnut.learner.agent import Agent
+from rlnut.learner.config import AgentConfig
+from rlnut.learner.spec import Choice
 from rlnut.runtime.files import load_arrays, save_arrays
 from rlnut.runtime.interrupts import interrupts
 from rlnut.runtime.log import COLUMNS, MetricsFile, Progress, say
@@ -61,7 +61,7 @@ class Session:
         self,
         config: AgentConfig,
         env: EnvLike,
-        training: Training,
+        training: RunSettings,
         seed: int,
         network: Network | None = None,
         eval_env: EnvLike | None = None,
@@ -275,7 +275,7 @@ def saved_part(run: Run) -> dict[str, Any]:
     return {name: getattr(run, name) for name in names}
 
 
-def environments(env: EnvLike, training: Training) -> HostVector | FuncVector:
+def environments(env: EnvLike, training: RunSettings) -> HostVector | FuncVector:
     """N environments to train on: on the host, or as functions of the twin."""
     choice = Choice(training.actions, training.bins)
     if isinstance(env, gym.vector.VectorEnv):
@@ -292,7 +292,7 @@ def environments(env: EnvLike, training: Training) -> HostVector | FuncVector:
         real.close()
 
 
-def next_look(step: int, training: Training) -> int:
+def next_look(step: int, training: RunSettings) -> int:
     """The step after `step` at which something is logged or evaluated."""
     return min((step // every + 1) * every for every in (training.log_every, training.eval_every))
 

@@ -8,7 +8,7 @@ from rlnut.settings import Settings, setting
 
 
 @dataclass(frozen=True)
-class Training(Settings):
+class RunSettings(Settings):
     """How long to train, on how many environments, and how often to look."""
 
     steps: int = setting(50_000, "environment steps in all", low=1)

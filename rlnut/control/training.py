@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from rlnut.agents.catalogue import AGENTS, AgentConfig
-from rlnut.agents.offline_settings import BatchConfig
 from rlnut.agents.presets import PRESETS
 from rlnut.control.result import Trained
 from rlnut.control.run_folder import CHECKPOINT, CONFIG, Recipe, describe, write_json
 from rlnut.control.session import Session
-from rlnut.control.settings import Training
+from rlnut.control.settings import RunSettings
 from rlnut.envs.make import EnvLike, env_name
 from rlnut.errors import UsageError, unknown
+from rlnut.learner.config import OfflineConfig
 from rlnut.runtime.files import load_meta, new_folder
 from rlnut.types import Network
 
@@ -32,7 +32,7 @@ def train(
     """Learn Q on `env`, a registered name, an environment, a function that makes one, or a VectorEnv.
 
     agent: a config such as `DQN(double=True)`, or a name ("dqn": its preset for this environment is used).
-    training: the fields of `Training`: steps, num_envs, eval_every, eval_episodes, final_episodes, until, log_every.
+    training: the fields of `RunSettings`: steps, num_envs, eval_every, eval_episodes, final_episodes, until, log_every.
     out: a new folder for config, metrics, checkpoint, policy and curve; None keeps everything in memory.
     network: takes the place of the default MLP or CNN; eval_env: where greedy episodes are played, if not on `env`.
 
@@ -42,7 +42,7 @@ def train(
     (2,)
     """
     config, chosen = configured(agent, env, training)
-    if isinstance(config, BatchConfig):
+    if isinstance(config, OfflineConfig):
         from rlnut.control.offline_loop import train_batch
 
         return train_batch(config, env, chosen, seed, out, network, eval_env, quiet)
@@ -66,7 +66,7 @@ def resume(
     recipe = Recipe(folder, network)
     if recipe.env is None:
         raise UsageError(f"{folder} was trained on an environment without a name: it cannot be made again")
-    if isinstance(recipe.config, BatchConfig):
+    if isinstance(recipe.config, OfflineConfig):
         raise UsageError(f"{folder} learned from a batch, in one go: train again with more --iterations")
     meta = load_meta(recipe.folder / CHECKPOINT, ("steps", "best", "interval", "env"))
     done = int(meta["steps"])
@@ -84,15 +84,15 @@ def resume(
         session.close()
 
 
-def configured(agent: AgentConfig | str, env: EnvLike, training: dict[str, Any]) -> tuple[AgentConfig, Training]:
+def configured(agent: AgentConfig | str, env: EnvLike, training: dict[str, Any]) -> tuple[AgentConfig, RunSettings]:
     """Agent and training settings: a name brings its preset for the environment, a config is taken as it is."""
     if not isinstance(agent, str):
-        return agent, Training(**agent.training).replace(**training)
+        return agent, RunSettings(**agent.training).replace(**training)
     if agent not in AGENTS:
         raise unknown("agent", agent, AGENTS)
     preset = preset_of(agent, env)
     config = AGENTS[agent](**preset["config"])
-    return config, Training(**config.training | preset["training"]).replace(**training)
+    return config, RunSettings(**config.training | preset["training"]).replace(**training)
 
 
 def preset_of(agent: str, env: EnvLike) -> dict[str, dict[str, Any]]:

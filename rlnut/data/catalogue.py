@@ -1,4 +1,4 @@
-"""Datasets by name.
+"""Datasets by name: the table of names, and what a user may give in the place of one.
 
 A loader is `(data) -> Dataset`, where `data` is what --data names (None: not given); DATASETS maps a name to it.
 The memory sequences of `sequences.py` also take their length, "recall:20".
@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from rlnut.data import mnist
-from rlnut.data.dataset import FILES, Dataset, split
+from rlnut.data.dataset import FILES, Dataset, split_rows
 from rlnut.errors import RlnutError, UsageError, unknown
 
 
 def _idx(source: mnist.Source, data: str | Path | None) -> Dataset:
-    x_train, y_train, x_test, y_test = mnist.load(source, data)
+    x_train, y_train, x_test, y_test = mnist.load_mnist(source, data)
     return Dataset(x_train, y_train, x_test, y_test, tuple(range(10)), source.name)
 
 
@@ -44,14 +44,14 @@ def mnist_5k(data: str | Path | None = None) -> Dataset:
     if table.shape != (5000, 785) or table.min() < 0 or table.max() > 255:
         raise RlnutError(f"{path} is not mnist-5k: 5000 rows of 784 pixels and a label were expected")
     x, y = table[:, :-1].astype(np.uint8).reshape(-1, 28, 28), table[:, -1].astype(np.uint8)
-    train, test = split(len(y), 0.2, 0, y)
+    train, test = split_rows(len(y), 0.2, 0, y)
     return Dataset(x[train], y[train], x[test], y[test], tuple(range(10)), "mnist-5k")
 
 
 def _table(name: str, data: str | Path | None = None) -> Dataset:
-    from rlnut.data.small_tables import dataset, load_table
+    from rlnut.data.small_tables import held_out, load_table
 
-    return dataset(load_table(name, data), name)
+    return held_out(load_table(name, data), name)
 
 
 def _memory(name: str, data: str | Path | None = None, steps: int | None = None) -> Dataset:
@@ -84,7 +84,7 @@ def load_dataset(dataset: Any, data: str | Path | None = None, target: str | Non
         if data is None:
             raise UsageError(f"give a dataset ({', '.join(DATASETS)}), or your own file with --data FILE")
     if isinstance(dataset, (str, Path)) and (dataset == "file" or Path(dataset).suffix in FILES):
-        from rlnut.data.small_tables import dataset as held_out
+        from rlnut.data.small_tables import held_out
         from rlnut.data.user_files import read_table
 
         if (dataset == "file") == (data is None):

@@ -15,7 +15,9 @@ class Dataset(NamedTuple):
     """Rows to learn from and rows to judge by; they are disjoint."""
 
     x_train: np.ndarray  # [N, ...]
-    y_train: np.ndarray  # [N] labels, or [N] or [N, K] values; after `checked`: positions in `classes`, or values
+    y_train: (
+        np.ndarray
+    )  # [N] labels, or [N] or [N, K] values; after `checked_dataset`: positions in `classes`, or values
     x_test: np.ndarray
     y_test: np.ndarray
     classes: tuple | None = None  # the labels that y may hold, in order; None: values, or not looked at yet
@@ -27,7 +29,7 @@ class Dataset(NamedTuple):
 FILES = (".csv", ".npy", ".npz")  # of the user's own tables
 
 
-def checked(dataset: Dataset, task: str = "auto", sequences: bool = False) -> Dataset:
+def checked_dataset(dataset: Dataset, task: str = "auto", sequences: bool = False) -> Dataset:
     """The dataset with x uint8 or float, and y float (regression) or int32 indices into `classes` (classification).
 
     `task` auto: labels that are integers, booleans or text are classes, other numbers are values. Refused, with the
@@ -138,7 +140,7 @@ def subset(dataset: Dataset, train: int, test: int, seed: int = 0) -> Dataset:
     def some(x: np.ndarray, y: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
         if rows >= len(y):
             return x, y
-        chosen = split(len(y), rows / len(y), seed, None if y.dtype.kind == "f" else y)[1]
+        chosen = split_rows(len(y), rows / len(y), seed, None if y.dtype.kind == "f" else y)[1]
         return x[chosen], y[chosen]
 
     x_train, y_train = some(np.asarray(dataset.x_train), np.asarray(dataset.y_train), train)
@@ -146,7 +148,7 @@ def subset(dataset: Dataset, train: int, test: int, seed: int = 0) -> Dataset:
     return dataset._replace(x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
 
 
-def split(n: int, share: float, seed: int, y: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+def split_rows(n: int, share: float, seed: int, y: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers 0 … n−1 -> (kept, held), disjoint and in order; `share` of them are held.
 
     With labels y [n] the held rows have every class in proportion, and no class is held as a whole.

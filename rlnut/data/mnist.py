@@ -86,7 +86,7 @@ FASHION = Source(
 )
 
 
-def load(source: Source, data: str | Path | None = None) -> list[np.ndarray]:
+def load_mnist(source: Source, data: str | Path | None = None) -> list[np.ndarray]:
     """x_train uint8 [60000, 28, 28], y_train uint8 [60000], x_test uint8 [10000, 28, 28], y_test uint8 [10000].
 
     `data` is a folder with the four files; without it they are looked for as the head of this file says.

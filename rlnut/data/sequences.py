@@ -33,7 +33,7 @@ def pad(sequences: Sequence[ArrayLike]) -> np.ndarray:
     return padded
 
 
-def cut(x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def cut_sequences(x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """x [n, T, ...] as floats, with NaN from step `lengths` [n] on."""
     over = np.arange(x.shape[1]) >= np.asarray(lengths)[:, None]
     x = x.astype(x.dtype if x.dtype.kind == "f" else np.float32)
@@ -45,13 +45,15 @@ def recall(rng: np.random.Generator, rows: int, steps: int) -> tuple[np.ndarray,
     """The first of 4 symbols, after up to `steps` distractors: x float32 [rows, steps + 1, 8], y int [rows]."""
     y = rng.integers(0, 4, rows)
     symbols = np.column_stack([y, rng.integers(4, 8, (rows, steps))])
-    return cut(np.eye(8, dtype=np.float32)[symbols], 1 + rng.integers((steps + 1) // 2, steps + 1, rows)), y
+    return cut_sequences(np.eye(8, dtype=np.float32)[symbols], 1 + rng.integers((steps + 1) // 2, steps + 1, rows)), y
 
 
 def parity(rng: np.random.Generator, rows: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Is the number of 1s odd? x float32 [rows, steps, 1], y int [rows]."""
     bits, ends = rng.integers(0, 2, (rows, steps)), rng.integers(1, steps + 1, rows)
-    return cut(bits[..., None].astype(np.float32), ends), (bits * (np.arange(steps) < ends[:, None])).sum(1) % 2
+    return cut_sequences(bits[..., None].astype(np.float32), ends), (bits * (np.arange(steps) < ends[:, None])).sum(
+        1
+    ) % 2
 
 
 def adding(rng: np.random.Generator, rows: int, steps: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlnut.data.dataset import Dataset, split
+from rlnut.data.dataset import Dataset, split_rows
 from rlnut.errors import RlnutError, UsageError, unknown
 
 
@@ -94,8 +94,8 @@ def load_table(name: str, data: str | Path | None = None) -> Table:
     return SYNTHETIC[name]() if name in SYNTHETIC else real(name)
 
 
-def dataset(table: Table, name: str, share: float = 0.2, seed: int = 0) -> Dataset:
+def held_out(table: Table, name: str, share: float = 0.2, seed: int = 0) -> Dataset:
     """A table with a `share` of its rows held out as test rows: dealt by `seed`, every class in proportion."""
-    train, test = split(len(table.y), share, seed, table.y if table.classify else None)
+    train, test = split_rows(len(table.y), share, seed, table.y if table.classify else None)
     found = Dataset(table.x[train], table.y[train], table.x[test], table.y[test], None, name)
     return found._replace(columns=table.columns, target=table.target)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rlnut.data.dataset import FILES, TASKS
-from rlnut.data.sequences import cut
+from rlnut.data.sequences import cut_sequences
 from rlnut.data.small_tables import Table
 from rlnut.errors import RlnutError, UsageError, unknown
 
@@ -126,7 +126,7 @@ def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
             raise UsageError(f"{path}: lengths must be whole numbers [n] beside x [n, T, ...]")
         if len(x) and (lengths.min() < 1 or lengths.max() > x.shape[1]):
             raise UsageError(f"{path}: lengths must lie between 1 and the {x.shape[1]} steps of x")
-        x = cut(x, lengths)
+        x = cut_sequences(x, lengths)
     return x, found.get("y")
 
 

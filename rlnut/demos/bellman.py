@@ -21,8 +21,8 @@ from rlnut.demos.frame import Ask, Chapter, panels
 from rlnut.envs.walks import random_walk
 from rlnut.learner.bellman import bootstrap
 from rlnut.networks.architectures import linear
-from rlnut.networks.layers import one_hot, serial
-from rlnut.prediction.simulate import folded, simulate
+from rlnut.networks.layers import one_hot_layer, serial
+from rlnut.prediction.simulate import folded_experience, simulate
 from rlnut.regression.core import regression
 from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE
 from rlnut.truth.dynamic_programming import chain, values
@@ -37,14 +37,14 @@ def chapter(ask: Ask, episodes: int = 2000, steps: int = 400) -> Chapter:
     walk = random_walk(STATES, left=0)
     truth = values(chain(walk.mdp, walk.policy), 1.0)
     stream = simulate(walk, walk.policy, walk.policy, 1.0, jax.random.key(ask.seed), 100, episodes // 100)
-    whole = folded(stream, len(stream.step.reward))
+    whole = folded_experience(stream, len(stream.step.reward))
     lived = np.asarray(stream.step.valid)
     s, reward, discount, after = (
         jnp.asarray(a[lived]) for a in (stream.step.obs, stream.step.reward, stream.step.discount, stream.step.next_obs)
     )
     returns = jnp.asarray(np.asarray(whole.step.reward)[lived])
 
-    core = regression(serial(one_hot(STATES), linear()(())), optimizer=optax.sgd(1.0))
+    core = regression(serial(one_hot_layer(STATES), linear()(())), optimizer=optax.sgd(1.0))
     make = {  # (θ) -> y, outside what is differentiated
         "labels": lambda params: jnp.asarray(truth, jnp.float32)[s],
         "returns": lambda params: returns,

@@ -16,7 +16,7 @@ import optax
 from matplotlib.figure import Figure
 from scipy import signal as signal_processing
 
-from rlnut.demos.frame import Ask, Chapter, descend, digits
+from rlnut.demos.frame import Ask, Chapter, descend_by_updates, digits
 from rlnut.networks.architectures import cnn
 from rlnut.networks.convolution import conv, convolve
 from rlnut.regression.core import regression
@@ -47,7 +47,7 @@ def chapter(ask: Ask, epochs: int = 3, train: int = 4000) -> Chapter:
     x = rng.normal(size=(20, 12, 12)).astype(np.float32)
     y = np.stack([signal_processing.correlate2d(image, HIDDEN, "same") for image in x]).astype(np.float32)
     core = regression(conv(1, len(HIDDEN)), optimizer=optax.adam(0.05))
-    fit_to, _, _ = descend(core, Batch(x[..., None], y[..., None]), 400, jax.random.key(ask.seed))
+    fit_to, _, _ = descend_by_updates(core, Batch(x[..., None], y[..., None]), 400, jax.random.key(ask.seed))
     learned = np.asarray(fit_to.params["w"])[:, :, 0, 0]
     off = float(np.abs(learned - HIDDEN).max())
 

@@ -17,7 +17,7 @@ from rlnut.data.dataset import Dataset, subset
 from rlnut.errors import RlnutError, UsageError
 from rlnut.regression.core import Regression
 from rlnut.runtime.log import say
-from rlnut.runtime.plotting import save
+from rlnut.runtime.plotting import save_figure
 from rlnut.types import Array, Batch, Fit, Key, Params
 
 
@@ -46,7 +46,7 @@ def show(name: str, ask: Ask, path: Path, **sizes: Any) -> dict[str, Any]:
         say(f"  {key:<26} {_shown(value)}")
     for point, holds in found.points.items():
         say(f"  {'holds' if holds else 'MISSED'}: {point}")
-    save(found.figure, path, mark(name))
+    save_figure(found.figure, path, mark(name))
     say(f"figure: {path}")
     missed = [point for point, holds in found.points.items() if not holds]
     if missed:
@@ -91,7 +91,7 @@ def panels(rows: int, columns: int, width: float = 5.2, height: float = 4.0) -> 
     return figure, axes
 
 
-def descend(
+def descend_by_updates(
     core: Regression, batch: Batch, steps: int, key: Key, watch: Callable[[Params], Any] = lambda params: ()
 ) -> tuple[Fit, Array, Any]:
     """`steps` updates on one batch: the last `Fit`, the cost before each update [steps], and what `watch` saw of θ."""

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from scipy import stats
 
-from rlnut.demos.frame import Ask, Chapter, descend, panels
+from rlnut.demos.frame import Ask, Chapter, descend_by_updates, panels
 from rlnut.networks.architectures import linear
 from rlnut.regression.core import regression
 from rlnut.regression.losses import binary_cross_entropy, cross_entropy
@@ -40,7 +40,7 @@ def chapter(ask: Ask, steps: int = 300) -> Chapter:
     truth = rng.permutation((0.65, 0.25, 0.1))
     core = regression(linear()((3,)), cross_entropy, optax.sgd(0.3))
     batch = Batch(np.ones((1, 1), np.float32), truth[None].astype(np.float32))
-    fit, _, path = descend(
+    fit, _, path = descend_by_updates(
         core, batch, steps, jax.random.key(ask.seed), lambda params: core.predict(params, batch.x)[0]
     )
     guesses = np.asarray(jax.nn.softmax(path))

@@ -18,7 +18,7 @@ import optax
 from scipy import stats
 
 from rlnut.data.small_tables import thermal
-from rlnut.demos.frame import Ask, Chapter, descend, panels
+from rlnut.demos.frame import Ask, Chapter, descend_by_updates, panels
 from rlnut.linear_models.logistic import logistic
 from rlnut.networks.architectures import linear
 from rlnut.regression.core import regression
@@ -51,7 +51,9 @@ def chapter(ask: Ask, rows: int = 2000, replicas: int = 200, steps: int = 400) -
     away = {}
     for name, optimizer in ways.items():
         core = regression(linear()(()), binary_cross_entropy, optimizer)
-        b, w = jax.tree.leaves(descend(core, batch, steps, jax.random.key(ask.seed), lambda params: params)[2])
+        b, w = jax.tree.leaves(
+            descend_by_updates(core, batch, steps, jax.random.key(ask.seed), lambda params: params)[2]
+        )
         away[name] = np.hypot(w[:, 0, 0] - newton.solution.coef[0], b[:, 0] - newton.solution.intercept)
 
     return Chapter(

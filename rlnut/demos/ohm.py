@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from rlnut.data.small_tables import ohm
-from rlnut.demos.frame import Ask, Chapter, descend, panels
+from rlnut.demos.frame import Ask, Chapter, descend_by_updates, panels
 from rlnut.features.maps import monomials, polynomial
 from rlnut.linear_models.least_squares import least_squares
 from rlnut.networks.architectures import linear
@@ -40,7 +40,7 @@ def chapter(ask: Ask, rows: int = 100, steps: int = 60) -> Chapter:
 
     core = regression(linear()(()), squared, optax.sgd(0.2))
     batch = Batch(train.x.astype(np.float32), train.y.astype(np.float32))
-    fit, _, path = descend(core, batch, steps, jax.random.key(ask.seed), weights)
+    fit, _, path = descend_by_updates(core, batch, steps, jax.random.key(ask.seed), weights)
     slope, offset = (float(a) for a in weights(fit.params))
     exact = least_squares(train.x, train.y)
     apart = max(abs(slope - exact.coef[0]), abs(offset - exact.intercept))

@@ -21,13 +21,13 @@ from rlnut.demos.frame import Ask, Chapter, panels
 from rlnut.networks.recurrent_networks import CELLS, scan
 from rlnut.runtime.plotting import BLUE, GREY, ORANGE
 from rlnut.supervised.fit import fit
-from rlnut.supervised.fitted_model import Fitted
+from rlnut.supervised.fitted_model import FittedModel
 
 STYLES = {"rnn": (ORANGE, "s--"), "lstm": (BLUE, "o-")}
 SYMBOLS = 4
 
 
-def left(kind: str, fitted: Fitted, x: np.ndarray) -> np.ndarray:
+def left(kind: str, fitted: FittedModel, x: np.ndarray) -> np.ndarray:
     """How far apart y stays, for two sequences that differ in the first symbol only: ‖yₜ − y′ₜ‖/‖y₀ − y′₀‖, [T + 1]."""
     other = x.copy()
     other[:, 0, :SYMBOLS] = np.roll(x[:, 0, :SYMBOLS], 1, axis=1)

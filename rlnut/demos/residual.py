@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from rlnut.data.small_tables import spirals
-from rlnut.demos.frame import Ask, Chapter, descend, panels
+from rlnut.demos.frame import Ask, Chapter, descend_by_updates, panels
 from rlnut.networks.layers import activation, dense, head, serial
 from rlnut.networks.residual_networks import residual
 from rlnut.regression.core import regression
@@ -43,7 +43,7 @@ def chapter(ask: Ask, depths: tuple[int, ...] = (2, 8, 32), steps: int = 400) ->
         for kind in KINDS:
             model = network(blocks, kind == "residual")
             core = regression(model, binary_cross_entropy, optax.adam(optax.cosine_decay_schedule(3e-3, steps)))
-            fit, cost, _ = descend(core, batch, steps, jax.random.key(ask.seed))
+            fit, cost, _ = descend_by_updates(core, batch, steps, jax.random.key(ask.seed))
             costs[kind].append(np.asarray(cost))
             wrong[kind].append(float(np.mean((np.asarray(core.predict(fit.params, batch.x)) > 0) != table.y)))
     final = {kind: [float(cost[-1]) for cost in all_depths] for kind, all_depths in costs.items()}

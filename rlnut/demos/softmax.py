@@ -16,7 +16,7 @@ from rlnut.linear_models.logistic import logistic
 from rlnut.runtime.plotting import BLUE, GREY, ORANGE
 
 
-def boltzmann(theta: np.ndarray, energy_0: np.ndarray, x: np.ndarray) -> np.ndarray:
+def lecture_probabilities(theta: np.ndarray, energy_0: np.ndarray, x: np.ndarray) -> np.ndarray:
     """The lecture's formula, word for word: e^{−θ_m·x − b_m} over its sum, [B, M]."""
     weight = np.exp(-(x @ theta + energy_0))
     return weight / weight.sum(1, keepdims=True)
@@ -29,7 +29,7 @@ def chapter(ask: Ask, rows: int = 4000) -> Chapter:
     lam = 1e-4 if ask.full else 5e-3
     found = logistic(x, data.y_train, lam, tol=1e-5)
     theta, offset = -found.solution.coef, -found.solution.intercept
-    p = boltzmann(theta, offset, x_test)
+    p = lecture_probabilities(theta, offset, x_test)
     right = found.predict(x_test) == data.y_test
     sign = float(np.abs(p - found.probabilities(x_test)).max())
     each = [float(right[data.y_test == m].mean()) for m in range(10)]
@@ -39,7 +39,7 @@ def chapter(ask: Ask, rows: int = 4000) -> Chapter:
     two = logistic(x[pair], data.y_train[pair], 0.01, softmax=True)
     one = logistic(x[pair], data.y_train[pair], 0.005)
     apart = float(np.abs(two.solution.coef[:, 1] - two.solution.coef[:, 0] - one.solution.coef).max())
-    shifted = float(np.abs(boltzmann(theta + theta[:, :1], offset, x_test) - p).max())
+    shifted = float(np.abs(lecture_probabilities(theta + theta[:, :1], offset, x_test) - p).max())
 
     return Chapter(
         f"{len(x):,} digits of {data.name} to learn from, {len(x_test):,} to judge by",

@@ -17,7 +17,7 @@ import numpy as np
 import optax
 
 from rlnut.data.small_tables import xor
-from rlnut.demos.frame import Ask, Chapter, descend, panels
+from rlnut.demos.frame import Ask, Chapter, descend_by_updates, panels
 from rlnut.linear_models.logistic import logistic
 from rlnut.networks.architectures import mlp
 from rlnut.regression.core import regression
@@ -41,7 +41,7 @@ def chapter(ask: Ask, widths: tuple[int, ...] = (1, 2, 4, 8, 16, 32), steps: int
     for width in widths:
         adam = optax.adam(optax.cosine_decay_schedule(0.05, steps))
         core = regression(mlp((width,), "tanh")(()), squared, adam)
-        fits, _, _ = jax.vmap(lambda key, core=core: descend(core, batch, steps, key))(keys)
+        fits, _, _ = jax.vmap(lambda key, core=core: descend_by_updates(core, batch, steps, key))(keys)
         guess = np.asarray(jax.vmap(core.predict, (0, None))(fits.params, batch.x))
         guesses[width] = guess[np.argmin(((guess - batch.y) ** 2).mean(1))]
     rms = [float(np.sqrt(np.mean((guess - batch.y) ** 2))) for guess in guesses.values()]
@@ -49,7 +49,9 @@ def chapter(ask: Ask, widths: tuple[int, ...] = (1, 2, 4, 8, 16, 32), steps: int
     table, new = xor(400, ask.seed), xor(2000, ask.seed + 1)
     line = logistic(table.x, table.y)
     core = regression(mlp((8,), "tanh")(()), binary_cross_entropy, optax.adam(0.03))
-    fit, _, _ = descend(core, Batch(table.x.astype(np.float32), table.y), steps // 2, jax.random.key(ask.seed))
+    fit, _, _ = descend_by_updates(
+        core, Batch(table.x.astype(np.float32), table.y), steps // 2, jax.random.key(ask.seed)
+    )
 
     def hidden(x: np.ndarray) -> np.ndarray:
         """P(y = 1 | x)."""

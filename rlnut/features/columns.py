@@ -10,7 +10,7 @@ import numpy as np
 
 from rlnut.errors import UsageError
 from rlnut.features import maps
-from rlnut.features.parsing import over_box, parse
+from rlnut.features.parsing import over_box, parse_features
 
 TABLE: dict[str, tuple[int, ...]] = {  # as basis.DEFAULTS
     "power": (1,), "polynomial": (3,), "fourier": (5,), "rbf": (10,), "random-fourier": (500,), "tiles": (8, 0, 0),
@@ -44,7 +44,7 @@ def over_table(words: Sequence[str], columns: Columns, seed: int = 0) -> maps.Fe
     power:k xⱼᵏ; polynomial:n all products of total degree 1 … n; fourier:n, rbf:n (n a side) and tiles:n on the box of
     the training rows; random-fourier:D on standardised columns, width √p; one-hot and aggregation:k of whole numbers.
     """
-    return maps.concatenate(*(_one_over_table(*parse(word, TABLE), columns, seed) for word in words))
+    return maps.concatenate(*(_one_over_table(*parse_features(word, TABLE), columns, seed) for word in words))
 
 
 def _one_over_table(name: str, numbers: tuple[int, ...], columns: Columns, seed: int) -> maps.Features:

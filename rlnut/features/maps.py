@@ -91,7 +91,7 @@ def concatenate(*maps: Features) -> Features:
     return Features(apply, int(starts[-1]), rate, active if all(m.active for m in maps) else None)
 
 
-def fitted(x: Array, *steps: Callable[[Array], Features]) -> Features:
+def fit_features(x: Array, *steps: Callable[[Array], Features]) -> Features:
     """Fit steps to data in order, each to what the steps before it made of x, and compose them.
 
     >>> import numpy as np

@@ -18,7 +18,7 @@ UNHASHED = 2**13  # tiles; beyond, tile coding without a size is hashed into so 
 STATES_ONLY = ("one-hot", "own", "aggregation")
 
 
-def parse(words: str, known: Mapping[str, tuple[int, ...]] = DEFAULTS) -> tuple[str, tuple[int, ...]]:
+def parse_features(words: str, known: Mapping[str, tuple[int, ...]] = DEFAULTS) -> tuple[str, tuple[int, ...]]:
     """ "fourier:5" -> ("fourier", (5,)); numbers left out have defaults."""
     name, colon, given = words.partition(":")
     if name not in known:
@@ -64,7 +64,7 @@ def set_of_boxes() -> list[str]:
     return [name for name in DEFAULTS if name not in STATES_ONLY]
 
 
-def places(states: int, shape: tuple[int, ...] = ()) -> np.ndarray:
+def state_places(states: int, shape: tuple[int, ...] = ()) -> np.ndarray:
     """Where states lie in the unit box: row and column of a grid, (s + 1)/S on a line: [S, k]."""
     if not shape:
         return (np.arange(states)[:, None] + 1.0) / states
@@ -73,12 +73,12 @@ def places(states: int, shape: tuple[int, ...] = ()) -> np.ndarray:
 
 def over_numbers(words: str, states: int, shape: tuple[int, ...] = ()) -> np.ndarray:
     """Features of numbered states that lie on a line or in a grid: [S, d]."""
-    name, numbers = parse(words)
+    name, numbers = parse_features(words)
     if name == "one-hot":
         return np.eye(states)
     if name == "own":
         raise UsageError("--features own: this problem brings no features")
     if name == "aggregation":
         return np.asarray(maps.aggregation(states, *numbers)(np.arange(states)), np.float64)
-    where = places(states, shape)
+    where = state_places(states, shape)
     return np.asarray(over_box(name, numbers, where.shape[1])(where), np.float64)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rlnut.learner.bellman import Problem
+from rlnut.learner.bellman import BellmanProblem
 from rlnut.learner.explore import Exploration, Schedule
 from rlnut.learner.readout import Readout
 from rlnut.learner.replay import Memory
@@ -102,7 +102,7 @@ def polyak(rate: float) -> Sync:
 
 def value_agent(
     core: Regression,
-    problem: Problem,
+    problem: BellmanProblem,
     explore: Exploration,
     memory: Memory,
     pace: Pace,

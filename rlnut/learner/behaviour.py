@@ -17,7 +17,7 @@ from rlnut.types import Array, namespace
 Behaviour = Callable[[Array, Array | None, Array, Array | None], Array]
 
 
-def epsilon_soft(q: Array, mask: Array | None, rate: Array, visits: Array | None = None) -> Array:
+def epsilon_greedy_behaviour(q: Array, mask: Array | None, rate: Array, visits: Array | None = None) -> Array:
     """(1 − ε)·greedy + ε·uniform, ε = rate [N]; ε = 0 is the greedy policy (S&B 2.2, 5.4)."""
     xp = namespace(q)
     values = allowed(q, mask)
@@ -27,7 +27,7 @@ def epsilon_soft(q: Array, mask: Array | None, rate: Array, visits: Array | None
     return (1 - epsilon) * (best / best.sum(-1, keepdims=True)) + epsilon * (may / may.sum(-1, keepdims=True))
 
 
-def boltzmann(q: Array, mask: Array | None, rate: Array, visits: Array | None = None) -> Array:
+def boltzmann_behaviour(q: Array, mask: Array | None, rate: Array, visits: Array | None = None) -> Array:
     """π ∝ exp(q / τ), τ = rate [N] > 0 (S&B 2.8, 13.2)."""
     xp = namespace(q)
     values = allowed(q, mask)
@@ -35,14 +35,14 @@ def boltzmann(q: Array, mask: Array | None, rate: Array, visits: Array | None = 
     return odds / odds.sum(-1, keepdims=True)
 
 
-def upper_confidence(q: Array, mask: Array | None, rate: Array, visits: Array | None = None) -> Array:
+def ucb_behaviour(q: Array, mask: Array | None, rate: Array, visits: Array | None = None) -> Array:
     """Greedy in q + c √(ln N(s) / N(s, a)), c = rate [N]; what was never tried comes first (S&B 2.10)."""
     if visits is None:
         raise ValueError("upper_confidence needs the visits N(s, a)")
     xp = namespace(q)
     total = xp.maximum(visits.sum(-1, keepdims=True), 1)
     bonus = xp.asarray(rate)[..., None] * xp.sqrt(xp.log(total) / xp.maximum(visits, 1))
-    return epsilon_soft(xp.where(visits > 0, q + bonus, np.inf), mask, xp.zeros_like(rate))
+    return epsilon_greedy_behaviour(xp.where(visits > 0, q + bonus, np.inf), mask, xp.zeros_like(rate))
 
 
 def sample(policy: Array, u: Array) -> Array:
@@ -51,4 +51,8 @@ def sample(policy: Array, u: Array) -> Array:
     return (below > u[..., None] * below[..., -1:]).argmax(-1).astype(np.int32)
 
 
-BEHAVIOURS: dict[str, Behaviour] = {"epsilon-greedy": epsilon_soft, "boltzmann": boltzmann, "ucb": upper_confidence}
+BEHAVIOURS: dict[str, Behaviour] = {
+    "epsilon-greedy": epsilon_greedy_behaviour,
+    "boltzmann": boltzmann_behaviour,
+    "ucb": ucb_behaviour,
+}

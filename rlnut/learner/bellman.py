@@ -31,11 +31,13 @@ class Next(NamedTuple):
 
 
 NextPolicy = Callable[[Array, Array, Array | None], Next]  # (q(s', ·) online, q⁻(s', ·) target, mask), all [B, A]
-Problem = Callable[[Params, Params, Transition, Key], Batch]  # (online θ, target θ⁻, experience, key) -> regression
+BellmanProblem = Callable[
+    [Params, Params, Transition, Key], Batch
+]  # (online θ, target θ⁻, experience, key) -> regression
 Extra = Callable[[Array, Array, Array | None], Array]  # (q⁻(s, ·) [B, A], action [B], mask) -> added reward [B]
 
 
-def one_hot(action: Array, like: Array) -> Array:
+def one_hot_policy(action: Array, like: Array) -> Array:
     """π of an action: [B] -> [B, A]."""
     return jax.nn.one_hot(action, like.shape[-1], dtype=like.dtype)
 
@@ -47,7 +49,7 @@ def over_groups(x: Array) -> Array:
 
 def greedy_policy(q_online: Array, q_target: Array, mask: Array | None = None) -> Next:
     """v = max_a q⁻(s', a): Q-learning (Watkins 1989; Mnih et al. 2015)."""
-    return Next(one_hot(greedy(q_target, mask), q_target))
+    return Next(one_hot_policy(greedy(q_target, mask), q_target))
 
 
 def double_policy(q_online: Array, q_target: Array, mask: Array | None = None) -> Next:
@@ -55,10 +57,10 @@ def double_policy(q_online: Array, q_target: Array, mask: Array | None = None) -
 
     Double DQN (van Hasselt et al. 2016, eq. 4).
     """
-    return Next(one_hot(greedy(q_online, mask), q_target))
+    return Next(one_hot_policy(greedy(q_online, mask), q_target))
 
 
-def boltzmann(q: Array, temperature: float, mask: Array | None = None) -> tuple[Array, Array]:
+def softmax_policy(q: Array, temperature: float, mask: Array | None = None) -> tuple[Array, Array]:
     """π = softmax(q/τ) over the allowed actions, and ln π (0 where an action is not allowed): [B, A]."""
     log = jax.nn.log_softmax(allowed(q, mask) / temperature)
     return jnp.exp(log), log if mask is None else jnp.where(mask, log, 0.0)
@@ -71,7 +73,7 @@ def soft_policy(temperature: float) -> NextPolicy:
     """
 
     def rule(q_online: Array, q_target: Array, mask: Array | None = None) -> Next:
-        policy, log = boltzmann(q_target, temperature, mask)
+        policy, log = softmax_policy(q_target, temperature, mask)
         return Next(policy, -temperature * over_groups((policy * log).sum(-1)))
 
     return rule
@@ -81,8 +83,8 @@ def munchausen(temperature: float, share: float = 0.9, lowest: float = -1.0) -> 
     """α clip(τ ln π(a|s), l₀, 0), π = softmax(q⁻(s, ·)/τ), added to the reward (Vieillard et al. 2020, eq. 1)."""
 
     def extra(q: Array, action: Array, mask: Array | None) -> Array:
-        log = boltzmann(q, temperature, mask)[1]
-        return share * over_groups(jnp.clip(temperature * (log * one_hot(action, q)).sum(-1), lowest, 0))
+        log = softmax_policy(q, temperature, mask)[1]
+        return share * over_groups(jnp.clip(temperature * (log * one_hot_policy(action, q)).sum(-1), lowest, 0))
 
     return extra
 
@@ -99,7 +101,7 @@ def q_problem(
     rule: NextPolicy = greedy_policy,
     readout: Readout | None = None,
     extra: Extra | None = None,
-) -> Problem:
+) -> BellmanProblem:
     """Q-learning as regression: make the outputs for (s, a) what r + D·v(s') says.
 
     apply: (θ, s [B, ...], key) -> outputs [B, A, ...], read by `readout` (default: as numbers). y is made here, outside
@@ -121,7 +123,7 @@ def q_problem(
     return problem
 
 
-def labelled(readout: Readout) -> Problem:
+def labelled(readout: Readout) -> BellmanProblem:
     """Experience whose `reward` already is the whole target (λ-returns): regress on it, bootstrap no more."""
 
     def problem(params: Params, target: Params, seen: Transition, key: Key) -> Batch:

@@ -9,8 +9,8 @@ from rlnut.errors import UsageError
 from rlnut.settings import Settings, setting
 
 if TYPE_CHECKING:
-    from rlnut.envs.spaces import Spec
     from rlnut.learner.agent import Agent
+    from rlnut.learner.spec import Spec
     from rlnut.types import Network
 
 Needs = dict[str, dict[str, tuple[Any, ...]]]  # option -> the options, with the values, of which one gives it a meaning
@@ -64,3 +64,13 @@ class AgentConfig(Settings):
     def remark(self, delta: float) -> str:
         """What a user should know of these settings where the mean |δ| is `delta` at the end; empty: nothing."""
         return ""
+
+
+@dataclass(frozen=True)
+class OfflineConfig(AgentConfig):
+    """Base of the agents of offline RL: where the transitions come from, and how often they are gone through."""
+
+    data: str | None = setting(
+        None, "transitions: an .npz file, or minari:DATASET (none: --steps of a uniform policy on ENV)"
+    )
+    iterations: int = setting(50, "regressions, each onto new targets; less if nothing changes any more", low=1)

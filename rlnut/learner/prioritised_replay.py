@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rlnut.learner.replay import Memory, ReplayState, Rows, places, replay
+from rlnut.learner.replay import Memory, ReplayRows, ReplayState, replay, row_indices
 from rlnut.types import Key, Transition
 
 FLOOR = 1e-6  # added to every priority, so that no row is never drawn again
@@ -61,26 +61,26 @@ def prioritised(capacity: int, n: int = 1, alpha: float = 0.6, beta: float = 0.4
         return PrioritisedState(state, jnp.zeros(state.begins.shape), jnp.ones(()))
 
     def add(state: PrioritisedState, seen: Transition) -> PrioritisedState:
-        here, after, _ = places(state.replay, seen)
+        here, after, _ = row_indices(state.replay, seen)
         mass = state.mass.at[after].set(0.0, mode="drop").at[here].set(state.top**alpha, mode="drop")
         return state._replace(replay=uniform.add(state.replay, seen), mass=mass)
 
-    def draw(state: PrioritisedState, key: Key, size: int) -> Rows:
+    def draw(state: PrioritisedState, key: Key, size: int) -> ReplayRows:
         share = (jnp.arange(size) + jax.random.uniform(key, (size,))) / size
         row, env = jnp.divmod(search(state.mass.reshape(-1), share), state.mass.shape[1])
-        return Rows(row, env)
+        return ReplayRows(row, env)
 
-    def weigh(state: PrioritisedState, rows: Rows, steps: Array) -> Array:
+    def weigh(state: PrioritisedState, rows: ReplayRows, steps: Array) -> Array:
         least = jnp.where(state.mass > 0, state.mass, jnp.inf).min()
         power = beta + (1 - beta) * jnp.clip(steps / beta_steps, 0, 1)
         return (least / state.mass[rows.row, rows.env]) ** power
 
-    def score(state: PrioritisedState, rows: Rows, surprise: Array) -> PrioritisedState:
+    def score(state: PrioritisedState, rows: ReplayRows, surprise: Array) -> PrioritisedState:
         priority = surprise + FLOOR
         mass = state.mass.at[rows.row, rows.env].set(priority**alpha)
         return state._replace(mass=mass, top=jnp.maximum(state.top, priority.max()))
 
-    def read(state: PrioritisedState, rows: Rows) -> Transition:
+    def read(state: PrioritisedState, rows: ReplayRows) -> Transition:
         return uniform.read(state.replay, rows)
 
     def cut(state: PrioritisedState) -> PrioritisedState:

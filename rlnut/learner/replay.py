@@ -33,7 +33,7 @@ class ReplayState(NamedTuple):
     filled: Array  # [] rows in use, the most of any environment
 
 
-class Rows(NamedTuple):
+class ReplayRows(NamedTuple):
     """Places in a replay memory."""
 
     row: Array  # [B]
@@ -52,16 +52,16 @@ class Memory(NamedTuple):
     score: Callable[[Any, Any, Any], Any] | None = None  # (state, rows, surprise [B]) -> state; None: draws are blind
 
 
-def cut(state: ReplayState) -> ReplayState:
+def cut_episodes(state: ReplayState) -> ReplayState:
     """Leave the running episodes where they are: what is added next begins new ones."""
     length = len(state.begins)
     return state._replace(head=(state.head + 1) % length, filled=jnp.minimum(state.filled + 1, length))
 
 
-Place = tuple[Array, Array]  # row and environment
+RowIndex = tuple[Array, Array]  # row and environment
 
 
-def places(state: ReplayState, seen: Transition) -> tuple[Place, Place, Array]:
+def row_indices(state: ReplayState, seen: Transition) -> tuple[RowIndex, RowIndex, Array]:
     """Where the rows [T, N] of `seen` go, where their successors go, and how far each head moves [N].
 
     Rows that are not valid get a row that does not exist: `mode="drop"` leaves them out.
@@ -107,7 +107,7 @@ def replay(capacity: int, n: int = 1) -> Memory:
         length = len(state.begins)
         if 2 * len(seen.reward) + 1 > length:
             raise ValueError(f"{len(seen.reward)} steps at once do not fit a replay of {length - 1} per environment")
-        here, after, offset = places(state, seen)
+        here, after, offset = row_indices(state, seen)
         begins = state.begins.at[after].set(False, mode="drop").at[here].set(True, mode="drop")
         return ReplayState(
             obs=state.obs.at[after].set(seen.next_obs, mode="drop").at[here].set(seen.obs, mode="drop"),
@@ -122,7 +122,7 @@ def replay(capacity: int, n: int = 1) -> Memory:
             filled=jnp.minimum(length, jnp.maximum(state.filled, 1) + offset.max()),
         )
 
-    def draw(state: ReplayState, key: Key, size: int) -> Rows:
+    def draw(state: ReplayState, key: Key, size: int) -> ReplayRows:
         """Rows where a transition begins, uniform: rows where none does are drawn again."""
 
         bounds = jnp.stack([state.filled, jnp.int32(state.begins.shape[1])]).astype(jnp.uint32)[:, None]
@@ -141,9 +141,9 @@ def replay(capacity: int, n: int = 1) -> Memory:
 
         nothing = jnp.zeros((2, size), jnp.int32)
         _, rows, _ = jax.lax.while_loop(unfinished, again, (jnp.int32(0), nothing, jnp.ones(size, bool)))
-        return Rows(rows[0], rows[1])
+        return ReplayRows(rows[0], rows[1])
 
-    def read(state: ReplayState, rows: Rows) -> Transition:
+    def read(state: ReplayState, rows: ReplayRows) -> Transition:
         row, env = rows
         length = len(state.begins)
         path = (row + jnp.arange(n)[:, None]) % length  # [n, B]
@@ -161,4 +161,4 @@ def replay(capacity: int, n: int = 1) -> Memory:
             else seen._replace(mask=state.mask[row, env], next_mask=state.mask[successor, env])
         )
 
-    return Memory(init, add, draw, read, cut)
+    return Memory(init, add, draw, read, cut_episodes)

@@ -22,7 +22,7 @@ from rlnut.errors import UsageError
 from rlnut.types import Array, namespace
 
 
-class Rule(NamedTuple):
+class Correction(NamedTuple):
     """How a return is corrected: made by the functions below."""
 
     trace: Array | float  # c [T, N]
@@ -30,38 +30,38 @@ class Rule(NamedTuple):
     ahead: bool = False  # action values: A_{t+1} is weighted by c_{t+1}
 
 
-def on_policy(lam: float | Array) -> Rule:
+def on_policy(lam: float | Array) -> Correction:
     """c = λ, u = 1: λ-returns (S&B 12.2); λ = 1 the Monte-Carlo return, with `n` the n-step return (7.1)."""
-    return Rule(lam)
+    return Correction(lam)
 
 
-def importance(rho: Array, lam: float | Array = 1.0, actions: bool = False) -> Rule:
+def importance(rho: Array, lam: float | Array = 1.0, actions: bool = False) -> Correction:
     """Per-decision importance sampling, ρ = π/b: c = λρ, u = ρ for V (S&B 12.22), c = λρ, u = 1 for Q (7.14, 12.23)."""
-    return Rule(lam * rho, 1.0 if actions else rho, actions)
+    return Correction(lam * rho, 1.0 if actions else rho, actions)
 
 
-def retrace(rho: Array, lam: float | Array = 1.0) -> Rule:
+def retrace(rho: Array, lam: float | Array = 1.0) -> Correction:
     """Q: c = λ min(1, ρ) (Munos et al. 2016); v(s') must be Σ_a π(a|s') q(s', a)."""
-    return Rule(lam * jnp.minimum(1.0, rho), ahead=True)
+    return Correction(lam * jnp.minimum(1.0, rho), ahead=True)
 
 
-def tree_backup(taken: Array, lam: float | Array = 1.0) -> Rule:
+def tree_backup(taken: Array, lam: float | Array = 1.0) -> Correction:
     """Q: c = λπ(a|s) of the action taken (S&B 7.16, Precup et al. 2000); v(s') must be Σ_a π(a|s') q(s', a)."""
-    return Rule(lam * taken, ahead=True)
+    return Correction(lam * taken, ahead=True)
 
 
-def q_lambda(lam: float | Array = 1.0) -> Rule:
+def q_lambda(lam: float | Array = 1.0) -> Correction:
     """Q: c = λ, off-policy without correction (Harutyunyan et al. 2016); v(s') must be Σ_a π(a|s') q(s', a)."""
-    return Rule(lam, ahead=True)
+    return Correction(lam, ahead=True)
 
 
-def v_trace(rho: Array, lam: float | Array = 1.0, clip_rho: float = 1.0, clip_c: float = 1.0) -> Rule:
+def v_trace(rho: Array, lam: float | Array = 1.0, clip_rho: float = 1.0, clip_c: float = 1.0) -> Correction:
     """V: u = min(ρ̄, ρ), c = λ min(c̄, ρ) (Espeholt et al. 2018)."""
-    return Rule(lam * jnp.minimum(clip_c, rho), jnp.minimum(clip_rho, rho))
+    return Correction(lam * jnp.minimum(clip_c, rho), jnp.minimum(clip_rho, rho))
 
 
 def returns(
-    v: Array, reward: Array, discount: Array, next_v: Array, end: Array, rule: Rule, n: int | None = None
+    v: Array, reward: Array, discount: Array, next_v: Array, end: Array, rule: Correction, n: int | None = None
 ) -> Array:
     """The targets y [T, N] of the recursion above; `n` limits it to n steps (n TD errors), None: to the episode.
 

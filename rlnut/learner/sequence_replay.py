@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rlnut.learner.replay import Memory, ReplayState, Rows, places, replay
+from rlnut.learner.replay import Memory, ReplayRows, ReplayState, replay, row_indices
 from rlnut.learner.returns import fold
 from rlnut.types import Key, Transition
 
@@ -48,18 +48,18 @@ def windows(capacity: int, length: int, burn_in: int = 0, n: int = 1) -> Memory:
         return WindowState(state, jax.tree.map(lambda a: jnp.zeros((rows, *a.shape), a.dtype), seen.carry))
 
     def add(state: WindowState, seen: Transition) -> WindowState:
-        here, _, _ = places(state.replay, seen)
+        here, _, _ = row_indices(state.replay, seen)
         carry = jax.tree.map(lambda all_, new: all_.at[here].set(new, mode="drop"), state.carry, seen.carry)
         return WindowState(uniform.add(state.replay, seen), carry)
 
-    def draw(state: WindowState, key: Key, size: int) -> Rows:
+    def draw(state: WindowState, key: Key, size: int) -> ReplayRows:
         return uniform.draw(state.replay, key, size)
 
-    def path(state: WindowState, rows: Rows) -> tuple[Array, Array]:
+    def path(state: WindowState, rows: ReplayRows) -> tuple[Array, Array]:
         """The rows of each window and their environment: [W, B], [B]."""
         return (rows.row + jnp.arange(width)[:, None]) % len(state.replay.begins), rows.env
 
-    def read(state: WindowState, rows: Rows) -> Transition:
+    def read(state: WindowState, rows: ReplayRows) -> Transition:
         held, (row, env) = state.replay, path(state, rows)
         end = ~held.begins[(row + 1) % len(held.begins), env]  # the successor is a last observation, or the newest
         reward, discount, last = fold(held.reward[row, env], held.discount[row, env], end, n)
@@ -81,7 +81,7 @@ def windows(capacity: int, length: int, burn_in: int = 0, n: int = 1) -> Memory:
             return seen
         return seen._replace(mask=flat(held.mask[row, env]), next_mask=flat(held.mask[successor, env]))
 
-    def weigh(state: WindowState, rows: Rows, steps: Any) -> Array:
+    def weigh(state: WindowState, rows: ReplayRows, steps: Any) -> Array:
         """1 where a transition begins, 0 elsewhere, scaled to mean 1."""
         row, env = path(state, rows)
         begins = state.replay.begins[row[burn_in : burn_in + length], env].T.reshape(-1).astype(jnp.float32)

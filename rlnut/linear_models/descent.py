@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from rlnut.errors import RlnutError, UsageError
-from rlnut.linear_models.solution import Solution, checked
+from rlnut.linear_models.solution import Solution, checked_rows
 from rlnut.types import Array
 
 
@@ -38,7 +38,7 @@ def descend(
     1/L for gd and momentum, where L bounds the curvature of E (every step then goes down), 0.1 for adam.
     `solver` may be any optax optimiser. Raises RlnutError if E does not stay finite.
     """
-    x, y, given = checked(x, y, weight)
+    x, y, given = checked_rows(x, y, weight)
     w = np.full(len(x), 1 / len(x)) if given is None else given / given.sum()
     mean = np.asarray(w @ x, float) if intercept else np.zeros(x.shape[1])
     z = np.asarray(x, float) - mean

@@ -19,7 +19,7 @@ from scipy import linalg
 
 from rlnut.errors import RlnutError, UsageError
 from rlnut.linear_models.least_squares import triangle
-from rlnut.linear_models.solution import Solution, checked, strengths
+from rlnut.linear_models.solution import Solution, checked_rows, strengths
 from rlnut.types import Array
 
 EXACT = 1e-11  # optimality conditions hold to this share of the largest |xᵀy|/n, and of λ₁ to 1e-8
@@ -177,7 +177,7 @@ def lasso_path(
     ρ = l1_ratio. The optimality conditions hold to about 1e-11 of max |xᵀy|/n; the duality gap is at most
     `tol` times the objective, or RlnutError is raised.
     """
-    x, y, weight = checked(x, y, weight)
+    x, y, weight = checked_rows(x, y, weight)
     if y.ndim != 1:
         raise UsageError(f"lasso takes one output, y [n], got {y.shape}: fit the outputs one by one")
     t = triangle(x, y[:, None], weight, intercept)
@@ -230,7 +230,7 @@ def lasso_folds(
     x: Array, y: Array, l1: ArrayLike, l2: float = 0.0, folds: int = 5, *, seed: int = 0, intercept: bool = True
 ) -> np.ndarray:
     """k-fold cross-validated mean squared error of each λ₁ [L]; rows are dealt out by `seed`."""
-    x, y, _ = checked(x, y)
+    x, y, _ = checked_rows(x, y)
     strength = strengths(l1, "l1")
     if not 2 <= folds <= len(x):
         raise UsageError(f"folds must be >= 2 and <= the number of rows {len(x)}, got {folds}")

@@ -20,7 +20,7 @@ from scipy import linalg
 from scipy.linalg import lapack
 
 from rlnut.errors import UsageError
-from rlnut.linear_models.solution import Solution, blocks, checked, strengths
+from rlnut.linear_models.solution import Solution, blocks, checked_rows, strengths
 from rlnut.types import Array
 
 GRAM_CONDITION = 1e3
@@ -180,7 +180,7 @@ def least_squares(
     >>> least_squares(current, voltage).coef.round(12).tolist()
     [2.0]
     """
-    x, y, weight = checked(x, y, weight)
+    x, y, weight = checked_rows(x, y, weight)
     single, y, lam = y.ndim == 1, y.reshape(len(y), -1), float(strengths(lam)[0])
     t = triangle(x, y, weight, intercept)
     a, c = t.parts
@@ -220,7 +220,7 @@ def ridge_path(
     GCV(λ) = n·RSS(λ)/(n − df(λ))², df = Σⱼ sⱼ²/(sⱼ² + nλ) + 1 (Golub, Heath & Wahba 1979), n rows; infinite where
     nothing is left to judge by (df = n). `path.choose(path.gcv)` or `path.choose(ridge_folds(...))` picks λ.
     """
-    x, y, weight = checked(x, y, weight)
+    x, y, weight = checked_rows(x, y, weight)
     single, lams = y.ndim == 1, strengths(lams)
     t = triangle(x, y.reshape(len(y), -1), weight, intercept)
     coef, df = _path(t, lams)
@@ -240,7 +240,7 @@ def ridge_folds(
     One pass over the data: each fold is reduced to its triangle; the others' triangles merge into its training set,
     and its own one gives the error on it.
     """
-    x, y, _ = checked(x, y)
+    x, y, _ = checked_rows(x, y)
     y, lams = y.reshape(len(y), -1), strengths(lams)
     if not 2 <= folds <= len(x):
         raise UsageError(f"folds must be >= 2 and <= the number of rows {len(x)}, got {folds}")

@@ -20,7 +20,7 @@ import numpy as np
 from scipy import linalg
 
 from rlnut.errors import RlnutError, UsageError
-from rlnut.linear_models.solution import Solution, blocks, checked, strengths
+from rlnut.linear_models.solution import Solution, blocks, checked_rows, strengths
 from rlnut.types import Array
 
 DENSE = 600  # unknowns up to which the Hessian is formed
@@ -236,7 +236,7 @@ def logistic(
     classes, label = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         raise UsageError(f"y holds {len(classes)} class; at least two are needed")
-    rows, _, given = checked(x, label, weight)
+    rows, _, given = checked_rows(x, label, weight)
     lam = float(strengths(lam)[0])
     each = class_weights(label, class_weight, classes) * (1.0 if given is None else given)
     fixed = len(classes) == 2 and not softmax

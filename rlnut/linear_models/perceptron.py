@@ -15,11 +15,11 @@ from typing import NamedTuple
 import numpy as np
 
 from rlnut.errors import UsageError
-from rlnut.linear_models.solution import Solution, blocks, checked
+from rlnut.linear_models.solution import Solution, blocks, checked_rows
 from rlnut.types import Array
 
 
-class Perceptron(NamedTuple):
+class FittedPerceptron(NamedTuple):
     """A fitted perceptron: coef [p] for two classes, [p, M] for M."""
 
     solution: Solution  # its objective is the share of mistakes in the last epoch
@@ -32,7 +32,9 @@ class Perceptron(NamedTuple):
         return self.classes[(s >= 0).astype(int) if s.ndim == 1 else s.argmax(1)]
 
 
-def perceptron(x: Array, y: Array, epochs: int = 10, *, average: bool = False, seed: int | None = None) -> Perceptron:
+def perceptron(
+    x: Array, y: Array, epochs: int = 10, *, average: bool = False, seed: int | None = None
+) -> FittedPerceptron:
     """Learn x [n, p] -> labels y [n] in `epochs` passes, or fewer if one has no mistake.
 
     Rows come in their order, or with a `seed` in a new random order each epoch. Starts from θ = 0. Sums are float32
@@ -50,7 +52,7 @@ def perceptron(x: Array, y: Array, epochs: int = 10, *, average: bool = False, s
     classes, label = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         raise UsageError(f"y holds {len(classes)} class; at least two are needed")
-    rows, _, _ = checked(x, label)
+    rows, _, _ = checked_rows(x, label)
     n, p = rows.shape
     two, kind = len(classes) == 2, rows.dtype if rows.dtype == np.float32 else np.dtype(float)
     w, b = np.zeros((1 if two else len(classes), p), kind), np.zeros(1 if two else len(classes), kind)
@@ -83,4 +85,4 @@ def perceptron(x: Array, y: Array, epochs: int = 10, *, average: bool = False, s
     coef, intercept = (w - late_w / total).T, b - late_b / total
     share = mistakes[-1] / n
     solution = Solution(coef[:, 0], intercept[0], share) if two else Solution(coef, intercept, share)
-    return Perceptron(solution, classes, tuple(mistakes))
+    return FittedPerceptron(solution, classes, tuple(mistakes))

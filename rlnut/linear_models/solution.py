@@ -42,7 +42,7 @@ def blocks(n: int, width: int, least: int = 1) -> Iterator[slice]:
         yield slice(start, min(start + step, n))
 
 
-def checked(x: Array, y: Array, weight: Array | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def checked_rows(x: Array, y: Array, weight: Array | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """x [n, p], y [n] or [n, K] as arrays (not copied) and float64 weights [n]; what cannot be fitted is refused."""
     x, y = np.asarray(x), np.asarray(y)
     if x.ndim != 2 or y.ndim not in (1, 2) or len(x) != len(y) or not x.size or not y.size:

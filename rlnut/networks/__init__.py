@@ -28,7 +28,7 @@ from rlnut.networks.layers import function as function
 from rlnut.networks.layers import head as head
 from rlnut.networks.layers import layer_norm as layer_norm
 from rlnut.networks.layers import noisy_dense as noisy_dense
-from rlnut.networks.layers import one_hot as one_hot
+from rlnut.networks.layers import one_hot_layer as one_hot_layer
 from rlnut.networks.layers import parameter_count as parameter_count
 from rlnut.networks.layers import serial as serial
 from rlnut.networks.layers import unit_scale as unit_scale

@@ -148,7 +148,7 @@ def unit_scale(high: float = 255.0) -> Model:
     return function(lambda x: x.astype(np.float32) / np.float32(high))
 
 
-def one_hot(n: int, start: int = 0) -> Model:
+def one_hot_layer(n: int, start: int = 0) -> Model:
     """Integers start … start+n−1, [B] -> [B, n]: with a linear head this is a table."""
     return function(lambda x: (x[..., None] == namespace(x).arange(start, start + n)).astype(np.float32))
 

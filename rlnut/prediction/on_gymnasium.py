@@ -22,19 +22,19 @@ from rlnut.features import parsing as basis
 from rlnut.networks.architectures import cnn, mlp
 from rlnut.prediction.defaults import record_count, settings_used, step_size, with_iterations
 from rlnut.prediction.methods import METHODS, Method, Prediction
-from rlnut.prediction.play import play, recorded
+from rlnut.prediction.play import play, recorded_experience
 from rlnut.prediction.policies import HostPolicy, on_env
-from rlnut.prediction.result import Answer, Report, follow
-from rlnut.prediction.snapshots import Task, moments
+from rlnut.prediction.result import PredictionReport, PredictionResult, follow_snapshots
+from rlnut.prediction.snapshots import LearningTask, snapshots
 from rlnut.prediction.td_rows import make_rows, pair_inputs, window_length
-from rlnut.truth.monte_carlo import truth
+from rlnut.truth.monte_carlo import monte_carlo_truth
 from rlnut.types import Network
 
 LATTICE = 41  # points a side of the picture of a 2-D box
 PROBE = 500  # observations that the step size is judged by
 
 
-class Learned(NamedTuple):
+class ValueFunction(NamedTuple):
     """What learns, for observations (V) or observations and action weights (Q)."""
 
     model: td.Approximator
@@ -52,8 +52,8 @@ def predict_host(
     behaviour: Any = None,
     network: Network | None = None,
     features: maps.Features | None = None,
-    report: Report | None = None,
-) -> Answer:
+    report: PredictionReport | None = None,
+) -> PredictionResult:
     """Evaluate a policy (None: uniform) by METHODS[name]; `features` and `network` take the place of words.
 
     Raises UsageError for what needs tables (expected updates, the off-line λ-return) or numbered actions (Q, ρ).
@@ -83,9 +83,9 @@ def predict_host(
     config = with_iterations(config, gamma)
     stream = None
     if config.data is not None and spec is not None and target.chances is not None:
-        stream = recorded(config.data, spec, gamma, target.chances)
+        stream = recorded_experience(config.data, spec, gamma, target.chances)
     phi = _map(config, space, features, title, network is not None)
-    known = truth(make, target.act, gamma, config.states, config.rollouts, seed + 1, acting.act, pairs)
+    known = monte_carlo_truth(make, target.act, gamma, config.states, config.rollouts, seed + 1, acting.act, pairs)
     again = ("pair" if pairs else "state") if method.rule.get("gradient") == "double" else ""
     steps = None if config.episodes is not None else config.steps
     if stream is None:
@@ -105,9 +105,11 @@ def predict_host(
     task = _task(method, learned, rows, alpha, lam, beta, window, config.epochs)
     chosen = settings_used(method, config, gamma, learned.words, alpha, learned.network)
     read = _reader(learned, known.obs, None if known.actions is None else known.actions - target.first, A)
-    found = moments(task, record_count(method, config), jax.random.key(seed))
+    found = snapshots(task, record_count(method, config), jax.random.key(seed))
     every, other = np.ones(len(known.mean), bool), off or config.data is not None  # a file's policy is not known
-    answer = follow(found, read, lambda w: {}, known.mean, every, 0.0, other, chosen, report)._replace(known=known)
+    answer = follow_snapshots(found, read, lambda w: {}, known.mean, every, 0.0, other, chosen, report)._replace(
+        known=known
+    )
     picture = None
     if isinstance(space, gym.spaces.Box) and space.shape == (2,) and answer.weights is not None:
         picture = _lattice(learned, obs, answer.weights, target, A if pairs else 0)
@@ -140,7 +142,7 @@ def _map(config: Prediction, space: gym.Space, given: Any, title: str, network: 
     words = config.features
     if words == "auto":
         words = "one-hot" if numbered else "raw" if config.hidden or network else "tiles"
-    name, _ = basis.parse(words)
+    name, _ = basis.parse_features(words)
     if not numbered and name in basis.STATES_ONLY:
         raise UsageError(f"--features {name} is for numbered states; for boxes: {', '.join(basis.set_of_boxes())}")
     if numbered and name == "own":
@@ -150,10 +152,10 @@ def _map(config: Prediction, space: gym.Space, given: Any, title: str, network: 
 
 def _approximator(
     config: Prediction, space: Any, chosen: tuple[str, Any], seen: np.ndarray, actions: int, network: Any
-) -> Learned:
+) -> ValueFunction:
     """Features of observations, scaled by what was seen, and a linear function or a network of them."""
     words, given = chosen
-    name, numbers = ("given", ()) if words == "given" else basis.parse(words)
+    name, numbers = ("given", ()) if words == "given" else basis.parse_features(words)
     phi: Callable[[Any], Any]
     active = None
     if given is not None:
@@ -177,8 +179,8 @@ def _approximator(
             top = float(np.abs(seen).max()) or 1.0
             encode, network = (lambda s: s.astype(jnp.float32) / top), network or cnn(hidden=hidden, window=1)
         net = network or mlp(hidden)
-        model = td.network(net((actions,) if actions else ()), encode(jnp.asarray(seen[0])), encode)
-        return Learned(model, None, f"{words}, network", True)
+        model = td.network_value(net((actions,) if actions else ()), encode(jnp.asarray(seen[0])), encode)
+        return ValueFunction(model, None, f"{words}, network", True)
     size = dim * max(1, actions)
     start = jnp.full(size, config.initial or 0.0)
     sparse_model = None
@@ -196,7 +198,7 @@ def _approximator(
             return (jnp.arange(actions)[:, None] * dim + index).reshape(-1), jnp.repeat(s[1], len(index))
 
         sparse_model = lambda: sparse.Active(start, pairs, pairs)  # noqa: E731
-    return Learned(td.over_features(phi, start), sparse_model, words, False)
+    return ValueFunction(td.over_features(phi, start), sparse_model, words, False)
 
 
 def _unit(space: gym.spaces.Box, seen: np.ndarray) -> maps.Features:
@@ -208,7 +210,7 @@ def _unit(space: gym.spaces.Box, seen: np.ndarray) -> maps.Features:
     return maps.min_max(low, high, clip=True)
 
 
-def _largest(learned: Learned, obs: np.ndarray, action: np.ndarray, actions: int, seed: int) -> float:
+def _largest(learned: ValueFunction, obs: np.ndarray, action: np.ndarray, actions: int, seed: int) -> float:
     """max ‖∇v‖² over observations that were seen, at the first weights."""
     at = np.linspace(0, len(obs) - 1, min(PROBE, len(obs))).astype(int)
     some: Any = jnp.asarray(obs[at])
@@ -220,12 +222,19 @@ def _largest(learned: Learned, obs: np.ndarray, action: np.ndarray, actions: int
 
 
 def _task(
-    method: Method, learned: Learned, rows: td.Rows, alpha: float, lam: float, beta: float, window: int, epochs: int
-) -> Task:
+    method: Method,
+    learned: ValueFunction,
+    rows: td.TDRows,
+    alpha: float,
+    lam: float,
+    beta: float,
+    window: int,
+    epochs: int,
+) -> LearningTask:
     passes = epochs if learned.network else None
-    task = Task(method, lambda: learned.model, (), rows, alpha, lam, beta, window, epochs=passes)
-    rule = td.Rule(**method.rule)._replace(window=window)
-    if learned.active is None or method.solver != "scan" or not sparse.serves(rule):
+    task = LearningTask(method, lambda: learned.model, (), rows, alpha, lam, beta, window, epochs=passes)
+    rule = td.TDRule(**method.rule)._replace(window=window)
+    if learned.active is None or method.solver != "scan" or not sparse.supports_sparse(rule):
         return task
     length = sparse.list_length(rows, lam)
     one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[2:], x.dtype), rows.now)
@@ -236,7 +245,7 @@ def _task(
     return task._replace(make=learned.active, length=length, few=count)
 
 
-def _reader(learned: Learned, obs: np.ndarray, action: Any, actions: int) -> Callable[[np.ndarray], np.ndarray]:
+def _reader(learned: ValueFunction, obs: np.ndarray, action: Any, actions: int) -> Callable[[np.ndarray], np.ndarray]:
     """w [N, d] -> values [N, K] at states, or at pairs."""
     some: Any = jnp.asarray(obs)
     if action is not None:
@@ -245,7 +254,9 @@ def _reader(learned: Learned, obs: np.ndarray, action: Any, actions: int) -> Cal
     return lambda w: np.asarray(read(jnp.asarray(w, jnp.float32)), np.float64)
 
 
-def _lattice(learned: Learned, seen: np.ndarray, w: np.ndarray, target: HostPolicy, actions: int) -> dict[str, Any]:
+def _lattice(
+    learned: ValueFunction, seen: np.ndarray, w: np.ndarray, target: HostPolicy, actions: int
+) -> dict[str, Any]:
     """Learned V over a lattice of the 2-D box, NaN where nothing near was seen: x, y [M], values [M, M] (y first)."""
     x, y = (np.linspace(seen[:, i].min(), seen[:, i].max(), LATTICE) for i in range(2))
     points = np.stack([a.reshape(-1) for a in np.meshgrid(x, y)], 1).astype(seen.dtype)

@@ -1,7 +1,7 @@
 """`rlnut predict` on finite problems: learn V_π or Q_π, and lay the truth beside it.
 
 The problem is played first (`experience`), then everything is learned from the stream in compiled stretches
-(`moments`), and the weights at K moments are compared with the exact values (`exact`, `fixed_points`).
+(`snapshots`), and the weights at K moments are compared with the exact values (`exact`, `solved_fixed_points`).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from rlnut.features.parsing import over_numbers
 from rlnut.networks.architectures import mlp
 from rlnut.prediction.defaults import RECORDS, record_count, settings_used, step_size, with_iterations
 from rlnut.prediction.methods import METHODS, Method, Prediction
-from rlnut.prediction.play import recorded
+from rlnut.prediction.play import recorded_experience
 from rlnut.prediction.policies import as_table
-from rlnut.prediction.result import Answer, Report, follow
+from rlnut.prediction.result import PredictionReport, PredictionResult, follow_snapshots
 from rlnut.prediction.simulate import simulate
-from rlnut.prediction.snapshots import Moment, Task, moments
-from rlnut.prediction.table_truth import Problem, all_errors, fixed_points, read_problem
+from rlnut.prediction.snapshots import LearningTask, Snapshot, snapshots
+from rlnut.prediction.table_truth import TableTruth, all_errors, solved_fixed_points, table_truth
 from rlnut.prediction.td_rows import few_active, make_rows, pair_inputs, table, window_length
 from rlnut.truth.dynamic_programming import chain, ends, occupied, reachable
 from rlnut.truth.finite import Finite
@@ -56,8 +56,8 @@ def predict_finite(
     behaviour: Any = None,
     network: Network | None = None,
     features: np.ndarray | None = None,
-    report: Report | None = None,
-) -> Answer:
+    report: PredictionReport | None = None,
+) -> PredictionResult:
     """Evaluate π on a finite problem by METHODS[name]; `features` [S, d] and `network` take the place of words.
 
     Raises UsageError where the combination means nothing, RlnutError where episodes do not end.
@@ -68,9 +68,11 @@ def predict_finite(
     pi = as_table(policy, finite, gamma)
     acting = _behaviour(finite, config, behaviour, pi, gamma)
     _accept(name, method, config, finite, pi, acting, occupied(finite.mdp, pi, acting))
-    known = read_problem(finite, config, pi, acting, gamma)
+    known = table_truth(finite, config, pi, acting, gamma)
     X, words = (features, "given") if features is not None else over_states(config.features, finite)
-    net = network or (mlp(config.hidden or basis.parse(words)[1] * 2) if config.hidden or words[:3] == "mlp" else None)
+    net = network or (
+        mlp(config.hidden or basis.parse_features(words)[1] * 2) if config.hidden or words[:3] == "mlp" else None
+    )
     if net is not None:
         return _with_network(method, known, config, net, X, words, seed, report)
     S, A = pi.shape
@@ -86,16 +88,16 @@ def predict_finite(
     if config.expected:
         path = expected.iterate(method.expected, known.process, X, known.d, gamma, w0, alpha, config.steps, beta, lam)
         at = np.unique(np.linspace(0, config.steps, min(RECORDS, config.steps) + 1).astype(int)[1:])
-        found: Iterable[Moment] = (Moment(int(k), config.steps, path[k][None], float("nan")) for k in at)
+        found: Iterable[Snapshot] = (Snapshot(int(k), config.steps, path[k][None], float("nan")) for k in at)
     else:
         rows, window, key = _rows(method, config, known, falling, seed, None)
         parts: tuple = (X, nexts, w0)
-        task = Task(method, table, parts, rows, alpha, lam, beta, window)
-        few = few_active(td.Rule(**method.rule), parts, rows, lam) if not window and method.solver == "scan" else None
+        task = LearningTask(method, table, parts, rows, alpha, lam, beta, window)
+        few = few_active(td.TDRule(**method.rule), parts, rows, lam) if not window and method.solver == "scan" else None
         if few is not None:
             given = (*few[1], parts[2].astype(np.float32))
             task = task._replace(make=sparse.active_table, parts=given, length=few[0], few=few[1][0][0].shape[1])
-        found = moments(task, record_count(method, config), key)
+        found = snapshots(task, record_count(method, config), key)
     chosen = settings_used(method, config, gamma, words, alpha)
     flat = known.right.reshape(-1)
 
@@ -104,22 +106,24 @@ def predict_finite(
 
     before, off = rms((X @ w0 - flat)[known.seen]), _off(known, config)
     emphatic = "emphatic" in method.rule
-    points = fixed_points(X, flat, known, 0.0 if chosen["lam"] is None else chosen["lam"], emphatic)
+    points = solved_fixed_points(X, flat, known, 0.0 if chosen["lam"] is None else chosen["lam"], emphatic)
     point = points["emphatic_fixed_point" if emphatic else "td_fixed_point"]
     end = np.inf if method.solver in ("lstd", "rlstd") else point["rmse"] if point else 0.0
-    answer = follow(found, lambda w: w @ X.T, errors, known.right, known.seen, before, off, chosen, report, end)
+    answer = follow_snapshots(
+        found, lambda w: w @ X.T, errors, known.right, known.seen, before, off, chosen, report, end
+    )
     return answer._replace(exact=points, labels=known.labels)
 
 
 def _rows(
-    method: Method, config: Prediction, known: Problem, falling: bool, seed: int, inputs: Any
-) -> tuple[td.Rows, int, Any]:
+    method: Method, config: Prediction, known: TableTruth, falling: bool, seed: int, inputs: Any
+) -> tuple[td.TDRows, int, Any]:
     """What is lived through, as rows; the window of n-step targets; the key that is left."""
     key = jax.random.key(seed)
     steps = None if config.episodes is not None else config.steps
     if config.data is not None:
         spec = read_spaces(Tabular(known.finite))
-        stream = recorded(config.data, spec, known.gamma, lambda s: known.policy[s])
+        stream = recorded_experience(config.data, spec, known.gamma, lambda s: known.policy[s])
     else:
         stream = simulate(
             known.finite, known.policy, known.acting, known.gamma, key, config.runs, config.episodes, steps, known.pairs
@@ -131,18 +135,18 @@ def _rows(
 
 def _with_network(
     method: Method,
-    known: Problem,
+    known: TableTruth,
     config: Prediction,
     network: Network,
     Z: np.ndarray,
     words: str,
     seed: int,
-    report: Report | None,
-) -> Answer:
+    report: PredictionReport | None,
+) -> PredictionResult:
     """The same with g_w over rows Z [S, k], one for each state; Q: one output for each action."""
     S, A = known.policy.shape
     table_of_inputs = jnp.asarray(Z, jnp.float32)
-    model = td.network(network((A,) if known.pairs else ()), table_of_inputs[0], lambda s: table_of_inputs[s])
+    model = td.network_value(network((A,) if known.pairs else ()), table_of_inputs[0], lambda s: table_of_inputs[s])
     sampled = config.next_action == "sampled"
     inputs = pair_inputs(A, sampled, lambda s: known.policy[s]) if known.pairs else None
     states = jnp.arange(S).repeat(A) if known.pairs else jnp.arange(S)
@@ -155,7 +159,7 @@ def _with_network(
     largest = float((slopes**2).sum(1).max())
     alpha, falling = step_size(method, config, largest, known.gamma, lam, _spread(known, config))
     rows, window, key = _rows(method, config, known, falling, seed, inputs)
-    task = Task(method, lambda: model, (), rows, alpha, lam, alpha, window, epochs=config.epochs)
+    task = LearningTask(method, lambda: model, (), rows, alpha, lam, alpha, window, epochs=config.epochs)
     chosen = settings_used(method, config, known.gamma, words, alpha, network=True)
 
     def learned(w: np.ndarray) -> np.ndarray:
@@ -166,10 +170,10 @@ def _with_network(
         both = {"ve": rms(np.nan_to_num(known.right.reshape(-1)) - v, known.d)}
         return all_errors(known, v, both | {"be": rms(bellman_error(known.process, v, known.gamma), known.d)})
 
-    found = moments(task, record_count(method, config), key)
+    found = snapshots(task, record_count(method, config), key)
     before = rms((learned(np.asarray(w0)[None])[0] - known.right.reshape(-1))[known.seen])
     off = _off(known, config)
-    answer = follow(found, learned, errors, known.right, known.seen, before, off, chosen, report)
+    answer = follow_snapshots(found, learned, errors, known.right, known.seen, before, off, chosen, report)
     return answer._replace(weights=None, labels=known.labels)
 
 
@@ -189,12 +193,12 @@ def _behaviour(finite: Finite, config: Prediction, behaviour: Any, pi: np.ndarra
     return pi if isinstance(word, str) and word == "policy" else as_table(word, finite, gamma)
 
 
-def _off(known: Problem, config: Prediction) -> bool:
+def _off(known: TableTruth, config: Prediction) -> bool:
     """Is it learned from another policy's experience? A file's is taken for another's."""
     return config.data is not None or not np.allclose(known.policy, known.acting)
 
 
-def _spread(known: Problem, config: Prediction) -> float:
+def _spread(known: TableTruth, config: Prediction) -> float:
     """max E_b[ρ²] over states, for the step size."""
     if config.correction not in ("importance", "ordinary"):
         return 1.0

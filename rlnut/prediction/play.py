@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from rlnut.envs import transitions
-from rlnut.envs.spaces import Spec
 from rlnut.errors import RlnutError, UsageError
+from rlnut.learner.spec import Spec
 from rlnut.prediction.policies import Chances, HostPolicy
 from rlnut.prediction.simulate import Experience
 from rlnut.types import Transition
@@ -119,12 +119,12 @@ def _second_try(
     return chosen, gamma * (not terminated), after
 
 
-def recorded(source: str, spec: Spec, gamma: float, target: Chances) -> Experience:
+def recorded_experience(source: str, spec: Spec, gamma: float, target: Chances) -> Experience:
     """A file of transitions, by whatever policy: enough for targets that bootstrap from an expectation over π.
 
     UsageError where π takes an action that is nowhere in the file: its value would be made up.
     """
-    step = transitions.load(source, spec, gamma)
+    step = transitions.load_transitions(source, spec, gamma)
     goes_on, taken = np.asarray(step.discount)[:, 0] > 0, np.bincount(np.asarray(step.action)[:, 0])
     if goes_on.any():
         wanted = (target(np.asarray(step.next_obs)[goes_on, 0]) > 0).any(0)

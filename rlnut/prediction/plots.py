@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, save
+from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, save_figure
 
 
 def draw_prediction(path: Path, title: str, found: Any, shape: tuple[int, ...]) -> None:
@@ -31,7 +31,7 @@ def draw_prediction(path: Path, title: str, found: Any, shape: tuple[int, ...]) 
             _against(above, found)
     figure.suptitle(title)
     _error(below, found.curve)
-    save(figure, path)
+    save_figure(figure, path)
 
 
 def _grids(figure: Figure, maps: dict[str, np.ndarray], shape: tuple[int, ...]) -> Any:

@@ -32,7 +32,7 @@ KINDS = ("uniform", "optimal", "FILE.npy", "a run folder", "DIR:behaviour", "MOD
 Chances = Callable[[np.ndarray], np.ndarray]  # observations [B, ...] -> π(a|s) [B, A]
 
 
-def split(words: str) -> tuple[str, float]:
+def split_softness(words: str) -> tuple[str, float]:
     """ "optimal:0.1" -> ("optimal", 0.1); without a number ε = 0."""
     base, colon, last = words.rpartition(":")
     try:
@@ -58,7 +58,7 @@ def as_table(policy: Any, finite: Finite, gamma: float) -> np.ndarray:
     if policy is None:
         policy = "uniform" if finite.policy is None else finite.policy
     if isinstance(policy, str):
-        base, epsilon = split(policy)
+        base, epsilon = split_softness(policy)
         if base == "uniform":
             return soft(np.zeros((S, A)), 1.0, finite.allowed)
         found = policy_iteration(finite.mdp, gamma).policy if base == "optimal" else None
@@ -176,7 +176,7 @@ def on_env(policy: Any, space: gym.Space, name: str) -> HostPolicy:
     if not isinstance(space, gym.spaces.Discrete):
         return _continuous(policy, space, name)
     A, first = int(space.n), int(space.start)
-    base, epsilon = split(policy) if isinstance(policy, str) else (policy, 0.0)
+    base, epsilon = split_softness(policy) if isinstance(policy, str) else (policy, 0.0)
     if base in ("optimal",) or (isinstance(base, str) and base.endswith(".npy")):
         why = "the optimal policy cannot be computed" if base == "optimal" else "a table [S, A] has no rows"
         raise UsageError(f"{why} for {name}: it has no tables P and R")

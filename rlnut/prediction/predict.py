@@ -1,4 +1,4 @@
-"""`predict`: from the words of the command line, or their Python counterparts, to an `Answer`, a log and a picture."""
+"""`predict`: from the words of the command line, or their Python counterparts, to a result, a log and a picture."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rlnut.errors import UsageError
 from rlnut.features.maps import Features
 from rlnut.prediction.methods import Prediction, find, settle
 from rlnut.prediction.on_tables import predict_finite
-from rlnut.prediction.result import Answer
+from rlnut.prediction.result import PredictionResult
 from rlnut.runtime.files import new_folder
 from rlnut.runtime.log import MetricsFile, Progress
 from rlnut.truth.finite import Finite, load_npz
@@ -37,7 +37,7 @@ def predict(
     out: str | Path | None = None,
     quiet: bool = True,
     **options: Any,
-) -> Answer:
+) -> PredictionResult:
     """Learn V_π (`values="q"`: Q_π) of a policy by a method of `METHODS`, with the truth beside it.
 
     `env` is a Gymnasium environment by name or by a function that makes it, an `.npz` path or a `Finite`; `policy` and
@@ -56,7 +56,7 @@ def predict(
         options["features"] = features
     chosen = set(options) | ({"behaviour"} if behaviour is not None else set())
     config = settle(name, chosen, Prediction().replace(**options), network is not None)
-    problem = read_problem(env)
+    problem = read_environment(env)
     folder = None if out is None else new_folder(out)
     file = None if folder is None else MetricsFile(folder / "metrics.csv", COLUMNS)
     shown: list[Progress] = []
@@ -97,7 +97,7 @@ def title(env: Any) -> str:
     return env if isinstance(env, str) else getattr(env, "id", type(env).__name__)
 
 
-def read_problem(env: Any) -> Finite | EnvLike:
+def read_environment(env: Any) -> Finite | EnvLike:
     """Tables where there are any: an `.npz` path, a `Finite`, or an environment that has them; else the environment."""
     if isinstance(env, Finite):
         return env

@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlnut.prediction.snapshots import Moment
+from rlnut.prediction.snapshots import Snapshot
 from rlnut.truth.fixed_points import rms
 
 BLOWN_UP = 10.0  # times the error at the start, or the truth: it diverged
 
-Report = Callable[[dict[str, Any], int], None]  # a row of the log and the rows in all, while it learns
+PredictionReport = Callable[[dict[str, Any], int], None]  # a row of the log and the rows in all, while it learns
 
 
-class Answer(NamedTuple):
+class PredictionResult(NamedTuple):
     """What was learned, and how wrong it is."""
 
     values: np.ndarray  # [S], [S, A] or [K] mean over runs, NaN where a state cannot be reached
@@ -33,8 +33,8 @@ class Answer(NamedTuple):
     picture: Any = None  # what the picture of a 2-D box shows: learned values over a lattice
 
 
-def follow(
-    found: Iterable[Moment],
+def follow_snapshots(
+    found: Iterable[Snapshot],
     read: Callable[[np.ndarray], np.ndarray],
     errors: Callable[[np.ndarray], dict[str, float]],
     right: np.ndarray,
@@ -42,9 +42,9 @@ def follow(
     before: float,
     off: bool,
     chosen: dict[str, Any],
-    report: Report | None,
+    report: PredictionReport | None,
     end: float = 0.0,
-) -> Answer:
+) -> PredictionResult:
     """Moment by moment the RMS error against `right` where `seen`, and the `errors` of the first run's weights.
 
     `read` maps weights [N, d] to values [N, ·] of `right`, flat; `before` is the error at the first weights,
@@ -69,7 +69,7 @@ def follow(
     scale = max(before, rms(flat[seen]), 1e-6)
     blown = not np.isfinite(curve[-1]) or curve[-1] > max(BLOWN_UP * scale, 3 * end)
     said = alarm(chosen, off) if blown else ""
-    return Answer(mean, right, float(curve[-1]), curve, weights[0], {}, numbers, said, chosen, log)
+    return PredictionResult(mean, right, float(curve[-1]), curve, weights[0], {}, numbers, said, chosen, log)
 
 
 def alarm(chosen: dict[str, Any], off: bool) -> str:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlnut.envs.tabular import Outcomes, draw, first, outcomes
+from rlnut.envs.tabular import Outcomes, draw_outcome, first, outcomes
 from rlnut.errors import RlnutError
 from rlnut.learner.returns import fold
 from rlnut.truth.finite import Finite
@@ -97,9 +97,9 @@ def _chunk(
 
     def one(carry: tuple, random: tuple) -> tuple[tuple, Experience]:
         (s, action, episode), (u, z) = carry, random
-        after = draw(table, s, action, u[0], z[0])
+        after = draw_outcome(table, s, action, u[0], z[0])
         other = action if pairs else _choose(below, s, u[1])
-        again = draw(table, s, other, u[2], z[1])
+        again = draw_outcome(table, s, other, u[2], z[1])
         end = after.ended
         step = Transition(
             s, action, after.reward, jnp.where(end, 0.0, gamma), after.position, end, jnp.ones(runs, bool)
@@ -116,7 +116,7 @@ def _chunk(
     return jax.lax.scan(one, carry, (u, z))
 
 
-def folded(
+def folded_experience(
     stream: Experience, n: int, correction: str = "ordinary", pairs: bool = False, mean: bool = True
 ) -> Experience:
     """The stream of n-step transitions, n = rows for Monte Carlo; `rho` becomes the gain of the whole return.

@@ -16,13 +16,13 @@ from rlnut.prediction.methods import Method
 from rlnut.types import Array
 
 
-class Task(NamedTuple):
+class LearningTask(NamedTuple):
     """A method, a function to learn and the rows to learn it from."""
 
     method: Method
     make: Callable[..., Any]  # make(*parts) -> td.Approximator; with `length` sparse.Active
     parts: tuple
-    rows: td.Rows  # [T, N]
+    rows: td.TDRows  # [T, N]
     alpha: float
     lam: float
     beta: float
@@ -32,7 +32,7 @@ class Task(NamedTuple):
     epochs: int | None = None  # passes of a network over the rows in an iteration of FQE; None: linear, solved
 
 
-class Moment(NamedTuple):
+class Snapshot(NamedTuple):
     """Where learning stands."""
 
     rows: int  # rows of experience so far
@@ -41,7 +41,7 @@ class Moment(NamedTuple):
     td_error: float  # root of the mean δ² since the last moment; NaN where nothing is followed step by step
 
 
-def moments(task: Task, count: int, key: Any) -> Iterator[Moment]:
+def snapshots(task: LearningTask, count: int, key: Any) -> Iterator[Snapshot]:
     """At most `count` moments, the last at the end, or as soon as the weights are no numbers any more."""
     rows = jax.tree.map(np.asarray, task.rows)
     T, N = rows.reward.shape
@@ -53,9 +53,9 @@ def moments(task: Task, count: int, key: Any) -> Iterator[Moment]:
         yield from _solved(task, rows, count)
         return
     size, extra = -(-T // count), max(0, task.window - 1)
-    rule = td.Rule(**task.method.rule)._replace(window=task.window)
+    rule = td.TDRule(**task.method.rule)._replace(window=task.window)
     parts = jax.tree.map(jnp.asarray, task.parts)
-    hyper = td.Hyper(*(jnp.asarray(x, jnp.float32) for x in (task.alpha, task.lam, task.beta)))
+    hyper = td.TDHyper(*(jnp.asarray(x, jnp.float32) for x in (task.alpha, task.lam, task.beta)))
     build = (rule, task.make, task.length, task.few)
     state = _begin(*build, parts, hyper, jax.random.split(key, N))
     before = 0.0
@@ -65,7 +65,7 @@ def moments(task: Task, count: int, key: Any) -> Iterator[Moment]:
         learned = float((rows.rate[first : first + size] > 0).sum())
         total = float(square.sum())
         w = np.asarray(weights, np.float64)
-        yield Moment(min(T, first + size), T, w, float(np.sqrt(max(0.0, total - before) / max(1.0, learned))))
+        yield Snapshot(min(T, first + size), T, w, float(np.sqrt(max(0.0, total - before) / max(1.0, learned))))
         before = total
         if not np.isfinite(w).all():
             return
@@ -77,47 +77,54 @@ def _rows(x: np.ndarray, first: int, size: int) -> np.ndarray:
     return np.concatenate([part, np.zeros((size - len(part), *x.shape[1:]), x.dtype)]) if len(part) < size else part
 
 
-def _iterated(task: Task, rows: td.Rows, count: int, key: Any) -> Iterator[Moment]:
+def _iterated(task: LearningTask, rows: td.TDRows, count: int, key: Any) -> Iterator[Snapshot]:
     """FQE: a moment is an iteration over all rows."""
     given = (task.make, task.parts, rows)
     if task.epochs is None:
         w0 = np.asarray(task.make(*task.parts).init(key), np.float64)
-        found = fqe.solved(*given, w0, count)
+        found = fqe.linear_fqe(*given, w0, count)
     else:
-        found = fqe.followed(*given, key, count, task.epochs, task.alpha)
+        found = fqe.network_fqe(*given, key, count, task.epochs, task.alpha)
     for k, (w, td_error) in enumerate(found):
-        yield Moment(k + 1, count, w, td_error)
+        yield Snapshot(k + 1, count, w, td_error)
         if not np.isfinite(w).all():
             return
 
 
-def _solved(task: Task, rows: td.Rows, count: int) -> Iterator[Moment]:
+def _solved(task: LearningTask, rows: td.TDRows, count: int) -> Iterator[Snapshot]:
     T = len(rows.reward)
     rows = rows._replace(slot=np.broadcast_to((np.arange(T) * count // T).astype(np.int32)[:, None], rows.slot.shape))
     solve = lstd.lstd if task.method.solver == "lstd" else lstd.recursive_lstd
     w0 = np.asarray(task.make(*task.parts).init(jax.random.key(0)), np.float64)
     for k, w in enumerate(np.moveaxis(solve(task.make, task.parts, rows, task.lam, w0, count), 1, 0)):
-        yield Moment(T * (k + 1) // count, T, np.asarray(w, np.float64), float("nan"))
+        yield Snapshot(T * (k + 1) // count, T, np.asarray(w, np.float64), float("nan"))
 
 
-def _learner(rule: td.Rule, make: Any, length: int | None, count: int, parts: Any, hyper: td.Hyper) -> td.Learner:
+def _learner(rule: td.TDRule, make: Any, length: int | None, count: int, parts: Any, hyper: td.TDHyper) -> td.Learner:
     if length is None:
-        return td.dense(rule, make(*parts), hyper)
+        return td.dense_learner(rule, make(*parts), hyper)
     lanes = jax.tree.map(lambda x: x[None], hyper)
-    return sparse.learner(rule, make(*parts), lanes, length, count)
+    return sparse.sparse_learner(rule, make(*parts), lanes, length, count)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _begin(rule: td.Rule, make: Any, length: int | None, count: int, parts: Any, hyper: td.Hyper, keys: Any) -> Any:
+def _begin(rule: td.TDRule, make: Any, length: int | None, count: int, parts: Any, hyper: td.TDHyper, keys: Any) -> Any:
     return jax.vmap(_learner(rule, make, length, count, parts, hyper).init)(keys)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3), donate_argnums=6)
 def _advance(
-    rule: td.Rule, make: Any, length: int | None, count: int, parts: Any, hyper: td.Hyper, state: Any, rows: td.Rows
+    rule: td.TDRule,
+    make: Any,
+    length: int | None,
+    count: int,
+    parts: Any,
+    hyper: td.TDHyper,
+    state: Any,
+    rows: td.TDRows,
 ) -> tuple[Any, Array, Array]:
     """State, weights [N, d] and Σδ² [N] after a stretch of rows."""
     learner = _learner(rule, make, length, count, parts, hyper)
-    state = jax.vmap(lambda s, r: td.advance(learner, s, r, rule.window), (0, 1))(state, rows)
+    state = jax.vmap(lambda s, r: td.advance_learner(learner, s, r, rule.window), (0, 1))(state, rows)
     weights, square = jax.vmap(learner.weights)(state), jax.vmap(learner.square)(state)
     return state, weights.reshape(len(weights), -1), square

@@ -9,14 +9,14 @@ import numpy as np
 from rlnut.errors import RlnutError
 from rlnut.prediction.methods import Prediction
 from rlnut.prediction.result import shown
-from rlnut.truth.dynamic_programming import Chain, action_values, chain, occupied, pair_chain, truth, visits
+from rlnut.truth.dynamic_programming import Chain, action_values, chain, occupied, pair_chain, true_values, visits
 from rlnut.truth.finite import Finite, observed, outcomes
 from rlnut.truth.fixed_points import bellman_residual, emphatic_fixed_point, projection, rms, td_error, td_fixed_point
 from rlnut.truth.outcomes import Outcomes, jumps
 from rlnut.truth.return_distributions import return_variance
 
 
-class Problem(NamedTuple):
+class TableTruth(NamedTuple):
     """What is known of a finite problem, its policies and its truth."""
 
     finite: Finite
@@ -32,11 +32,11 @@ class Problem(NamedTuple):
     variance: np.ndarray  # Var[G | s] or Var[G | s, a], flat
 
 
-def read_problem(finite: Finite, config: Prediction, pi: np.ndarray, acting: np.ndarray, gamma: float) -> Problem:
+def table_truth(finite: Finite, config: Prediction, pi: np.ndarray, acting: np.ndarray, gamma: float) -> TableTruth:
     """The truth of a finite problem: exact values, chains, distributions."""
     mdp, pairs = finite.mdp, config.values == "q"
     seen = occupied(mdp, pi, acting)
-    v = truth(mdp, pi, gamma, acting)
+    v = true_values(mdp, pi, gamma, acting)
     process, d = chain(mdp, pi), visits(chain(mdp, acting))
     law, v0 = outcomes(finite), np.nan_to_num(v)
     begun = np.cumsum(seen / seen.sum())
@@ -56,7 +56,7 @@ def read_problem(finite: Finite, config: Prediction, pi: np.ndarray, acting: np.
         process, d = pair_chain(mdp, pi), (d[:, None] * acting).reshape(-1)
         seen = (seen[:, None] & ((pi > 0) | (acting > 0))).reshape(-1)
     names = tuple(finite.labels) or tuple(str(s) for s in range(len(v)))
-    return Problem(finite, pi, acting, gamma, pairs, process, d, right, seen, names, spread)
+    return TableTruth(finite, pi, acting, gamma, pairs, process, d, right, seen, names, spread)
 
 
 def _second_moment(law: Outcomes, action: int, gamma: float, v: np.ndarray, square: np.ndarray) -> np.ndarray:
@@ -71,7 +71,7 @@ def _second_moment(law: Outcomes, action: int, gamma: float, v: np.ndarray, squa
     return found
 
 
-def all_errors(known: Problem, v: np.ndarray, errors: dict[str, float]) -> dict[str, float]:
+def all_errors(known: TableTruth, v: np.ndarray, errors: dict[str, float]) -> dict[str, float]:
     """With √TDE (of V) and √RE added: RE = VE + Σ d Var[G|s] (S&B 11.22, 11.24)."""
     if not known.pairs:
         errors["tde"] = td_error(outcomes(known.finite), known.policy, v, known.d, known.gamma)
@@ -80,7 +80,9 @@ def all_errors(known: Problem, v: np.ndarray, errors: dict[str, float]) -> dict[
     return errors | {"re": float(np.sqrt(spread + errors["ve"] ** 2))}
 
 
-def fixed_points(X: np.ndarray, right: np.ndarray, known: Problem, lam: float, emphatic: bool) -> dict[str, Any]:
+def solved_fixed_points(
+    X: np.ndarray, right: np.ndarray, known: TableTruth, lam: float, emphatic: bool
+) -> dict[str, Any]:
     """Where linear methods end: weights, values over states, their RMS error; None where there is no such point."""
     found: dict[str, Any] = {}
     v, seen = np.nan_to_num(right), known.seen

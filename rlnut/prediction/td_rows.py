@@ -10,7 +10,7 @@ import numpy as np
 from rlnut.agents import td
 from rlnut.agents import td_sparse as sparse
 from rlnut.prediction.methods import Method, Prediction
-from rlnut.prediction.simulate import Experience, folded
+from rlnut.prediction.simulate import Experience, folded_experience
 
 FALL = 300.0  # α at the start over α at the end, where it falls: early steps are large, late ones average
 
@@ -70,7 +70,7 @@ def make_rows(
     falling: bool,
     records: int,
     inputs: Inputs | None = None,
-) -> td.Rows:
+) -> td.TDRows:
     """The stream as the recursion reads it, with `records` moments at which weights are kept; `actions` for Q: A."""
     step, pairs = stream.step, actions is not None
     valid = np.asarray(step.valid)
@@ -94,7 +94,9 @@ def make_rows(
     sampled = pairs and config.next_action == "sampled"
     decay, gain, follow = _traces(stream, config.correction, pairs, before)
     if method.fold and not window_length(stream, method, config):
-        stream = folded(stream, T if method.fold == "episode" else config.n, config.correction, pairs, not sampled)
+        stream = folded_experience(
+            stream, T if method.fold == "episode" else config.n, config.correction, pairs, not sampled
+        )
         gain, decay = np.asarray(stream.rho), np.zeros_like(decay)  # the whole return is in the target
     elif sampled and config.correction != "none":
         discount = np.asarray(step.discount) * np.asarray(stream.next_rho)
@@ -104,7 +106,7 @@ def make_rows(
     now, then, other = inputs(stream)
     fresh = np.roll(end, 1, 0)
     fresh[0] = True
-    return td.Rows(
+    return td.TDRows(
         now, then, other, stream.step.reward, stream.step.discount, stream.second[0], decay, follow, gain, fresh,
         rate.astype(np.float32), slot.astype(np.int32),
     )  # fmt: skip
@@ -123,12 +125,12 @@ def _traces(stream: Experience, correction: str, pairs: bool, before: Callable[[
 
 def table(X: Any, nexts: Any, w0: Any) -> td.Approximator:
     """v = wᵀX[s]; bootstrapped values read `nexts` (Σ_a π(a|s') x(s', a) for Q)."""
-    return td.linear(lambda s: X[s], lambda s: nexts[s], w0)
+    return td.linear_value(lambda s: X[s], lambda s: nexts[s], w0)
 
 
-def few_active(rule: td.Rule, parts: tuple, rows: td.Rows, lam: float) -> tuple[int, tuple] | None:
+def few_active(rule: td.TDRule, parts: tuple, rows: td.TDRows, lam: float) -> tuple[int, tuple] | None:
     """Length of the trace list and active features of two tables, where a list costs less than whole arrays."""
-    if not sparse.serves(rule) or (length := sparse.list_length(rows, lam)) is None:
+    if not sparse.supports_sparse(rule) or (length := sparse.list_length(rows, lam)) is None:
         return None
     now, then = (sparse.active_rows(np.asarray(x, np.float32)) for x in parts[:2])
     n, m = now[0].shape[1], then[0].shape[1]

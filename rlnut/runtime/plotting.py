@@ -12,7 +12,7 @@ from rlnut.runtime.files import atomic_write
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#888888"  # Okabe & Ito (2008)
 
 
-def save(figure: Figure, path: Path, about: str | None = None) -> None:
+def save_figure(figure: Figure, path: Path, about: str | None = None) -> None:
     """Write a figure as a PNG, atomically; `about` is kept in the file as its description."""
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=120, format="png", metadata={"Description": about} if about else None)

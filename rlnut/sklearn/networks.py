@@ -18,8 +18,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from rlnut.errors import UsageError
 from rlnut.supervised.fit import fit
-from rlnut.supervised.fitted_model import Fitted, architecture
-from rlnut.supervised.network_settings import MLP, MODELS, Training
+from rlnut.supervised.fitted_model import FittedModel, architecture
+from rlnut.supervised.network_settings import MLP, MODELS, FitSettings
 from rlnut.types import Network
 
 FLOATS = (np.float64, np.float32)
@@ -27,9 +27,9 @@ ACTIVATIONS = {"identity": "identity", "logistic": "sigmoid", "tanh": "tanh", "r
 
 
 class _Network(BaseEstimator):
-    """What all of them share: `fitted_`, a `supervised.fitted_model.Fitted`, and how it is learned, kept and asked."""
+    """What all of them share: `fitted_`, a `FittedModel`, and how it is learned, kept and asked."""
 
-    def _model(self, n: int) -> tuple[Training | Network, dict[str, Any]]:
+    def _model(self, n: int) -> tuple[FitSettings | Network, dict[str, Any]]:
         """The model to fit to n rows, and settings to change in it."""
         raise NotImplementedError
 
@@ -59,7 +59,7 @@ class _Network(BaseEstimator):
         """Compiled functions cannot be copied to another process: the numbers go, the model is made again there."""
         state = dict(super().__getstate__())
         if "fitted_" in state:
-            state["fitted_"] = {f.name: getattr(self.fitted_, f.name) for f in dataclasses.fields(Fitted)}
+            state["fitted_"] = {f.name: getattr(self.fitted_, f.name) for f in dataclasses.fields(FittedModel)}
             del state["fitted_"]["model"]
         return state
 
@@ -68,8 +68,8 @@ class _Network(BaseEstimator):
         if "fitted_" in state:
             kept = state["fitted_"]
             model, settings = self._model(self.n_features_in_)
-            network = model.replace(**settings).network() if isinstance(model, Training) else model
-            self.fitted_ = Fitted(architecture(network, kept["head"], kept["x_scale"] is None), **kept)
+            network = model.replace(**settings).network() if isinstance(model, FitSettings) else model
+            self.fitted_ = FittedModel(architecture(network, kept["head"], kept["x_scale"] is None), **kept)
 
 
 class _Classifier(ClassifierMixin, _Network):
@@ -136,7 +136,7 @@ class _Perceptrons(_Network):
         self.n_iter_no_change = n_iter_no_change
         self.random_state = random_state
 
-    def _model(self, n: int) -> tuple[Training | Network, dict[str, Any]]:
+    def _model(self, n: int) -> tuple[FitSettings | Network, dict[str, Any]]:
         if self.activation not in ACTIVATIONS:
             raise UsageError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
         batch = min(200, n) if isinstance(self.batch_size, str) else self.batch_size  # auto
@@ -168,15 +168,15 @@ class MLPRegressor(_Regressor, _Perceptrons):
 class _Any(_Network):
     """Any model of `rlnut fit`."""
 
-    def __init__(self, model: Training | Network | str = "mlp", *, shape: Any = None, random_state: Any = 0) -> None:
+    def __init__(self, model: FitSettings | Network | str = "mlp", *, shape: Any = None, random_state: Any = 0) -> None:
         self.model = model
         self.shape = shape
         self.random_state = random_state
 
-    def _model(self, n: int) -> tuple[Training | Network, dict[str, Any]]:
+    def _model(self, n: int) -> tuple[FitSettings | Network, dict[str, Any]]:
         if isinstance(self.model, str) and self.model in MODELS:
             return MODELS[self.model](), {}
-        if isinstance(self.model, Training) or callable(self.model):
+        if isinstance(self.model, FitSettings) or callable(self.model):
             return self.model, {}
         raise UsageError(f"model must be one of {', '.join(MODELS)}, its settings or a network, got {self.model!r}")
 

@@ -22,14 +22,14 @@ from rlnut.regression.core import Regression
 from rlnut.regression.losses import Loss
 from rlnut.runtime.interrupts import interrupts
 from rlnut.supervised.augment import augmented
-from rlnut.supervised.network_settings import Training
+from rlnut.supervised.network_settings import FitSettings
 from rlnut.types import Array, Batch, Fit, Key, Params
 
 SIZE = 512  # rows of one forward pass in `outputs`
 SECONDS = 0.5  # of work between two looks at the clock
 
 
-class Rows(NamedTuple):
+class LabelledRows(NamedTuple):
     """Rows of a regression problem, as the model takes them."""
 
     x: np.ndarray  # [N, ...]
@@ -56,8 +56,8 @@ class Trainer(NamedTuple):
     compile_s: float
 
 
-class Learned(NamedTuple):
-    """What `learn` leaves."""
+class LearnedParams(NamedTuple):
+    """What `run_epochs` leaves."""
 
     params: Params
     history: tuple[Epoch, ...]  # of the whole epochs
@@ -70,7 +70,7 @@ class Learned(NamedTuple):
         return float(np.median([e.seconds for e in self.history])) if self.history else None
 
 
-def trainer(core: Regression, fit: Fit, rows: Rows, batch: int, shift: int, turn: float, key: Key) -> Trainer:
+def trainer(core: Regression, fit: Fit, rows: LabelledRows, batch: int, shift: int, turn: float, key: Key) -> Trainer:
     """Compile the epoch over `rows` in batches of `batch` <= N; `shift` and `turn` move images, by `key` and step."""
     steps = len(rows.x) // batch
 
@@ -106,16 +106,16 @@ def epoch(work: Trainer, fit: Fit, seed: int, number: int) -> Iterator[tuple[int
         yield done, fit, seen
 
 
-def learn(
+def run_epochs(
     work: Trainer,
     fit: Fit,
-    config: Training,
+    config: FitSettings,
     seed: int,
-    held: Rows,
-    verdict: Callable[[Params, Rows], tuple[float, float]],
-    report: Report,
+    held: LabelledRows,
+    verdict: Callable[[Params, LabelledRows], tuple[float, float]],
+    report: FitReport,
     keep: Callable[[Params], None] | None = None,
-) -> Learned:
+) -> LearnedParams:
     """All epochs, fewer with patience or Ctrl-C. `keep` saves what has been learnt after each epoch.
 
     With patience the parameters of the best validation cost are the result, else the last ones. Raises RlnutError when
@@ -150,7 +150,7 @@ def learn(
             if config.patience and patience <= 0:
                 ended = "early"
                 break
-    return Learned(best_params if config.patience and history else fit.params, tuple(history), updates, ended)
+    return LearnedParams(best_params if config.patience and history else fit.params, tuple(history), updates, ended)
 
 
 def _line(done: Epoch, epochs: int) -> str:
@@ -160,14 +160,14 @@ def _line(done: Epoch, epochs: int) -> str:
     return f"epoch {done.epoch}/{epochs}  cost {done.cost:.4f}{held}  {done.seconds:.2f} s"
 
 
-class Report:
+class FitReport:
     """Progress on standard error: a bar with the time left on a terminal, plain lines for each epoch everywhere."""
 
     def __init__(self, on: bool, updates: int) -> None:
         self.on = on
         self.bar = tqdm(total=updates, unit="update", disable=not (on and sys.stderr.isatty()), file=sys.stderr)
 
-    def __enter__(self) -> Report:
+    def __enter__(self) -> FitReport:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -199,18 +199,18 @@ def outputs(predict: Callable[[Params, Array], Array], params: Params, x: np.nda
     return np.concatenate(parts)
 
 
-def judge(core: Regression, loss: Loss, classify: bool) -> Callable[[Params, Rows], tuple[float, float]]:
+def judge(core: Regression, loss: Loss, classify: bool) -> Callable[[Params, LabelledRows], tuple[float, float]]:
     """(θ, rows) -> (mean ℓ, score) without noise or penalty, for the validation rows."""
     predict = jax.jit(core.predict)
 
-    def verdict(params: Params, rows: Rows) -> tuple[float, float]:
+    def verdict(params: Params, rows: LabelledRows) -> tuple[float, float]:
         found = outputs(predict, params, rows.x)
-        return float(np.mean(np.asarray(loss(found, rows.y)), dtype=float)), score(found, rows.y, classify)
+        return float(np.mean(np.asarray(loss(found, rows.y)), dtype=float)), accuracy_or_r2(found, rows.y, classify)
 
     return verdict
 
 
-def score(outputs: np.ndarray, y: np.ndarray, classify: bool) -> float:
+def accuracy_or_r2(outputs: np.ndarray, y: np.ndarray, classify: bool) -> float:
     """Accuracy of logits [B, M] for class positions y [B], or R² of values [B, ...] for y [B, ...]."""
     if classify:
         return float(np.mean(outputs.argmax(-1) == y))

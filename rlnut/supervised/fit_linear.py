@@ -1,4 +1,4 @@
-"""From an exactly solved linear model to the same `Fitted` that a trained network gives: predict, score, save, load."""
+"""From an exactly solved linear model to the same `FittedModel` that a trained network gives."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import jax
 import numpy as np
 import optax
 
-from rlnut import __version__
-from rlnut.data.dataset import Dataset, checked
+from rlnut.data.dataset import Dataset, checked_dataset
 from rlnut.linear_models.solution import Solution
 from rlnut.runtime.files import new_folder
 from rlnut.runtime.log import say
-from rlnut.supervised.fitted_model import Fitted, architecture
-from rlnut.supervised.linear_settings import LINEAR_MODELS, Exact, solve
+from rlnut.runtime.version import installed_version
+from rlnut.supervised.fitted_model import FittedModel, architecture
+from rlnut.supervised.linear_settings import LINEAR_MODELS, LinearSettings, solve_linear
 from rlnut.supervised.scaling import scale_of
 from rlnut.types import Params
 
 
-def chosen_exact(model: Any, settings: dict[str, Any]) -> tuple[str, Exact] | None:
+def chosen_exact(model: Any, settings: dict[str, Any]) -> tuple[str, LinearSettings] | None:
     """The name and settings of an exactly solved model; None if `model` is another one."""
     if isinstance(model, str) and model in LINEAR_MODELS:
         model = LINEAR_MODELS[model]()
@@ -33,16 +33,16 @@ def chosen_exact(model: Any, settings: dict[str, Any]) -> tuple[str, Exact] | No
 
 def fit_exact(
     name: str,
-    config: Exact,
+    config: LinearSettings,
     dataset: Dataset,
     data: str | Path | None,
     out: str | Path | None,
     seed: int,
     progress: bool = False,
     optimizer: optax.GradientTransformation | None = None,
-) -> Fitted:
+) -> FittedModel:
     """Solve on the training rows, judge by the test rows; with `out` the model is left in a new folder."""
-    problem = checked(dataset, config.wanted())
+    problem = checked_dataset(dataset, config.wanted())
     folder = None if out is None else new_folder(out)
     basis = config.basis_of(problem.x_train, seed)
     phi = config.phi(basis)
@@ -50,19 +50,25 @@ def fit_exact(
         task = "regression" if problem.classes is None else f"classification into {len(problem.classes)} classes"
         features = f"; {phi.dim:,} features {', '.join(config.features)}" if phi else ""
         say(f"fit {name} to {problem.name}: {task}; {len(problem.x_train):,} training rows{features}")
-    solution, result = solve(name, config, problem, seed, optimizer, phi)
+    solution, result = solve_linear(name, config, problem, seed, optimizer, phi)
     classes, row = problem.classes, problem.x_train.shape[1:]
     head = problem.y_train.shape[1:] if classes is None else (len(classes),)
     x_scale = None if problem.x_train.dtype == np.uint8 else scale_of(problem.x_train, False)
     y_scale = None if classes else scale_of(problem.y_train, False)
     model = architecture(config.network(basis), head, x_scale is None)
     like = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, *row), np.float32 if x_scale else np.uint8))
-    about = {"rlnut": __version__, "model": name, "config": asdict(config), "seed": seed, "dataset": problem.name}
+    about = {
+        "rlnut": installed_version(),
+        "model": name,
+        "config": asdict(config),
+        "seed": seed,
+        "dataset": problem.name,
+    }
     about |= {"data": None if data is None else str(data), "columns": problem.columns, "target": problem.target}
     about |= {"basis": basis}
     result |= {"ended": "solved", "out": None if folder is None else str(folder)}
     params = _params(like, solution, classes is not None)
-    fitted = Fitted(model, params, row, head, classes, x_scale, y_scale, about, result)
+    fitted = FittedModel(model, params, row, head, classes, x_scale, y_scale, about, result)
     if folder is not None:
         fitted.save(folder)
     return fitted

@@ -15,7 +15,7 @@ from rlnut.errors import RlnutError, UsageError
 from rlnut.networks.layers import serial, unit_scale
 from rlnut.runtime.files import atomic_write, load_arrays, read_json, save_arrays
 from rlnut.runtime.log import MetricsFile
-from rlnut.supervised.epochs import Epoch, outputs, score
+from rlnut.supervised.epochs import Epoch, accuracy_or_r2, outputs
 from rlnut.supervised.linear_settings import LINEAR_MODELS
 from rlnut.supervised.network_settings import MODELS
 from rlnut.supervised.plots import picture
@@ -24,7 +24,7 @@ from rlnut.types import Model, Network, Params, Shape
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedModel:
     """A fitted model. `about` repeats the run; `result` is what `rlnut fit --json` prints."""
 
     model: Model  # scaled inputs, or uint8 as it is, -> logits [B, M] or scaled values [B, ...]
@@ -93,13 +93,13 @@ class Fitted:
 
     def score(self, x: Any, y: Any) -> float:
         """Accuracy, or for regression R² = 1 − Σ(y − ŷ)²/Σ(y − mean y)², as in scikit-learn."""
-        return score(self.outputs(x), self.encoded(y), self.classes is not None)
+        return accuracy_or_r2(self.outputs(x), self.encoded(y), self.classes is not None)
 
     def judged(self, x: Any, y: Any) -> dict[str, float]:
         """{"accuracy": …} or {"mse": mean of (y − ŷ)²}, in the data's own units."""
         found, aim = self.outputs(x), self.encoded(y)
         if self.y_scale is None:
-            return {"accuracy": score(found, aim, True)}
+            return {"accuracy": accuracy_or_r2(found, aim, True)}
         return {"mse": float(np.mean((self.y_scale.back(found) - np.asarray(y).reshape(found.shape)) ** 2))}
 
     def encoded(self, y: Any) -> np.ndarray:
@@ -144,7 +144,7 @@ def architecture(network: Network, head: Shape, uint8: bool) -> Model:
     return serial(unit_scale(), body) if uint8 else body
 
 
-def load(folder: str | Path, network: Network | None = None) -> Fitted:
+def load(folder: str | Path, network: Network | None = None) -> FittedModel:
     """The model that `fit(..., out=folder)` left; `network` only where it was given as a function then too."""
     folder = Path(folder)
     about = read_json(folder / "config.json")
@@ -167,4 +167,4 @@ def load(folder: str | Path, network: Network | None = None) -> Fitted:
     y_like = None if classes else scale_of(np.zeros((1, *head)), False)
     params, x_scale, y_scale = load_arrays(folder / "model.safetensors", (params, x_like, y_like))
     result = read_json(folder / "summary.json") if (folder / "summary.json").exists() else {}
-    return Fitted(model, params, row, head, classes, x_scale, y_scale, about, result, sequences=sequences)
+    return FittedModel(model, params, row, head, classes, x_scale, y_scale, about, result, sequences=sequences)

@@ -35,7 +35,7 @@ class Solved(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Exact(Settings):
+class LinearSettings(Settings):
     """Base of the linear models that are solved to the end: one problem, one answer."""
 
     features: tuple[str, ...] = setting(
@@ -81,7 +81,7 @@ class Exact(Settings):
 
 
 @dataclass(frozen=True)
-class _Descended(Exact):
+class _Descended(LinearSettings):
     """A model that is solved exactly, or by gradient steps on all rows at once (`descent`)."""
 
     solver: str = setting("exact", "exact, or down the gradient on all rows at once", choices=("exact", *SOLVERS))
@@ -125,7 +125,7 @@ class _Regressor(_Descended):
 
 
 @dataclass(frozen=True)
-class Linear(_Regressor):
+class LeastSquaresSettings(_Regressor):
     """Least squares: E = (1/n) Σ ‖y − Wᵀx − b‖²."""
 
     def solve(
@@ -139,7 +139,7 @@ class Linear(_Regressor):
 
 
 @dataclass(frozen=True)
-class Ridge(_Regressor):
+class RidgeSettings(_Regressor):
     """Least squares with λ‖W‖²; the intercept is free."""
 
     l2: float | None = setting(None, "λ of the penalty λ‖W‖² (none: chosen by cross-validation)", low=0)
@@ -166,7 +166,7 @@ class Ridge(_Regressor):
 
 
 @dataclass(frozen=True)
-class Lasso(Exact):
+class LassoSettings(LinearSettings):
     """Least squares with λ₁‖θ‖₁ + λ₂‖θ‖² (elastic net), exactly, with a duality gap as proof."""
 
     l1: float | None = setting(None, "λ₁ of the penalty λ₁‖θ‖₁ (none: chosen by cross-validation)", above=0)
@@ -197,7 +197,7 @@ class Lasso(Exact):
 
 
 @dataclass(frozen=True)
-class Perceptron(Exact):
+class PerceptronSettings(LinearSettings):
     """The step function and the rule that learns from mistakes only."""
 
     epochs: int = setting(10, "passes through the rows; fewer if one has no mistake", low=1)
@@ -217,7 +217,7 @@ class Perceptron(Exact):
 
 
 @dataclass(frozen=True)
-class Logistic(_Descended):
+class LogisticSettings(_Descended):
     """Logistic regression, P(y = 1 | x) = 1/(1 + e^−(θ·x + b)); with more classes softmax regression. To its minimum.
 
     For classes m of M, P(m | x) = exp(θ_m·x + b_m)/Σ_k exp(θ_k·x + b_k); the lecture writes −θ for our θ. For two
@@ -255,14 +255,18 @@ def _values(y: np.ndarray, classes: tuple | None) -> np.ndarray:
     return y if classes is None else np.eye(len(classes))[y]
 
 
-LINEAR_MODELS: dict[str, type[Exact]] = {
-    "linear": Linear, "ridge": Ridge, "lasso": Lasso, "perceptron": Perceptron, "logistic": Logistic,
-}  # fmt: skip
+LINEAR_MODELS: dict[str, type[LinearSettings]] = {
+    "linear": LeastSquaresSettings,
+    "ridge": RidgeSettings,
+    "lasso": LassoSettings,
+    "perceptron": PerceptronSettings,
+    "logistic": LogisticSettings,
+}
 
 
-def solve(
+def solve_linear(
     name: str,
-    config: Exact,
+    config: LinearSettings,
     problem: Dataset,
     seed: int = 0,
     optimizer: GradientTransformation | None = None,

@@ -1,6 +1,6 @@
 """The named models of `rlnut fit MODEL DATASET`: frozen settings with defaults that train; importing this is cheap.
 
-A model that is trained by gradient steps derives `Training` and gives its architecture in `network()`.
+A model that is trained by gradient steps derives `FitSettings` and gives its architecture in `network()`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NORMS = ("none", "group", "weight")
 
 
 @dataclass(frozen=True)
-class Training(Settings):
+class FitSettings(Settings):
     """How a network is trained; by itself, the settings of a network that is given as a function."""
 
     epochs: int = setting(10, "passes through the training rows", low=1)
@@ -80,7 +80,7 @@ class Training(Settings):
 
 
 @dataclass(frozen=True)
-class Softmax(Training):
+class Softmax(FitSettings):
     """Softmax regression: P(y = m | x) = exp(θ_m·x + b_m) / Σ_k exp(θ_k·x + b_k). The lecture writes −θ for our θ."""
 
     epochs: int = setting(20, "passes through the training rows", low=1)
@@ -102,7 +102,7 @@ class Softmax(Training):
 
 
 @dataclass(frozen=True)
-class MLP(Training):
+class MLP(FitSettings):
     """Fully connected network."""
 
     hidden: tuple[int, ...] = setting((512, 256), "width of each hidden layer", low=1)
@@ -122,7 +122,7 @@ class MLP(Training):
 
 
 @dataclass(frozen=True)
-class CNN(Training):
+class CNN(FitSettings):
     """Convolutional network: (convolution, ReLU, pooling) for each of `channels`, then fully connected layers."""
 
     epochs: int = setting(8, "passes through the training rows", low=1)
@@ -168,7 +168,7 @@ class CNN(Training):
 
 
 @dataclass(frozen=True)
-class LeNet(Training):
+class LeNet(FitSettings):
     """LeNet-5 (LeCun et al. 1998): two convolutions of 5 × 5 with pooling, then layers of 120 and 84 units."""
 
     epochs: int = setting(10, "passes through the training rows", low=1)
@@ -189,7 +189,7 @@ class LeNet(Training):
 
 
 @dataclass(frozen=True)
-class ResNet(Training):
+class ResNet(FitSettings):
     """Residual network: (convolution, pooling, residual blocks) for each of `channels`, mean over places, head."""
 
     epochs: int = setting(10, "passes through the training rows", low=1)
@@ -236,7 +236,7 @@ def _accept_images(name: str, row: Shape, dims: int) -> None:
 
 
 @dataclass(frozen=True)
-class LSTM(Training):
+class LSTM(FitSettings):
     """Long short-term memory: reads the steps of a sequence in turn, and answers by what it holds at the end."""
 
     lr: float = setting(3e-3, "step size α of the optimiser", above=0)
@@ -270,6 +270,6 @@ class RNN(LSTM):
     """Elman's recurrent network: a layer of tanh units that also sees its own last output. It forgets soon."""
 
 
-MODELS: dict[str, type[Training]] = {
+MODELS: dict[str, type[FitSettings]] = {
     "softmax": Softmax, "mlp": MLP, "cnn": CNN, "lenet": LeNet, "resnet": ResNet, "rnn": RNN, "lstm": LSTM, "gru": GRU,
 }  # fmt: skip

@@ -100,10 +100,10 @@ def values(process: Chain, gamma: float) -> np.ndarray:
 
     Raises UsageError if γ = 1 and an episode that can happen is not certain to end.
     """
-    return solve(process, process.r, check_gamma(gamma), gamma)
+    return solve_chain(process, process.r, check_gamma(gamma), gamma)
 
 
-def solve(process: Chain, r: np.ndarray, gamma: float, discount: float) -> np.ndarray:
+def solve_chain(process: Chain, r: np.ndarray, gamma: float, discount: float) -> np.ndarray:
     """x = r + discount·P x where x is defined: [S]; γ = 1 is what decides whether it must be proper."""
     known = np.ones(len(r), bool)
     if gamma == 1:
@@ -137,7 +137,7 @@ def limited(mdp: MDP, steps: int, policy: np.ndarray | None = None, gamma: float
     return v
 
 
-def truth(mdp: MDP, policy: np.ndarray, gamma: float, also: np.ndarray | None = None) -> np.ndarray:
+def true_values(mdp: MDP, policy: np.ndarray, gamma: float, also: np.ndarray | None = None) -> np.ndarray:
     """V_π as a report shows it, [S]: 0 in a state that only ends episodes, NaN in one that cannot be reached.
 
     `also` is a second policy [S, A] (the behaviour b) whose states count as reached.
@@ -207,7 +207,7 @@ def ties(Q: np.ndarray, near: float = 1e-9) -> np.ndarray:
     return np.greater_equal(Q, top - near * np.maximum(1, np.abs(top)))
 
 
-def greedy(Q: np.ndarray) -> np.ndarray:
+def greedy_table(Q: np.ndarray) -> np.ndarray:
     """The greedy policy [S, A]; of equal actions the first."""
     return np.eye(Q.shape[1])[ties(Q, 1e-12).argmax(1)]
 
@@ -239,7 +239,7 @@ def value_iteration(mdp: MDP, gamma: float, tolerance: float = 1e-12, most: int 
         v, height = new, float(np.abs(new[known]).max())
         if error <= max(tolerance, 4 * np.finfo(float).eps * scale * height):  # the rounding of the sums themselves
             Q = r + gamma * (going_on @ v)
-            policy = greedy(Q) if gamma < 1 else _progressing(mdp, Q)
+            policy = greedy_table(Q) if gamma < 1 else _progressing(mdp, Q)
             v[~known], Q[~known] = np.nan, np.nan
             return Optimum(v, Q, policy, step, error)
     raise RlnutError(f"value iteration did not settle in {most} sweeps: last error {error:.3g}")
@@ -261,7 +261,7 @@ def _progressing(mdp: MDP, Q: np.ndarray) -> np.ndarray:
 
 def policy_iteration(mdp: MDP, gamma: float, most: int = 10_000) -> Optimum:
     """Evaluate and be greedy until no action is better (S&B 4.3). γ = 1 starts from value iteration's policy."""
-    policy = greedy(_reward(mdp)) if check_gamma(gamma) < 1 else value_iteration(mdp, gamma).policy
+    policy = greedy_table(_reward(mdp)) if check_gamma(gamma) < 1 else value_iteration(mdp, gamma).policy
     # of the linear solve, relative: what 1/(1 − γ) magnifies is a constant, which Q(s, a) − Q(s, a') does not feel
     noise = 1e-12 if gamma < 1 else 1e-10
     for step in range(1, most + 1):
@@ -272,5 +272,5 @@ def policy_iteration(mdp: MDP, gamma: float, most: int = 10_000) -> Optimum:
         if not gain.any():
             residual = float(np.nan_to_num(np.abs(Q.max(1) - V)).max())
             return Optimum(V, Q, policy, step, residual / (1 - gamma) if gamma < 1 else residual)
-        policy = np.where(gain[:, None], greedy(Q), policy)
+        policy = np.where(gain[:, None], greedy_table(Q), policy)
     raise RlnutError(f"policy iteration did not settle in {most} policies")

@@ -20,7 +20,7 @@ TAIL = 1e-4  # a return is cut when what follows weighs less than this
 LONGEST = 100_000  # steps
 
 
-class Truth(NamedTuple):
+class MonteCarloTruth(NamedTuple):
     """Mean returns with their 95 % intervals."""
 
     obs: np.ndarray  # [K, ...]
@@ -30,7 +30,7 @@ class Truth(NamedTuple):
     actions: Any = None  # [K] first actions, where Q is asked for
 
 
-class Place(NamedTuple):
+class StartState(NamedTuple):
     """A state to start from."""
 
     obs: Any
@@ -42,7 +42,7 @@ class Place(NamedTuple):
 Act = Callable[[Any, np.random.Generator], Any]
 
 
-def truth(
+def monte_carlo_truth(
     make: Callable[[], Any],
     act: Act,
     gamma: float,
@@ -51,7 +51,7 @@ def truth(
     seed: int,
     walk: Act | None = None,
     pairs: bool = False,
-) -> Truth:
+) -> MonteCarloTruth:
     """V_π at `states` states, or with `pairs` Q_π at states and actions, each from `rollouts` returns under `act`.
 
     The states are drawn from those that `walk` (None: `act`) passes. A time limit is no end: returns run without it,
@@ -70,15 +70,15 @@ def truth(
     half = student.ppf(0.975, rollouts - 1) * returns.std(1, ddof=1) / np.sqrt(rollouts)
     bias = gamma**horizon * largest / (1 - gamma) if cut else 0.0
     obs = np.stack([np.asarray(place.obs) for place in places])
-    return Truth(obs, returns.mean(1), half, float(bias), np.array(first) if pairs else None)
+    return MonteCarloTruth(obs, returns.mean(1), half, float(bias), np.array(first) if pairs else None)
 
 
-def _places(make: Any, walk: Act, states: int, rng: np.random.Generator, pairs: bool) -> tuple[list[Place], list]:
+def _places(make: Any, walk: Act, states: int, rng: np.random.Generator, pairs: bool) -> tuple[list[StartState], list]:
     """States drawn from a walk over many episodes, and what the walk did there."""
     env = make()
     steps = 100 * states
     chosen = set(rng.choice(steps, states, replace=False).tolist())
-    found: list[Place] = []
+    found: list[StartState] = []
     first: list[Any] = []
     path: list[Any] = []
     copies = True
@@ -93,7 +93,7 @@ def _places(make: Any, walk: Act, states: int, rng: np.random.Generator, pairs: 
                     saved = copy.deepcopy(env)
                 except Exception:  # whatever an environment holds: its states are then reached by playing again
                     copies = False
-            found.append(Place(copy.deepcopy(obs), saved, number, list(path)))
+            found.append(StartState(copy.deepcopy(obs), saved, number, list(path)))
             first.append(action)
         obs, _, terminated, truncated, _ = env.step(action)
         path.append(action)
@@ -104,7 +104,7 @@ def _places(make: Any, walk: Act, states: int, rng: np.random.Generator, pairs: 
     return found, first
 
 
-def _at(place: Place, make: Any, rng: np.random.Generator) -> Any:
+def _at(place: StartState, make: Any, rng: np.random.Generator) -> Any:
     """An environment in a state, without time limit and with luck of its own."""
     if place.env is not None:
         env = copy.deepcopy(place.env)

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.sparse import coo_array
 
 from rlnut.errors import RlnutError, UsageError
-from rlnut.truth.dynamic_programming import NEVER_ENDS, Chain, check_gamma, ends, reachable, solve, values
+from rlnut.truth.dynamic_programming import NEVER_ENDS, Chain, check_gamma, ends, reachable, solve_chain, values
 from rlnut.truth.outcomes import Jumps, Outcomes, jumps
 
 SWEEPS = 200_000
@@ -57,7 +57,7 @@ def return_variance(law: Outcomes, policy: np.ndarray, gamma: float) -> np.ndarr
     moment = np.zeros(len(v))
     square = step.reward**2 + step.noise**2 + 2 * gamma * step.reward * later
     np.add.at(moment, step.state, step.chance * square)
-    return solve(process, moment, gamma, gamma**2) - v**2
+    return solve_chain(process, moment, gamma, gamma**2) - v**2
 
 
 def return_law(

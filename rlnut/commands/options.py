@@ -1,0 +1,81 @@
+"""What several commands share: options made from the fields of a config, text turned into values, values into JSON."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import MISSING, fields
+from typing import Any
+
+from rlnut.settings import Settings, kinds
+
+
+def add_settings(parser: argparse.ArgumentParser, config: Settings, title: str) -> None:
+    """One option for each field of a config: type, default, range and help come from the field itself."""
+    group = parser.add_argument_group(title)
+    hints = kinds(type(config))
+    for f in fields(config):
+        scalar, _, many = hints[f.name]
+        default = getattr(config, f.name)
+        text = f"{f.metadata['help']} (default: {_shown(default)})".replace("%", "%%")
+        option = "--" + f.name.replace("_", "-")
+        if scalar is bool:
+            group.add_argument(option, action=argparse.BooleanOptionalAction, default=None, help=text)
+            continue
+        choices = f.metadata.get("choices")
+        metavar = "{" + ",".join(choices) + "}" if choices else scalar.__name__.upper() + (",..." if many else "")
+        group.add_argument(option, type=converter(scalar, many), default=None, metavar=metavar, help=text)
+
+
+def chosen_settings(args: argparse.Namespace, config: Settings) -> dict[str, Any]:
+    """The fields of `config` that the user gave on the command line."""
+    given = {f.name: getattr(args, f.name, None) for f in fields(config) if f.default is not MISSING}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _shown(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def chosen_name(parser: argparse.ArgumentParser, words: Sequence[str], names: Iterable[str]) -> str | None:
+    """The first of the words that is one of the names and not the value of an option: it brings options of its own."""
+    names = set(names)
+    takes_value = {name for action in parser._actions if action.nargs != 0 for name in action.option_strings}
+    pairs = zip(["", *words], words, strict=False)
+    return next((word for before, word in pairs if word in names and before not in takes_value), None)
+
+
+def converter(scalar: type, many: bool = False) -> Callable[[str], Any]:
+    """Text -> value for argparse; `many`: several, with commas between them."""
+
+    def one(text: str) -> Any:
+        try:
+            number = float(text) if scalar in (int, float) else text
+            if scalar is int:
+                if not float(number).is_integer():
+                    raise ValueError
+                return int(text) if text.lstrip("+-").isdigit() else int(number)
+            return number
+        except (ValueError, OverflowError):
+            raise argparse.ArgumentTypeError(f"{text!r} is not of type {scalar.__name__}") from None
+
+    def convert(text: str) -> Any:
+        if many:
+            return tuple(one(part) for part in text.split(",") if part)
+        return one(text)
+
+    return convert
+
+
+def plain(value: Any) -> Any:
+    """Arrays and NumPy scalars -> what JSON can hold; a number that is not finite -> null."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

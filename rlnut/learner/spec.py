@@ -1,0 +1,164 @@
+"""What a learner knows of an environment: how observations are stored and seen, and which actions there are.
+
+`rlnut.envs.spaces` makes a `Spec` from a Gymnasium environment's spaces; agents are built for one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from rlnut.errors import RlnutError
+from rlnut.types import Array, Model
+
+
+class Observation(NamedTuple):
+    """How a space is stored and encoded."""
+
+    shape: tuple[int, ...]  # of one stored observation
+    dtype: np.dtype
+    encoder: Model  # stored observations [B, ...] -> floats for the network; with `images` > 0 a tuple of arrays
+    image: bool  # the encoded observation is one image [H, W, C]
+    saw: str  # one line for people
+    read: Callable[[Any, Any], Any]  # (as the environment gives it, one or N; numpy or jax.numpy) -> stored
+    low: np.ndarray | None = None  # of a box, flattened, may be infinite; of Discrete: its first value [1]
+    high: np.ndarray | None = None
+    discrete: bool = False  # every integer from low to high is an observation: a table can be made
+    images: int = 0  # the encoded observation is a tuple: so many images, then a vector
+
+
+class Choice(NamedTuple):
+    """What the user wants of actions that are not one number; None: what suits the space."""
+
+    kind: str | None = None  # of KINDS
+    bins: int | None = None
+
+
+class Actions(NamedTuple):
+    """The learner's choices."""
+
+    choices: tuple[int, ...]  # (A,): one of A; (D, K): one of K in each of D groups
+    start: int  # of Discrete; else 0
+    values: np.ndarray | None  # [A, *shape] what each action of a grid means, [D, K] what each choice of a group means
+    shape: tuple[int, ...]  # of the environment's action
+    counts: tuple[int, ...]  # of each number of the action: how many values it may take
+    saw: str
+    choice: Choice = Choice()  # how they were asked for
+
+    @property
+    def padded(self) -> bool:
+        """Do some groups have fewer than K choices?"""
+        return len(self.choices) == 2 and min(self.counts) < self.choices[1]
+
+    def allowed(self, mask: Any = None, xp: Any = np) -> Any:
+        """A mask as Gymnasium's spaces take them -> [A] or [D, K] bool; None: all that exist.
+
+        One row for a Discrete action, else one for each number of the action; ValueError for other lengths.
+        """
+        if mask is None:
+            rows = [xp.ones(n, bool) for n in self.counts]
+        else:
+            rows = [xp.asarray(row, bool) for row in ([mask] if self.values is None else mask)]
+        if [row.shape for row in rows] != [(n,) for n in self.counts]:
+            raise ValueError(f"shapes {[row.shape for row in rows]}, and the action takes {list(self.counts)} values")
+        if len(self.choices) == 2:
+            return xp.stack([xp.pad(row, (0, self.choices[1] - n)) for row, n in zip(rows, self.counts, strict=True)])
+        return reduce(lambda all_, row: (all_[:, None] & row).reshape(-1), rows)
+
+    def command(self, action: Array, xp: Any = np) -> Any:
+        """Actions [N] or [N, D] -> as the environment takes them, [N, *shape]."""
+        action = xp.asarray(action)
+        if self.values is None:
+            return action + self.start
+        values = xp.asarray(self.values)
+        if len(self.choices) == 1:
+            return values[action]
+        return values[np.arange(self.choices[0]), action].reshape(*action.shape[:-1], *self.shape)
+
+
+class Spec(NamedTuple):
+    """The learner's side of an environment."""
+
+    observed: Observation
+    acts: Actions
+    name: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one stored observation."""
+        return self.observed.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of a stored observation."""
+        return self.observed.dtype
+
+    @property
+    def encoder(self) -> Model:
+        """Stored observations [B, ...] -> floats for the network."""
+        return self.observed.encoder
+
+    @property
+    def image(self) -> bool:
+        """Is the encoded observation [H, W, C]?"""
+        return self.observed.image
+
+    @property
+    def low(self) -> np.ndarray | None:
+        """Smallest values, flattened, may be infinite; None for spaces of several parts."""
+        return self.observed.low
+
+    @property
+    def high(self) -> np.ndarray | None:
+        """Largest values."""
+        return self.observed.high
+
+    @property
+    def discrete(self) -> bool:
+        """Is every integer from low to high an observation, so that a table can be made?"""
+        return self.observed.discrete
+
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """(A,): one of A actions; (D, K): one of K in each of D groups."""
+        return self.acts.choices
+
+    @property
+    def actions(self) -> int:
+        """Actions to choose from, in one group."""
+        return self.acts.choices[-1]
+
+    @property
+    def first_action(self) -> int:
+        """What the environment calls action 0 of a Discrete space."""
+        return self.acts.start
+
+    @property
+    def saw(self) -> str:
+        """One line for people."""
+        return f"{self.observed.saw}; {self.acts.saw}"
+
+    def read(self, raw: Any, xp: Any = np) -> Any:
+        """Observations as the environment gives them, one or N -> as they are stored; xp: numpy or jax.numpy."""
+        try:
+            return self.observed.read(raw, xp)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            text = " ".join(str(error).split())
+            raise RlnutError(f"{self.name} gave an observation that its space does not hold: {text}") from None
+
+    def command(self, action: Array, xp: Any = np) -> Any:
+        """Actions of the learner, N of them -> as the environment takes them."""
+        return self.acts.command(action, xp)
+
+    def commands(self, action: np.ndarray) -> list[Any]:
+        """The same as a list for N environments on the host."""
+        taken = self.acts.command(action)
+        return taken.tolist() if self.acts.values is None else list(taken)
+
+    def example(self, envs: int) -> jax.ShapeDtypeStruct:
+        """The shape and type of the observations of N environments."""
+        return jax.ShapeDtypeStruct((envs, *self.shape), self.dtype)

@@ -1,0 +1,142 @@
+"""The command line as a contract: what goes to which stream, exit status, help without heavy imports."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rlnut
+from rlnut.cli import COMMANDS, main
+from rlnut.commands import list as list_command
+from rlnut.commands.options import plain
+
+HEAVY = ("jax", "gymnasium", "matplotlib", "optax", "scipy")
+HELPS = [
+    ["--help"],
+    *([command, "--help"] for command in COMMANDS),
+    ["train", "dqn", "--help"],
+    ["fit", "mlp", "--help"],
+]
+
+
+def test_help_of_everything_needs_no_heavy_import():
+    """All of them in one fresh process; each says how it is used."""
+    program = f"""
+import sys
+from rlnut.cli import main
+for words in {HELPS!r}:
+    assert main(words) == 0, words
+heavy = [name for name in {HEAVY!r} if name in sys.modules]
+assert not heavy, heavy
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("usage: rlnut") == len(HELPS)
+
+
+@pytest.mark.parametrize("words", HELPS, ids=" ".join)
+def test_help_shows_the_common_options(words: list[str], capsys: pytest.CaptureFixture[str]):
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    if len(words) > 1:
+        assert "--seed" in said.out and "--json" in said.out
+    else:
+        assert all(command in said.out for command in COMMANDS)
+    if words[:2] == ["train", "dqn"]:
+        assert "--epsilon-steps" in said.out and "--num-envs" in said.out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"rlnut {rlnut.__version__}\n"
+
+
+@pytest.mark.parametrize("program", [["-m", "rlnut"], ["-m", "rlnut.cli"]])
+def test_as_a_module(program: list[str]):
+    done = subprocess.run([sys.executable, *program, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("rlnut ")
+
+
+def test_list_is_one_json_object_on_stdout(capsys: pytest.CaptureFixture[str]):
+    assert main(["list", "--json"]) == 0
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert said.out.count("\n") == 1 and said.err == ""
+    assert set(found) >= {"agents", "models", "datasets", "figures", "environments"}
+    assert "dqn" in found["agents"] and {"softmax", "mlp", "cnn"} <= set(found["models"])
+    assert {"mnist", "mnist-5k"} <= set(found["datasets"])
+    assert {"CartPole-v1", "Acrobot-v1", "FrozenLake-v1", "rlnut/RandomWalk19-v0"} <= set(found["environments"])
+    assert main(["list"]) == 0
+    assert "agents: " in capsys.readouterr().out
+
+
+def test_check_env(capsys: pytest.CaptureFixture[str]):
+    assert main(["check-env", "CartPole-v1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["env"] == "CartPole-v1" and found["time_limit"] == 500 and found["solved_at"] == 475
+    assert "float32[4]" in found["learner_sees"] and "2 actions" in found["learner_sees"] and found["reproducible"]
+    assert main(["check-env", "FrozenLake-v1", "--env-arg", "is_slippery=false"]) == 0
+    assert "one-hot [16]" in capsys.readouterr().out
+
+
+def test_no_words(capsys: pytest.CaptureFixture[str]):
+    assert main([]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.endswith("rlnut: give a command\n")
+
+
+@pytest.mark.parametrize(
+    "error, status, said",
+    [
+        (rlnut.RlnutError("it failed"), 1, "rlnut: it failed\n"),
+        (rlnut.UsageError("it is wrong"), 2, "rlnut: it is wrong\n"),
+        (KeyboardInterrupt(), 130, "rlnut: stopped\n"),
+        (ZeroDivisionError("a\nb"), 1, "rlnut: ZeroDivisionError: a b (RLNUT_DEBUG=1 shows where)\n"),
+        (MemoryError(), 1, "rlnut: MemoryError:  (RLNUT_DEBUG=1 shows where)\n"),
+    ],
+)
+def test_every_error_is_one_line_and_a_status(
+    error: BaseException, status: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def fails(args: Any) -> dict[str, Any]:
+        raise error
+
+    monkeypatch.delenv("RLNUT_DEBUG", raising=False)
+    monkeypatch.setattr(list_command, "run", fails)
+    assert main(["list", "--json"]) == status
+    assert capsys.readouterr() == ("", said)
+    if isinstance(error, ZeroDivisionError):
+        monkeypatch.setenv("RLNUT_DEBUG", "1")
+        with pytest.raises(ZeroDivisionError):
+            main(["list"])
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize("word", ["list", "--help"])
+def test_a_closed_pipe_is_quiet(word: str, buffered: bool):
+    """`rlnut list | true` ends without a word, whenever Python hands over what was printed."""
+    program = f"import sys; from rlnut.cli import main; sys.stdin.read(); sys.exit(main(['{word}']))"
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    env |= {} if buffered else {"PYTHONUNBUFFERED": "1"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", program], stdin=pipe, stdout=pipe, stderr=pipe, env=env) as process:
+        assert process.stdin and process.stdout and process.stderr
+        process.stdout.close()
+        process.stdin.close()
+        assert process.stderr.read() == b""
+
+
+def test_plain_is_json():
+    found = plain(
+        {1: np.float32(0.5), "a": np.arange(2), "b": (float("nan"), np.inf, None, True), "c": np.array([np.nan, 1.0])}
+    )
+    assert json.loads(json.dumps(found, allow_nan=False)) == {
+        "1": 0.5, "a": [0, 1], "b": [None, None, None, True], "c": [None, 1.0],
+    }  # fmt: skip

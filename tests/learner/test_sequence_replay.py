@@ -1,0 +1,139 @@
+"""Windows of experience: what is read, what is carried, and that a network with a memory solves what needs one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+import rlnut
+from rlnut.agents.catalogue import DQN, DRQN, RecurrentPQN
+from rlnut.agents.drqn import recurrent_values
+from rlnut.envs.make import EnvName
+from rlnut.envs.recall import Recall, RecallFunc
+from rlnut.envs.spaces import read_spaces
+from rlnut.learner.replay import ReplayRows
+from rlnut.learner.sequence_replay import Window, windows
+from rlnut.networks.recurrent_networks import CELLS, scan
+from rlnut.types import Look, Transition
+
+
+def lived(ends: list[int], gamma: float = 0.5) -> Transition:
+    """One environment; observation t is 10 t, its successor 10 t + 1 (unless it goes on), the carry is −t."""
+    steps = len(ends)
+    t = np.arange(steps, dtype=np.float32)[:, None]
+    end = np.array(ends, bool)[:, None]
+    after = np.where(end, 10 * t + 1, 10 * (t + 1))
+    discount = np.full_like(t, gamma)
+    return Transition(10 * t, t.astype(np.int32), t, discount, after, end, np.ones_like(end), carry=(-t[..., None],))
+
+
+def test_a_window_by_hand() -> None:
+    """Steps 0 … 7, step 2 ends an episode; the window from step 1: rows 10, 20, 21 (last), 30, 40, 50, …, n = 2."""
+    memory = windows(32, length=4, burn_in=1, n=2)
+    seen = lived([0, 0, 1, 0, 0, 0, 0, 0])
+    first = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), seen)
+    state = memory.add(memory.init(first, 8), seen)
+    got = memory.read(state, ReplayRows(jnp.array([1]), jnp.array([0])))
+    now: Any = got.obs
+    then: Any = got.next_obs
+    np.testing.assert_array_equal(now.obs[0], [10, 20, 21, 30, 40, 50, 60])
+    np.testing.assert_array_equal(now.begin[0], [False, False, False, True, False, False, False])
+    np.testing.assert_array_equal(now.carry[0], [[-1]])
+    np.testing.assert_array_equal(now.at[0], [1, 2, 3, 4])  # 20, then the last observation, then 30, 40
+    np.testing.assert_array_equal(got.valid, [True, False, True, True])
+    np.testing.assert_array_equal(np.asarray(got.action)[[0, 2, 3]], [2, 3, 4])
+    np.testing.assert_allclose(np.asarray(got.reward)[[0, 2, 3]], [2, 3 + 0.5 * 4, 4 + 0.5 * 5])
+    np.testing.assert_allclose(np.asarray(got.discount)[[0, 2, 3]], [0.5, 0.25, 0.25])
+    np.testing.assert_array_equal(np.asarray(then.at[0])[[0, 2, 3]], [2, 5, 6])  # 21, 50, 60
+    assert memory.weigh is not None
+    np.testing.assert_allclose(
+        memory.weigh(state, ReplayRows(jnp.array([1]), jnp.array([0])), 0), np.array([4, 0, 4, 4]) / 3
+    )
+
+
+def test_the_network_reads_a_window_as_the_actor_lived_it() -> None:
+    """Outputs over a window are those of single steps with the carry handed on, restarted at the second episode."""
+    config = DRQN(hidden=(8,), memory_size=5, memory="gru")
+    spec = read_spaces(EnvName("rlnut/Recall-v0").make())
+    model, actor = recurrent_values(config, spec, None, (2,))
+    obs = jax.random.normal(jax.random.key(1), (3, 6, 2))
+    params = model.init(jax.random.key(0), obs[:, 0])
+    begin = np.zeros((3, 6), bool)
+    begin[:, 0], begin[1, 3] = True, True
+    at = jnp.broadcast_to(jnp.arange(6), (3, 6))
+    stale = jax.tree.map(lambda a: a + 9.0, actor.carry(3))  # of an earlier episode: `begin` forgets it
+    whole = model.apply(params, Window(obs, jnp.asarray(begin), stale, at)).reshape(3, 6, 2)
+    for kind in (jnp.asarray, np.asarray):
+        theta, carry = jax.tree.map(kind, params), jax.tree.map(kind, stale)
+        for t in range(6):
+            values, carry = actor.step(theta, carry, Look(kind(obs[:, t]), kind(begin[:, t])), None)
+            np.testing.assert_allclose(values, whole[:, t], rtol=1e-5, atol=1e-6)
+
+
+def test_recall_is_the_task_it_says() -> None:
+    check_env(Recall(), skip_render_check=True)
+    func, key = RecallFunc(2), jax.random.key(0)
+    state = func.initial(key)
+    assert float(state.cue) in (-1, 1)
+    right = jnp.int32(state.cue > 0)
+    seen = []
+    for t in range(3):
+        obs = func.observation(state, key)
+        after = func.transition(state, right if t == 2 else 1 - right, key)
+        seen.append((obs.tolist(), float(func.reward(state, right, after, key)), bool(func.terminal(after, key))))
+        state = after
+    assert seen == [([float(state.cue), 0], 0, False), ([0, 0], 0, False), ([0, 1], 1, True)]
+
+
+def trained(config: Any, steps: int) -> Any:
+    run = rlnut.train(
+        config, EnvName("rlnut/Recall-v0", {"delay": 3}), steps=steps, native=True, num_envs=8, quiet=True,
+        eval_every=steps, log_every=steps, eval_episodes=40, final_episodes=60,
+    )  # fmt: skip
+    return run
+
+
+def values(run: Any, cue: float) -> np.ndarray:
+    """q along an episode that begins with `cue`."""
+    agent, params = run.policy.agent, run.policy.params
+    carry, rows = agent.carry(1), []
+    for t in range(4):
+        obs = np.array([[cue if t == 0 else 0, t == 3]], np.float32)
+        q, carry = agent.q(params, carry, Look(obs, np.array([t == 0])))
+        rows.append(np.asarray(q)[0])
+    return np.array(rows)
+
+
+@pytest.mark.slow
+def test_a_memory_solves_what_a_feed_forward_net_cannot() -> None:
+    """With a memory q is what it should be, γ^(3 − t); without one the last step is a coin toss, worth at most 0."""
+    common: dict[str, Any] = {"gamma": 0.9, "lr": 3e-3, "hidden": (16,), "n_step": 1, "double": False}
+    common |= {"epsilon_steps": 2_000, "target_every": 50, "learning_starts": 200, "train_every": 32, "replay": 5_000}
+    with_memory = trained(DRQN(**common, memory="gru", memory_size=16, sequence=8, burn_in=0, gradient_steps=2), 12_000)
+    assert with_memory.evaluation.mean == 1.0
+    for cue, right in ((1.0, 1), (-1.0, 0)):
+        q = values(with_memory, cue)
+        np.testing.assert_allclose(q[:3], np.repeat([[0.9**3], [0.9**2], [0.9]], 2, 1), atol=0.1)
+        np.testing.assert_allclose(q[3], [1, -1] if right == 0 else [-1, 1], atol=0.1)
+    rounds = RecurrentPQN(
+        gamma=0.9, lr=3e-3, hidden=(16,), memory="gru", memory_size=16, sequence=8, rollout=256, minibatches=4,
+        epsilon_steps=10_000, lam=0.8,
+    )  # fmt: skip
+    assert trained(rounds, 40_000).evaluation.mean == 1.0
+    without = trained(DQN(**common, gradient_steps=2), 4_000)
+    assert abs(without.evaluation.mean) < 0.5
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_cell_starts_from_the_carry_it_is_given(cell: str) -> None:
+    made = CELLS[cell](3)
+    params = made.init(jax.random.key(0), jnp.zeros((1, 2)))
+    x = jax.random.normal(jax.random.key(1), (2, 4, 2))
+    half, first = scan(made, params, x[:, :2])
+    _, second = scan(made, params, x[:, 2:], carry=half)
+    np.testing.assert_allclose(jnp.concatenate([first, second], 1), scan(made, params, x)[1], rtol=1e-6)

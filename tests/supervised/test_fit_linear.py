@@ -1,0 +1,130 @@
+"""`rlnut fit` with the exactly solved models: one way with the networks, from Python and from the command line."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import optax
+import pytest
+
+import rlnut
+from rlnut import UsageError
+from rlnut.cli import main
+from rlnut.data.catalogue import DATASETS, TABLES, load_dataset
+from rlnut.data.small_tables import REAL, SYNTHETIC, load_table
+from rlnut.regression.losses import squared
+from rlnut.supervised.fit import fit
+from rlnut.supervised.fitted_model import load
+from rlnut.supervised.linear_settings import LINEAR_MODELS, RidgeSettings
+
+KEYS = {"model", "dataset", "train_size", "test_size", "epochs", "wall_s", "coef", "intercept", "objective"}
+
+
+def points(folder: Path, text: str = "I,V\n1,2.5\n2,4.5\n3,6.5\n4,8.5\n5,10.5\n") -> str:
+    (folder / "points.csv").write_text(text)
+    return str(folder / "points.csv")
+
+
+@pytest.mark.parametrize(
+    ("model", "dataset"),
+    [
+        ("linear", "iris"), ("linear", "ohm"), ("ridge", "diabetes"), ("lasso", "diabetes"),
+        ("perceptron", "breast-cancer"), ("perceptron", "wine"), ("logistic", "xor"), ("logistic", "iris"),
+    ],
+)  # fmt: skip
+def test_the_fitted_model_is_the_solution_and_survives_the_disk(model: str, dataset: str, tmp_path: Path):
+    fitted = fit(model, dataset, out=tmp_path / "run", progress=False)
+    data = load_dataset(dataset)
+    result = fitted.result
+    assert set(result) >= KEYS
+    coef, intercept = np.array(result["coef"]), np.array(result["intercept"])
+    s = data.x_test @ coef.T + intercept
+    if fitted.classes is None:
+        np.testing.assert_allclose(fitted.predict(data.x_test), s, rtol=1e-9)
+        assert ((s - data.y_test) ** 2).mean() == pytest.approx(result["test_mse"])
+    else:
+        guess = (s >= 0).astype(int) if s.ndim == 1 else s.argmax(1)
+        assert (fitted.predict(data.x_test) == guess).all()
+        assert (guess == data.y_test).mean() == pytest.approx(result["test_accuracy"])
+    again = load(tmp_path / "run")
+    assert (again.predict(data.x_test) == fitted.predict(data.x_test)).all() and again.result == result
+
+
+def test_a_large_mean_costs_no_digits():
+    x = 1e6 + np.arange(40.0)[:, None]
+    y = 3 * (x[:, 0] - 1e6)
+    fitted = fit("linear", (x, y, x, y), progress=False)
+    np.testing.assert_allclose(fitted.predict(x), y, atol=1e-6)
+
+
+def test_text_classes(tmp_path: Path):
+    rows = "".join(f"{i},{i % 7},{'hot' if i > 20 else 'cold'}\n" for i in range(40))
+    path = points(tmp_path, "t,day,kind\n" + rows)
+    fitted = fit("logistic", path, target="kind", progress=False)
+    assert fitted.classes == ("cold", "hot")
+    assert fitted.predict(np.array([[1.0, 3], [39, 3]])).tolist() == ["cold", "hot"]
+    probability = fitted.predict_proba(np.array([[1.0, 3], [39, 3]]))
+    assert probability[0, 0] > 0.9 and probability[1, 1] > 0.9
+
+
+def test_command_line_with_your_own_file(tmp_path: Path, capsys: pytest.CaptureFixture):
+    path = points(tmp_path)
+    for words in ([path], ["file", "--data", path]):
+        assert main(["fit", "linear", *words, "--target", "V", "--json"]) == 0
+        said = capsys.readouterr()
+        found = json.loads(said.out.splitlines()[-1])
+        assert found["coef"] == pytest.approx([2]) and found["intercept"] == pytest.approx(0.5)
+        assert found["dataset"] == "points.csv" and "regression" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["linear", "ohm", "--target", "V"], "has no meaning for this dataset"),
+        (["linear", "file"], "a file is given once"),
+        (["linear", "POINTS"], "say which column"),
+        (["linear", "POINTS", "--target", "W"], "unknown column 'W'"),
+        (["linear", "POINTS", "--data", "POINTS", "--target", "V"], "a file is given once"),
+        (["lasso", "ohm", "--l2", "-1"], "l2 must be >= 0"),
+        (["linear", "ohm", "--epochs", "3"], "unknown option '--epochs'"),
+        (["linear", "ohm", "--data", "x"], "--data has no meaning"),
+        (["logistic", "ohm"], "no class labels"),
+        (["linaer", "ohm"], "Did you mean linear"),
+    ],
+)
+def test_wrong_words_are_one_line(words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture):
+    path = points(tmp_path)
+    assert main(["fit", *[path if word == "POINTS" else word for word in words]]) == 2
+    said = capsys.readouterr().err.strip()
+    assert message in said.splitlines()[-1]
+
+
+def test_settings_objects_and_what_an_exact_model_refuses():
+    assert rlnut.fit(RidgeSettings(l2=1.0), "diabetes", progress=False).result["l2"] == 1.0
+    with pytest.raises(UsageError, match="has its own loss"):
+        fit("linear", "ohm", loss=squared)
+    with pytest.raises(UsageError, match="lasso has its own rule"):
+        fit("lasso", "ohm", optimizer=optax.sgd(0.1), l1=0.1)
+    with pytest.raises(UsageError, match="unknown Lasso option 'lr'"):
+        fit("lasso", "ohm", lr=0.1)
+    for config in (RidgeSettings(lr=3), RidgeSettings(steps=3, l2=1.0)):
+        with pytest.raises(UsageError, match="is for a gradient solver, but solver is exact"):
+            fit(config, "ohm")
+
+
+def test_gradient_solvers_are_reached_by_name_and_as_optax_optimisers():
+    exact = fit("ridge", "ohm", progress=False)
+    for found in (
+        fit("ridge", "ohm", solver="gd", progress=False),
+        fit("ridge", "ohm", optimizer=optax.sgd(0.3, 0.5), progress=False),
+    ):
+        np.testing.assert_allclose(found.result["coef"], exact.result["coef"], rtol=1e-6)
+        assert found.result["l2"] == exact.result["l2"] and found.result["gradient"] <= 1e-8
+    steep = fit("logistic", "thermal", solver="gd", steps=3, balanced=True, progress=False)
+    assert steep.result["epochs"] == 3 and steep.result["gradient"] > 1e-8
+
+
+def test_tables_and_models_are_listed():
+    assert set(TABLES) == {*SYNTHETIC, *REAL} <= set(DATASETS)
+    assert all(len(load_table(name).y) for name in SYNTHETIC)
+    assert list(LINEAR_MODELS) == ["linear", "ridge", "lasso", "perceptron", "logistic"]
