@@ -15,6 +15,9 @@ from rlnut.errors import UsageError
 from rlnut.features.maps import LARGEST, Features, binary, bounds, rows
 from rlnut.types import Array, namespace
 
+FARTHEST = 2.0**30  # steps of a tile's w/n from the box: what lies beyond counts as there, in NumPy and JAX alike
+GOLDEN = 0x9E3779B9  # 2³²/golden ratio: multiples of it are spread out
+
 
 def tile_coding(
     low: ArrayLike,
@@ -31,8 +34,9 @@ def tile_coding(
     diagonals (Miller & Glanz 1996); (1, 1, …) would be the uniform shift. The moved grid needs one more tile in each
     dimension, so dim = n·Π(tiles + 1). A point outside the box counts as the nearest one in it.
 
-    With `size`, tiles are hashed into `size` features instead, and the grids go on without end outside the box:
-    unrelated tiles may share a feature (collision), which costs accuracy but bounds the memory.
+    With `size`, tiles are hashed into `size` features instead, and the grids go on far outside the box: unrelated tiles
+    may share a feature (collision), which costs accuracy but bounds the memory. Two tiles collide with probability
+    1/size, as under a random hash, whatever their tilings and places; NumPy and JAX give the same features.
     """
     lo, hi = bounds(low, high)
     dims = len(lo)
@@ -51,11 +55,13 @@ def tile_coding(
     if size is None and tilings * each > LARGEST:
         raise UsageError(f"{tilings} tilings of {each:,} tiles are over {LARGEST:,} features: hash them with size=...")
     fine = counts * tilings  # steps of w/n across the box
+    edge = np.minimum((hi - lo) * (0.0 if size is None else FARTHEST / fine), 1e37)
 
     def coordinates(x: Array) -> Array:
         """Which tile of each tiling, counted from 0 in each dimension: [B, n, k]."""
         z = rows(x, dims)
         xp = namespace(z)
+        z = xp.clip(z, xp.asarray(lo - edge, dtype=z.dtype), xp.asarray(hi + edge, dtype=z.dtype))
         z = (z - xp.asarray(lo, dtype=z.dtype)) / xp.asarray(hi - lo, dtype=z.dtype)
         z = xp.clip(z, 0, 1) if size is None else z
         steps = xp.floor(z * xp.asarray(fine, dtype=z.dtype)).astype(np.int32)
@@ -67,16 +73,20 @@ def tile_coding(
         number = np.arange(tilings, dtype=np.int32)
         if size is None:
             return (tile * place.astype(np.int32)).sum(-1).astype(np.int32) + number * np.int32(each)
-        code = xp.zeros(tile.shape[:2], np.uint32) + number.astype(np.uint32)
+        code = xp.zeros(tile.shape[:2], np.uint32) + _mixed(number.astype(np.uint32))
         for i in range(dims):
-            code = _mix(code ^ tile[..., i].astype(np.uint32)) + np.uint32(0x9E3779B9)
+            code = _mixed(code + _mixed(tile[..., i].astype(np.uint32) + np.uint32(GOLDEN * (i + 1) % 2**32)))
         return (code % np.uint32(size)).astype(np.int32)
 
     return binary(active, tilings * each if size is None else size)
 
 
-def _mix(code: Array) -> Array:
-    """A 32-bit permutation whose every output bit depends on every input bit (MurmurHash3's finaliser, Appleby)."""
+def _mixed(code: Array) -> Array:
+    """A permutation of 32 bits whose every output bit depends on every input bit (MurmurHash3's finaliser, Appleby).
+
+    Each coordinate is mixed by itself before it is combined with those before it: small whole numbers that were added
+    or XORed as they are would cancel one another.
+    """
     code = (code ^ (code >> 16)) * np.uint32(0x85EBCA6B)
     code = (code ^ (code >> 13)) * np.uint32(0xC2B2AE35)
     return code ^ (code >> 16)

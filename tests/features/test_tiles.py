@@ -62,11 +62,21 @@ def test_by_hand_with_points_on_the_borders():
     assert indices(phi, np.array([-7.0, 9.0])).tolist() == [[0, 3], [2, 5]]  # the nearest point of the box
 
 
-def test_same_partition_as_the_book_software():
-    """tiles3 (Sutton): coordinate j of tiling t is (⌊x·n⌋ + t(1 + 2j)) // n for x in tile widths."""
-    n, x = 8, np.random.default_rng(1).uniform(0, 8, (60, 3))
-    ours = indices(tile_coding([0.0] * 3, [8.0] * 3, tilings=n, tiles=8), x)
-    theirs = (np.floor(x * n).astype(int)[:, None, :] + np.arange(n)[:, None] * (1 + 2 * np.arange(3))) // n
+def sutton_tiles(x: np.ndarray, tilings: int) -> np.ndarray:
+    """The tile of each tiling by the rule that Sutton documents for tiles3, for x [B, k] in tile widths: [B, n, k].
+
+    Tiling t moves dimension j by t(1 + 2j) steps of 1/n of a tile: coordinate j is the whole part of
+    (floor(x_j n) + t(1 + 2j)) / n.
+    """
+    moved = np.arange(tilings)[:, None] * (1 + 2 * np.arange(x.shape[1]))
+    return (np.floor(x * tilings).astype(int)[:, None, :] + moved) // tilings
+
+
+@pytest.mark.parametrize(("tilings", "dims"), [(1, 2), (3, 1), (4, 2), (8, 3), (16, 4), (32, 5)])
+def test_same_partition_as_the_book_software(tilings: int, dims: int):
+    x = np.random.default_rng(1).uniform(0, 4, (60, dims))
+    ours = indices(tile_coding([0.0] * dims, [4.0] * dims, tilings, 4), x)
+    theirs = sutton_tiles(x, tilings)
     for a, b in itertools.combinations(range(60), 2):
         assert ((ours[a] == ours[b]) == (theirs[a] == theirs[b]).all(-1)).all()
 
@@ -99,6 +109,48 @@ def test_hashing_spreads_tiles_and_keeps_tiles_together():
     chi2 = ((counts - 4) ** 2 / 4).sum()
     assert abs(chi2 - 1023) < 5 * np.sqrt(2 * 1023)
     assert (indices(phi, points + 0.3)[:, 0] == index).all()  # still in the same tile
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("tilings", [1, 2, 3, 8, 32])
+def test_collisions_are_those_of_a_random_hash(dims: int, tilings: int):
+    """N different tiles into M features: M(1 − (1 − 1/M)^N) features are expected to be in use, give or take 5σ."""
+    x = np.random.default_rng(dims).uniform(-0.5, 1.5, (1000, dims))
+    tile = sutton_tiles(x * 8, tilings)
+    number = np.broadcast_to(np.arange(tilings)[:, None], (*tile.shape[:2], 1))
+    tiles = len(np.unique(np.concatenate([number, tile], -1).reshape(-1, dims + 1), axis=0))
+    for size in (100, 999, 4096, 10_007, 2**20, 10_000_000):
+        used = len(np.unique(indices(tile_coding([0] * dims, [1] * dims, tilings, 8, size=size), x)))
+        empty = (1 - 1 / size) ** tiles
+        expected = size * -np.expm1(tiles * np.log1p(-1 / size))
+        sigma = np.sqrt(min(size * empty * (1 - empty), tiles - expected) + 1)
+        assert used <= min(tiles, size)
+        assert abs(used - expected) < 5 * sigma, (size, used, expected)
+
+
+@pytest.mark.parametrize("size", [1000, 4096, 1_000_003])
+@pytest.mark.parametrize("dims", [1, 2, 5])
+def test_every_dimension_and_the_tiling_change_the_feature(dims: int, size: int):
+    """A step to the next tile in one dimension gives a feature as unrelated as another tiling does."""
+    x = np.random.default_rng(0).uniform(0, 500, (2000, dims))
+    phi = tile_coding([0] * dims, [1] * dims, 8, 8, size=size)
+    here = indices(phi, x)
+    pairs = [(here, indices(phi, x + np.eye(dims)[j] / 8)) for j in range(dims)] + [(here[:, :-1], here[:, 1:])]
+    for one, other in pairs:
+        share = 1 / size
+        assert abs((one == other).mean() - share) < 5 * np.sqrt(share / 2000)  # of 14,000 pairs or more
+
+
+def test_the_example_that_lost_its_first_dimension():
+    x = np.random.default_rng(0).uniform(0, 1, (5000, 2))
+    assert len(np.unique(indices(tile_coding([0, 0], [1, 1], 8, 8, size=4096), x))) > 550  # 648 tiles; it was 131
+
+
+def test_points_far_outside_a_hashed_grid_are_the_same_in_numpy_and_jax():
+    x = np.array([[0.5, -3e38], [3e38, 0.5], [-1e12, 1e12], [np.inf, -np.inf], [1e5, -1e5], [-1e-30, 2.0]], np.float32)
+    phi = tile_coding([0, 0], [1, 1], 8, 8, size=4093)
+    assert phi.active is not None
+    np.testing.assert_array_equal(jax.jit(phi.active)(jnp.asarray(x)), indices(phi, x))
 
 
 def test_a_shared_feature_counts_twice():
