@@ -18,18 +18,8 @@ import jax
 import jax.numpy as jnp
 
 from rlnut.agents.td_gradient import GRADIENT_CORRECTIONS
+from rlnut.agents.td_rules import TDRule
 from rlnut.types import Array, Model, Params
-
-
-class TDRule(NamedTuple):
-    """What distinguishes a method; hashable, so that each is compiled once."""
-
-    trace: str = "accumulating"  # replacing: max with the feature (Singh & Sutton 1996); dutch: S&B 12.11
-    window: int = 0  # n > 0: the n-step target of each row is made from n rows under the weights of the moment
-    online: bool = False  # the correction that makes dutch traces true online TD(λ) (S&B 12.5)
-    offline: bool = False  # regress onto the λ-return under the weights of the episode's start (S&B 12.3)
-    gradient: str = "semi"  # or residual, double, gtd2, tdc, tdrc: agents/td_gradient.py
-    emphatic: bool = False  # M = λ + (1 − λ) F, F <- ρ₋ D₋ F + 1 (S&B 11.8, 12.42)
 
 
 class TDHyper(NamedTuple):

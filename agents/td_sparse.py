@@ -19,7 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlnut.agents.td import Learner, TDHyper, TDRows, TDRule, recorder
+from rlnut.agents.td import Learner, TDHyper, TDRows, recorder
+from rlnut.agents.td_rules import TDRule
 from rlnut.types import Array
 
 CUT = 1e-8  # share of an entry that is left when it leaves the list
@@ -48,7 +49,7 @@ class SparseState(NamedTuple):
 
 def supports_sparse(rule: TDRule) -> bool:
     """Semi-gradient rules with on-line updates; the others go through `td.dense_learner`."""
-    return rule.gradient == "semi" and not rule.offline and not rule.window
+    return rule.semi_gradient and not rule.offline and not rule.window
 
 
 def list_length(rows: TDRows, lam: float) -> int | None:

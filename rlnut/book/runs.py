@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlnut.agents import td
+from rlnut.agents.td_rules import TDRule
 from rlnut.book.sweeps import sweep
 from rlnut.prediction.methods import METHODS, Prediction
 from rlnut.prediction.simulate import Experience, simulate
@@ -77,9 +78,7 @@ def long_runs(
             for name in {job.name for job in jobs}
         }
         for k, job in enumerate(jobs):
-            paths[k].append(
-                _go_on(td.TDRule(**METHODS[job.name].rule), job.X, w[k], rows[job.name], job.alpha, records)
-            )
+            paths[k].append(_go_on(METHODS[job.name].rule, job.X, w[k], rows[job.name], job.alpha, records))
             w[k] = paths[k][-1][:, -1]
     return [np.concatenate(path, 1) for path in paths]
 
@@ -93,7 +92,7 @@ def _padded(stream: Experience, episodes: int) -> Experience:
 
 
 @partial(jax.jit, static_argnums=(0, 5))
-def _each(rule: td.TDRule, X: Any, w: Any, rows: td.TDRows, alpha: Any, records: int) -> Any:
+def _each(rule: TDRule, X: Any, w: Any, rows: td.TDRows, alpha: Any, records: int) -> Any:
     hyper = td.TDHyper(alpha, jnp.zeros(()), jnp.zeros(()))
 
     def one(w: Any, rows: td.TDRows) -> Any:
@@ -103,7 +102,7 @@ def _each(rule: td.TDRule, X: Any, w: Any, rows: td.TDRows, alpha: Any, records:
     return jax.vmap(one, (0, 1))(w, rows)
 
 
-def _go_on(rule: td.TDRule, X: np.ndarray, w: np.ndarray, rows: td.TDRows, alpha: float, records: int) -> np.ndarray:
+def _go_on(rule: TDRule, X: np.ndarray, w: np.ndarray, rows: td.TDRows, alpha: float, records: int) -> np.ndarray:
     """w [N, records, d] from w [N, d]: every run from its own."""
     single = [jnp.asarray(x, jnp.float32) for x in (X, w, alpha)]
     return np.asarray(_each(rule, single[0], single[1], jax.tree.map(jnp.asarray, rows), single[2], records))

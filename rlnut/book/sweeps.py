@@ -43,7 +43,7 @@ def sweep(
     """Weights [*sweep, N, K, d] for α, λ, β of one shape (numbers, or arrays that are swept)."""
     sizes = np.broadcast_arrays(*(np.asarray(x, np.float32) for x in (alpha, lam, beta)))
     hyper = td.TDHyper(*(jnp.asarray(x) for x in sizes))
-    rule, parts = td.TDRule(**method.rule), tuple(jnp.asarray(x, jnp.float32) for x in parts)
+    rule, parts = method.rule, tuple(jnp.asarray(x, jnp.float32) for x in parts)
     if (few := few_active(rule, parts, rows, float(sizes[1].max()))) is not None:
         length, (now, then) = few
         flat = jax.tree.map(jnp.ravel, hyper)

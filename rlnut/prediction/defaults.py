@@ -43,9 +43,9 @@ def step_size(
     share, long = 0.5, max(1 - grown, 0.05)
     if method.fold == "episode":
         share, long = 0.1, 1.0
-    elif method.rule.get("emphatic"):
+    elif method.rule.emphatic:
         share, long = 0.1, max(1 - gamma * np.sqrt(spread), 0.01)
-    elif "gradient" in method.rule:
+    elif not method.rule.semi_gradient:
         share = 0.25
     if config.values == "v":
         share /= spread  # ρ multiplies the step itself; for Q only the trace

@@ -4,32 +4,51 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from rlnut.agents.td_rules import TDRule
 from rlnut.errors import UsageError, unknown
 from rlnut.settings import Settings, setting
 
+Fold = Literal["", "n", "episode"]
+Solver = Literal["scan", "lstd", "rlstd", "fitted"]
+
 
 class Method(NamedTuple):
-    """One method: which recursion, and which options mean something to it."""
+    """One method: which recursion, and which options apply to it."""
 
     help: str
-    rule: dict  # fields of agents.td.Rule
+    rule: TDRule = TDRule()
     uses: tuple[str, ...] = ("alpha",)  # of OPTIONAL
-    fold: str = ""  # "n": n-step transitions, "episode": Monte Carlo
-    solver: str = "scan"  # or lstd, rlstd, fitted
+    fold: Fold = ""  # "n": n-step transitions, "episode": Monte Carlo
+    solver: Solver = "scan"  # step by step, or solved at once
     lam: float | None = None  # λ where it is fixed
     on_policy: str = ""  # why it is on-policy only
     linear: str = ""  # why it is linear only
-    expected: str = ""  # its name in agents.expected
+    expected: str = ""  # its name in agents.td_expected
     correction: str = ""  # where it is fixed
+
+    @property
+    def whole_returns(self) -> bool:
+        """Its target is the return of a whole episode, so episodes must end."""
+        return self.lam == 1
+
+    @property
+    def one_step(self) -> bool:
+        """Its target is r + γ v(s') and nothing else."""
+        return self.lam == 0 and not self.fold
+
+    @property
+    def solved(self) -> bool:
+        """Least squares over all data so far: there is no step size."""
+        return self.solver in ("lstd", "rlstd")
 
     def trace(self, config: Prediction) -> float:
         """λ of this method: fixed, given, or its usual one: 0.9 for the traces of TD(λ), 0 for the others."""
         if self.lam is not None:
             return self.lam
-        usual = 0.0 if self.solver != "scan" or "gradient" in self.rule or "emphatic" in self.rule else 0.9
-        return usual if config.lam is None else config.lam
+        traces = self.solver == "scan" and self.rule.semi_gradient and not self.rule.emphatic
+        return config.lam if config.lam is not None else 0.9 if traces else 0.0
 
 
 BINARY, DUTCH = "its traces are defined feature by feature", "its exactness is a theorem about linear functions"
@@ -41,53 +60,65 @@ GRADIENT = ("alpha", "beta", "lam", "correction")
 OPTIONAL = ("alpha", "beta", "lam", "n", "correction", "iterations", "epochs", "data")  # what some methods use
 
 METHODS: dict[str, Method] = {
-    "mc": Method("gradient Monte Carlo (S&B 9.3)", {}, ("alpha", "correction"), "episode", lam=1),
-    "td0": Method("semi-gradient TD(0) (S&B 9.3)", {}, ("alpha", "correction"), lam=0, expected="td"),
-    "nstep": Method("n-step TD (S&B 7.1, 9.4)", {}, ("alpha", "n", "correction"), "n", lam=0),
-    "td-lambda": Method("TD(λ), accumulating traces (S&B 12.2)", {}, ("alpha", "lam", "correction"), expected="td"),
+    "mc": Method("gradient Monte Carlo (S&B 9.3)", TDRule(), ("alpha", "correction"), "episode", lam=1),
+    "td0": Method("semi-gradient TD(0) (S&B 9.3)", TDRule(), ("alpha", "correction"), lam=0, expected="td"),
+    "nstep": Method("n-step TD (S&B 7.1, 9.4)", TDRule(), ("alpha", "n", "correction"), "n", lam=0),
+    "td-lambda": Method(
+        "TD(λ), accumulating traces (S&B 12.2)", TDRule(), ("alpha", "lam", "correction"), expected="td"
+    ),
     "td-lambda-replacing": Method(
-        "TD(λ), replacing traces", {"trace": "replacing"}, ("alpha", "lam", "correction"), linear=BINARY
+        "TD(λ), replacing traces", TDRule(trace="replacing"), ("alpha", "lam", "correction"), linear=BINARY
     ),
     "td-lambda-dutch": Method(
-        "TD(λ), dutch traces", {"trace": "dutch"}, ("alpha", "lam"), on_policy=SAME, linear=BINARY
+        "TD(λ), dutch traces", TDRule(trace="dutch"), ("alpha", "lam"), on_policy=SAME, linear=BINARY
     ),
     "true-online-td": Method(
         "true online TD(λ) (S&B 12.5)",
-        {"trace": "dutch", "online": True},
+        TDRule(trace="dutch", online=True),
         ("alpha", "lam"),
         on_policy="its correction is derived for ρ = 1",
         linear=DUTCH,
     ),
     "offline-lambda": Method(
         "off-line λ-return (S&B 12.1)",
-        {"offline": True},
+        TDRule(offline=True),
         ("alpha", "lam"),
         on_policy=SAME,
         linear="its λ-returns are kept as features",
     ),
-    "retrace": Method("Retrace(λ) for Q (Munos et al. 2016)", {}, ("alpha", "lam"), correction="retrace"),
-    "tree-backup": Method("tree-backup(λ) for Q (Precup et al. 2000)", {}, ("alpha", "lam"), correction="tree-backup"),
-    "v-trace": Method("V-trace for V (Espeholt et al. 2018)", {}, ("alpha", "lam"), correction="v-trace"),
-    "batch-td": Method("the end of batch TD(0): certainty equivalence (S&B 6.3)", {}, (), "", "lstd", 0, "", SOLVED),
-    "batch-mc": Method("the end of batch Monte Carlo: mean returns", {}, (), "", "lstd", 1, "", SOLVED),
-    "lstd": Method("least-squares TD(λ) (S&B 9.8)", {}, ("lam", "correction"), solver="lstd", linear=SOLVED),
-    "rlstd": Method("recursive least-squares TD(λ)", {}, ("lam", "correction"), solver="rlstd", linear=SOLVED),
+    "retrace": Method("Retrace(λ) for Q (Munos et al. 2016)", TDRule(), ("alpha", "lam"), correction="retrace"),
+    "tree-backup": Method(
+        "tree-backup(λ) for Q (Precup et al. 2000)", TDRule(), ("alpha", "lam"), correction="tree-backup"
+    ),
+    "v-trace": Method("V-trace for V (Espeholt et al. 2018)", TDRule(), ("alpha", "lam"), correction="v-trace"),
+    "batch-td": Method(
+        "the end of batch TD(0): certainty equivalence (S&B 6.3)", TDRule(), (), "", "lstd", 0, "", SOLVED
+    ),
+    "batch-mc": Method("the end of batch Monte Carlo: mean returns", TDRule(), (), "", "lstd", 1, "", SOLVED),
+    "lstd": Method("least-squares TD(λ) (S&B 9.8)", TDRule(), ("lam", "correction"), solver="lstd", linear=SOLVED),
+    "rlstd": Method("recursive least-squares TD(λ)", TDRule(), ("lam", "correction"), solver="rlstd", linear=SOLVED),
     "fqe": Method(
-        "fitted Q evaluation (Le et al. 2019)", {}, ("alpha", "iterations", "epochs", "data"), solver="fitted", lam=0
+        "fitted Q evaluation (Le et al. 2019)",
+        TDRule(),
+        ("alpha", "iterations", "epochs", "data"),
+        solver="fitted",
+        lam=0,
     ),
     "residual-gradient": Method(
         "residual gradient, one sample (Baird 1995; S&B 11.5)",
-        {"gradient": "residual"},
+        TDRule(gradient="residual"),
         lam=0,
         expected="residual-gradient",
     ),
     "residual-gradient-double": Method(
-        "residual gradient, two independent successors", {"gradient": "double"}, lam=0, expected="residual-gradient"
+        "residual gradient, two independent successors", TDRule(gradient="double"), lam=0, expected="residual-gradient"
     ),
-    "gtd2": Method("GTD2(λ)", {"gradient": "gtd2"}, GRADIENT, linear=SECOND, expected="gtd2"),
-    "tdc": Method("TDC(λ), also called GTD(λ)", {"gradient": "tdc"}, GRADIENT, linear=SECOND, expected="tdc"),
-    "tdrc": Method("TDRC(λ)", {"gradient": "tdrc"}, ("alpha", "lam", "correction"), linear=SECOND, expected="tdrc"),
-    "etd": Method("emphatic TD(λ) (S&B 11.8)", {"emphatic": True}, ("alpha", "lam"), linear=EMPHASIS, expected="etd"),
+    "gtd2": Method("GTD2(λ)", TDRule(gradient="gtd2"), GRADIENT, linear=SECOND, expected="gtd2"),
+    "tdc": Method("TDC(λ), also called GTD(λ)", TDRule(gradient="tdc"), GRADIENT, linear=SECOND, expected="tdc"),
+    "tdrc": Method("TDRC(λ)", TDRule(gradient="tdrc"), ("alpha", "lam", "correction"), linear=SECOND, expected="tdrc"),
+    "etd": Method(
+        "emphatic TD(λ) (S&B 11.8)", TDRule(emphatic=True), ("alpha", "lam"), linear=EMPHASIS, expected="etd"
+    ),
 }
 ALIASES = {
     "montecarlo": "mc", "gradientmc": "mc", "gradientmontecarlo": "mc", "td": "td0", "semigradienttd": "td0",
@@ -170,7 +201,7 @@ def settle(name: str, given: set[str], config: Prediction, network: bool = False
         config = config.replace(correction=method.correction)
     fitted = method.solver == "fitted"
     if (method.correction or fitted) and "values" not in given:
-        config = config.replace(values="v" if name == "v-trace" else "q")
+        config = config.replace(values="v" if method.correction == "v-trace" else "q")
     network = network or bool(config.hidden) or config.features.startswith("mlp")
     pairs, correction = config.values == "q", config.correction
     names = ", ".join(k for k, m in METHODS.items() if m.expected)
@@ -201,11 +232,11 @@ def settle(name: str, given: set[str], config: Prediction, network: bool = False
         (sampled and not pairs, "--next-action is for action values: add --values q"),
         (
             sampled
-            and (fitted or correction in ("retrace", "tree-backup") or config.expected or name.endswith("double")),
+            and (fitted or correction in ("retrace", "tree-backup") or config.expected or method.rule.second_try),
             f"--next-action sampled: {'--expected' if config.expected else name} is defined by the expectation",
         ),
         (
-            "correction" in given and pairs and name == "td0" and not sampled,
+            "correction" in given and pairs and method.one_step and not sampled,
             "--correction means nothing to TD(0) for Q: its target r + γΣπq(s',a) is the same for every b",
         ),
     ]

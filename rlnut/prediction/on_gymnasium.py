@@ -59,7 +59,7 @@ def predict_host(
     Raises UsageError for what needs tables (expected updates, the off-line λ-return) or numbered actions (Q, ρ).
     """
     method, title = METHODS[name], _title(env)
-    for asked, what in ((config.expected, "--expected"), (method.rule.get("offline"), name)):
+    for asked, what in ((config.expected, "--expected"), (method.rule.offline, name)):
         if asked:
             raise UsageError(f"{what} needs a finite problem (tables P and R); {title} has none")
     make = maker(env)
@@ -86,7 +86,7 @@ def predict_host(
         stream = recorded_experience(config.data, spec, gamma, target.chances)
     phi = _map(config, space, features, title, network is not None)
     known = monte_carlo_truth(make, target.act, gamma, config.states, config.rollouts, seed + 1, acting.act, pairs)
-    again = ("pair" if pairs else "state") if method.rule.get("gradient") == "double" else ""
+    again = ("pair" if pairs else "state") if method.rule.second_try else ""
     steps = None if config.episodes is not None else config.steps
     if stream is None:
         stream = play(make, acting, target, gamma, seed, config.runs, steps, config.episodes, again)
@@ -233,7 +233,7 @@ def _task(
 ) -> LearningTask:
     passes = epochs if learned.network else None
     task = LearningTask(method, lambda: learned.model, (), rows, alpha, lam, beta, window, epochs=passes)
-    rule = td.TDRule(**method.rule)._replace(window=window)
+    rule = method.rule._replace(window=window)
     if learned.active is None or method.solver != "scan" or not sparse.supports_sparse(rule):
         return task
     length = sparse.list_length(rows, lam)

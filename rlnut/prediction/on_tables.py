@@ -93,7 +93,7 @@ def predict_finite(
         rows, window, key = _rows(method, config, known, falling, seed, None)
         parts: tuple = (X, nexts, w0)
         task = LearningTask(method, table, parts, rows, alpha, lam, beta, window)
-        few = few_active(td.TDRule(**method.rule), parts, rows, lam) if not window and method.solver == "scan" else None
+        few = few_active(method.rule, parts, rows, lam) if not window and method.solver == "scan" else None
         if few is not None:
             given = (*few[1], parts[2].astype(np.float32))
             task = task._replace(make=sparse.active_table, parts=given, length=few[0], few=few[1][0][0].shape[1])
@@ -105,10 +105,10 @@ def predict_finite(
         return all_errors(known, X @ w, linear_errors(known.process, w, X, known.d, gamma, np.nan_to_num(flat)))
 
     before, off = rms((X @ w0 - flat)[known.seen]), _off(known, config)
-    emphatic = "emphatic" in method.rule
+    emphatic = method.rule.emphatic
     points = solved_fixed_points(X, flat, known, 0.0 if chosen["lam"] is None else chosen["lam"], emphatic)
     point = points["emphatic_fixed_point" if emphatic else "td_fixed_point"]
-    end = np.inf if method.solver in ("lstd", "rlstd") else point["rmse"] if point else 0.0
+    end = np.inf if method.solved else point["rmse"] if point else 0.0
     answer = follow_snapshots(
         found, lambda w: w @ X.T, errors, known.right, known.seen, before, off, chosen, report, end
     )
@@ -218,7 +218,7 @@ def _accept(
     if (missing := (pi > 0) & (acting == 0) & visited[:, None]).any() and config.correction != "none":
         s, a = np.argwhere(missing)[0]
         raise UsageError(f"the behaviour never takes action {a} in state {s}, as the policy does: give another b")
-    if (method.fold == "episode" or config.episodes is not None or name == "batch-mc") and not config.expected:
+    if (method.fold == "episode" or config.episodes is not None or method.whole_returns) and not config.expected:
         process = chain(finite.mdp, acting)
         if (lost := reachable(process) & ~ends(process)).any():
             advice = "give --steps instead of --episodes" if config.episodes else f"{name} needs them to"

@@ -12,6 +12,7 @@ import numpy as np
 
 from rlnut.agents import fqe, lstd, td
 from rlnut.agents import td_sparse as sparse
+from rlnut.agents.td_rules import TDRule
 from rlnut.prediction.methods import Method
 from rlnut.types import Array
 
@@ -53,7 +54,7 @@ def snapshots(task: LearningTask, count: int, key: Any) -> Iterator[Snapshot]:
         yield from _solved(task, rows, count)
         return
     size, extra = -(-T // count), max(0, task.window - 1)
-    rule = td.TDRule(**task.method.rule)._replace(window=task.window)
+    rule = task.method.rule._replace(window=task.window)
     parts = jax.tree.map(jnp.asarray, task.parts)
     hyper = td.TDHyper(*(jnp.asarray(x, jnp.float32) for x in (task.alpha, task.lam, task.beta)))
     build = (rule, task.make, task.length, task.few)
@@ -100,7 +101,7 @@ def _solved(task: LearningTask, rows: td.TDRows, count: int) -> Iterator[Snapsho
         yield Snapshot(T * (k + 1) // count, T, np.asarray(w, np.float64), float("nan"))
 
 
-def _learner(rule: td.TDRule, make: Any, length: int | None, count: int, parts: Any, hyper: td.TDHyper) -> td.Learner:
+def _learner(rule: TDRule, make: Any, length: int | None, count: int, parts: Any, hyper: td.TDHyper) -> td.Learner:
     if length is None:
         return td.dense_learner(rule, make(*parts), hyper)
     lanes = jax.tree.map(lambda x: x[None], hyper)
@@ -108,13 +109,13 @@ def _learner(rule: td.TDRule, make: Any, length: int | None, count: int, parts: 
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _begin(rule: td.TDRule, make: Any, length: int | None, count: int, parts: Any, hyper: td.TDHyper, keys: Any) -> Any:
+def _begin(rule: TDRule, make: Any, length: int | None, count: int, parts: Any, hyper: td.TDHyper, keys: Any) -> Any:
     return jax.vmap(_learner(rule, make, length, count, parts, hyper).init)(keys)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3), donate_argnums=6)
 def _advance(
-    rule: td.TDRule,
+    rule: TDRule,
     make: Any,
     length: int | None,
     count: int,

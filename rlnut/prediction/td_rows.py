@@ -9,6 +9,7 @@ import numpy as np
 
 from rlnut.agents import td
 from rlnut.agents import td_sparse as sparse
+from rlnut.agents.td_rules import TDRule
 from rlnut.prediction.methods import Method, Prediction
 from rlnut.prediction.simulate import Experience, folded_experience
 
@@ -55,11 +56,16 @@ def pair_inputs(actions: int, sampled: bool, chances: Callable[[np.ndarray], np.
 
 
 def window_length(stream: Experience, method: Method, config: Prediction) -> int:
-    """n where n-step targets need the values on the way: corrections other than products of ρ, off-policy; else 0."""
+    """n where n-step targets need the values on the way, else 0: then the rewards are folded beforehand.
+
+    A correction of V, and one of Q that bootstraps from the action taken, adds up to the plain n-step return where
+    ρ = 1. Q bootstrapped from Σ π q does not: there the corrections differ from each other on-policy too.
+    """
     if method.fold != "n" or config.correction in ("ordinary", "none"):
         return 0
-    off = bool((np.asarray(stream.rho) != 1).any())
-    return config.n if off or config.correction == "tree-backup" else 0
+    summed = config.values == "v" or config.next_action == "sampled"
+    plain = summed and not bool((np.asarray(stream.rho) != 1).any())
+    return 0 if plain else min(config.n, len(np.asarray(stream.rho)))  # no window is longer than the stream
 
 
 def make_rows(
@@ -95,7 +101,7 @@ def make_rows(
     decay, gain, follow = _traces(stream, config.correction, pairs, before)
     if method.fold and not window_length(stream, method, config):
         stream = folded_experience(
-            stream, T if method.fold == "episode" else config.n, config.correction, pairs, not sampled
+            stream, T if method.fold == "episode" else min(config.n, T), config.correction, pairs, not sampled
         )
         gain, decay = np.asarray(stream.rho), np.zeros_like(decay)  # the whole return is in the target
     elif sampled and config.correction != "none":
@@ -128,7 +134,7 @@ def table(X: Any, nexts: Any, w0: Any) -> td.Approximator:
     return td.linear_value(lambda s: X[s], lambda s: nexts[s], w0)
 
 
-def few_active(rule: td.TDRule, parts: tuple, rows: td.TDRows, lam: float) -> tuple[int, tuple] | None:
+def few_active(rule: TDRule, parts: tuple, rows: td.TDRows, lam: float) -> tuple[int, tuple] | None:
     """Length of the trace list and active features of two tables, where a list costs less than whole arrays."""
     if not sparse.supports_sparse(rule) or (length := sparse.list_length(rows, lam)) is None:
         return None

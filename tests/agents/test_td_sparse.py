@@ -9,6 +9,7 @@ import pytest
 
 from rlnut.agents import td
 from rlnut.agents import td_sparse as sparse
+from rlnut.agents.td_rules import TDRule
 from rlnut.envs.garnet import garnet
 from rlnut.envs.walks import random_walk
 from rlnut.prediction import snapshots as moments
@@ -31,7 +32,7 @@ def test_lists_equal_whole_arrays(name: str) -> None:
     w0 = rng.standard_normal(12)
     rows = make_rows(stream, method, Prediction(steps=300, correction="v-trace"), None, False, 5)
     hyper = td.TDHyper(*(jnp.array(x) for x in ([0.05, 0.1], [0.6, 0.9], [0.0, 0.0])))
-    rule, parts = td.TDRule(**method.rule), (jnp.asarray(X), jnp.asarray(X), jnp.asarray(w0))
+    rule, parts = method.rule, (jnp.asarray(X), jnp.asarray(X), jnp.asarray(w0))
     whole = td.swept_weights(rule, table, parts, rows, hyper, 5, jax.random.key(0))
     active, length = sparse.active_rows(X), sparse.list_length(rows, 0.9)
     assert length is not None and 20 < length < 100 and active[0].shape == (8, 2)
@@ -46,13 +47,13 @@ def test_a_table_without_traces_takes_the_list() -> None:
     stream = simulate(walk, walk.policy, walk.policy, 1.0, jax.random.key(0), 5, episodes=4)
     method, X, w0 = METHODS["nstep"], np.eye(7), np.zeros(7)
     rows = make_rows(stream, method, Prediction(episodes=4, n=3), None, False, 4)
-    assert few_active(td.TDRule(), (X, X, w0), rows, 0.0) is not None
-    assert few_active(td.TDRule(gradient="tdc"), (X, X, w0), rows, 0.0) is None
+    assert few_active(TDRule(), (X, X, w0), rows, 0.0) is not None
+    assert few_active(TDRule(gradient="tdc"), (X, X, w0), rows, 0.0) is None
     hyper = td.TDHyper(jnp.linspace(0, 1, 11), jnp.zeros(11), jnp.zeros(11))
-    whole = td.swept_weights(td.TDRule(), table, tuple(map(jnp.asarray, (X, X, w0))), rows, hyper, 4, jax.random.key(0))
+    whole = td.swept_weights(TDRule(), table, tuple(map(jnp.asarray, (X, X, w0))), rows, hyper, 4, jax.random.key(0))
     active = sparse.active_rows(X)
     few = sparse.swept_sparse_weights(
-        td.TDRule(), sparse.active_table, (active, active, jnp.zeros(7)), rows, hyper, 4, 0, 1
+        TDRule(), sparse.active_table, (active, active, jnp.zeros(7)), rows, hyper, 4, 0, 1
     )
     np.testing.assert_allclose(few, whole, atol=1e-6)
 
@@ -79,7 +80,7 @@ def test_a_step_changes_the_table_in_place() -> None:
 
         return sparse.Active(jnp.zeros(size), read, read)
 
-    build, hyper = (td.TDRule(), make, 10, 2), td.TDHyper(*map(jnp.float32, (0.1, 0.5, 0.1)))
+    build, hyper = (TDRule(), make, 10, 2), td.TDHyper(*map(jnp.float32, (0.1, 0.5, 0.1)))
     state = moments._begin(*build, (), hyper, jax.random.split(jax.random.key(0), 1))
     program = moments._advance.lower(*build, (), hyper, state, jax.tree.map(jnp.asarray, rows)).compile().as_text()
     body = [part for part in (program or "").split("\n\n") if "ENTRY" not in part]

@@ -23,10 +23,11 @@ PROBLEM.mdp.done[:, :, 0] = 0.6
 PI, B = PROBLEM.policy, PROBLEM.behaviour
 
 
-@pytest.fixture(scope="module")
-def stream() -> Experience:
+@pytest.fixture(scope="module", params=["off-policy", "on-policy"])
+def stream(request: pytest.FixtureRequest) -> Experience:
     """40 rows with terminations, and truncations put in."""
-    found = simulate(PROBLEM, PI, B, 0.8, jax.random.key(3), 1, steps=T)
+    acting = B if request.param == "off-policy" else PI
+    found = simulate(PROBLEM, PI, acting, 0.8, jax.random.key(3), 1, steps=T)
     end = np.array(found.step.end)
     end[[11, 25]] = True
     return found._replace(step=found.step._replace(end=end))
@@ -43,7 +44,7 @@ def moved(name: str, stream: Experience, w: np.ndarray, **given: Any) -> np.ndar
     nexts = X
     if pairs and config.next_action == "expected":
         nexts = (PI[:, :, None] * np.eye(10).reshape(5, 2, 10)).sum(1)
-    rule = td.TDRule(**method.rule)._replace(window=window_length(stream, method, config))
+    rule = method.rule._replace(window=window_length(stream, method, config))
     hyper = td.TDHyper(jnp.ones(()), jnp.asarray(method.trace(config), float), jnp.zeros(()))
     if rule.window:
         learner = td.dense_learner(rule, table(*map(jnp.asarray, (X, nexts, w))), hyper)
@@ -63,7 +64,7 @@ def path_of(stream: Experience, w: np.ndarray, pairs: bool, sampled: bool = Fals
     after = (PI * q).sum(1)[step.next_obs]
     if sampled:
         following = np.asarray(stream.next_action)[:, 0]
-        after = q[step.next_obs, following] * (PI / B)[step.next_obs, following]
+        after = q[step.next_obs, following] * np.asarray(stream.next_rho)[:, 0]
     return oracle.Trajectory(q[step.obs, step.action], step.reward, step.discount, after, step.end)
 
 
@@ -98,7 +99,12 @@ def test_pairs(stream: Experience, sampled: bool) -> None:
     step = jax.tree.map(lambda x: np.asarray(x)[:, 0], stream.step)
     given: Any = {"values": "q", "next_action": "sampled" if sampled else "expected"}
     G, weight = oracle.ordinary(path, rho, n, True)
-    expected = {"importance": oracle.q_importance(path, rho, 1.0, n), "ordinary": path.v + weight * (G - path.v)}
+    plain = path_of(stream._replace(next_rho=np.ones_like(stream.next_rho)), w, True, sampled)
+    expected = {
+        "none": oracle.n_step(plain, n),
+        "importance": oracle.q_importance(path, rho, 1.0, n),
+        "ordinary": path.v + weight * (G - path.v),
+    }
     if not sampled:
         expected["retrace"] = oracle.retrace(path, rho, 1.0, n)
         q, actions = w.reshape(5, 2)[step.next_obs], np.append(step.action, 0)
