@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+if __name__ != "rlnut.agents":  # the checkout's root is on sys.path: there this would be a second copy of everything
+    raise ImportError(f"{__name__} is imported as rlnut.agents")
+
 from rlnut.agents.catalogue import AGENTS as AGENTS
 from rlnut.agents.catalogue import DQN as DQN
 from rlnut.agents.catalogue import PQN as PQN

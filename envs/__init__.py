@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+if __name__ != "rlnut.envs":  # the checkout's root is on sys.path: there this would be a second copy of everything
+    raise ImportError(f"{__name__} is imported as rlnut.envs")
+
 from typing import Any
 
 import gymnasium

@@ -6,6 +6,7 @@ Names are imported when first used, so `import rlnut` and `rlnut --help` cost no
 from __future__ import annotations
 
 from importlib import import_module
+from os.path import dirname, isdir, join
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -73,6 +74,9 @@ _HOME = {
     "Transition": "types",
 }
 __all__ = ["__version__", *_HOME]
+
+if not isdir(join(__path__[0], "agents")):  # a checkout without symbolic links: agents/ and envs/ stand beside rlnut/
+    __path__.append(dirname(__path__[0]))
 
 
 def __getattr__(name: str) -> Any:

@@ -1,17 +1,19 @@
-"""What a stranger installs: the wheel's contents, cheap imports, one copy of every class, public names that resolve."""
+"""What is installed: the wheel's contents, checkouts with and without links, cheap imports, types that editors see."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
+import venv
 import zipfile
-from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -20,91 +22,213 @@ import rlnut
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKOUT = pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="these tests run away from a checkout")
-INSIDE = sorted({init.parent.name for init in (ROOT / "rlnut").glob("*/__init__.py")} - {"agents", "envs"})
-PACKAGES = {"rlnut": "rlnut", "rlnut/agents": "agents", "rlnut/envs": "envs"} | {
-    f"rlnut/{n}": f"rlnut/{n}" for n in INSIDE
-}
+LINKS = ("agents", "envs")  # rlnut/agents leads to agents/
+BUILD = [sys.executable, "-m", "build", "--no-isolation", "--skip-dependency-check"]
 
 
-def run(program: str, cwd: Path) -> str:
-    """What a fresh Python says."""
+def fresh(words: list[str], cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """A program in a process of its own that finds what is installed only; `more` are environment variables."""
     clean = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    words = [sys.executable, "-W", "error", "-c", program]
-    done = subprocess.run(words, cwd=cwd, env=clean, capture_output=True, text=True, check=False)
+    return subprocess.run(words, cwd=cwd, env=clean | more, capture_output=True, text=True, check=False)
+
+
+def run(program: str, cwd: Path, **more: str) -> str:
+    """What a fresh Python prints."""
+    done = fresh([sys.executable, "-W", "error", "-c", program], cwd, **more)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
-    """The wheel, built from a copy of the checkout without a network."""
-    try:
-        enough = int(version("setuptools").split(".")[0]) >= 77
-    except PackageNotFoundError:
-        enough = False
-    if not enough:
-        pytest.skip("no setuptools >= 77 here to build with (the test extra brings it)")
-    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    ignore = shutil.ignore_patterns("__pycache__")
-    for name in ("rlnut", "agents", "envs"):
-        shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=ignore)
-    build = [
-        sys.executable,
-        "-m",
-        "build",
-        "--wheel",
-        "--no-isolation",
-        "--skip-dependency-check",
-        "--outdir",
-        str(out),
-    ]
-    done = subprocess.run([*build, str(source)], capture_output=True, text=True, check=False)
+def checkout(folder: Path, links: bool) -> Path:
+    """A copy of this checkout; without links Git and zip files leave small text files in their place."""
+    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", ".gitignore"):
+        if (ROOT / name).exists():
+            shutil.copy(ROOT / name, folder)
+    for name in ("rlnut", *LINKS):
+        ignored = shutil.ignore_patterns("__pycache__", *(LINKS if name == "rlnut" else ()))
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    for name in LINKS:
+        if links:
+            (folder / "rlnut" / name).symlink_to(f"../{name}", target_is_directory=True)
+        else:
+            (folder / "rlnut" / name).write_text(f"../{name}")
+    return folder
+
+
+def built(source: Path, out: Path, *words: str) -> Path:
+    """The wheel that `python -m build` leaves in `out`."""
+    for module in ("build", "hatchling"):
+        pytest.importorskip(module, reason=f"{module} is not installed (the test extra brings it)")
+    done = subprocess.run(
+        [*BUILD, *words, "--outdir", str(out), str(source)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
-    (path,) = out.glob("*.whl")
-    assert path.name == f"rlnut-{rlnut.__version__}-py3-none-any.whl"
-    with zipfile.ZipFile(path) as archive:
-        yield archive
+    (wheel,) = out.glob("*.whl")
+    return wheel
+
+
+def files(wheel: Path) -> list[str]:
+    """What a wheel installs, without its metadata."""
+    with zipfile.ZipFile(wheel) as archive:
+        return [name for name in archive.namelist() if not name.split("/")[0].endswith(".dist-info")]
+
+
+@pytest.fixture(scope="module")
+def with_links(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkout(tmp_path_factory.mktemp("links"), True)
+
+
+@pytest.fixture(scope="module")
+def without_links(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkout(tmp_path_factory.mktemp("nolinks"), False)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory, with_links: Path) -> Path:
+    """The wheel, built without a network from the sdist of a copy of the checkout; the sdist lies beside it."""
+    return built(with_links, tmp_path_factory.mktemp("dist"))
 
 
 @CHECKOUT
-def test_wheel_holds_every_file_and_nothing_else_at_the_top(wheel: zipfile.ZipFile):
-    names = {name for name in wheel.namelist() if not name.split("/")[0].endswith(".dist-info")}
-    wanted = {f"{inside}/{file.name}" for inside, folder in PACKAGES.items() for file in (ROOT / folder).glob("*.py")}
-    assert names == wanted | {"rlnut/py.typed"}
+def test_wheel_holds_every_file_once_and_nothing_else_at_the_top(wheel: Path, without_links: Path, tmp_path: Path):
+    inside = {path.relative_to(ROOT) for path in (ROOT / "rlnut").glob("[!_]*/**/*.py")}
+    inside = {path for path in inside if path.parts[1] not in LINKS} | {
+        path.relative_to(ROOT) for path in (ROOT / "rlnut").glob("*.py")
+    }
+    wanted = {path.as_posix() for path in inside} | {"rlnut/py.typed"}
+    wanted |= {f"rlnut/{path.relative_to(ROOT).as_posix()}" for name in LINKS for path in (ROOT / name).rglob("*.py")}
+    assert len(wanted) > 150
+    assert sorted(files(wheel)) == sorted(wanted)
+    assert wheel.name == f"rlnut-{rlnut.__version__}-py3-none-any.whl"
+    assert sorted(files(built(without_links, tmp_path, "--wheel"))) == sorted(wanted)
 
 
 @CHECKOUT
-def test_wheel_says_what_it_needs(wheel: zipfile.ZipFile):
-    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
-    metadata = wheel.read(name).decode()
-    assert f"\nVersion: {rlnut.__version__}\n" in metadata and "\nRequires-Python: >=3.11\n" in metadata
-    needed = [line.split(":", 1)[1].strip() for line in metadata.splitlines() if line.startswith("Requires-Dist")]
-    plain = [line for line in needed if "extra ==" not in line]
-    assert any(line.startswith("gymnasium[classic-control]") for line in plain)
-    assert not any(word in line for line in needed for word in ("torch", "tensorflow", "flax"))
-    assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())
-    assert "rlnut = rlnut.cli:main" in wheel.read(name.replace("METADATA", "entry_points.txt")).decode()
+def test_sdist_holds_every_file_of_the_checkout_once(wheel: Path, with_links: Path):
+    (path,) = wheel.parent.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        members = archive.getmembers()
+    assert all(member.isfile() for member in members)  # links would be lost or refused where there are none
+    names = {member.name.partition("/")[2] for member in members}
+    held = {found.relative_to(with_links).as_posix() for found in with_links.rglob("*") if found.is_file()}
+    assert names == {n for n in held if not n.startswith(("rlnut/agents/", "rlnut/envs/"))} | {"PKG-INFO"}
 
 
 @CHECKOUT
-def test_every_subpackage_is_declared():
-    """A new subpackage that is not named in pyproject.toml would be missing from the wheel."""
+def test_wheel_states_what_it_needs(wheel: Path):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = archive.read(name).decode()
+        assert f"\nVersion: {rlnut.__version__}\n" in metadata and "\nRequires-Python: >=3.11\n" in metadata
+        needed = [line.split(":", 1)[1].strip() for line in metadata.splitlines() if line.startswith("Requires-Dist")]
+        plain = [line for line in needed if "extra ==" not in line]
+        assert any(line.startswith("gymnasium[classic-control]") for line in plain)
+        assert not any(word in line for line in needed for word in ("torch", "tensorflow", "flax"))
+        assert any(name.endswith("licenses/LICENSE") for name in archive.namelist())
+        assert "rlnut = rlnut.cli:main" in archive.read(name.replace("METADATA", "entry_points.txt")).decode()
+
+
+@CHECKOUT
+def test_the_project_file_has_the_installed_version():
     with open(ROOT / "pyproject.toml", "rb") as file:
-        project = tomllib.load(file)
-    assert project["project"]["version"] == rlnut.__version__
-    found = {"rlnut", "rlnut.agents", "rlnut.envs"}
-    for package, folder in (("rlnut", "rlnut"), ("rlnut.agents", "agents"), ("rlnut.envs", "envs")):
-        for init in (ROOT / folder).glob("*/__init__.py"):
-            found.add(f"{package}.{init.parent.name}")
-    assert set(project["tool"]["setuptools"]["packages"]) == found
+        assert tomllib.load(file)["project"]["version"] == rlnut.__version__
 
 
 @CHECKOUT
-def test_the_links_that_serve_the_checkout():
-    for name in ("agents", "envs"):
+def test_a_checkout_without_links_finds_its_packages(without_links: Path, tmp_path: Path):
+    """As a path (an editable install is one) from elsewhere, and from its own root."""
+    program = (
+        "import sys, rlnut.agents, rlnut.envs.make as make, rlnut.cli\n"
+        "assert rlnut.DQN is rlnut.agents.DQN\n"
+        "assert not {'agents', 'envs'} & set(sys.modules)\n"
+        "print(rlnut.agents.__file__, make.__file__)"
+    )
+    wanted = [str(without_links / "agents" / "__init__.py"), str(without_links / "envs" / "make.py")]
+    assert run(program, tmp_path, PYTHONPATH=str(without_links)).split() == wanted
+    assert run(program, without_links).split() == wanted
+
+
+@CHECKOUT
+@pytest.mark.skipif(os.name == "nt", reason="a checkout there may have no links, which is what the test above is for")
+def test_the_links_of_the_checkout():
+    for name in LINKS:
         assert os.readlink(ROOT / "rlnut" / name) == f"../{name}"
+
+
+@CHECKOUT
+@pytest.mark.parametrize("name", LINKS)
+def test_a_second_copy_of_the_packages_is_refused(name: str):
+    """The root of a checkout is on the path of an editable install, so `import agents` would find something."""
+    said = run(f"try: import {name}\nexcept ImportError as error: print(error)", ROOT)
+    assert said == f"{name} is imported as rlnut.{name}\n"
+
+
+SCRIPT = """\
+import rlnut
+import rlnut.agents
+import rlnut.envs
+from rlnut.agents import PQN
+from rlnut.envs.vector import EnvList
+
+reveal_type(rlnut.DQN(double=True))
+reveal_type(rlnut.agents.DQN().gamma)
+reveal_type(PQN().lam)
+reveal_type(EnvList.num_envs)
+rlnut.load_policy(3.5)
+"""
+TYPES = {7: "DQN", 8: "float", 9: "float", 10: "int"}  # line -> the last part of the revealed type
+
+
+def checked_by_mypy(script: Path, python: Path, cache: Path) -> tuple[dict[int, str], list[int]]:
+    """Line -> revealed type, and the lines with errors."""
+    words = ["-m", "mypy", "--python-executable", str(python), "--cache-dir", str(cache), "--output", "json"]
+    done = fresh([sys.executable, *words, script.name], script.parent)
+    found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert found, done.stdout + done.stderr
+    revealed = {row["line"]: row["message"] for row in found if "Revealed" in row["message"]}
+    return revealed, [row["line"] for row in found if row["severity"] == "error"]
+
+
+def checked_by_pyright(script: Path, python: Path, cache: Path) -> tuple[dict[int, str], list[int]]:
+    """The same of (based)pyright, the checker behind many editors."""
+    words = ["-m", "basedpyright", "--pythonpath", str(python), "--outputjson", script.name]
+    done = fresh([sys.executable, *words], script.parent)
+    found = [row | {"line": row["range"]["start"]["line"] + 1} for row in json.loads(done.stdout)["generalDiagnostics"]]
+    revealed = {row["line"]: row["message"] for row in found if row["severity"] == "information"}
+    return revealed, [row["line"] for row in found if row["severity"] == "error"]
+
+
+CHECKERS = {"mypy": checked_by_mypy, "basedpyright": checked_by_pyright}
+
+
+@CHECKOUT
+@pytest.mark.parametrize("install", ["editable", "wheel"])
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_type_checkers_see_the_types_of_an_installed_package(
+    checker: str, install: str, wheel: Path, with_links: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+):
+    """A user's script away from the checkout: every import resolves, types are seen, a wrong argument is found."""
+    pytest.importorskip(checker, reason=f"{checker} is not installed (the dev extra brings it)")
+    if install == "editable":
+        hook = f"from hatchling.build import build_editable; build_editable({str(tmp_path)!r})"
+        subprocess.run([sys.executable, "-c", hook], cwd=with_links, check=True, capture_output=True)
+        (wheel,) = tmp_path.glob("*.whl")
+        assert files(wheel) == ["_rlnut.pth"]  # a plain path: no import hook, which no checker follows
+    venv.create(tmp_path / "venv", with_pip=False)
+    python = tmp_path / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    site = Path(subprocess.run([python, "-c", where], check=True, capture_output=True, text=True).stdout.strip())
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)  # what pip does with a pure wheel
+    parent = Path(importlib.util.find_spec("numpy").origin).parents[1]  # type: ignore[union-attr, arg-type]
+    (site / "z_dependencies.pth").write_text(str(parent))
+    script = tmp_path / "mine" / "script.py"
+    script.parent.mkdir()
+    script.write_text(SCRIPT)
+    cache = tmp_path_factory.getbasetemp() / "types"
+    revealed, wrong = CHECKERS[checker](script, python, cache)
+    assert {line: said.rstrip('"').rsplit(".", 1)[-1].split('"')[-1] for line, said in revealed.items()} == TYPES
+    assert wrong == [11]
 
 
 def test_version_is_the_installed_one():
