@@ -25,6 +25,7 @@ from rlnut.prediction.methods import METHODS, Method, Prediction
 from rlnut.prediction.play import play, recorded_experience
 from rlnut.prediction.policies import HostPolicy, on_env
 from rlnut.prediction.result import PredictionReport, PredictionResult, follow_snapshots
+from rlnut.prediction.simulate import require_finite
 from rlnut.prediction.snapshots import LearningTask, snapshots
 from rlnut.prediction.td_rows import make_rows, pair_inputs, window_length
 from rlnut.truth.monte_carlo import monte_carlo_truth
@@ -90,6 +91,7 @@ def predict_host(
     steps = None if config.episodes is not None else config.steps
     if stream is None:
         stream = play(make, acting, target, gamma, seed, config.runs, steps, config.episodes, again)
+    require_finite(stream, title)
     if off:
         _covered(stream.rho, acting, target, stream.step.obs, config)
     obs = np.asarray(stream.step.obs)[: 20 * PROBE, 0]
@@ -218,7 +220,10 @@ def _largest(learned: ValueFunction, obs: np.ndarray, action: np.ndarray, action
         some = (some, jnp.eye(actions)[action[at]])
     w0 = learned.model.init(jax.random.key(seed))
     sizes = jax.jit(lambda w, s: jax.lax.map(lambda one: (learned.model.at(w, one)[1] ** 2).sum(), s))(w0, some)
-    return float(sizes.max())
+    largest = float(sizes.max())
+    if not np.isfinite(largest):
+        raise UsageError(f"--features {learned.words}: NaN or infinity came out for an observation that was met")
+    return largest
 
 
 def _task(

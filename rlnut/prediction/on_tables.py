@@ -27,7 +27,7 @@ from rlnut.prediction.methods import METHODS, Method, Prediction
 from rlnut.prediction.play import recorded_experience
 from rlnut.prediction.policies import as_table
 from rlnut.prediction.result import PredictionReport, PredictionResult, follow_snapshots
-from rlnut.prediction.simulate import simulate
+from rlnut.prediction.simulate import require_finite, simulate
 from rlnut.prediction.snapshots import LearningTask, Snapshot, snapshots
 from rlnut.prediction.table_truth import TableTruth, all_errors, solved_fixed_points, table_truth
 from rlnut.prediction.td_rows import few_active, make_rows, pair_inputs, table, window_length
@@ -128,6 +128,7 @@ def _rows(
         stream = simulate(
             known.finite, known.policy, known.acting, known.gamma, key, config.runs, config.episodes, steps, known.pairs
         )
+    require_finite(stream, "this problem")
     actions = known.policy.shape[1] if known.pairs else None
     rows = make_rows(stream, method, config, actions, falling, record_count(method, config), inputs)
     return rows, window_length(stream, method, config), key
@@ -157,6 +158,8 @@ def _with_network(
     slopes = jax.jit(jax.vmap(model.at, (None, 0)))(w0, every)[1]
     lam = method.trace(config)
     largest = float((slopes**2).sum(1).max())
+    if not np.isfinite(largest):
+        raise UsageError("the network's gradients are NaN or infinite before anything is learned")
     alpha, falling = step_size(method, config, largest, known.gamma, lam, _spread(known, config))
     rows, window, key = _rows(method, config, known, falling, seed, inputs)
     task = LearningTask(method, lambda: model, (), rows, alpha, lam, alpha, window, epochs=config.epochs)

@@ -81,6 +81,21 @@ def simulate(
     return jax.tree.map(lambda x: x[:last], whole._replace(step=whole.step._replace(valid=valid)))
 
 
+def require_finite(stream: Experience, title: str) -> Experience:
+    """The stream as it is; RlnutError if a reward or an observation in it is NaN or infinite.
+
+    Otherwise bad data would look like a method that diverges.
+    """
+    step = stream.step
+    parts = (("reward of", step.reward), ("observation after", step.next_obs), ("observation before", step.obs))
+    for what, values in parts:
+        array = np.asarray(values)
+        if np.issubdtype(array.dtype, np.floating) and (bad := ~np.isfinite(array)).any():
+            t, run, *_ = np.argwhere(bad)[0]
+            raise RlnutError(f"{title}: the {what} step {t + 1} of run {run + 1} is {array[bad][0]}; it must be finite")
+    return stream
+
+
 def _choose(below: Array, s: Array, u: Array) -> Array:
     """Actions for u ~ U[0, 1), from cumulative probabilities `below` [S, A]."""
     return (below[s] <= u[:, None]).sum(-1).astype(jnp.int32)

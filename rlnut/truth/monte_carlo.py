@@ -132,6 +132,8 @@ def _play(
     for t in range(horizon):
         action = act(obs, rng) if t or first is None else first
         obs, reward, terminated, truncated, _ = env.step(action)
+        if not np.isfinite(reward):
+            raise RlnutError(f"no Monte-Carlo truth: the environment gave the reward {reward}")
         total += weight * float(reward)
         largest = max(largest, abs(float(reward)))
         weight *= gamma

@@ -8,7 +8,9 @@ import pytest
 
 import rlnut
 from rlnut.envs.walks import random_walk
+from rlnut.features.maps import Features
 from rlnut.truth.dynamic_programming import action_values, chain, values
+from rlnut.truth.finite import Finite, make_mdp
 
 GAMMA, PI = 0.8, np.array([0.3, 0.7])
 WALK = random_walk(5, left=0.0)
@@ -77,3 +79,47 @@ def test_folder(tmp_path: Any) -> None:
     rows = (tmp_path / "new" / "metrics.csv").read_text().splitlines()
     assert rows[0].startswith("step,rmse") and len(rows) == 51 and rows[-1].startswith("500,")
     assert (tmp_path / "new" / "values.png").stat().st_size > 5000
+
+
+class Broken(gym.Wrapper):
+    """The seventh step of every episode gives a number that is not finite."""
+
+    def __init__(self, what: str, value: float) -> None:
+        super().__init__(gym.make("CartPole-v1"))
+        self.what, self.value, self.time = what, value, 0
+
+    def reset(self, **given: Any) -> Any:
+        self.time = 0
+        return super().reset(**given)
+
+    def step(self, action: Any) -> Any:
+        obs, reward, *rest = super().step(action)
+        self.time += 1
+        if self.time == 7 and self.what == "reward":
+            reward = self.value
+        if self.time == 7 and self.what == "observation":
+            obs = np.array([*obs[:3], self.value], np.float32)
+        return obs, reward, *rest
+
+
+@pytest.mark.parametrize("what", ["reward", "observation"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("method", ["td0", "lstd"])
+def test_numbers_that_are_not_finite_are_no_divergence(method: str, value: float, what: str) -> None:
+    with pytest.raises(rlnut.RlnutError, match=rf"{what}.* {value}"):
+        rlnut.predict(method, lambda: Broken(what, value), gamma=0.9, steps=300, states=2, rollouts=2)
+
+
+def test_features_that_are_not_finite_are_no_divergence() -> None:
+    def root(x: Any) -> Any:
+        return (x[:, :1] - 1e9) ** 0.5
+
+    with pytest.raises(rlnut.UsageError, match="NaN or infinity"):
+        rlnut.predict("td0", "CartPole-v1", features=Features(root, 1), gamma=0.9, steps=50, states=2, rollouts=2)
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_rewards_beyond_single_precision_are_no_divergence() -> None:
+    problem = Finite(make_mdp(np.full((2, 1, 2), 0.5), np.full((2, 1), 1e100)))
+    with pytest.raises(rlnut.RlnutError, match="reward of step 1 of run 1 is inf"):
+        rlnut.predict("td0", problem, gamma=0.5, steps=50)
