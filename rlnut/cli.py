@@ -7,7 +7,6 @@ Progress and logs go to standard error; with --json the last line of standard ou
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import sys
@@ -17,6 +16,7 @@ from typing import Any, NoReturn
 
 from rlnut.commands.options import converter, plain
 from rlnut.errors import RlnutError, UsageError, unknown
+from rlnut.runtime.streams import flush, prepare, say
 from rlnut.runtime.version import installed_version
 
 COMMANDS = {  # name -> its line in the list; the module of the same name is imported when it is asked for
@@ -77,38 +77,45 @@ def parse(words: Sequence[str]) -> tuple[Any, argparse.Namespace]:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    prepare()
     try:
         status = _run(words)
-        sys.stdout.flush()  # what is buffered must meet a closed pipe here, not at Python's exit
-        return status
     except BrokenPipeError:
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        status = 1
+    # what is buffered must meet a closed pipe or a full disk here, not at Python's exit
+    lost = flush("stdout")
+    if lost is not None and not isinstance(lost, BrokenPipeError):
+        say(f"rlnut: cannot write to standard output: {lost.strerror or lost}")
+    flush("stderr")
+    return status if lost is None else status or 1
 
 
 def _run(words: Sequence[str] | None) -> int:
     try:
         module, args = parse(sys.argv[1:] if words is None else words)
+    except SystemExit as stop:  # --help and --version
+        return int(stop.code or 0)
+    except RlnutError as error:
+        say(f"rlnut: {error}")
+        return error.status
+    try:
         answer = module.run(args)
         if args.json:
             print(json.dumps(plain(answer)), flush=True)
         return 0
     except RlnutError as error:
-        print(f"rlnut: {error}", file=sys.stderr)
+        say(f"rlnut: {error}")
         return error.status
     except KeyboardInterrupt:
-        print("rlnut: stopped", file=sys.stderr)
+        say("rlnut: stopped")
         return 130
     except BrokenPipeError:
         raise
-    except SystemExit as stop:  # --help and --version
-        return int(stop.code or 0)
-    except Exception as error:  # no input should come to this: a fault of ours, of an environment, of the machine
+    except BaseException as error:  # no input should come to this: a fault of ours, of an environment, of the machine
         if os.environ.get("RLNUT_DEBUG"):
             raise
         text = " ".join(str(error).split())[:500]
-        print(f"rlnut: {type(error).__name__}: {text} (RLNUT_DEBUG=1 shows where)", file=sys.stderr)
+        say(f"rlnut: {type(error).__name__}: {text} (RLNUT_DEBUG=1 shows where)")
         return 1
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,6 +33,7 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Fit, and say how well."""
+    from rlnut.runtime.streams import say
     from rlnut.supervised.fit import fit
 
     settings = chosen_settings(args, NAMES[args.model]()) if args.model in NAMES else {}
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     kept = f"; the model is in {args.out}" if args.out else ""
     if found["ended"] == "interrupted":
         kept = kept or "; nothing is kept without --out"
-        print(f"stopped by Ctrl-C after {found['updates']:,} updates: {figure}{kept}", file=sys.stderr)
+        say(f"stopped by Ctrl-C after {found['updates']:,} updates: {figure}{kept}")
         raise KeyboardInterrupt
-    print(f"{figure} on {found['test_size']:,} test rows in {found['wall_s']:.1f} s{kept}", file=sys.stderr)
+    say(f"{figure} on {found['test_size']:,} test rows in {found['wall_s']:.1f} s{kept}")
     return found

@@ -186,10 +186,13 @@ def _fetch(url: str) -> bytes:
     """The bytes behind a URL, with progress on standard error."""
     from tqdm import tqdm
 
+    from rlnut.runtime.streams import on_terminal
+
     with urllib.request.urlopen(url, timeout=SECONDS) as answer:
         size = int(answer.headers.get("Content-Length") or 0)
         parts = []
-        with tqdm(total=size or None, unit="B", unit_scale=True, desc=url.rsplit("/", 1)[1], file=sys.stderr) as bar:
+        look = {"unit": "B", "unit_scale": True, "desc": url.rsplit("/", 1)[1], "disable": not on_terminal()}
+        with tqdm(total=size or None, file=sys.stderr, **look) as bar:
             while part := answer.read(1 << 16):
                 parts.append(part)
                 bar.update(len(part))

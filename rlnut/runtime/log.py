@@ -15,16 +15,13 @@ from typing import Any
 
 from rlnut.errors import RlnutError
 from rlnut.runtime.files import atomic_write
+from rlnut.runtime.streams import on_terminal
+from rlnut.runtime.streams import say as say
 
 COLUMNS = (
     "step", "episodes", "return", "length", "epsilon", "updates", "delta", "cost", "value", "gradient",
     "eval_mean", "eval_std", "eval_length",
 )  # fmt: skip
-
-
-def say(line: str) -> None:
-    """One line for people, on standard error."""
-    print(line, file=sys.stderr, flush=True)
 
 
 class MetricsFile:
@@ -83,7 +80,7 @@ class Progress:
         self.total, self.first, self.began, self.said = total, done, time.perf_counter(), time.perf_counter()
         self.quiet = quiet
         self.bar: Any = None
-        if not quiet and sys.stderr.isatty():
+        if not quiet and on_terminal():
             from tqdm import tqdm
 
             self.bar = tqdm(total=total, initial=done, unit=" steps", file=sys.stderr, dynamic_ncols=True, leave=False)

@@ -21,6 +21,7 @@ from rlnut.errors import RlnutError
 from rlnut.regression.core import Regression
 from rlnut.regression.losses import Loss
 from rlnut.runtime.interrupts import interrupts
+from rlnut.runtime.streams import on_terminal, say
 from rlnut.supervised.augment import augmented
 from rlnut.supervised.network_settings import FitSettings
 from rlnut.types import Array, Batch, Fit, Key, Params
@@ -165,7 +166,7 @@ class FitReport:
 
     def __init__(self, on: bool, updates: int) -> None:
         self.on = on
-        self.bar = tqdm(total=updates, unit="update", disable=not (on and sys.stderr.isatty()), file=sys.stderr)
+        self.bar = tqdm(total=updates, unit="update", disable=not (on and on_terminal()), file=sys.stderr)
 
     def __enter__(self) -> FitReport:
         return self
@@ -175,7 +176,9 @@ class FitReport:
 
     def say(self, line: str) -> None:
         """One line, above the bar where there is one."""
-        if self.on:
+        if self.on and self.bar.disable:
+            say(line)
+        elif self.on:
             self.bar.write(line, file=sys.stderr)
 
     def advance(self, updates: int, cost: float) -> None:

@@ -157,3 +157,18 @@ def test_json(tmp_path: Path):
         read_json(tmp_path / "d.json")
     with pytest.raises(RlnutError, match="is damaged"):
         read_json(tmp_path)
+
+
+def test_files_are_flushed_through_a_handle_for_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Windows refuses to flush what was opened for reading only."""
+    fcntl = pytest.importorskip("fcntl")
+    flushed = []
+
+    def fsync(handle: int) -> None:
+        assert fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
+        flushed.append(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    atomic_write(tmp_path / "text", "x")
+    save_arrays(tmp_path / "arrays", {"a": np.ones(1)})
+    assert len(flushed) == 2
