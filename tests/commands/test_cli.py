@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -100,6 +101,10 @@ def test_no_words(capsys: pytest.CaptureFixture[str]):
         (KeyboardInterrupt(), 130, "rlnut: stopped\n"),
         (ZeroDivisionError("a\nb"), 1, "rlnut: ZeroDivisionError: a b (RLNUT_DEBUG=1 shows where)\n"),
         (MemoryError(), 1, "rlnut: MemoryError:  (RLNUT_DEBUG=1 shows where)\n"),
+        (SystemExit(), 1, "rlnut: SystemExit:  (RLNUT_DEBUG=1 shows where)\n"),
+        (SystemExit(0), 1, "rlnut: SystemExit: 0 (RLNUT_DEBUG=1 shows where)\n"),
+        (SystemExit("enough"), 1, "rlnut: SystemExit: enough (RLNUT_DEBUG=1 shows where)\n"),
+        (GeneratorExit(), 1, "rlnut: GeneratorExit:  (RLNUT_DEBUG=1 shows where)\n"),
     ],
 )
 def test_every_error_is_one_line_and_a_status(
@@ -140,3 +145,24 @@ def test_plain_is_json():
     assert json.loads(json.dumps(found, allow_nan=False)) == {
         "1": 0.5, "a": [0, 1], "b": [None, None, None, True], "c": [None, 1.0],
     }  # fmt: skip
+
+
+class ExitsWhenMade(gym.Env[np.ndarray, int]):
+    """An environment that ends the program, with the status of success."""
+
+    observation_space = gym.spaces.Box(-1, 1, (1,))
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self) -> None:
+        sys.exit(0)
+
+
+@pytest.mark.parametrize("words", [["check-env"], ["train", "dqn"], ["predict", "td0"]], ids=lambda words: words[0])
+def test_an_environment_that_ends_the_program_is_a_failed_run(words: list[str], capsys: pytest.CaptureFixture[str]):
+    gym.register("Exits-v0", entry_point=ExitsWhenMade)
+    try:
+        assert main([*words, "Exits-v0", "--json"]) == 1
+    finally:
+        del gym.registry["Exits-v0"]
+    said = capsys.readouterr()
+    assert said.out == "" and "SystemExit" in said.err.splitlines()[-1]
