@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from rlnut.commands.options import converter, plain
 from rlnut.errors import RlnutError, UsageError, unknown
-from rlnut.runtime.streams import flush, prepare, say
+from rlnut.runtime.streams import flush, make_usable, say
 from rlnut.runtime.version import installed_version
 
 COMMANDS = {  # name -> its line in the list; the module of the same name is imported when it is asked for
@@ -77,7 +77,7 @@ def parse(words: Sequence[str]) -> tuple[Any, argparse.Namespace]:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    prepare()
+    make_usable()
     try:
         status = _run(words)
     except BrokenPipeError:

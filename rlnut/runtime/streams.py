@@ -49,7 +49,7 @@ def _sink(name: str) -> None:
     setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  lives as long as the process
 
 
-def prepare() -> None:
+def make_usable() -> None:
     """Make sys.stdout and sys.stderr fit to be written to: a missing or closed one leads nowhere, symbols that an
     encoding lacks become readable ASCII.
 

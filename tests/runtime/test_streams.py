@@ -14,7 +14,7 @@ import pytest
 import rlnut.agents
 import rlnut.envs
 from rlnut.cli import main
-from rlnut.runtime.streams import on_terminal, prepare, readable, say
+from rlnut.runtime.streams import on_terminal, make_usable, readable, say
 
 PACKAGES = [Path(str(package.__file__)).parent for package in (rlnut, rlnut.agents, rlnut.envs)]
 
@@ -51,7 +51,7 @@ def test_what_an_encoding_lacks_is_written_in_ascii(encoding: str, monkeypatch: 
     outs = {name: io.TextIOWrapper(io.BytesIO(), encoding=encoding) for name in ("stdout", "stderr")}
     for name, stream in outs.items():
         monkeypatch.setattr(sys, name, stream)
-    prepare()
+    make_usable()
     print("v_π(s) ± ½·‖w‖² \udcff")
     say("⊗ and é")
     texts = {}
