@@ -14,7 +14,7 @@ import pytest
 import rlnut.agents
 import rlnut.envs
 from rlnut.cli import main
-from rlnut.runtime.streams import on_terminal, make_usable, readable, say
+from rlnut.runtime.streams import make_usable, on_terminal, readable, say
 
 PACKAGES = [Path(str(package.__file__)).parent for package in (rlnut, rlnut.agents, rlnut.envs)]
 
