@@ -24,7 +24,7 @@ from rlnut.prediction.defaults import record_count, settings_used, step_size, wi
 from rlnut.prediction.methods import METHODS, Method, Prediction
 from rlnut.prediction.play import play, recorded_experience
 from rlnut.prediction.policies import HostPolicy, on_env
-from rlnut.prediction.result import PredictionReport, PredictionResult, follow_snapshots
+from rlnut.prediction.result import Lattice, PredictionReport, PredictionResult, follow_snapshots
 from rlnut.prediction.simulate import require_finite
 from rlnut.prediction.snapshots import LearningTask, snapshots
 from rlnut.prediction.td_rows import make_rows, pair_inputs, window_length
@@ -259,10 +259,8 @@ def _reader(learned: ValueFunction, obs: np.ndarray, action: Any, actions: int) 
     return lambda w: np.asarray(read(jnp.asarray(w, jnp.float32)), np.float64)
 
 
-def _lattice(
-    learned: ValueFunction, seen: np.ndarray, w: np.ndarray, target: HostPolicy, actions: int
-) -> dict[str, Any]:
-    """Learned V over a lattice of the 2-D box, NaN where nothing near was seen: x, y [M], values [M, M] (y first)."""
+def _lattice(learned: ValueFunction, seen: np.ndarray, w: np.ndarray, target: HostPolicy, actions: int) -> Lattice:
+    """Learned V over a lattice of the 2-D box."""
     x, y = (np.linspace(seen[:, i].min(), seen[:, i].max(), LATTICE) for i in range(2))
     points = np.stack([a.reshape(-1) for a in np.meshgrid(x, y)], 1).astype(seen.dtype)
     if actions:
@@ -272,4 +270,4 @@ def _lattice(
     else:
         values = _reader(learned, points, None, 0)(w[None])[0]
     near = binary_dilation(np.histogram2d(seen[:, 1], seen[:, 0], LATTICE)[0] > 0, iterations=2)
-    return {"x": x, "y": y, "values": np.where(near, values.reshape(LATTICE, LATTICE), np.nan)}
+    return Lattice(x, y, np.where(near, values.reshape(LATTICE, LATTICE), np.nan))

@@ -112,7 +112,7 @@ def predict_finite(
     answer = follow_snapshots(
         found, lambda w: w @ X.T, errors, known.right, known.seen, before, off, chosen, report, end
     )
-    return answer._replace(exact=points, labels=known.labels)
+    return answer._replace(exact=points, labels=known.labels, policy=known.policy)
 
 
 def _rows(
@@ -177,7 +177,7 @@ def _with_network(
     before = rms((learned(np.asarray(w0)[None])[0] - known.right.reshape(-1))[known.seen])
     off = _off(known, config)
     answer = follow_snapshots(found, learned, errors, known.right, known.seen, before, off, chosen, report)
-    return answer._replace(weights=None, labels=known.labels)
+    return answer._replace(weights=None, labels=known.labels, policy=known.policy)
 
 
 def _start(finite: Finite, config: Prediction, dim: int) -> np.ndarray:

@@ -87,8 +87,8 @@ def predict(
     if folder is not None:
         from rlnut.prediction.plots import draw_prediction
 
-        shape = problem.shape if isinstance(problem, Finite) else ()
-        draw_prediction(folder / "values.png", f"{name} on {title(env)}", answer, shape)
+        finite = problem if isinstance(problem, Finite) else None
+        draw_prediction(folder / "values.png", f"{name} on {title(env)}", answer, finite)
     return answer
 
 

@@ -9,10 +9,19 @@ import numpy as np
 
 from rlnut.prediction.snapshots import Snapshot
 from rlnut.truth.fixed_points import rms
+from rlnut.truth.monte_carlo import MonteCarloTruth
 
 BLOWN_UP = 10.0  # times the error at the start, or the truth: it diverged
 
 PredictionReport = Callable[[dict[str, Any], int], None]  # a row of the log and the rows in all, while it learns
+
+
+class Lattice(NamedTuple):
+    """Learned values over a box of two numbers, NaN where nothing near was met."""
+
+    x: np.ndarray  # [M] first number
+    y: np.ndarray  # [M] second
+    values: np.ndarray  # [M, M], y first
 
 
 class PredictionResult(NamedTuple):
@@ -28,9 +37,10 @@ class PredictionResult(NamedTuple):
     alarm: str  # "" or why it diverged
     settings: dict[str, Any]  # gamma, features, alpha, … that were chosen
     log: list[dict[str, Any]]  # a row for each point of the curve
-    known: Any = None  # monte_carlo.Truth where the truth is estimated
+    known: MonteCarloTruth | None = None  # where the truth is estimated
     labels: tuple[str, ...] = ()  # of the states of a finite problem
-    picture: Any = None  # what the picture of a 2-D box shows: learned values over a lattice
+    policy: np.ndarray | None = None  # π [S, A] of a finite problem
+    picture: Lattice | None = None  # of a 2-D box
 
 
 def follow_snapshots(

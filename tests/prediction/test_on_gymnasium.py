@@ -9,6 +9,8 @@ import pytest
 import rlnut
 from rlnut.envs.walks import random_walk
 from rlnut.features.maps import Features
+from rlnut.prediction.methods import Prediction
+from rlnut.prediction.table_truth import table_truth
 from rlnut.truth.dynamic_programming import action_values, chain, values
 from rlnut.truth.finite import Finite, make_mdp
 
@@ -17,6 +19,12 @@ WALK = random_walk(5, left=0.0)
 TABLE = np.tile(PI, (5, 1))
 V = values(chain(WALK.mdp, TABLE), GAMMA)
 Q = action_values(WALK.mdp, V, GAMMA)
+# the exact standard deviation of a return, of each state and of each pair
+SPREAD, SPREAD_Q = (
+    np.sqrt(table_truth(WALK, Prediction(values=kind), TABLE, TABLE, GAMMA).variance) for kind in ("v", "q")
+)
+SPREAD_Q = SPREAD_Q.reshape(Q.shape)
+ROLLOUTS = 40
 
 
 class Place(gym.ObservationWrapper):
@@ -44,13 +52,21 @@ def state(obs: np.ndarray) -> np.ndarray:
 
 def learn(method: str, **given: Any) -> tuple[np.ndarray, np.ndarray]:
     """Learned and exact values at the places that were reported."""
-    usual: dict[str, Any] = {"states": 12, "rollouts": 20, "features": "tiles:1,6", "policy": right_mostly}
+    usual: dict[str, Any] = {"states": 12, "rollouts": ROLLOUTS, "features": "tiles:1,6", "policy": right_mostly}
     usual |= {"gamma": GAMMA} | ({} if "episodes" in given else {"steps": 6000})
     found = rlnut.predict(method, make, **(usual | given))
+    assert found.known is not None
     s = state(found.known.obs)
-    exact = Q[s, found.known.actions] if given.get("values") == "q" else V[s]
-    assert (np.abs(found.truth - exact) < 5 * 0.5 / np.sqrt(20)).all()
+    at = (s, found.known.actions) if given.get("values") == "q" else s
+    exact, spread = (Q[at], SPREAD_Q[at]) if given.get("values") == "q" else (V[at], SPREAD[at])
+    assert (np.abs(found.truth - exact) < 4.5 * spread / np.sqrt(ROLLOUTS)).all()  # a constant is far outside
     return found.values, exact
+
+
+def test_no_constant_passes_for_the_truth() -> None:
+    """The bound of `learn` is one that a constant cannot keep."""
+    near = 4.5 * SPREAD / np.sqrt(ROLLOUTS)
+    assert (V - near).max() > (V + near).min()
 
 
 @pytest.mark.parametrize("pairs", [False, True])
