@@ -59,7 +59,7 @@ def learn(method: str, **given: Any) -> tuple[np.ndarray, np.ndarray]:
     s = state(found.known.obs)
     at = (s, found.known.actions) if given.get("values") == "q" else s
     exact, spread = (Q[at], SPREAD_Q[at]) if given.get("values") == "q" else (V[at], SPREAD[at])
-    assert (np.abs(found.truth - exact) < 4.5 * spread / np.sqrt(ROLLOUTS)).all()  # a constant is far outside
+    assert (np.abs(found.truth - exact) <= 4.5 * spread / np.sqrt(ROLLOUTS) + 1e-9).all()  # no constant passes
     return found.values, exact
 
 
