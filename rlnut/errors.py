@@ -25,3 +25,8 @@ def unknown(kind: str, name: str, allowed: Iterable[str]) -> UsageError:
     near = [lower[n] for n in difflib.get_close_matches(str(name).lower(), list(lower), n=3, cutoff=0.5)]
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     return UsageError(f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}")
+
+
+def counted(n: int, noun: str) -> str:
+    """ "1 row", "2 rows", "10,000 rows"."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"

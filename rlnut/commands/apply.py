@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rlnut.errors import UsageError
+from rlnut.errors import UsageError, counted
 
 
 def chosen(words: Sequence[str]) -> bool:
@@ -41,10 +41,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     out = None if args.out is None else new_file(args.out, ".csv", "--out")
     fitted = load(args.dir)
-    if Path(args.rows).suffix in FILES:
+    if Path(args.rows).suffix.lower() in FILES:
         if args.data is not None:
             raise UsageError("--data says where a named dataset lies: it has no meaning for a file")
-        x, y, ignored = read_rows(args.rows, fitted.about["columns"], fitted.about["target"])
+        x, y, ignored, note = read_rows(args.rows, fitted.about["columns"], fitted.about["target"])
+        if note:
+            say(f"{args.rows}: {note}")
         if ignored:
             say(f"ignored, because {args.dir} was not fitted to them: {', '.join(ignored)}")
     else:
@@ -70,7 +72,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     elif not args.json:
         sys.stdout.write(text.getvalue())
     how = "".join(f": {name} {figure:.4f}" for name, figure in verdict.items())
-    say(f"{len(predictions):,} rows predicted by {found['model']}{how}" + (f"; they are in {out}" if out else ""))
+    say(
+        f"{counted(len(predictions), 'row')} predicted by {found['model']}{how}"
+        + (f"; they are in {out}" if out else "")
+    )
     return found | verdict | {"out": None if out is None else str(out)}
 
 

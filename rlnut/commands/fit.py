@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from rlnut.commands.options import add_settings, chosen_name, chosen_settings
+from rlnut.commands.options import add_settings, chosen_name, chosen_settings, converter
+from rlnut.errors import counted
 from rlnut.settings import Settings
 from rlnut.supervised.linear_settings import LINEAR_MODELS
 from rlnut.supervised.network_settings import MODELS
@@ -25,6 +26,8 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     where = "folder with the dataset's files (default: $RLNUT_DATA, else the user's cache folder, else a download)"
     parser.add_argument("--data", metavar="PATH", help=f"{where}; or your own file, without a DATASET")
     parser.add_argument("--target", metavar="COLUMN", help="the column of your own .csv or .npy file to learn")
+    share = "share of a table's or your own file's rows held out as test rows (default: 0.2; 0: learn from all rows)"
+    parser.add_argument("--test", metavar="SHARE", type=converter(float), help=share)
     parser.add_argument("--out", metavar="DIR", help="new folder for config, model, metrics and picture")
     name = chosen_name(parser, words, NAMES)
     if name is not None:
@@ -37,14 +40,17 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from rlnut.supervised.fit import fit
 
     settings = chosen_settings(args, NAMES[args.model]()) if args.model in NAMES else {}
-    where = {"data": args.data, "target": args.target, "out": args.out}
+    where = {"data": args.data, "target": args.target, "test": args.test, "out": args.out}
     fitted = fit(args.model, args.dataset, **where, seed=args.seed, **settings)
     found = fitted.result
-    figure = next(f"{key.replace('_', ' ')} {found[key]:.4f}" for key in ("test_accuracy", "test_mse") if key in found)
+    names = [key for key in ("test_accuracy", "test_mse") if key in found]
+    figure = f"{names[0].replace('_', ' ')} {found[names[0]]:.4f}" if names else "no test figure"
     kept = f"; the model is in {args.out}" if args.out else ""
     if found["ended"] == "interrupted":
         kept = kept or "; nothing is kept without --out"
-        say(f"stopped by Ctrl-C after {found['updates']:,} updates: {figure}{kept}")
+        say(f"stopped by Ctrl-C after {counted(found['updates'], 'update')}: {figure}{kept}")
         raise KeyboardInterrupt
-    say(f"{figure} on {found['test_size']:,} test rows in {found['wall_s']:.1f} s{kept}")
+    on = f"{figure} on {counted(found['test_size'], 'test row')}"
+    on = on if names else f"fitted to all {counted(found['train_size'], 'row')}; no test rows, so no test figure"
+    say(f"{on} in {found['wall_s']:.1f} s{kept}")
     return found

@@ -7,17 +7,19 @@ The memory sequences of `sequences.py` also take their length, "recall:20".
 from __future__ import annotations
 
 import gzip
+import numbers
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from rlnut.data import mnist
-from rlnut.data.dataset import FILES, Dataset, split_rows
+from rlnut.data.dataset import FILES, Dataset, as_array, split_rows
 from rlnut.errors import RlnutError, UsageError, unknown
+
+TEST = 0.2  # share of a table's rows held out as test rows
 
 
 def _idx(source: mnist.Source, data: str | Path | None) -> Dataset:
@@ -48,10 +50,10 @@ def mnist_5k(data: str | Path | None = None) -> Dataset:
     return Dataset(x[train], y[train], x[test], y[test], tuple(range(10)), "mnist-5k")
 
 
-def _table(name: str, data: str | Path | None = None) -> Dataset:
+def _table(name: str, data: str | Path | None = None, test: float = TEST) -> Dataset:
     from rlnut.data.small_tables import held_out, load_table
 
-    return held_out(load_table(name, data), name)
+    return held_out(load_table(name, data), name, test)
 
 
 def _memory(name: str, data: str | Path | None = None, steps: int | None = None) -> Dataset:
@@ -73,40 +75,56 @@ DATASETS: dict[str, Callable[[str | Path | None], Dataset]] = {
 }
 
 
-def load_dataset(dataset: Any, data: str | Path | None = None, target: str | None = None) -> Dataset:
+def load_dataset(
+    dataset: object,
+    data: str | Path | None = None,
+    target: str | None = None,
+    task: str = "auto",
+    test: float | None = None,
+) -> Dataset:
     """A dataset from a name of DATASETS, a `Dataset`, the arrays (x_train, y_train, x_test, y_test), or a file.
 
     A file of FILES is named by `dataset` itself, or by `data` (with the dataset "file" or None); `target` is its column
-    to learn. Memory sequences take a length, as in "recall:20".
+    to learn, and `task` decides whether whole numbers in it are classes. `test` is the share of a table's rows held out
+    as test rows (None: 0.2; 0: none, and then nothing can be reported of new rows). Memory sequences take a length, as
+    in "recall:20".
     """
+    if test is not None and not (isinstance(test, numbers.Real) and 0 <= test < 1):
+        raise UsageError(f"test must be a share >= 0 and < 1, got {test!r}")
+    share = TEST if test is None else float(test)
     if dataset is None:
         dataset = "file"
         if data is None:
             raise UsageError(f"give a dataset ({', '.join(DATASETS)}), or your own file with --data FILE")
-    if isinstance(dataset, (str, Path)) and (dataset == "file" or Path(dataset).suffix in FILES):
+    if isinstance(dataset, (str, Path)) and (dataset == "file" or Path(dataset).suffix.lower() in FILES):
         from rlnut.data.small_tables import held_out
         from rlnut.data.user_files import read_table
 
         if (dataset == "file") == (data is None):
             raise UsageError("a file is given once: as the dataset itself, or as the dataset 'file' with --data FILE")
         path = Path(dataset if data is None else data)
-        return held_out(read_table(path, target), path.name)
+        return held_out(read_table(path, target, task), path.name, share)
     if target is not None:
         raise UsageError(f"a target is for your own {', '.join(FILES)} file: it has no meaning for this dataset")
     if isinstance(dataset, str):
         name, colon, steps = dataset.partition(":")
         if name not in DATASETS:
             raise unknown("dataset", name, [*DATASETS, "file"])
-        if not colon:
-            return DATASETS[name](data)
-        if name not in MEMORY or not steps.isdecimal():
+        if colon and (name not in MEMORY or not steps.isdecimal()):
             raise UsageError(f"{dataset}: only {', '.join(MEMORY)} take a length, as in recall:20")
-        return _memory(name, data, int(steps))
+        if name in TABLES:
+            return _table(name, data, share)
+        if test is not None:
+            raise UsageError(f"test is for tables and your own file: {name} has test rows of its own")
+        return _memory(name, data, int(steps)) if colon else DATASETS[name](data)
     if data is not None:
         raise UsageError("data= says where a named dataset lies: it has no meaning for arrays")
+    if test is not None:
+        raise UsageError("test= is for tables and your own file: arrays come with test rows of their own")
     if isinstance(dataset, Dataset):
         return dataset
     if isinstance(dataset, (tuple, list)) and len(dataset) == 4:
-        x_train, y_train, x_test, y_test = map(np.asarray, dataset)
+        names = ("x_train", "y_train", "x_test", "y_test")
+        x_train, y_train, x_test, y_test = map(as_array, names, dataset)
         return Dataset(x_train, y_train, x_test, y_test)
     raise UsageError("dataset must be a name, a Dataset or the four arrays (x_train, y_train, x_test, y_test)")

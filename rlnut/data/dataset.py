@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from rlnut.errors import UsageError, unknown
+from rlnut.errors import UsageError, counted, unknown
 
 TASKS = ("auto", "classification", "regression")
 
 
 class Dataset(NamedTuple):
-    """Rows to learn from and rows to judge by; they are disjoint."""
+    """Rows to learn from and rows to judge by; they are disjoint. Without test rows nothing is said of new rows."""
 
     x_train: np.ndarray  # [N, ...]
-    y_train: (
-        np.ndarray
-    )  # [N] labels, or [N] or [N, K] values; after `checked_dataset`: positions in `classes`, or values
+    y_train: np.ndarray  # [N] labels, or [N] or [N, K] values; `checked_dataset` makes of labels places in `classes`
     x_test: np.ndarray
     y_test: np.ndarray
     classes: tuple | None = None  # the labels that y may hold, in order; None: values, or not looked at yet
     name: str = "arrays"
     columns: tuple[str, ...] = ()  # of x, where they have names
     target: str | None = None  # the name of y
+    note: str = ""  # how the user's file was understood
 
 
 FILES = (".csv", ".npy", ".npz")  # of the user's own tables
@@ -39,15 +38,15 @@ def checked_dataset(dataset: Dataset, task: str = "auto", sequences: bool = Fals
     if task not in TASKS:
         raise unknown("task", task, TASKS)
     x_train, x_test = (inputs(name, getattr(dataset, name), sequences) for name in ("x_train", "x_test"))
-    y_train, y_test = np.asarray(dataset.y_train), np.asarray(dataset.y_test)
+    y_train, y_test = as_array("y_train", dataset.y_train), as_array("y_test", dataset.y_test)
     if x_train.shape[1:] != x_test.shape[1:] or x_train.dtype.kind != x_test.dtype.kind:
         shown = [f"{x.dtype}{list(x.shape)}" for x in (x_train, x_test)]
         raise UsageError(f"x_train is {shown[0]} but x_test is {shown[1]}: their rows must be alike")
     for name, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
         if y.ndim == 0 or len(x) != len(y):
-            raise UsageError(f"x_{name} has {len(x)} rows but y_{name} has shape {y.shape}")
-        if len(y) == 0:
-            raise UsageError(f"x_{name} has no rows")
+            raise UsageError(f"x_{name} has {counted(len(x), 'row')} but y_{name} has shape {y.shape}")
+        if len(y) == 0 and name == "train":
+            raise UsageError("x_train has no rows")
     classify = dataset.classes is not None or (task == "auto" and y_train.dtype.kind != "f") or task == "classification"
     if not classify:
         y_train, y_test = targets("y_train", y_train), targets("y_test", y_test)
@@ -64,9 +63,19 @@ def checked_dataset(dataset: Dataset, task: str = "auto", sequences: bool = Fals
     return dataset._replace(x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test, classes=classes)
 
 
-def inputs(name: str, x: Any, sequences: bool = False) -> np.ndarray:
+def as_array(name: str, values: object) -> np.ndarray:
+    """`values` as an array; rows of unequal length are refused."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise UsageError(
+            f"{name} has rows of unequal length: give an array (rnn, lstm and gru: rlnut.pad makes one of sequences)"
+        ) from None
+
+
+def inputs(name: str, x: object, sequences: bool = False) -> np.ndarray:
     """x [N, ...] as uint8 or float, finite; of `sequences` [N, T, ...] steps after the end may be NaN altogether."""
-    x = np.asarray(x)
+    x = as_array(name, x)
     if x.dtype.kind not in "biuf":
         raise UsageError(f"{name} must hold numbers, got {x.dtype}")
     if x.ndim < 2:
@@ -127,7 +136,9 @@ def _finite(name: str, values: np.ndarray) -> np.ndarray:
     if bad.any():
         row, *column = np.argwhere(bad)[0].tolist()
         place = f"row {row}" + (f", column {column[0] if len(column) == 1 else column}" if column else "")
-        raise UsageError(f"{name} has {int(bad.sum())} values that are not finite; the first is in {place}")
+        count = int(bad.sum())
+        what = f"{counted(count, 'value')} that {'is' if count == 1 else 'are'} not finite"
+        raise UsageError(f"{name} has {what}; the first is in {place}")
     return values
 
 
@@ -154,7 +165,7 @@ def split_rows(n: int, share: float, seed: int, y: np.ndarray | None = None) -> 
     With labels y [n] the held rows have every class in proportion, and no class is held as a whole.
     """
     if not 0 < round(share * n) < n:
-        raise UsageError(f"a share of {share:g} of {n} rows leaves one side empty")
+        raise UsageError(f"a share of {share:g} of {counted(n, 'row')} leaves one side empty")
     order = np.random.default_rng(seed).permutation(n)
     if y is None:
         held = order[: round(share * n)]

@@ -20,6 +20,7 @@ class Table(NamedTuple):
     columns: tuple[str, ...]  # of x
     truth: dict[str, Any]  # what a good fit finds; empty for real data
     target: str = "y"  # the name of y
+    note: str = ""  # how the user's file was understood
 
     @property
     def classify(self) -> bool:
@@ -95,7 +96,13 @@ def load_table(name: str, data: str | Path | None = None) -> Table:
 
 
 def held_out(table: Table, name: str, share: float = 0.2, seed: int = 0) -> Dataset:
-    """A table with a `share` of its rows held out as test rows: dealt by `seed`, every class in proportion."""
-    train, test = split_rows(len(table.y), share, seed, table.y if table.classify else None)
+    """A table with a `share` of its rows held out as test rows (0: none): dealt by `seed`, each class in proportion."""
+    rows = np.arange(len(table.y))
+    train, test = split_rows(len(rows), share, seed, table.y if table.classify else None) if share else (rows, rows[:0])
+    if share and not len(test):
+        raise UsageError(
+            f"{name}: {table.target!r} holds {len(np.unique(table.y))} classes in {len(rows)} rows, too few of each to "
+            "hold out test rows: fit on all rows with --test 0, or set --task regression if they are values"
+        )
     found = Dataset(table.x[train], table.y[train], table.x[test], table.y[test], None, name)
-    return found._replace(columns=table.columns, target=table.target)
+    return found._replace(columns=table.columns, target=table.target, note=table.note)

@@ -1,11 +1,11 @@
 """The user's own file as a table: .csv (with or without a line of names), .npy [rows, columns], or .npz with x and y.
 
 What cannot be learned from is refused with the column's name: missing values, text, constant columns, a single class.
+Columns of true and false (or yes and no) are read as 1 and 0.
 """
 
 from __future__ import annotations
 
-import csv
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rlnut.data.csv_files import DECIMAL_COMMA, CsvTable, is_missing, is_number, read_csv
 from rlnut.data.dataset import FILES, TASKS
 from rlnut.data.sequences import cut_sequences
 from rlnut.data.small_tables import Table
-from rlnut.errors import RlnutError, UsageError, unknown
+from rlnut.errors import RlnutError, UsageError, counted, unknown
 
 MOST_CLASSES = 20  # more different integers than this are values, not classes
-MISSING = ("", "na", "n/a", "nan", "null", "none", "?")
+BOOLEANS = {"true": "1", "yes": "1", "false": "0", "no": "0"}
 
 
 class NewRows(NamedTuple):
@@ -29,6 +30,7 @@ class NewRows(NamedTuple):
     x: np.ndarray  # [n, ...]
     y: np.ndarray | None  # [n], if the file has the target too
     ignored: tuple[str, ...]  # columns that the model has never seen
+    note: str = ""  # how a .csv file was understood
 
 
 def read_table(path: str | Path, target: str | None = None, task: str = "auto") -> Table:
@@ -36,12 +38,13 @@ def read_table(path: str | Path, target: str | None = None, task: str = "auto") 
 
     .npz takes the arrays x [n, p] (or [n, ...]: images, sequences) and y [n] and no target; the others need one, a name
     or a number counted from 0. Sequences of unequal length have `lengths` [n] beside them, or NaN after their end.
-    `task` auto: text, or at most 20 different integers, are classes; other numbers are values.
+    `task` auto: text, or at most 20 different integers, are classes; other numbers are values. `Table.note` says how a
+    .csv file was understood.
     """
     path = _known(path)
     if task not in TASKS:
         raise unknown("task", task, TASKS)
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         if target is not None:
             raise UsageError("an .npz file holds x and y: it takes no target")
         x, y = _arrays(path)
@@ -50,16 +53,18 @@ def read_table(path: str | Path, target: str | None = None, task: str = "auto") 
             raise UsageError(f"{path}: x must be [n, p] or [n, ...] and y [n], got {shapes}")
         if x.ndim > 2:
             return Table(x, _answer(y, "y", task), (), {})
-        return _table(list(x.T), [str(i) for i in range(x.shape[1])], y, "y", task)
-    columns, names, _ = _columns(path)
+        return _table(CsvTable(list(x.T), [str(i) for i in range(x.shape[1])], False, (), ""), y, "y", task)
+    found = _columns(path, () if target is None else (target,))
     if target is None:
-        raise UsageError(f"say which column of {path} to learn with target: {', '.join(names[:40])}")
-    if target not in names:
-        raise unknown("column", target, names)
-    place = names.index(target)
-    answer = columns.pop(place)
-    names.pop(place)
-    return _table(columns, names, answer, target, task)
+        raise UsageError(f"say which column of {path} to learn with target: {', '.join(found.names[:40])}")
+    if target not in found.names and target.isdecimal() and int(target) < len(found.names):
+        target = found.names[int(target)]
+    if target not in found.names:
+        raise unknown("column", target, found.names)
+    place = found.names.index(target)
+    answer = found.columns.pop(place)
+    found.names.pop(place)
+    return _table(found, answer, target, task)
 
 
 def read_rows(path: str | Path, columns: Sequence[str], target: str | None) -> NewRows:
@@ -69,19 +74,23 @@ def read_rows(path: str | Path, columns: Sequence[str], target: str | None) -> N
     order, and y is there if there is one column more.
     """
     path = _known(path)
-    if path.suffix == ".npz" or (path.suffix == ".npy" and not columns):
-        x, y = _arrays(path) if path.suffix == ".npz" else (_array(path), None)
+    if path.suffix.lower() == ".npz" or (path.suffix.lower() == ".npy" and not columns):
+        x, y = _arrays(path) if path.suffix.lower() == ".npz" else (_array(path), None)
         return NewRows(x, y, ())
-    found, names, named = _columns(path)
+    file = _columns(path, columns)
+    found, names, lines = file.columns, file.names, file.lines
     if not found or not len(found[0]):
         raise UsageError(f"{path} has no rows")
     if not columns:
-        return NewRows(np.stack([_numbers(name, c) for name, c in zip(names, found, strict=True)], 1), None, ())
-    if not (named and not all(name.isdigit() for name in columns)):
+        x = np.stack([_numbers(name, column, lines) for name, column in zip(names, found, strict=True)], 1)
+        return NewRows(x, None, (), file.note)
+    if not file.named or (all(name.isdecimal() for name in columns) and not set(columns) <= set(names)):
         p = len(columns)
         if len(found) not in (p, p + 1):
-            raise UsageError(f"{path} has {len(found)} columns, but the model was fitted to {p} and {target!r}")
-        at = int(target) if target is not None and target.isdigit() and int(target) <= p else p
+            raise UsageError(
+                f"{path} has {counted(len(found), 'column')}, but the model was fitted to {p} and {target!r}"
+            )
+        at = int(target) if target is not None and target.isdecimal() and int(target) <= p else p
         names = list(columns)
         if len(found) > p:
             names.insert(at, str(target))
@@ -91,28 +100,28 @@ def read_rows(path: str | Path, columns: Sequence[str], target: str | None) -> N
         raise UsageError(
             f"{path} lacks column {missing[0]!r}, which the model was fitted to; it has {', '.join(names)}"
         )
-    x = np.stack([_numbers(name, table[name]) for name in columns], 1)
-    y = None if target not in table else _numbers(target, table[target], text=True)
-    return NewRows(x, y, tuple(name for name in names if name not in (*columns, target)))
+    x = np.stack([_numbers(name, table[name], lines) for name in columns], 1)
+    y = None if target not in table else _numbers(target, table[target], lines, text=True)
+    return NewRows(x, y, tuple(name for name in names if name not in (*columns, target)), file.note)
 
 
 def _known(path: str | Path) -> Path:
     path = Path(path)
-    if path.suffix not in FILES:
+    if path.suffix.lower() not in FILES:
         raise UsageError(f"{path} must be a .csv, .npy or .npz file")
     if not path.is_file():
         raise UsageError(f"{path} is not there")
     return path
 
 
-def _columns(path: Path) -> tuple[list[np.ndarray], list[str], bool]:
+def _columns(path: Path, expected: Sequence[str]) -> CsvTable:
     """The columns of a .csv or .npy file, their names, and whether the file gave the names."""
-    if path.suffix == ".csv":
-        return _csv(path)
+    if path.suffix.lower() == ".csv":
+        return read_csv(path, expected)
     whole = _array(path)
     if whole.ndim != 2:
         raise UsageError(f"{path} must hold an array [rows, columns], got {list(whole.shape)}")
-    return list(whole.T), [str(i) for i in range(whole.shape[1])], False
+    return CsvTable(list(whole.T), [str(i) for i in range(whole.shape[1])], False, (), "")
 
 
 def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
@@ -155,68 +164,55 @@ def _archive(path: Path) -> dict[str, np.ndarray]:
         raise RlnutError(f"{path} cannot be read: {error}") from None
 
 
-def _csv(path: Path) -> tuple[list[np.ndarray], list[str], bool]:
-    """Columns of text, their names, and whether there was a line of names; without one they are numbered."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            lines = [[cell.strip() for cell in line] for line in csv.reader(file) if line]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise RlnutError(f"{path} cannot be read: {error}") from None
-    if not lines:
-        raise UsageError(f"{path} is empty")
-    header = not any(_is_number(cell) or cell.lower() in MISSING for cell in lines[0])
-    names = lines.pop(0) if header else [str(i) for i in range(len(lines[0]))]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise UsageError(f"{path} has two columns named {twice[0]!r}")
-    for number, line in enumerate(lines, start=1):
-        if len(line) != len(names):
-            raise UsageError(f"{path}: row {number} has {len(line)} cells, expected {len(names)}")
-    return [np.array(column) for column in zip(*lines, strict=True)], list(names), header
+def _numbers(name: str, column: np.ndarray, lines: Sequence[int] = (), text: bool = False) -> np.ndarray:
+    """A column as float64; text stays as it is if `text` allows it. `lines` are those of a .csv file's rows."""
 
+    def first(bad: Sequence[int]) -> str:
+        return f"the first in row {bad[0] + 1}" + (f" (line {lines[bad[0]]})" if len(lines) else "")
 
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _numbers(name: str, column: np.ndarray, text: bool = False) -> np.ndarray:
-    """A column as float64; text stays as it is if `text` allows it."""
     if column.dtype.kind in "US":
         column = column.astype(str)
-        missing = [i for i, cell in enumerate(column) if cell.lower() in MISSING]
+        missing = [i for i, cell in enumerate(column) if is_missing(cell)]
         if missing:
-            raise UsageError(f"column {name!r} has {len(missing)} missing values, the first in row {missing[0] + 1}")
-        words = [cell for cell in column if not _is_number(cell)]
+            raise UsageError(f"column {name!r} has {counted(len(missing), 'missing value')}, {first(missing)}")
+        words = [i for i, cell in enumerate(column) if not is_number(cell)]
+        commas = words and all(DECIMAL_COMMA.fullmatch(column[i]) for i in words)
+        if commas:
+            shown = f"such as {str(column[words[0]])!r}, {first(words)}"
+            raise UsageError(f"column {name!r} holds numbers with a comma {shown}: write them with a decimal point")
         if words and text:
             return column
-        if words:
-            raise UsageError(f"column {name!r} holds text such as {str(words[0])!r}: only numbers can be learned from")
+        if words and {cell.lower() for cell in column} <= set(BOOLEANS):
+            column = np.array([BOOLEANS[cell.lower()] for cell in column])
+        elif words:
+            shown = f"such as {str(column[words[0]])!r}, {first(words)}"
+            raise UsageError(f"column {name!r} holds text {shown}: only numbers can be learned from")
     elif column.dtype.kind not in "biuf":
         raise UsageError(f"column {name!r} must hold numbers, got {column.dtype}")
     numbers = column.astype(float)
     bad = np.flatnonzero(~np.isfinite(numbers))
     if len(bad):
-        raise UsageError(f"column {name!r} has {len(bad)} missing or infinite values, the first in row {bad[0] + 1}")
+        raise UsageError(f"column {name!r} has {counted(len(bad), 'missing or infinite value')}, {first(bad.tolist())}")
     return numbers
 
 
-def _table(columns: Sequence[np.ndarray], names: Sequence[str], answer: np.ndarray, target: str, task: str) -> Table:
-    if not columns or len(answer) < 2:
+def _table(found: CsvTable, answer: np.ndarray, target: str, task: str) -> Table:
+    if not found.columns or len(answer) < 2:
         raise UsageError(f"there must be a column beside {target!r} and at least 2 rows")
-    numbers = [_numbers(name, column) for name, column in zip(names, columns, strict=True)]
-    for name, column in zip(names, numbers, strict=True):
+    pairs = list(zip(found.names, found.columns, strict=True))
+    numbers = [_numbers(name, column, found.lines) for name, column in pairs]
+    for name, column in zip(found.names, numbers, strict=True):
         if (column == column[0]).all():
             raise UsageError(f"column {name!r} is constant ({column[0]:g}): leave it out")
-    return Table(np.stack(numbers, 1), _answer(answer, target, task), tuple(names), {}, target)
+    booleans = [name for name, column in pairs if column.dtype.kind == "U" and not any(map(is_number, column))]
+    note = found.note + (f"; read as 1 and 0: {', '.join(booleans)}" if booleans else "")
+    y = _answer(answer, target, task, found.lines)
+    return Table(np.stack(numbers, 1), y, tuple(found.names), {}, target, note)
 
 
-def _answer(values: np.ndarray, target: str, task: str) -> np.ndarray:
+def _answer(values: np.ndarray, target: str, task: str, lines: Sequence[int] = ()) -> np.ndarray:
     """y as integers or text for classes, floats for values; a single one is refused."""
-    y = _numbers(target, values, text=True)
+    y = _numbers(target, values, lines, text=True)
     if y.dtype.kind == "f":
         whole = np.array_equal(y, np.round(y)) and np.abs(y).max() < 2**53
         if task == "classification" and not whole:

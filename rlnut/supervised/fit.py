@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ import optax
 
 from rlnut.data.catalogue import load_dataset
 from rlnut.data.dataset import Dataset, checked_dataset, split_rows
-from rlnut.errors import UsageError, unknown
+from rlnut.errors import UsageError, counted, unknown
 from rlnut.networks.layers import parameter_count
 from rlnut.regression.core import Regression, regression
 from rlnut.regression.losses import Loss, Penalty, cross_entropy, l1, l2, smoothed, squared
@@ -25,21 +25,22 @@ from rlnut.supervised.epochs import FitReport, LabelledRows, judge, run_epochs, 
 from rlnut.supervised.fit_linear import chosen_exact, fit_exact
 from rlnut.supervised.fitted_model import FittedModel, architecture
 from rlnut.supervised.linear_settings import LINEAR_MODELS, LinearSettings
-from rlnut.supervised.network_settings import MODELS, FitSettings
+from rlnut.supervised.network_settings import MODELS, OPTIMIZERS, FitSettings
 from rlnut.supervised.scaling import Scale, scale_of, scaled
-from rlnut.types import Model, Network
+from rlnut.types import Fit, Key, Model, Network, Params
 
 
 def fit(
     model: str | FitSettings | LinearSettings | Network | Model,
-    dataset: Any,
+    dataset: object,
     *,
     data: str | Path | None = None,
     target: str | None = None,
+    test: float | None = None,
     out: str | Path | None = None,
     seed: int = 0,
     loss: Loss | None = None,
-    optimizer: optax.GradientTransformation | None = None,
+    optimizer: str | optax.GradientTransformation | None = None,
     progress: bool = True,
     **settings: Any,
 ) -> FittedModel:
@@ -50,9 +51,11 @@ def fit(
     with x [N, ...] and y [N] or [N, K], or your own file (`target` is its column to learn); integers and text are
     classes (cross-entropy), other numbers values (squared loss of y scaled to deviation 1; predictions are scaled
     back). The linear models are solved exactly instead (`linear_models`). `settings` are fields of `FitSettings` or of
-    the named model. The test rows are used once, after the last update. With `out` the run leaves a folder that
-    `rlnut.load` reads. Ctrl-C ends the learning early and keeps what it has. Raises UsageError for what is wrong with
-    the words or the data, RlnutError if the cost does not stay finite.
+    the named model; `optimizer` is one of OPTIMIZERS by name, or any of optax. The test rows are used once, after the
+    last update; of a table or your own file they are the share `test` (None: 0.2; 0: none, all rows are learned from,
+    and no test figure is reported). With `out` the run leaves a folder that `rlnut.load` reads. Ctrl-C ends the
+    learning early and keeps what it has. Raises UsageError for wrong arguments or data, RlnutError if the cost does not
+    stay finite.
 
     >>> import numpy as np, rlnut
     >>> current = np.arange(8.0)[:, None]
@@ -61,67 +64,141 @@ def fit(
     30.0
     """
     began = time.perf_counter()
+    method = _checked_arguments(seed, loss, optimizer)
+    if isinstance(optimizer, str):
+        settings["optimizer"] = optimizer
     exact = chosen_exact(model, settings)
     if exact is not None:
         if loss is not None:
             raise UsageError(f"{exact[0]} has its own loss")
-        return fit_exact(*exact, load_dataset(dataset, data, target), data, out, seed, progress, optimizer)
+        problem = load_dataset(dataset, data, target, exact[1].wanted(), test)
+        return fit_exact(*exact, problem, data, out, seed, progress, method)
     name, config, network = _chosen(model, settings)
     if loss is not None and config.smoothing:
         raise UsageError("smoothing belongs to cross-entropy: set it to 0 to give a loss of your own")
-    if optimizer is not None and settings.keys() & {"optimizer", "lr", "schedule", "decay"}:
+    if method is not None and settings.keys() & {"optimizer", "lr", "schedule", "decay"}:
         raise UsageError("a given optimizer has its own lr, schedule and decay: leave those settings out")
-    problem = checked_dataset(load_dataset(dataset, data, target), config.task, config.sequences)
-    row, classes = problem.x_train.shape[1:], problem.classes
-    config.accept(row, classes is not None)
+    found = load_dataset(dataset, data, target, config.task, test)
+    problem = checked_dataset(found, config.task, config.sequences)
+    config.accept(problem.x_train.shape[1:], problem.classes is not None)
     config = config.suited(problem.x_train)
     folder = None if out is None else new_folder(out)
-    parts = prepare(problem, config, seed)
-
-    head = problem.y_train.shape[1:] if classes is None else (len(classes),)
-    whole = architecture(network, head, parts.x_scale is None)
-    size = min(config.batch, len(parts.train.x))
-    updates = config.epochs * (len(parts.train.x) // size)
-    cost, penalty = loss or (squared if classes is None else cross_entropy), _penalty(config)
-    trained = smoothed(config.smoothing) if config.smoothing else cost
-    method = optimizer or named(config.optimizer, config.lr, config.schedule, updates, config.decay)
-    core = regression(whole, trained, method, penalty)
-    key = jax.random.key(seed)
-    state = core.init(key, jnp.asarray(parts.train.x[:1]))
-    _check_head(core, state.params, parts.train, head)
+    learner = prepared_learner(problem, config, network, loss, method, seed)
     about = {"rlnut": installed_version(), "model": name, "config": asdict(config), "seed": seed}
     about |= {"dataset": problem.name, "data": None if data is None else str(data)}
     about |= {"columns": problem.columns, "target": problem.target}
-    blank = FittedModel(whole, state.params, row, head, classes, parts.x_scale, parts.y_scale, about, {})
-    blank = replace(blank, sequences=config.sequences)
-    count = parameter_count(state.params)
-    with FitReport(progress, updates) as report:
-        task = "regression" if classes is None else f"classification into {len(classes)} classes"
-        report.say(
-            f"fit {name} to {problem.name}: {task}; {count:,} parameters; rows of shape {list(row)}: "
-            f"{len(parts.train.x):,} train, {len(parts.held.x):,} validation, {len(parts.test.x):,} test; "
-            f"{config.epochs} epochs = {updates:,} updates of {size} rows"
-        )
-        work = trainer(core, state, parts.train, size, config.shift, config.turn, jax.random.fold_in(key, 1))
-        verdict = judge(core, cost, classes is not None)
-        keep = None if folder is None else lambda params: replace(blank, params=params).save_model(folder)
-        learned = run_epochs(work, state, config, seed, parts.held, verdict, report, keep)
-    fitted = replace(blank, params=learned.params, history=learned.history)
-    result = {"model": name, "dataset": problem.name, "train_size": len(parts.train.x)}
-    result |= {"validation_size": len(parts.held.x), "test_size": len(parts.test.x)}
-    result |= _test(fitted, problem)
-    result |= {"epochs": len(learned.history), "updates": learned.updates, "parameters": count}
-    result |= {"ended": learned.ended, "compile_s": work.compile_s, "seconds_per_epoch": learned.seconds_per_epoch}
-    if config.linear:
-        coef, intercept = fitted.coefficients()
-        extra = float(penalty(learned.params)) if penalty else 0.0
-        result |= {"objective": judge(core, trained, classes is not None)(learned.params, parts.train)[0] + extra}
-        result |= {"coef": coef.tolist(), "intercept": intercept.tolist()}
+    fitted, result = learn(learner, config, problem, about, folder, progress)
+    result = judged_result(learner, config, problem, fitted, result)
     result |= {"wall_s": time.perf_counter() - began, "out": None if folder is None else str(folder)}
     fitted = replace(fitted, result=result)
     if folder is not None:
         fitted.save(folder)
     return fitted
+
+
+def _checked_arguments(seed: object, loss: object, optimizer: object) -> optax.GradientTransformation | None:
+    """The optimiser of optax, if one was given; other kinds of arguments are refused."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
+        raise UsageError(f"seed must be a whole number >= 0 and < 2**32, got {seed!r}")
+    if loss is not None and not callable(loss):
+        raise UsageError(f"loss must be a function (predictions, y) -> one number a row, got {loss!r}")
+    if optimizer is None or isinstance(optimizer, str):
+        return None
+    if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+        raise UsageError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, or one of optax, got {optimizer!r}")
+    return cast(optax.GradientTransformation, optimizer)
+
+
+class PreparedLearner(NamedTuple):
+    """A regression method at its start, and the rows that it is for."""
+
+    core: Regression
+    start: Fit
+    rows: SplitRows
+    model: Model
+    head: tuple[int, ...]  # shape of one ŷ
+    cost: Loss  # by which validation rows are judged
+    trained: Loss  # the same with label smoothing
+    penalty: Penalty | None
+    key: Key
+    seed: int
+    size: int  # rows of one update
+    updates: int
+
+
+def prepared_learner(
+    problem: Dataset,
+    config: FitSettings,
+    network: Network,
+    loss: Loss | None,
+    optimizer: optax.GradientTransformation | None,
+    seed: int,
+) -> PreparedLearner:
+    """Everything that is decided before the first update, for a checked dataset."""
+    rows, classes = prepare(problem, config, seed), problem.classes
+    head = problem.y_train.shape[1:] if classes is None else (len(classes),)
+    model = architecture(network, head, rows.x_scale is None)
+    size = min(config.batch, len(rows.train.x))
+    updates = config.epochs * (len(rows.train.x) // size)
+    cost, penalty = loss or (squared if classes is None else cross_entropy), _penalty(config)
+    trained = smoothed(config.smoothing) if config.smoothing else cost
+    method = optimizer or named(config.optimizer, config.lr, config.schedule, updates, config.decay)
+    core = regression(model, trained, method, penalty)
+    key = jax.random.key(seed)
+    start = core.init(key, jnp.asarray(rows.train.x[:1]))
+    _check_head(core, start.params, rows.train, head)
+    return PreparedLearner(core, start, rows, model, head, cost, trained, penalty, key, seed, size, updates)
+
+
+def learn(
+    learner: PreparedLearner,
+    config: FitSettings,
+    problem: Dataset,
+    about: dict[str, Any],
+    folder: Path | None,
+    progress: bool,
+) -> tuple[FittedModel, dict[str, Any]]:
+    """All epochs: the fitted model, and what to say of the learning. `folder` is written after each epoch."""
+    rows, classes, row = learner.rows, problem.classes, problem.x_train.shape[1:]
+    blank = FittedModel(
+        learner.model, learner.start.params, row, learner.head, classes, rows.x_scale, rows.y_scale, about, {},
+        sequences=config.sequences,
+    )  # fmt: skip
+    count = parameter_count(learner.start.params)
+    with FitReport(progress, learner.updates) as report:
+        task = "regression" if classes is None else f"classification into {len(classes)} classes"
+        if problem.note:
+            report.say(f"{problem.name}: {problem.note}")
+        updates = f"{counted(learner.updates, 'update')} of {counted(learner.size, 'row')}"
+        report.say(
+            f"fit {about['model']} to {problem.name}: {task}; {counted(count, 'parameter')}; "
+            f"rows of shape {list(row)}: {len(rows.train.x):,} train, {len(rows.held.x):,} validation, "
+            f"{len(rows.test.x):,} test; {counted(config.epochs, 'epoch')} = {updates}"
+        )
+        key = jax.random.fold_in(learner.key, 1)
+        work = trainer(learner.core, learner.start, rows.train, learner.size, config.shift, config.turn, key)
+        verdict = judge(learner.core, learner.cost, classes is not None)
+        keep = None if folder is None else lambda params: replace(blank, params=params).save_model(folder)
+        learned = run_epochs(work, learner.start, config, learner.seed, rows.held, verdict, report, keep)
+    found: dict[str, Any] = {"epochs": len(learned.history), "updates": learned.updates, "parameters": count}
+    found |= {"ended": learned.ended, "compile_s": work.compile_s, "seconds_per_epoch": learned.seconds_per_epoch}
+    return replace(blank, params=learned.params, history=learned.history), found
+
+
+def judged_result(
+    learner: PreparedLearner, config: FitSettings, problem: Dataset, fitted: FittedModel, learning: dict[str, Any]
+) -> dict[str, Any]:
+    """What `rlnut fit --json` prints: sizes, the test figure if there are test rows, coefficients of a linear model."""
+    rows = learner.rows
+    result: dict[str, Any] = {"model": fitted.about["model"], "dataset": problem.name}
+    result |= {"train_size": len(rows.train.x), "validation_size": len(rows.held.x), "test_size": len(rows.test.x)}
+    result |= _test_figure(fitted, problem) | learning
+    if config.linear:
+        coef, intercept = fitted.coefficients()
+        extra = float(learner.penalty(fitted.params)) if learner.penalty else 0.0
+        objective = judge(learner.core, learner.trained, problem.classes is not None)(fitted.params, rows.train)[0]
+        result |= {"objective": objective + extra, "coef": coef.tolist(), "intercept": intercept.tolist()}
+    return result
 
 
 class SplitRows(NamedTuple):
@@ -158,7 +235,7 @@ def prepare(problem: Dataset, config: FitSettings, seed: int) -> SplitRows:
     )
 
 
-def _chosen(model: Any, settings: dict[str, Any]) -> tuple[str, FitSettings, Network]:
+def _chosen(model: object, settings: dict[str, Any]) -> tuple[str, FitSettings, Network]:
     """A name for the model, how it is trained, and its architecture without the head."""
     if isinstance(model, str):
         if model not in MODELS:
@@ -180,15 +257,17 @@ def _penalty(config: FitSettings) -> Penalty | None:
     return (lambda params: sum((part(params) for part in parts), jnp.zeros(()))) if parts else None
 
 
-def _check_head(core: Regression, params: Any, train: LabelledRows, head: tuple[int, ...]) -> None:
+def _check_head(core: Regression, params: Params, train: LabelledRows, head: tuple[int, ...]) -> None:
     """A model that was given with its own head must have the one that y needs."""
     got = jax.eval_shape(core.predict, params, train.x[:1]).shape
     if got != (1, *head):
         raise UsageError(f"the model's output has shape {list(got[1:])} a row, but y needs {list(head)}")
 
 
-def _test(fitted: FittedModel, problem: Dataset) -> dict[str, float]:
-    """The figure that the contract wants, over all test rows."""
+def _test_figure(fitted: FittedModel, problem: Dataset) -> dict[str, float]:
+    """Accuracy or mean squared error over all test rows of a checked dataset; nothing without test rows."""
+    if not len(problem.x_test):
+        return {}
     found = fitted.outputs(problem.x_test)
     if fitted.y_scale is None:
         return {"test_accuracy": float(np.mean(found.argmax(-1) == problem.y_test))}

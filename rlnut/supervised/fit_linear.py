@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from rlnut.data.dataset import Dataset, checked_dataset
+from rlnut.errors import counted
 from rlnut.linear_models.solution import Solution
 from rlnut.runtime.files import new_folder
 from rlnut.runtime.log import say
@@ -21,7 +22,7 @@ from rlnut.supervised.scaling import scale_of
 from rlnut.types import Params
 
 
-def chosen_exact(model: Any, settings: dict[str, Any]) -> tuple[str, LinearSettings] | None:
+def chosen_exact(model: object, settings: dict[str, Any]) -> tuple[str, LinearSettings] | None:
     """The name and settings of an exactly solved model; None if `model` is another one."""
     if isinstance(model, str) and model in LINEAR_MODELS:
         model = LINEAR_MODELS[model]()
@@ -41,15 +42,17 @@ def fit_exact(
     progress: bool = False,
     optimizer: optax.GradientTransformation | None = None,
 ) -> FittedModel:
-    """Solve on the training rows, judge by the test rows; with `out` the model is left in a new folder."""
+    """Solve on the training rows, judge by the test rows if there are any; with `out` the model is left in a folder."""
     problem = checked_dataset(dataset, config.wanted())
     folder = None if out is None else new_folder(out)
     basis = config.basis_of(problem.x_train, seed)
     phi = config.phi(basis)
     if progress:
         task = "regression" if problem.classes is None else f"classification into {len(problem.classes)} classes"
-        features = f"; {phi.dim:,} features {', '.join(config.features)}" if phi else ""
-        say(f"fit {name} to {problem.name}: {task}; {len(problem.x_train):,} training rows{features}")
+        features = f"; {counted(phi.dim, 'feature')} {', '.join(config.features)}" if phi else ""
+        if problem.note:
+            say(f"{problem.name}: {problem.note}")
+        say(f"fit {name} to {problem.name}: {task}; {counted(len(problem.x_train), 'training row')}{features}")
     solution, result = solve_linear(name, config, problem, seed, optimizer, phi)
     classes, row = problem.classes, problem.x_train.shape[1:]
     head = problem.y_train.shape[1:] if classes is None else (len(classes),)

@@ -272,7 +272,7 @@ def solve_linear(
     optimizer: GradientTransformation | None = None,
     phi: Features | None = None,
 ) -> tuple[Solution, dict[str, Any]]:
-    """Fit to the training rows of a checked dataset, judge by its test rows: solution and JSON object.
+    """Fit to the training rows of a checked dataset, judge by its test rows if any: solution and JSON object.
 
     Rows of any shape count as vectors, uint8 as x/255; coefficients are for these, or for the features `phi` of them.
     One row of `coef` a class or output.
@@ -280,15 +280,17 @@ def solve_linear(
     began = time.perf_counter()
     if optimizer is not None and not isinstance(config, _Descended):
         raise UsageError(f"{name} has its own rule: it takes no optimizer")
-    x, x_test = (_mapped(vectors(x), phi) for x in (problem.x_train, problem.x_test))
+    x = _mapped(vectors(problem.x_train), phi)
     found = config.solve(x, problem.y_train, problem.classes, seed, optimizer)
-    guess = found.solution.predict(x_test)
-    if problem.classes is None:
-        verdict = {"test_mse": float(np.mean((guess - problem.y_test) ** 2))}
-    else:
-        chosen = (guess >= 0).astype(int) if guess.ndim == 1 else guess.argmax(1)
-        verdict = {"test_accuracy": float((chosen == problem.y_test).mean())}
-    result = {"model": name, "dataset": problem.name, "train_size": len(x), "test_size": len(x_test), **verdict}
+    result: dict[str, Any] = {"model": name, "dataset": problem.name, "train_size": len(x)}
+    result |= {"test_size": len(problem.x_test)}
+    if len(problem.x_test):
+        guess = found.solution.predict(_mapped(vectors(problem.x_test), phi))
+        if problem.classes is None:
+            result |= {"test_mse": float(np.mean((guess - problem.y_test) ** 2))}
+        else:
+            chosen = (guess >= 0).astype(int) if guess.ndim == 1 else guess.argmax(1)
+            result |= {"test_accuracy": float((chosen == problem.y_test).mean())}
     result |= {"epochs": found.epochs, **found.extra, "objective": found.solution.objective}
     result |= {"coef": found.solution.coef.T.tolist(), "intercept": np.asarray(found.solution.intercept).tolist()}
     return found.solution, result | {"wall_s": time.perf_counter() - began}

@@ -78,9 +78,9 @@ def spoiled(array: np.ndarray, place: tuple, value: float) -> np.ndarray:
 @pytest.mark.parametrize(
     "parts, task, text",
     [
-        ((spoiled(X, (3, 1), np.nan), Y, X, Y), "auto", "x_train has 1 values.*row 3, column 1"),
-        ((X, Y, spoiled(X, (5, 0), np.inf), Y), "auto", "x_test has 1 values.*row 5, column 0"),
-        ((X, spoiled(Y, (2,), np.nan), X, Y * 1.0), "auto", "y_train has 1 values.*row 2"),
+        ((spoiled(X, (3, 1), np.nan), Y, X, Y), "auto", "x_train has 1 value that is not finite.*row 3, column 1"),
+        ((X, Y, spoiled(X, (5, 0), np.inf), Y), "auto", "x_test has 1 value that is not finite.*row 5, column 0"),
+        ((X, spoiled(Y, (2,), np.nan), X, Y * 1.0), "auto", "y_train has 1 value that is not finite.*row 2"),
         ((X, Y[:5], X, Y), "auto", "x_train has 6 rows but y_train has shape"),
         ((X, Y, X[:, :1], Y), "auto", "must be alike"),
         ((X[:, 0], Y, X[:, 0], Y), "auto", r"x\[:, None\]"),
@@ -93,6 +93,7 @@ def spoiled(array: np.ndarray, place: tuple, value: float) -> np.ndarray:
         ((X, np.stack([Y, Y], 1) * 1.0, X, Y * 1.0), "auto", "same columns"),
         ((np.array([["a", "b"]] * 6), Y, X, Y), "auto", "x_train must hold numbers"),
         ((X, Y, X, Y), "classify", "unknown task"),
+        (([[1, 2], [3]], [0, 1], X, Y), "auto", "x_train has rows of unequal length"),
     ],
 )
 def test_bad_data_is_refused_in_one_line(parts, task, text):

@@ -27,7 +27,9 @@ def test_a_line_is_found_in_the_data_s_own_units():
     found = fit("mlp", halves(x, y), hidden=(), lr=0.05, batch=20, epochs=100, progress=False)
     w, b = found.coefficients()
     np.testing.assert_allclose(w[:2], [3, -2], rtol=2e-3)
-    assert w[2] * 7 + b == pytest.approx(5, abs=5)  # the constant column and b are one number; x₁ ~ 1000 magnifies w₁
+    middle = np.append(x[:, :2].mean(0), 7.0)  # far from it x₁ ~ 1000 magnifies the error of w₁; the third column is 7
+    assert found.predict(middle[None])[0] == pytest.approx(w @ middle + b, rel=1e-5)
+    assert found.predict(middle[None])[0] == pytest.approx(3 * middle[0] - 2 * middle[1] + 5, abs=0.05)
     assert found.test_mse is not None and found.test_mse < 1e-3 * np.var(y)
     assert found.test_accuracy is None
     np.testing.assert_allclose(found.predict(x[:3]), y[:3], atol=1)
