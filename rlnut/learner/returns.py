@@ -1,12 +1,14 @@
 """Every target of reinforcement learning over trajectories [T, N]: one recursion, and rules that give its arguments.
 
-    δ_t = r_{t+1} + D_t v(s_{t+1}) − v(s_t),                 D_t = γ(1 − terminated)
-    y_t = v(s_t) + A_t,    A_t = u_t δ_t + D_t c A_{t+1},    A after the end of an episode = 0
+    δ_t = r_{t+1} + D_t v'_t − v_t,                          D_t = γ(1 − terminated)
+    y_t = v_t + u_t δ_t + D_t c (y_{t+1} − w_t),             the last term is 0 after the end of an episode
 
-n-step, λ-, importance-sampled, Retrace, V-trace and tree-backup returns differ in the trace c and the gain u only.
-For state values c belongs to the step that it follows (c_t), for action values to the action that it passes over
-(c_{t+1}). `end` (terminated or truncated) cuts the recursion; what a truncated episode is worth comes through D_t
-and v(s_{t+1}), which must be of the true successor. Works on JAX (in jit, vmap) and NumPy arrays; time comes first.
+with v_t = v(s_t) and v'_t = v(s_{t+1}), which may come from two networks. n-step, λ-, importance-sampled, Retrace,
+V-trace and tree-backup returns differ in the trace c, the gain u, and in what w_t the next row's target replaces:
+v'_t in returns of state values (a λ-return mixes v'_t and y_{t+1}), q(s_{t+1}, a_{t+1}) in those of action values, and
+v_{t+1} in V-trace, which sums TD errors. For state values c belongs to the step that it follows (c_t), for action values to the action that it
+passes over (c_{t+1}). `end` (terminated or truncated) cuts the recursion; what a truncated episode is worth comes
+through D_t and v'_t, which must be of the true successor. Works on JAX (in jit, vmap) and NumPy arrays; time first.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ class Correction(NamedTuple):
 
     trace: Array | float  # c [T, N]
     gain: Array | float = 1.0  # u [T, N]
-    ahead: bool = False  # action values: A_{t+1} is weighted by c_{t+1}
+    ahead: bool = False  # action values: y_{t+1} replaces q(s_{t+1}, a_{t+1}) and is weighted by c_{t+1}
+    summed: bool = False  # state values: TD errors are summed, y_{t+1} replaces v_{t+1}; else it replaces v'_t
 
 
 def on_policy(lam: float | Array) -> Correction:
@@ -56,26 +59,47 @@ def q_lambda(lam: float | Array = 1.0) -> Correction:
 
 
 def v_trace(rho: Array, lam: float | Array = 1.0, clip_rho: float = 1.0, clip_c: float = 1.0) -> Correction:
-    """V: u = min(ρ̄, ρ), c = λ min(c̄, ρ) (Espeholt et al. 2018)."""
-    return Correction(lam * jnp.minimum(clip_c, rho), jnp.minimum(clip_rho, rho))
+    """V: u = min(ρ̄, ρ), c = λ min(c̄, ρ), TD errors summed (Espeholt et al. 2018, eq. 1)."""
+    return Correction(lam * jnp.minimum(clip_c, rho), jnp.minimum(clip_rho, rho), summed=True)
 
 
 def returns(
-    v: Array, reward: Array, discount: Array, next_v: Array, end: Array, rule: Correction, n: int | None = None
+    v: Array,
+    reward: Array,
+    discount: Array,
+    next_v: Array,
+    end: Array,
+    rule: Correction,
+    n: int | None = None,
+    next_q: Array | None = None,
 ) -> Array:
     """The targets y [T, N] of the recursion above; `n` limits it to n steps (n TD errors), None: to the episode.
 
-    `v`, `next_v` are v(s_t), v(s_{t+1}), for action values q(s_t, a_t) and the value of s_{t+1}. All arrays are [T, N]
-    (or [T]). Raises UsageError for n < 1 and shapes that differ.
+    `v`, `next_v` are v_t and v'_t, for action values q(s_t, a_t) and the value of s_{t+1}. Where these come from two
+    networks, `next_q` is w_t: q(s_{t+1}, a_{t+1}) by the network of `next_v` (None: v_{t+1}). All arrays are [T, N] (or
+    [T]). Raises UsageError for n < 1, for shapes that differ, and for `next_q` with a rule of state values.
     """
-    same_shape(v=v, reward=reward, discount=discount, next_v=next_v, end=end)
+    same_shape(v=v, reward=reward, discount=discount, next_v=next_v, end=end, next_q=v if next_q is None else next_q)
+    if next_q is not None and not rule.ahead:
+        raise UsageError(
+            "next_q is for corrections of action values: importance(actions=True), retrace, tree_backup, …"
+        )
     trace = jnp.broadcast_to(jnp.asarray(rule.trace), v.shape)
     if rule.ahead:
-        trace = jnp.concatenate([trace[1:], trace[:1]])  # the last A_{t+1} is 0
+        trace = jnp.concatenate([trace[1:], trace[:1]])  # the last row has no next target
     errors = jnp.asarray(rule.gain * (reward + discount * next_v - v))
     factor = jnp.where(end, 0.0, discount * trace)
     nothing = (jnp.zeros_like(errors), jnp.ones_like(factor))
-    return v + window(_affine, nothing, (errors, factor), len(errors) if n is None else n)[0]
+    steps = len(errors) if n is None else n
+    replaced = next_q if rule.ahead or rule.summed else next_v
+    if replaced is None:  # v_{t+1} itself: A_t = u_t δ_t + D_t c A_{t+1}, A = y − v
+        return v + window(_affine, nothing, (errors, factor), steps)[0]
+    # y_{t+1} − w_t = A_{t+1} + gap_t; the gap is 0 where all values are of one network
+    gap = jnp.concatenate([v[1:] - replaced[:-1], jnp.zeros_like(v[:1])])
+    total, product = window(_affine, nothing, (errors + factor * gap, factor), steps)
+    if steps < len(errors):  # the last of n rows bootstraps: there y_{t+1} is w_t
+        total = total - product * jnp.concatenate([gap[steps - 1 :], jnp.zeros_like(gap[: steps - 1])])
+    return v + total
 
 
 def _affine(f: tuple, g: tuple) -> tuple:

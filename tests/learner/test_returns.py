@@ -40,31 +40,31 @@ class Data:
         self.action = rng.integers(0, ACTIONS, T)
         terminated, truncated = rng.random(T) < 0.15, rng.random(T) < 0.15
         end = terminated | truncated
-        # what follows an end is another episode, so the successor's values are its own there
-        cut = end[:, None] | (np.arange(T) == T - 1)[:, None]
-        self.q_next = np.where(cut, rng.standard_normal((T, ACTIONS)), np.roll(self.q, -1, 0))
-        self.pi_next = np.where(cut, rng.dirichlet(np.ones(ACTIONS), T), np.roll(self.pi, -1, 0))
+        # nothing ties v(s_t) to the value of a successor: they may come from two networks
+        self.q_next, self.pi_next = rng.standard_normal((T, ACTIONS)), rng.dirichlet(np.ones(ACTIONS), T)
         taken = np.take_along_axis(self.q, self.action[:, None], 1)[:, 0]
-        self.taken_pi = np.take_along_axis(self.pi, self.action[:, None], 1)[:, 0]
+        following = np.roll(self.action, -1)[:, None]  # the last one is not used
+        self.next_q = np.take_along_axis(self.q_next, following, 1)[:, 0]
+        self.taken_pi = np.roll(np.take_along_axis(self.pi_next, following, 1)[:, 0], 1)
         reward, discount = rng.standard_normal(T), 0.9 * ~terminated
         self.rho = rng.uniform(0, 2, T)
         self.path = oracle.Trajectory(taken, reward, discount, (self.q_next * self.pi_next).sum(1), end)
-        # state values: the successor's value is the next row's, but not after an end
-        self.states = self.path._replace(next_v=np.where(cut[:, 0], rng.standard_normal(T), np.roll(taken, -1)))
+        self.states = self.path._replace(next_v=rng.standard_normal(T))
 
-    def fast(self, rule: Correction, n: int | None = None, states: bool = False) -> np.ndarray:
+    def fast(self, rule: Correction, n: int | None = None, states: bool = False, next_q: bool = False) -> np.ndarray:
         """In the shape [T, 2], jitted: the second column is the first one scaled by 2 (rewards and values)."""
         v, r, d, nv, e = self.states if states else self.path
         two = [np.stack([x, k * x], 1) for x, k in ((v, 2), (r, 2), (d, 1), (nv, 2), (e, 1))]
         columns = [np.broadcast_to(x, len(v))[:, None] for x in (rule.trace, rule.gain)]
-        y = np.asarray(compiled(*two[:4], two[4].astype(bool), *columns, rule.ahead, n))
+        replaced = np.stack([self.next_q, 2 * self.next_q], 1) if next_q else None
+        y = np.asarray(compiled(*two[:4], two[4].astype(bool), replaced, *columns, rule.ahead, rule.summed, n))
         np.testing.assert_allclose(y[:, 1], 2 * y[:, 0], atol=1e-4, rtol=1e-4)
         return y[:, 0]
 
 
-@partial(jax.jit, static_argnums=(7, 8))
-def compiled(v, r, d, nv, e, trace, gain, ahead, n):
-    return returns(v, r, d, nv, e, Correction(trace, gain, ahead), n)
+@partial(jax.jit, static_argnums=(8, 9, 10))
+def compiled(v, r, d, nv, e, next_q, trace, gain, ahead, summed, n):
+    return returns(v, r, d, nv, e, Correction(trace, gain, ahead, summed), n, next_q)
 
 
 # few lengths, because each is compiled
@@ -80,6 +80,8 @@ def test_fast_equals_slow(data: Data, lam: float, n: int) -> None:
     pairs = [
         (data.fast(on_policy(lam), states=True), oracle.lambda_return(states, lam)),
         (data.fast(on_policy(1.0), n, True), oracle.n_step(states, n)),
+        (data.fast(on_policy(lam)), oracle.lambda_return(path, lam)),
+        (data.fast(on_policy(1.0), n), oracle.n_step(path, n)),
         (data.fast(importance(rho, lam), states=True), oracle.importance(states, rho, lam)),
         (data.fast(importance(rho, lam, actions=True)), oracle.q_importance(path, rho, lam)),
         (data.fast(retrace(rho, lam)), oracle.retrace(path, rho, lam)),
@@ -91,7 +93,7 @@ def test_fast_equals_slow(data: Data, lam: float, n: int) -> None:
         (data.fast(q_lambda(lam), n), oracle.q_lambda(path, lam, n)),
         (data.fast(v_trace(rho, lam, 1.2, 0.7), n), oracle.v_trace(path, rho, lam, 1.2, 0.7, n)),
         (
-            data.fast(tree_backup(data.taken_pi), n),
+            data.fast(tree_backup(data.taken_pi), n, next_q=True),
             oracle.tree_backup(path, data.q_next, data.pi_next, data.action, n),
         ),
     ]
@@ -113,6 +115,31 @@ def test_folded_transitions_give_the_n_step_return(data: Data, n: int) -> None:
     np.testing.assert_allclose(y, oracle.n_step(path, n), atol=1e-5, rtol=1e-5)
     steps = np.asarray(folded.last) - np.arange(len(path.v))
     assert (steps >= 0).all() and (steps < n).all()
+
+
+def test_values_of_two_networks_against_rlax() -> None:
+    """v(s_t) and v(s_{t+1}) from different networks, no end in the middle."""
+    rng = np.random.default_rng(3)
+    v, r, nv = (jnp.asarray(x) for x in rng.standard_normal((3, 9)))
+    d, e = jnp.asarray(rng.uniform(0, 1, 9)), jnp.zeros(9, bool)
+    rho, nq = jnp.asarray(rng.uniform(0, 2, 9)), jnp.asarray(rng.standard_normal(9))
+    np.testing.assert_allclose(
+        returns(v, r, d, nv, e, retrace(rho, 0.9), next_q=nq),
+        rlax.general_off_policy_returns_from_q_and_v(nq[:-1], nv, r, d, 0.9 * jnp.minimum(1.0, rho[1:])), atol=1e-5
+    )  # fmt: skip
+    for lam in (0.0, 0.6, 1.0):
+        np.testing.assert_allclose(
+            returns(v, r, d, nv, e, on_policy(lam)), rlax.lambda_returns(r, d, nv, lam), atol=1e-5
+        )
+        np.testing.assert_allclose(
+            returns(v, r, d, nv, e, v_trace(rho, lam)) - v, rlax.vtrace(v, nv, r, d, rho, lam), atol=1e-5
+        )
+    for n in (1, 2, 5, 9, 20):
+        np.testing.assert_allclose(
+            returns(v, r, d, nv, e, on_policy(1.0), n),
+            rlax.n_step_bootstrapped_returns(r, d, nv, n) if n <= 9 else rlax.lambda_returns(r, d, nv, 1.0),
+            atol=1e-5,
+        )
 
 
 def test_against_rlax() -> None:
@@ -155,6 +182,12 @@ def test_by_hand() -> None:
     np.testing.assert_allclose(returns(v, r, d, nv, e, retrace(rho, 0.5)), [11.375, 23, 44])
     # V-trace: u = (1, ½, 1), c = ½(1, ½, 1): A₂ = 4, A₁ = 1 + ½·¼·4 = 1.5, A₀ = 1 + ¼·1.5
     np.testing.assert_allclose(returns(v, r, d, nv, e, v_trace(rho, 0.5)), [11.375, 21.5, 44])
+    # the successors' values by another network, 100, 200, 80: the λ-return never reads v(s_t)
+    other = jnp.array([100.0, 200, 80])
+    np.testing.assert_allclose(  # 4 + 40 = 44, 2 + ½(½·200 + ½·44) = 63, 1 + ½(½·100 + ½·63) = 41.75
+        returns(v, r, d, other, e, on_policy(0.5)), [41.75, 63, 44]
+    )
+    np.testing.assert_allclose(returns(v, r, d, other, e, on_policy(1.0), 2), [1 + 1 + 50, 2 + 2 + 20, 44])
     # a truncated row in the middle bootstraps, a terminated one does not; neither lets A through
     cut = jnp.array([False, True, False])
     np.testing.assert_allclose(returns(v, r, d, nv, cut, on_policy(1.0)), [1 + 0.5 * 22, 22, 44])
@@ -174,5 +207,7 @@ def test_refusals() -> None:
     x = jnp.zeros((4, 2))
     with pytest.raises(UsageError, match="one shape"):
         returns(x, x[:, 0], x, x, x, on_policy(1.0))
+    with pytest.raises(UsageError, match="next_q is for corrections of action values"):
+        returns(x, x, x, x, x, on_policy(1.0), next_q=x)
     with pytest.raises(UsageError, match="n must be >= 1, got 0"):
         fold(x, x, x.astype(bool), 0)
