@@ -107,7 +107,7 @@ def q_agent(
     syncs = {"periodic": periodic(config.target_every), "polyak": polyak(config.target_rate), "none": None}
     return value_agent(
         regression(model, readout.loss, optimizer),
-        q_problem(partial(call, model), rule, readout, extra),
+        q_problem(partial(call, model), rule, readout, extra, model.stochastic),
         explore,
         memory,
         Pace(config.learning_starts, config.train_every, config.gradient_steps, config.batch, window),

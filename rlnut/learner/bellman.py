@@ -5,8 +5,8 @@
 
 D carries termination: 0 where the episode terminated; a truncated episode (a time limit) bootstraps from its true
 final observation like any other. The memory folds n steps into R and D (`returns.fold`). The variants of Q-learning
-are one function each: the policy π of the next state. Where q is read from a distribution, the same π mixes
-distributions (`readout.py`). An action that is not allowed has π = 0, whatever its value.
+are one function each: the policy π of the next state. Where q is read from a distribution, the same π mixes the
+distributions of the actions (`Readout.mix`). An action that is not allowed has π = 0, whatever its value.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from rlnut.learner.explore import allowed, greedy
-from rlnut.learner.readout import Readout, scalar
+from rlnut.learner.readout import Readout, mixed, scalar
 from rlnut.learner.readout import bootstrap as bootstrap
 from rlnut.types import Array, Batch, Key, Params, Transition
 
@@ -28,6 +28,7 @@ class Next(NamedTuple):
 
     policy: Array  # [B, A] π(a|s')
     bonus: Array | float = 0.0  # [B]
+    one: bool = False  # π is 1 for one action (of each group): its distribution is taken as it is
 
 
 NextPolicy = Callable[[Array, Array, Array | None], Next]  # (q(s', ·) online, q⁻(s', ·) target, mask), all [B, A]
@@ -49,7 +50,7 @@ def over_groups(x: Array) -> Array:
 
 def greedy_policy(q_online: Array, q_target: Array, mask: Array | None = None) -> Next:
     """v = max_a q⁻(s', a): Q-learning (Watkins 1989; Mnih et al. 2015)."""
-    return Next(one_hot_policy(greedy(q_target, mask), q_target))
+    return Next(one_hot_policy(greedy(q_target, mask), q_target), one=True)
 
 
 def double_policy(q_online: Array, q_target: Array, mask: Array | None = None) -> Next:
@@ -57,7 +58,7 @@ def double_policy(q_online: Array, q_target: Array, mask: Array | None = None) -
 
     Double DQN (van Hasselt et al. 2016, eq. 4).
     """
-    return Next(one_hot_policy(greedy(q_online, mask), q_target))
+    return Next(one_hot_policy(greedy(q_online, mask), q_target), one=True)
 
 
 def softmax_policy(q: Array, temperature: float, mask: Array | None = None) -> tuple[Array, Array]:
@@ -89,23 +90,20 @@ def munchausen(temperature: float, share: float = 0.9, lowest: float = -1.0) -> 
     return extra
 
 
-def mixed(policy: Array, part: Array) -> Array:
-    """Σ_a π(a) part(a): [B, A], [B, A, ...] -> [B, ...]; of D groups of actions [B, D, A] the mean over groups."""
-    weights = policy.reshape(policy.shape + (1,) * (part.ndim - policy.ndim))
-    total = (weights * part).sum(policy.ndim - 1)
-    return total.mean(tuple(range(1, policy.ndim - 1))) if policy.ndim > 2 else total
-
-
 def q_problem(
     apply: Callable[[Params, Array, Key], Array],
     rule: NextPolicy = greedy_policy,
     readout: Readout | None = None,
     extra: Extra | None = None,
+    stochastic: bool = True,
 ) -> BellmanProblem:
     """Q-learning as regression: make the outputs for (s, a) what r + D·v(s') says.
 
     apply: (θ, s [B, ...], key) -> outputs [B, A, ...], read by `readout` (default: as numbers). y is made here, outside
-    the differentiated function: the semi-gradient without `stop_gradient`.
+    the differentiated function: the semi-gradient without `stop_gradient`. A `stochastic` network (IQN's fractions,
+    noisy weights) chooses the next action with one draw and evaluates it with another (Dabney et al. 2018b, eq. 2):
+    with one draw for both, the largest of several values is too large by what the draw adds. False: `apply` gives the
+    same for every key.
     """
     readout = scalar() if readout is None else readout
 
@@ -113,11 +111,13 @@ def q_problem(
         online_key, target_key, now_key = jax.random.split(key, 3)
         online = apply(params, seen.next_obs, online_key)
         frozen = apply(target, seen.next_obs, target_key)
-        policy, bonus = rule(readout.q(online), readout.q(frozen), seen.next_mask)
+        chooser = apply(target, seen.next_obs, jax.random.fold_in(target_key, 1)) if stochastic else frozen
+        policy, bonus, one = rule(readout.q(online), readout.q(chooser), seen.next_mask)
+        mix = mixed if one else readout.mix
         action, reward = jnp.asarray(seen.action, jnp.int32), seen.reward + seen.discount * bonus
         if extra is not None:
             reward = reward + extra(readout.q(apply(target, seen.obs, now_key)), action, seen.mask)
-        y = readout.target(reward, seen.discount, mixed(policy, readout.part(frozen)))
+        y = readout.target(reward, seen.discount, mix(policy, readout.part(frozen)))
         return Batch(seen.obs, y, index=action)
 
     return problem

@@ -5,7 +5,7 @@
 | scalar      | q                       | q                 | r + D v                           | squared, huber  |
 | classes     | M logits                | Σₘ pₘ zₘ          | the number r + D v as M chances   | cross-entropy   |
 | categorical | M logits                | Σₘ pₘ zₘ          | law of r + D Z, projected on z    | cross-entropy   |
-| quantiles   | n values, n fractions τ | mean of values    | r + D θ'ⱼ                         | quantile huber  |
+| quantiles   | n values, n fractions τ | mean of values    | r + D θ'ⱼ, of one action or of π  | quantile huber  |
 
 A network that is read as numbers or classes learns the mean of the return; the other two learn its distribution.
 Everything that acting needs works on NumPy arrays as on JAX arrays.
@@ -27,7 +27,7 @@ SPREAD = 0.75  # σ of HL-Gauss in widths of a bin (Farebrother et al. 2024, sec
 
 
 class Readout(NamedTuple):
-    """Pure functions between outputs, values and targets; `part` is what is averaged over the next actions."""
+    """Pure functions between outputs, values and targets; `part` is what a policy mixes over the next actions."""
 
     shape: Shape  # of the outputs for one action
     q: Callable[[Array], Array]  # outputs [B, A, *shape] -> q [B, A]
@@ -36,6 +36,7 @@ class Readout(NamedTuple):
     loss: Loss  # (outputs of the action taken [B, *shape], y [B, *y]) -> ℓ [B]
     mean: Callable[[Array], Array]  # y [B, *y] -> the value that it stands for [B]
     score: Callable[[Array, Array], Array]  # (outputs of the action taken, y) -> how surprising the row was [B], >= 0
+    mix: Callable[[Array, Array], Array]  # (π [B, A], part [B, A, *part]) -> the part of the policy π, for `target`
 
 
 def bootstrap(reward: Array, discount: Array, value: Array) -> Array:
@@ -50,9 +51,16 @@ def same(x: Array) -> Array:
     return x
 
 
+def mixed(policy: Array, part: Array) -> Array:
+    """Σ_a π(a) part(a): [B, A], [B, A, ...] -> [B, ...]; of D groups of actions [B, D, A] the mean over groups."""
+    weights = policy.reshape(policy.shape + (1,) * (part.ndim - policy.ndim))
+    total = (weights * part).sum(policy.ndim - 1)
+    return total.mean(tuple(range(1, policy.ndim - 1))) if policy.ndim > 2 else total
+
+
 def scalar(loss: Loss = squared) -> Readout:
     """Outputs are the values: y = r + D v."""
-    return Readout((), same, same, bootstrap, loss, same, lambda q, y: jnp.abs(y - q))
+    return Readout((), same, same, bootstrap, loss, same, lambda q, y: jnp.abs(y - q), mixed)
 
 
 def softmax(logits: Array) -> Array:
@@ -117,7 +125,7 @@ def classes(support: Support) -> Readout:
     def score(logits: Array, y: Array) -> Array:
         return jnp.abs(support.mean(y) - value(logits))
 
-    return Readout((len(support.z),), value, value, target, cross_entropy, support.mean, score)
+    return Readout((len(support.z),), value, value, target, cross_entropy, support.mean, score, mixed)
 
 
 def project(support: Support, values: Array, chances: Array) -> Array:
@@ -142,13 +150,23 @@ def categorical(low: float, high: float, atoms: int) -> Readout:
     def value(logits: Array) -> Array:
         return support.mean(softmax(logits))
 
-    return Readout((atoms,), value, softmax, target, cross_entropy, support.mean, divergence)
+    return Readout((atoms,), value, softmax, target, cross_entropy, support.mean, divergence, mixed)
+
+
+def mixture(policy: Array, values: Array) -> Array:
+    """The law of returns under π as a weighted sample: all θ'ₐⱼ with weights π(a)/n: [B, A], [B, A, n] -> [B, A·n, 2].
+
+    Quantile functions of actions must not be averaged: of a coin toss between returns 0 and 1 that gives ½ for sure.
+    """
+    weights = jnp.broadcast_to(policy[..., None] / values.shape[-1], values.shape)
+    return jnp.stack([values, weights], -1).reshape(len(values), -1, 2)
 
 
 def quantiles(n: int, kappa: float = 1.0) -> Readout:
     """n values at the fractions that stand beside them, [n, 2]: QR-DQN and IQN (Dabney et al. 2018a, b).
 
-    y = r + D θ'ⱼ for every value θ'ⱼ of the next action; loss: `losses.quantile_huber`.
+    y is the sample r + D θ'ⱼ [B, n] of one next action, or r + D θ'ₐⱼ with weights π(a)/n [B, A·n, 2] of a policy;
+    loss: `losses.quantile_huber`.
     """
 
     def values(outputs: Array) -> Array:
@@ -157,8 +175,13 @@ def quantiles(n: int, kappa: float = 1.0) -> Readout:
     def q(outputs: Array) -> Array:
         return outputs[..., 0].mean(-1)
 
-    def target(reward: Array, discount: Array, v: Array) -> Array:
-        return reward[:, None] + discount[:, None] * v
+    def target(reward: Array, discount: Array, part: Array) -> Array:
+        if part.ndim < 3:
+            return reward[:, None] + discount[:, None] * part
+        return jnp.stack([reward[:, None] + discount[:, None] * part[..., 0], part[..., 1]], -1)
+
+    def mean(y: Array) -> Array:
+        return y.mean(-1) if y.ndim < 3 else (y[..., 0] * y[..., 1]).sum(-1)
 
     loss = quantile_huber(kappa)
-    return Readout((n, 2), q, values, target, loss, lambda y: y.mean(-1), loss)
+    return Readout((n, 2), q, values, target, loss, mean, loss, mixture)

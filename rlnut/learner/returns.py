@@ -6,9 +6,10 @@
 with v_t = v(s_t) and v'_t = v(s_{t+1}), which may come from two networks. n-step, λ-, importance-sampled, Retrace,
 V-trace and tree-backup returns differ in the trace c, the gain u, and in what w_t the next row's target replaces:
 v'_t in returns of state values (a λ-return mixes v'_t and y_{t+1}), q(s_{t+1}, a_{t+1}) in those of action values, and
-v_{t+1} in V-trace, which sums TD errors. For state values c belongs to the step that it follows (c_t), for action values to the action that it
-passes over (c_{t+1}). `end` (terminated or truncated) cuts the recursion; what a truncated episode is worth comes
-through D_t and v'_t, which must be of the true successor. Works on JAX (in jit, vmap) and NumPy arrays; time first.
+v_{t+1} in V-trace, which sums TD errors. For state values c belongs to the step that it follows (c_t), for action
+values to the action that it passes over (c_{t+1}). `end` (terminated or truncated) cuts the recursion; what a truncated
+episode is worth comes through D_t and v'_t, which must be of the true successor. Works on JAX (in jit, vmap) and NumPy
+arrays; time comes first.
 """
 
 from __future__ import annotations

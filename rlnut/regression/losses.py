@@ -40,6 +40,8 @@ def squared(prediction: Array, y: Array) -> Array:
 
 def huber(kappa: float = 1.0) -> Loss:
     """½ δ² for |δ| <= κ, κ (|δ| − ½ κ) beyond (Huber 1964): squared loss whose δ is clipped to [−κ, κ]."""
+    if kappa <= 0:
+        raise ValueError(f"huber: kappa must be > 0, got {kappa}")
 
     def loss(prediction: Array, y: Array) -> Array:
         same = prediction.shape == y.shape
@@ -79,20 +81,30 @@ def binary_cross_entropy(logit: Array, y: Array) -> Array:
 def quantile_huber(kappa: float = 1.0) -> Loss:
     """Σᵢ mean_j |τᵢ − 1(u < 0)| h_κ(u)/κ, u = yⱼ − θᵢ (Dabney et al. 2018, eq. 10): [B, n, 2], [B, m] -> [B].
 
-    Each output is a value θᵢ and its fraction τᵢ; the value is drawn to the τᵢ-quantile of the sample y. As κ -> 0 this
-    is the pinball loss of quantile regression.
+    Each output is a value θᵢ and its fraction τᵢ; the value is drawn to the τᵢ-quantile of the sample y. With y
+    [B, m, 2] each yⱼ has a weight beside it and the mean over j is Σⱼ wⱼ. κ = 0 is the pinball loss of quantile
+    regression, h(u)/κ = |u|.
     """
+    if kappa < 0:
+        raise ValueError(f"quantile_huber: kappa must be >= 0, got {kappa}")
 
     def loss(prediction: Array, y: Array) -> Array:
-        if prediction.ndim != 3 or prediction.shape[-1] != 2 or y.ndim != 2:
+        weighted = y.ndim == 3 and y.shape[-1] == 2
+        if (
+            prediction.ndim != 3
+            or prediction.shape[-1] != 2
+            or len(prediction) != len(y)
+            or not (weighted or y.ndim == 2)
+        ):
             raise ValueError(
                 f"quantile_huber: prediction {prediction.shape} and target {y.shape} must have the shapes"
-                " [B, n, 2] and [B, m]"
+                " [B, n, 2] and [B, m] or [B, m, 2]"
             )
         theta, tau = prediction[..., 0, None], jax.lax.stop_gradient(prediction[..., 1, None])
-        u = y[:, None, :] - theta
+        u = (y[..., 0] if weighted else y)[:, None, :] - theta
         side = jnp.abs(tau - (u < 0))
-        return (side * optax.losses.huber_loss(u, delta=kappa) / kappa).mean(-1).sum(-1)
+        each = side * (optax.losses.huber_loss(u, delta=kappa) / kappa if kappa else jnp.abs(u))
+        return ((each * y[:, None, :, 1]).sum(-1) if weighted else each.mean(-1)).sum(-1)
 
     return loss
 

@@ -13,8 +13,8 @@ import pytest
 from scipy.special import logsumexp
 
 from rlnut import Batch, Transition, linear, mlp
-from rlnut.learner.bellman import double_policy, greedy_policy, munchausen, q_problem, soft_policy
-from rlnut.learner.readout import bootstrap, categorical
+from rlnut.learner.bellman import Next, double_policy, greedy_policy, munchausen, q_problem, soft_policy
+from rlnut.learner.readout import bootstrap, categorical, quantiles
 from rlnut.regression.core import regression, select
 
 with warnings.catch_warnings():
@@ -194,3 +194,72 @@ def test_a_distribution_is_mixed_by_the_policy_of_the_next_state():
     for rule, law in ((double_policy, [0.6, 0.3, 0.1]), (greedy_policy, [0.1, 0.2, 0.7])):
         y = q_problem(lambda params, obs, key: params, rule, readout)(online, target, rows, KEY).y
         np.testing.assert_allclose(y[0], law, atol=1e-6)
+
+
+def opposite(params, obs, key):
+    """Two actions of mean 0, with the quantile functions τ − ½ and ½ − τ at 8 random fractions: [B, 2, 8, 2]."""
+    tau = jax.random.uniform(key, (len(obs), 8))
+    return jnp.stack([jnp.stack([tau - 0.5, 0.5 - tau], 1), jnp.stack([tau, tau], 1)], -1)
+
+
+def noisy_zeros(params, obs, key):
+    """Two actions whose value is 0, read through noise: [B, 2]."""
+    return jax.random.normal(key, (len(obs), 2))
+
+
+@pytest.mark.parametrize("rule", [greedy_policy, double_policy, soft_policy(1e-3)], ids=["greedy", "double", "soft"])
+@pytest.mark.parametrize(
+    ("apply", "readout"), [(opposite, quantiles(8)), (noisy_zeros, None)], ids=["fractions", "noisy weights"]
+)
+def test_a_random_network_chooses_with_one_draw_and_evaluates_with_another(apply, readout, rule):
+    """All values are 0: so is the mean target, within 4 standard errors; one draw for both gave .08 and .56."""
+    rows = 20_000
+    zeros, flags = np.zeros((rows, 1), np.float32), np.zeros(rows, bool)
+    nothing = Transition(zeros, np.zeros(rows, int), zeros[:, 0], np.ones(rows, np.float32), zeros, flags, ~flags)
+    y = q_problem(apply, rule, readout)(None, None, nothing, KEY).y
+    mean = np.asarray(y if readout is None else readout.mean(y))
+    error, entropy = mean.std() / np.sqrt(rows), 1e-3 * np.log(2)  # what soft values have beside the mean, at most
+    assert -4 * error < mean.mean() < 4 * error + entropy
+
+
+def test_quantiles_under_a_stochastic_policy_are_those_of_the_mixture():
+    """The loss is rlax's of expected SARSA; δ is a slope to the quantiles of all actions' laws, weighted by π."""
+    rng = np.random.default_rng(2)
+    n, actions, rows = 5, 3, 7
+    readout = quantiles(n, 0.7)
+    policy = rng.dirichlet(np.ones(actions), rows).astype(np.float32)
+    z, after = rng.normal(size=(2, rows, actions, n)).astype(np.float32)
+    tau = np.broadcast_to((2 * np.arange(n, dtype=np.float32) + 1) / (2 * n), (rows, actions, n))
+    taken, reward = rng.integers(actions, size=rows), rng.normal(size=rows).astype(np.float32)
+    discount = rng.uniform(0, 1, rows).astype(np.float32)
+    obs = np.zeros((rows, 1), np.float32)
+    seen = Transition(obs, taken, reward, discount, obs, discount > 2, discount < 2)
+    problem = q_problem(
+        lambda params, obs, key: params, lambda online, target, mask: Next(jnp.asarray(policy)), readout
+    )
+    frozen = np.stack([after, tau], -1)
+    batch = problem(frozen, frozen, seen, KEY)
+    outputs = select(jnp.stack([z, tau], -1), jnp.asarray(taken))
+    ours = readout.loss(outputs, batch.y)
+    theirs = jax.vmap(lambda *row: rlax.quantile_expected_sarsa(*row, huber_param=0.7))(
+        z.swapaxes(1, 2), tau[:, 0], taken, reward, discount, after.swapaxes(1, 2), policy
+    )
+    np.testing.assert_allclose(0.7 * ours, theirs, rtol=1e-4)  # rlax does not divide by κ
+    mean = reward + discount * (policy * after.mean(-1)).sum(1)
+    np.testing.assert_allclose(readout.mean(batch.y), mean, rtol=1e-4, atol=1e-5)
+
+
+def test_a_coin_toss_between_two_sure_returns_is_learned_as_a_coin_toss():
+    """π is even between an action worth 0 and one worth 1: half of the quantiles are 0, half 1, not all of them ½."""
+    readout = quantiles(4, 0.0)
+    tau = (2 * jnp.arange(4.0) + 1) / 8
+    frozen = jnp.stack([jnp.broadcast_to(jnp.array([[0.0], [1.0]]), (2, 4)), jnp.broadcast_to(tau, (2, 4))], -1)[None]
+    seen = Transition(np.zeros((1, 1)), np.array([0]), f32([0]), f32([1]), np.zeros((1, 1)),
+                      np.zeros(1, bool), np.ones(1, bool))  # fmt: skip
+    even = Next(jnp.full((1, 2), 0.5))
+    y = q_problem(lambda params, obs, key: params, lambda *_: even, readout)(frozen, frozen, seen, KEY).y
+    slope = jax.jit(jax.grad(lambda theta: readout.loss(jnp.stack([theta, tau[None]], -1), y).sum()))
+    theta = jnp.full((1, 4), 0.5)
+    for k in range(300):
+        theta = theta - 0.1 / (1 + k / 20) * slope(theta)
+    np.testing.assert_allclose(theta[0], [0, 0, 1, 1], atol=0.03)

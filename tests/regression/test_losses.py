@@ -12,7 +12,16 @@ import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlnut.regression.losses import binary_cross_entropy, cross_entropy, huber, l1, l2, smoothed, squared
+from rlnut.regression.losses import (
+    binary_cross_entropy,
+    cross_entropy,
+    huber,
+    l1,
+    l2,
+    quantile_huber,
+    smoothed,
+    squared,
+)
 
 RNG = np.random.default_rng(0)
 HAND = [  # loss, ŷ, y, ℓ, δ: chosen so that swapped arguments or signs give other numbers
@@ -94,6 +103,32 @@ def test_shapes_that_would_broadcast_are_refused(loss):
         loss(jnp.zeros((3, 1)), jnp.zeros(3))
     with pytest.raises(ValueError, match="same shape"):
         loss(jnp.zeros((3, 2)), jnp.zeros((1, 2)))
+
+
+def test_a_weighted_sample_is_the_sample_with_repeated_rows():
+    """Weights 1/6, 3/6, 2/6 of three values are those values once, three times and twice."""
+    prediction = jnp.asarray(RNG.normal(size=(2, 4, 2)).astype(np.float32))
+    values = RNG.normal(size=(2, 3)).astype(np.float32)
+    weights = np.broadcast_to(np.float32([1, 3, 2]) / 6, (2, 3))
+    for kappa in (0.0, 0.5, 1.0):
+        loss = quantile_huber(kappa)
+        np.testing.assert_allclose(
+            loss(prediction, jnp.stack([values, weights], -1)),
+            loss(prediction, values[:, [0, 1, 1, 1, 2, 2]]),
+            rtol=1e-5,
+        )
+
+
+def test_kappa_0_is_the_pinball_loss_and_huber_needs_some():
+    from sklearn.metrics import mean_pinball_loss
+
+    theirs = mean_pinball_loss([3.0, -1.0, 0.5], [1.0] * 3, alpha=0.3)
+    ours = quantile_huber(0.0)(jnp.array([[[1.0, 0.3]]]), jnp.array([[3.0, -1.0, 0.5]]))
+    assert float(ours[0]) == pytest.approx(theirs, rel=1e-6)
+    with pytest.raises(ValueError, match="kappa must be >= 0"):
+        quantile_huber(-1.0)
+    with pytest.raises(ValueError, match="kappa must be > 0"):
+        huber(0.0)
 
 
 def test_penalties_count_weights_and_spare_biases():
