@@ -66,5 +66,5 @@ def drqn(config: DRQN, spec: Spec, network: Network | None = None) -> Agent:
     """Q-learning on windows of experience; all else is DQN's."""
     readout = readout_of(config, spec)
     model, actor = recurrent_values(config, spec, network, (*spec.choices, *readout.shape))
-    memory = windows(config.replay, config.sequence, config.burn_in, config.n_step)
+    memory = windows(config.replay, config.sequence, config.burn_in, config.n_step, actor.carry)
     return q_agent(config, spec, readout, model, memory, actor, config.sequence)

@@ -56,6 +56,50 @@ def test_a_window_by_hand() -> None:
     )
 
 
+def full_ring(ends: list[int]) -> tuple[Any, Any]:
+    """A memory of 11 rows after the steps of `ends`, whose episodes begin with the carry 7; and its state."""
+    memory = windows(10, length=3, burn_in=1, n=1, start=lambda envs: (np.full((envs, 1), 7.0, np.float32),))
+    seen = lived(ends)
+    seen = seen._replace(fresh=np.roll(seen.end, 1, 0) | (np.arange(len(ends)) == 0)[:, None])
+    first = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), seen)
+    state = memory.init(first, 1)
+    for t in range(len(ends)):
+        state = memory.add(state, jax.tree.map(lambda a, t=t: a[t : t + 1], seen))
+    return memory, state
+
+
+@pytest.mark.parametrize(
+    ("ends", "begins"),
+    [([0] * 15, False), ([0] * 4 + [1] + [0] * 11, False), ([0, 0, 0, 1] + [0] * 10, True)],
+    ids=["in an episode", "in a later episode", "at the beginning of an episode"],
+)
+def test_the_oldest_row_of_a_full_ring_keeps_what_was_carried_into_it(ends: list[int], begins: bool) -> None:
+    """The newest row lies before it and says nothing: the stored carry is the actor's, −t, or the start."""
+    memory, state = full_ring(ends)
+    oldest = (state.replay.head + 1) % 11
+    got = memory.read(state, ReplayRows(oldest, jnp.array([0])))
+    window: Any = got.obs
+    t = float(window.obs[0, 0]) / 10
+    assert window.obs[0].tolist()[:2] == [10 * t, 10 * (t + 1)] and ends[int(t)] == 0
+    assert not window.begin[0].any()
+    assert window.carry[0].tolist() == [[7.0 if begins else -t]]
+    np.testing.assert_array_equal(got.valid, [True] * 3)
+
+
+@pytest.mark.parametrize("steps", [12, 15, 21, 22])
+def test_a_window_ends_at_the_newest_row(steps: int) -> None:
+    """Behind it lie the oldest rows of a full ring, which are not what came next: they weigh nothing."""
+    memory, state = full_ring([0] * steps)
+    head = int(state.replay.head[0])
+    for back in range(1, 11):
+        rows = ReplayRows(jnp.array([(head - back) % 11]), jnp.array([0]))
+        known = np.arange(1, 4) < back  # of the rows after the burn-in those before the newest
+        got = memory.read(state, rows)
+        np.testing.assert_array_equal(got.valid, known)
+        np.testing.assert_allclose(memory.weigh(state, rows, 0), known / max(known.mean(), 1e-6))
+        np.testing.assert_array_equal(np.asarray(got.reward)[known], (steps - back + np.arange(1, 4))[known])
+
+
 def test_the_network_reads_a_window_as_the_actor_lived_it() -> None:
     """Outputs over a window are those of single steps with the carry handed on, restarted at the second episode."""
     config = DRQN(hidden=(8,), memory_size=5, memory="gru")
