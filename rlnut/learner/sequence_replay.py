@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array
 
 from rlnut.learner.replay import Memory, ReplayRows, ReplayState, replay, row_indices
 from rlnut.learner.returns import fold
-from rlnut.types import Key, Transition
+from rlnut.types import Array, Key, Transition
 
 
 class Window(NamedTuple):

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from rlnut.errors import UsageError
-from rlnut.networks.layers import dropout, head, serial
+from rlnut.networks.layers import dropout, head, serial, sigmoid
 from rlnut.types import Array, Key, Model, Network, Params, Shape, namespace
 
 Carry = tuple[Array, ...]  # what a cell remembers, [B, H] each; the first is its output y
@@ -57,11 +57,6 @@ def _cell(width: int, gates: int, parts: int, advance: Callable[[Params, Carry, 
     return Cell(init, start, lambda params, x: x @ params["w"] + params["b"], advance)
 
 
-def _sigmoid(x: Array) -> Array:
-    """σ(x) = 1/(1 + e⁻ˣ), written so that no x overflows."""
-    return 0.5 + 0.5 * namespace(x).tanh(0.5 * x)
-
-
 def rnn(width: int) -> Cell:
     """hₜ = tanh(xₜ W + b + hₜ₋₁ U), y = h [B, H] (Elman 1990)."""
 
@@ -83,8 +78,8 @@ def lstm(width: int) -> Cell:
         z = z + h @ params["u"]
         i, f, g, o = (z[..., k * width : (k + 1) * width] for k in range(4))
         tanh = namespace(z).tanh
-        c = _sigmoid(f) * c + _sigmoid(i) * tanh(g)
-        return _sigmoid(o) * tanh(c), c
+        c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+        return sigmoid(o) * tanh(c), c
 
     cell = _cell(width, 4, 2, advance)
 
@@ -104,7 +99,7 @@ def gru(width: int) -> Cell:
     def advance(params: Params, carry: Carry, z: Array) -> Carry:
         (h,) = carry
         v = h @ params["u"]
-        gates = _sigmoid(z[..., : 2 * width] + v[..., : 2 * width])
+        gates = sigmoid(z[..., : 2 * width] + v[..., : 2 * width])
         r, u = gates[..., :width], gates[..., width:]
         n = namespace(z).tanh(z[..., 2 * width :] + r * (v[..., 2 * width :] + params["c"]))
         return (u * h + (1 - u) * n,)

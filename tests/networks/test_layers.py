@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rlnut.errors import UsageError
 from rlnut.networks.architectures import cnn, lenet, linear, mlp
-from rlnut.networks.convolution import conv
+from rlnut.networks.convolution import conv, group_norm, pool
 from rlnut.networks.layers import (
     ACTIVATIONS,
     INITIALIZERS,
@@ -22,12 +22,14 @@ from rlnut.networks.layers import (
     dropout,
     flatten,
     layer_norm,
+    noisy_dense,
     one_hot_layer,
     parameter_count,
     serial,
     unit_scale,
 )
 from rlnut.networks.residual_networks import residual, resnet
+from rlnut.types import call
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
@@ -165,6 +167,52 @@ def test_activations(name, truth):
     x = np.linspace(-3, 3, 13)
     np.testing.assert_allclose(activation(name).apply({}, x), truth(x), atol=1e-12)
     assert set(ACTIVATIONS) == {"relu", "tanh", "sigmoid", "elu", "identity"}
+
+
+FAR = np.array([-1e4, -1e3, -300, -89, -88, -20, -1, 0, 1, 20, 88, 89, 300, 1e3, 1e4], np.float32)
+SLOPES = {
+    "relu": lambda x: np.where(x > 0, 1, np.where(x < 0, 0, np.nan)),  # at 0 any number from 0 to 1
+    "tanh": lambda x: 1 - np.tanh(x) ** 2,
+    "sigmoid": lambda x: scipy.special.expit(x) * scipy.special.expit(-x),
+    "elu": lambda x: np.exp(np.minimum(x, 0)),
+    "identity": np.ones_like,
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_and_their_slopes_are_right_far_out_and_at_0(name):
+    """The slope is checked against f′ in float64: 1/(1 + exp(−x)) had NaN below −88.7."""
+    f, x = ACTIVATIONS[name], np.unique(np.concatenate([FAR, np.linspace(-1000, 1000, 2001, dtype=np.float32)]))
+    slope = np.asarray(jax.jit(jax.vmap(jax.grad(f)))(x))
+    right = SLOPES[name](x.astype(float))
+    assert np.isfinite(slope).all()
+    np.testing.assert_allclose(slope, np.where(np.isnan(right), slope, right), atol=1e-6)
+    np.testing.assert_array_equal(np.isfinite(f(x)), True)  # in NumPy, where a warning would be an error
+    assert 0 <= slope[x == 0] <= 1
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layer_norm(),
+        group_norm(2),
+        conv(3, 2, standard=True),
+        pool(2),
+        pool(2, "average"),
+        noisy_dense()(3),
+        dropout(0.5),
+    ],
+    ids=["layer norm", "group norm", "standardised filters", "max", "average", "noisy", "dropout"],
+)
+@pytest.mark.parametrize("size", [0.0, 1e-30, 1.0, 1e4])
+def test_layers_and_their_slopes_are_numbers_for_flat_and_large_rows(layer, size):
+    """Rows of one number (variance 0), with weights of one number, too; of both signs."""
+    for row in (np.ones((2, 4, 4, 2)), np.sign(RNG.normal(size=(2, 4, 4, 2)))):
+        x = jnp.asarray(size * row, jnp.float32)
+        first = layer.init(KEY, x)
+        for params in (first, jax.tree.map(jnp.zeros_like, first), jax.tree.map(lambda w: w + 1e4, first)):
+            total, slopes = jax.value_and_grad(lambda p, z: call(layer, p, z, KEY).sum(), (0, 1))(params, x)
+            assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((total, slopes)))
 
 
 @pytest.mark.parametrize("name, variance", [("he", 2 / 400), ("glorot", 2 / 700)])

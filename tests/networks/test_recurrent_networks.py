@@ -212,3 +212,16 @@ def test_what_cannot_be_is_refused():
         recurrent(lstm, ())
     with pytest.raises(ValueError, match=r"mask must be \[B, T\] = \[3, 6\], got \[6, 3\]"):
         scan(rnn(H), weights("rnn"), X, np.ones((T, B), bool))
+
+
+@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("size", [0.0, 1e4])
+def test_cells_and_their_slopes_are_numbers_far_out(kind, size):
+    """Gates that are fully open or shut: nothing overflows, forwards or backwards."""
+    cell = CELLS[kind](H)
+    x = jnp.asarray(size * np.sign(X), jnp.float32)
+    params = cell.init(jax.random.key(0), x)
+    for sign in (-1e4, 1.0, 1e4):
+        large = jax.tree.map(lambda w, sign=sign: sign * w, params)
+        total, slopes = jax.value_and_grad(lambda p, z: scan(cell, p, z)[1].sum(), (0, 1))(large, x)
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((total, slopes)))

@@ -12,6 +12,8 @@ import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rlnut.agents.offline import of_the_action
+from rlnut.learner.readout import categorical
 from rlnut.regression.losses import (
     binary_cross_entropy,
     cross_entropy,
@@ -72,10 +74,47 @@ def test_two_classes_of_softmax_are_the_logistic_loss():
     np.testing.assert_allclose(cross_entropy(two, y), binary_cross_entropy(s, y), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("s", [-1e4, 1e4])
-def test_no_overflow_far_out(s):
-    assert np.isfinite(binary_cross_entropy(jnp.array([s]), jnp.array([1.0]))).all()
-    assert np.isfinite(cross_entropy(jnp.array([[s, 0.0]]), jnp.array([0]))).all()
+FAR = np.array([-1e4, -90, -1, 0, 1, 90, 1e4], np.float32)
+PAIRS = [np.stack(np.meshgrid(FAR, FAR), -1).reshape(-1, 2)[:, k] for k in (0, 1)]  # every ŷ with every y
+LABELS = np.tile(np.array([0, 1], np.int32), 25)[: len(PAIRS[0])]
+TWO = np.stack(PAIRS, 1)  # logits of two classes, or values of two outputs
+FAR_OUT = {
+    "squared": (squared, *PAIRS),
+    "huber": (huber(), *PAIRS),
+    "binary": (binary_cross_entropy, PAIRS[0], LABELS.astype(np.float32)),
+    "labels": (cross_entropy, TWO, LABELS),
+    "chances": (cross_entropy, TWO, np.eye(2, dtype=np.float32)[LABELS]),
+    "smoothed": (smoothed(0.1), TWO, LABELS),
+    "quantiles": (quantile_huber(), np.stack([TWO, np.full_like(TWO, 0.3)], -1), TWO[:, ::-1]),
+    "pinball": (quantile_huber(0.0), np.stack([TWO, np.ones_like(TWO)], -1), TWO),
+    "weighted": (quantile_huber(), np.stack([TWO, np.zeros_like(TWO)], -1), np.stack([TWO, np.zeros_like(TWO)], -1)),
+    "of the action": (of_the_action(2.0), TWO, np.stack([PAIRS[1], LABELS], -1)),
+    "c51's priority": (lambda logits, y: categorical(0.0, 1.0, 2).score(logits, y), TWO, np.eye(2)[LABELS]),
+}
+
+
+@pytest.mark.parametrize("name", FAR_OUT)
+def test_losses_and_their_slopes_are_numbers_far_out_and_at_0(name):
+    loss, prediction, y = FAR_OUT[name]
+    each, pull = jax.vjp(lambda p: loss(p, jnp.asarray(y)), jnp.asarray(prediction))
+    (slope,) = pull(jnp.ones_like(each))
+    assert np.isfinite(each).all() and (np.asarray(each) >= 0).all()
+    assert np.isfinite(slope).all()
+
+
+def test_the_slope_of_cross_entropies_far_out_is_the_difference_of_chances():
+    s, y = PAIRS[0].astype(float), LABELS.astype(float)
+    slope = jax.grad(lambda p: binary_cross_entropy(p, jnp.asarray(LABELS)).sum())(jnp.asarray(PAIRS[0]))
+    np.testing.assert_allclose(slope, scipy.special.expit(s) - y, atol=1e-6)
+    slope = jax.grad(lambda p: cross_entropy(p, jnp.asarray(LABELS)).sum())(jnp.asarray(TWO))
+    np.testing.assert_allclose(slope, scipy.special.softmax(TWO.astype(float), 1) - np.eye(2)[LABELS], atol=1e-6)
+
+
+@pytest.mark.parametrize("penalty", [l1(0.5), l2(0.5)])
+@pytest.mark.parametrize("size", [0.0, 1e4])
+def test_penalties_and_their_slopes_are_numbers(penalty, size):
+    value, slope = jax.value_and_grad(penalty)({"w": jnp.array([[size, -size]])})
+    assert np.isfinite(value) and np.isfinite(slope["w"]).all()
 
 
 @settings(max_examples=5, deadline=None)
@@ -109,7 +148,7 @@ def test_a_weighted_sample_is_the_sample_with_repeated_rows():
     """Weights 1/6, 3/6, 2/6 of three values are those values once, three times and twice."""
     prediction = jnp.asarray(RNG.normal(size=(2, 4, 2)).astype(np.float32))
     values = RNG.normal(size=(2, 3)).astype(np.float32)
-    weights = np.broadcast_to(np.float32([1, 3, 2]) / 6, (2, 3))
+    weights = np.broadcast_to(np.array([1, 3, 2], np.float32) / 6, (2, 3))
     for kappa in (0.0, 0.5, 1.0):
         loss = quantile_huber(kappa)
         np.testing.assert_allclose(
