@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -170,7 +172,7 @@ def test_activations(name, truth):
 
 
 FAR = np.array([-1e4, -1e3, -300, -89, -88, -20, -1, 0, 1, 20, 88, 89, 300, 1e3, 1e4], np.float32)
-SLOPES = {
+SLOPES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "relu": lambda x: np.where(x > 0, 1, np.where(x < 0, 0, np.nan)),  # at 0 any number from 0 to 1
     "tanh": lambda x: 1 - np.tanh(x) ** 2,
     "sigmoid": lambda x: scipy.special.expit(x) * scipy.special.expit(-x),

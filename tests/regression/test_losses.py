@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rlnut.agents.offline import of_the_action
 from rlnut.learner.readout import categorical
 from rlnut.regression.losses import (
+    Loss,
     binary_cross_entropy,
     cross_entropy,
     huber,
@@ -78,7 +79,7 @@ FAR = np.array([-1e4, -90, -1, 0, 1, 90, 1e4], np.float32)
 PAIRS = [np.stack(np.meshgrid(FAR, FAR), -1).reshape(-1, 2)[:, k] for k in (0, 1)]  # every ŷ with every y
 LABELS = np.tile(np.array([0, 1], np.int32), 25)[: len(PAIRS[0])]
 TWO = np.stack(PAIRS, 1)  # logits of two classes, or values of two outputs
-FAR_OUT = {
+FAR_OUT: dict[str, tuple[Loss, np.ndarray, np.ndarray]] = {
     "squared": (squared, *PAIRS),
     "huber": (huber(), *PAIRS),
     "binary": (binary_cross_entropy, PAIRS[0], LABELS.astype(np.float32)),
