@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from rlnut.envs.vector import HostVector
 from rlnut.errors import RlnutError, UsageError
 from rlnut.learner.spec import Spec
-from rlnut.runtime.files import atomic_write
+from rlnut.runtime.files import atomic_write, read_npz
 from rlnut.types import Transition
 
 KEYS = ("obs", "action", "reward", "next_obs", "terminated", "truncated")
@@ -26,17 +25,6 @@ def load_transitions(source: str, spec: Spec, gamma: float) -> Transition:
     """
     arrays = from_minari(source[len(MINARI) :]) if source.startswith(MINARI) else read_npz(source)
     return checked_transitions(arrays, spec, gamma, source)
-
-
-def read_npz(path: str) -> dict[str, np.ndarray]:
-    """The arrays of an `.npz`, without pickle."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file") from None
-    except (OSError, ValueError, zipfile.BadZipFile, TypeError, EOFError, AttributeError) as error:
-        raise UsageError(f"{path} is not an .npz of plain arrays: {error}") from None
 
 
 def from_minari(name: str) -> dict[str, np.ndarray]:

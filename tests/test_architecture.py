@@ -16,7 +16,8 @@ pytestmark = pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="
 FLOORS = (
     "types errors oracle",
     "settings",
-    "runtime networks regression linear_models truth",
+    "runtime",
+    "networks regression linear_models truth",
     "features learner data",
     "envs",
     "agents supervised",

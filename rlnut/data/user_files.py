@@ -6,11 +6,9 @@ Columns of true and false (or yes and no) are read as 1 and 0.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,7 +16,8 @@ from rlnut.data.csv_files import DECIMAL_COMMA, CsvTable, is_missing, is_number,
 from rlnut.data.dataset import FILES, TASKS
 from rlnut.data.sequences import cut_sequences
 from rlnut.data.small_tables import Table
-from rlnut.errors import RlnutError, UsageError, counted, unknown
+from rlnut.errors import UsageError, counted, unknown
+from rlnut.runtime.files import read_npy, read_npz
 
 MOST_CLASSES = 20  # more different integers than this are values, not classes
 BOOLEANS = {"true": "1", "yes": "1", "false": "0", "no": "0"}
@@ -75,7 +74,7 @@ def read_rows(path: str | Path, columns: Sequence[str], target: str | None) -> N
     """
     path = _known(path)
     if path.suffix.lower() == ".npz" or (path.suffix.lower() == ".npy" and not columns):
-        x, y = _arrays(path) if path.suffix.lower() == ".npz" else (_array(path), None)
+        x, y = _arrays(path) if path.suffix.lower() == ".npz" else (read_npy(path), None)
         return NewRows(x, y, ())
     file = _columns(path, columns)
     found, names, lines = file.columns, file.names, file.lines
@@ -118,7 +117,7 @@ def _columns(path: Path, expected: Sequence[str]) -> CsvTable:
     """The columns of a .csv or .npy file, their names, and whether the file gave the names."""
     if path.suffix.lower() == ".csv":
         return read_csv(path, expected)
-    whole = _array(path)
+    whole = read_npy(path)
     if whole.ndim != 2:
         raise UsageError(f"{path} must hold an array [rows, columns], got {list(whole.shape)}")
     return CsvTable(list(whole.T), [str(i) for i in range(whole.shape[1])], False, (), "")
@@ -126,7 +125,7 @@ def _columns(path: Path, expected: Sequence[str]) -> CsvTable:
 
 def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """x and y (if it is there) of an .npz file; with `lengths` x is NaN after the end of each sequence."""
-    found = _archive(path)
+    found = read_npz(path)
     if "x" not in found:
         raise UsageError(f"{path} must hold the arrays x and y, got {', '.join(found) or 'none'}")
     x, lengths = found["x"], found.get("lengths")
@@ -137,31 +136,6 @@ def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
             raise UsageError(f"{path}: lengths must lie between 1 and the {x.shape[1]} steps of x")
         x = cut_sequences(x, lengths)
     return x, found.get("y")
-
-
-def _load(path: Path) -> Any:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise RlnutError(f"{path} cannot be read: {error}") from None
-
-
-def _array(path: Path) -> np.ndarray:
-    found = _load(path)
-    if not isinstance(found, np.ndarray):
-        raise RlnutError(f"{path} cannot be read: it holds no single array")
-    return found
-
-
-def _archive(path: Path) -> dict[str, np.ndarray]:
-    found = _load(path)
-    if isinstance(found, np.ndarray):
-        raise RlnutError(f"{path} cannot be read: it holds no named arrays")
-    try:
-        with found:
-            return {name: found[name] for name in found}
-    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile) as error:
-        raise RlnutError(f"{path} cannot be read: {error}") from None
 
 
 def _numbers(name: str, column: np.ndarray, lines: Sequence[int] = (), text: bool = False) -> np.ndarray:

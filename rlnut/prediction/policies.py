@@ -24,6 +24,7 @@ import gymnasium as gym
 import numpy as np
 
 from rlnut.errors import UsageError, unknown
+from rlnut.runtime.files import read_npy
 from rlnut.truth.dynamic_programming import policy_iteration
 from rlnut.truth.finite import Finite, distribution
 from rlnut.truth.monte_carlo import Act
@@ -96,10 +97,7 @@ def _row(answer: Any, A: int, at: Any) -> np.ndarray:
 def _named(base: str) -> Any:
     """What stands behind a word that is not `uniform` or `optimal`: a table, a function, or a saved run with q."""
     if base.endswith(".npy"):
-        try:
-            return np.load(base, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise UsageError(f"policy {base}: {error}") from None
+        return read_npy(base)
     folder, colon, last = base.rpartition(":")
     if colon and last == "behaviour":
         return saved(folder, behaviour=True)

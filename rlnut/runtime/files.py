@@ -85,6 +85,60 @@ def read_json(path: Path) -> dict[str, Any]:
     return found
 
 
+def read_npz(path: str | Path) -> dict[str, np.ndarray]:
+    """The arrays of a user's `.npz`, without pickle; UsageError in one line for whatever cannot be read."""
+    found = _numpy_file(path, "an .npz of plain arrays")
+    if isinstance(found, np.ndarray):
+        raise UsageError(f"cannot read {path}: it is not an .npz of plain arrays: it holds one array, an .npy")
+    return found
+
+
+def read_npy(path: str | Path) -> np.ndarray:
+    """The one array of a user's `.npy`, without pickle; UsageError in one line for whatever cannot be read."""
+    found = _numpy_file(path, "an .npy of one plain array")
+    if not isinstance(found, np.ndarray):
+        raise UsageError(f"cannot read {path}: it is not an .npy of one plain array: it is an archive, an .npz")
+    return found
+
+
+def _numpy_file(path: str | Path, kind: str) -> np.ndarray | dict[str, np.ndarray]:
+    """The only place that calls `numpy.load`."""
+    try:
+        with open(path, "rb") as file:
+            if file.read(2) != b"PK":
+                file.seek(0)
+                return np.lib.format.read_array(file, allow_pickle=False)
+        _check_size(path)
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: _plain(archive[name]) for name in archive.files}
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
+    except Exception as error:  # damage comes as zlib.error, BadZipFile, SyntaxError, TokenError, RuntimeError, …
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UsageError(f"cannot read {path}: it is not {kind}: {reason}") from None
+
+
+def _plain(found: Any) -> np.ndarray:
+    """What NumPy gives back as bytes is a file in the archive that is no array."""
+    if not isinstance(found, np.ndarray):
+        raise ValueError("it holds a file that is no array")
+    return found
+
+
+def _check_size(path: str | Path) -> None:
+    """Refuse an archive that says of itself that it does not fit into memory."""
+    import zipfile
+
+    import psutil
+
+    with zipfile.ZipFile(path) as archive:
+        size = sum(info.file_size for info in archive.infolist())
+    if size > psutil.virtual_memory().available:
+        raise ValueError(f"its arrays need {size / 2**30:.1f} GiB, more than the free memory")
+
+
 def _is_key(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from rlnut.errors import UsageError, unknown
+from rlnut.runtime.files import read_npz
 from rlnut.truth.dynamic_programming import MDP, check_gamma
 from rlnut.truth.outcomes import Outcomes, from_lists, from_mdp, means
 
@@ -128,13 +128,7 @@ def load_npz(path: str | Path) -> Finite:
 
     Raises UsageError in one line for a file that cannot be read, a wrong key, or a wrong array.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file") from None
-    except (OSError, ValueError, zipfile.BadZipFile, TypeError, EOFError) as error:
-        raise UsageError(f"{path} is not an .npz of plain arrays: {error}") from None
+    arrays = read_npz(path)
     for name in arrays:
         if name not in KEYS:
             raise unknown(f"array in {path}", name, KEYS)

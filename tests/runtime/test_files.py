@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import pickle
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -15,8 +20,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
+from rlnut.data.user_files import read_rows
+from rlnut.envs.make import EnvName
+from rlnut.envs.spaces import read_spaces
+from rlnut.envs.transitions import load_transitions
 from rlnut.errors import RlnutError, UsageError
-from rlnut.runtime.files import atomic_write, load_arrays, load_meta, new_folder, read_json, save_arrays
+from rlnut.prediction.policies import as_table
+from rlnut.runtime.files import (
+    atomic_write,
+    load_arrays,
+    load_meta,
+    new_folder,
+    read_json,
+    read_npy,
+    read_npz,
+    save_arrays,
+)  # fmt: skip
+from rlnut.truth.finite import Finite, load_npz, make_mdp
 
 TREE: dict[str, Any] = {
     "w": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -172,3 +192,99 @@ def test_files_are_flushed_through_a_handle_for_writing(tmp_path: Path, monkeypa
     atomic_write(tmp_path / "text", "x")
     save_arrays(tmp_path / "arrays", {"a": np.ones(1)})
     assert len(flushed) == 2
+
+
+def npy(array: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=True)
+    return buffer.getvalue()
+
+
+def archive(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return buffer.getvalue()
+
+
+def header(text: bytes) -> bytes:
+    """An .npy of version 1 whose header is `text`."""
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+GOOD = archive({"P.npy": npy(np.arange(1000.0)), "x.npy": npy(np.arange(1000.0))})
+TORN = bytearray(GOOD)
+TORN[60:80] = bytes(20)  # inside the compressed bytes of the first member
+LOCKED = bytearray(GOOD)
+for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flag "encrypted" of both members
+    for k in (0, 1):
+        at = GOOD.find(mark) if k == 0 else GOOD.find(mark, GOOD.find(mark) + 1)
+        LOCKED[at + place] |= 1
+FAR = bytearray(GOOD)
+FAR[GOOD.find(b"PK\x01\x02") + 10] = 99  # a compression that does not exist
+DAMAGED: dict[str, bytes] = {
+    "empty": b"",
+    "text": b"no arrays",
+    "torn": bytes(TORN),
+    "cut": GOOD[: len(GOOD) // 2],
+    "encrypted": bytes(LOCKED),
+    "compression": bytes(FAR),
+    "a member is text": archive({"P.npy": b"hello", "x.npy": b"hello"}),
+    "a member is no array": archive({"P.txt": b"hello", "x.txt": b"hello"}),
+    "header: syntax": header(b"{'descr': '<f8', 'shape': (3,"),
+    "header: token": header(b'{\'descr\': """<f8'),
+    "header: text": header(b"\xff\xfe\x80"),
+    "header: type": header(b"{'descr': 'nonsense', 'fortran_order': False, 'shape': (3,)}\n"),
+    "header: shape": header(b"{'descr': '<f8', 'fortran_order': False, 'shape': (-3,)}\n"),
+    "cut array": npy(np.arange(1000.0))[:300],
+    "pickled": npy(np.array([{}], dtype=object)),
+    "a pickle": pickle.dumps({"P": 1}),
+    "pickled inside": archive({"P.npy": npy(np.array([{}], dtype=object)), "x.npy": npy(np.array([{}], dtype=object))}),
+}
+READERS: dict[str, Callable[[Path], Any]] = {
+    "npz": read_npz,
+    "npy": read_npy,
+    "finite problem": load_npz,
+    "policy": lambda path: as_table(str(path.rename(path.with_suffix(".npy"))), FINITE, 0.9),
+    "table": lambda path: read_rows(path, (), None),
+    "column": lambda path: read_rows(path.rename(path.with_suffix(".npy")), ("a",), None),
+    "transitions": lambda path: load_transitions(str(path), SPEC, 0.9),
+}
+FINITE = Finite(make_mdp(np.array([[[0.0, 1], [1, 0]], [[0, 1], [0, 1]]]), np.ones((2, 2))))
+SPEC = read_spaces(EnvName("rlnut/ChainWalk4-v0").make())
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_damaged_numpy_files_are_one_line(reader: str, damage: str, tmp_path: Path) -> None:
+    path = tmp_path / "file.npz"
+    path.write_bytes(DAMAGED[damage])
+    with pytest.raises(UsageError, match=r"^cannot read \S*file\.np[yz]: it is not an \.np[yz] of .*") as caught:
+        READERS[reader](path)
+    assert "\n" not in str(caught.value)
+
+
+def test_good_numpy_files_and_those_of_the_other_kind(tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_bytes(GOOD)
+    np.testing.assert_array_equal(read_npz(tmp_path / "a.npz")["P"], np.arange(1000.0))
+    (tmp_path / "a.npy").write_bytes(npy(np.eye(3)))
+    np.testing.assert_array_equal(read_npy(tmp_path / "a.npy"), np.eye(3))
+    with pytest.raises(UsageError, match="it is an archive"):
+        read_npy(tmp_path / "a.npz")
+    with pytest.raises(UsageError, match="it holds one array"):
+        read_npz(tmp_path / "a.npy")
+    with pytest.raises(UsageError, match="no such file"):
+        read_npz(tmp_path / "none.npz")
+    with pytest.raises(UsageError, match="cannot read"):
+        read_npz(tmp_path)
+
+
+def test_an_archive_that_fills_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Zeros shrink a thousandfold in a file: what they need is read before anything is unpacked."""
+    (tmp_path / "zeros.npz").write_bytes(archive({"P.npy": npy(np.zeros(100_000))}))
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=700_000))
+    with pytest.raises(UsageError, match="cannot read .* more than the free memory"):
+        read_npz(tmp_path / "zeros.npz")
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=900_000))
+    assert read_npz(tmp_path / "zeros.npz")["P"].shape == (100_000,)
