@@ -14,25 +14,21 @@ import numpy as np
 from gymnasium.experimental.functional import FuncEnv
 
 from rlnut.errors import UsageError
+from rlnut.runtime.wrappers import changing_wrappers
 from rlnut.truth.dynamic_programming import MDP
 from rlnut.truth.finite import Finite, from_toy_text, load_npz, outcomes
 from rlnut.truth.outcomes import Outcomes
 from rlnut.types import Array, Key
 
-# wrappers that leave the law of states and rewards as it is
-PLAIN = ("TimeLimit", "OrderEnforcing", "PassiveEnvChecker", "RecordEpisodeStatistics", "Autoreset")
 
-
-def from_env(env: Any) -> Finite | None:
+def from_env(env: gym.Env) -> Finite | None:
     """The tables of a Gymnasium environment: ours (`.finite`), toy-text (`.P`) or Blackjack; None if it has none.
 
     None too where a wrapper may change what the tables say, and for Taxi's fickle passenger, who is not in them.
     """
-    inner = env
-    while inner is not inner.unwrapped:
-        if type(inner).__name__ not in PLAIN:
-            return None
-        inner = inner.env
+    if changing_wrappers(env):
+        return None
+    inner: Any = env.unwrapped
     if isinstance(found := getattr(inner, "finite", None), Finite):
         return found
     if type(inner).__name__ == "BlackjackEnv" and type(inner).__module__.startswith("gymnasium.envs."):

@@ -8,12 +8,12 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.experimental.functional import FuncEnv
-from gymnasium.wrappers import TimeLimit
 
 from rlnut.envs.blackjack import Blackjack
 from rlnut.envs.classic_control import Acrobot, CartPole, MountainCar, MountainCarContinuous, Pendulum
-from rlnut.envs.tabular import PLAIN, TabularFunc, from_env
+from rlnut.envs.tabular import TabularFunc, from_env
 from rlnut.errors import UsageError
+from rlnut.runtime.wrappers import changing_wrappers
 
 TWINS: dict[str, Callable[..., FuncEnv]] = {
     "CartPole": CartPole,
@@ -31,7 +31,7 @@ def twin(env: gym.Env) -> FuncEnv:
     UsageError where there is none, or where a wrapper changes what the environment does.
     """
     name = env.spec.id if env.spec is not None else type(env).__name__
-    if changed := [type(layer).__name__ for layer in layers(env)[:-1] if type(layer).__name__ not in PLAIN]:
+    if changed := changing_wrappers(env):
         raise UsageError(f"{name}: the wrapper {changed[0]} has no functional twin; train without --native")
     inner: Any = env.unwrapped
     if isinstance(func := getattr(inner, "func", None), FuncEnv):
@@ -49,18 +49,3 @@ def twin(env: gym.Env) -> FuncEnv:
     if found.allowed is None and callable(masks := getattr(inner, "action_mask", None)):
         found = found._replace(allowed=np.stack([masks(s) for s in range(len(found.mdp.P))]).astype(bool))
     return TabularFunc(found)
-
-
-def time_limit(env: gym.Env) -> int | None:
-    """Steps after which an episode is cut."""
-    limits = [layer._max_episode_steps for layer in layers(env) if isinstance(layer, TimeLimit)]
-    return min(limits, default=None)
-
-
-def layers(env: gym.Env) -> list[gym.Env]:
-    """The wrappers, outermost first, and the environment inside."""
-    found = [env]
-    while isinstance(env, gym.Wrapper):
-        env = env.env
-        found.append(env)
-    return found

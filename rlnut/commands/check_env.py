@@ -19,18 +19,17 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    from rlnut.commands.train import environment_arguments
-    from rlnut.envs.make import EnvName
+    from rlnut.envs.arguments import environment
     from rlnut.envs.spaces import read_spaces
     from rlnut.envs.vector import EnvList
     from rlnut.learner.spec import Choice
 
-    name = EnvName(args.env, environment_arguments(args.env_arg))
+    name = environment(args.env, args.env_arg)
     env = name.make()
     choice = Choice(args.actions, args.bins)
     spec = read_spaces(env, choice)
     found = {
-        "env": name.id,
+        "env": str(name),
         "observation": str(env.observation_space),
         "action": str(env.action_space),
         "learner_sees": spec.saw,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,27 +30,13 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="argument of the environment, as JSON or text",
+        help="argument of the environment: is_slippery=false, size=8, map_name=8x8, …",
     )
     parser.add_argument("--no-preset", action="store_true", help="leave out the settings measured for this environment")
     agent = chosen_name(parser, words, AGENTS)
     add_settings(parser, RunSettings(**AGENTS[agent].training) if agent else RunSettings(), "training")
     if agent is not None:
         add_settings(parser, AGENTS[agent](), f"options of {agent}")
-
-
-def environment_arguments(given: Sequence[str]) -> dict[str, Any]:
-    """`is_slippery=false` -> {"is_slippery": False}."""
-    found = {}
-    for word in given:
-        name, equals, value = word.partition("=")
-        if not equals or not name.isidentifier():
-            raise UsageError(f"--env-arg takes NAME=VALUE, got {word!r}")
-        try:
-            found[name] = json.loads(value)
-        except ValueError:
-            found[name] = value
-    return found
 
 
 def default_folder(agent: str, env: str, seed: int) -> Path:
@@ -66,11 +51,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise unknown("agent", args.agent, AGENTS)
     if args.seeds < 1 or args.seed + args.seeds > 2**32:
         raise UsageError(f"--seeds must be >= 1, got {args.seeds}")
-    from rlnut.envs.make import EnvName
+    from rlnut.envs.arguments import environment
 
-    env = EnvName(args.env, environment_arguments(args.env_arg))
+    env = environment(args.env, args.env_arg)
     env.make().close()  # a wrong environment is said before anything is made
-    preset = {} if args.no_preset else PRESETS.get((args.agent, args.env), {})
+    preset = {} if args.no_preset else PRESETS.get((args.agent, env.id), {})
     kind, chosen, course = (
         AGENTS[args.agent],
         chosen_settings(args, AGENTS[args.agent]()),
@@ -84,8 +69,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         from rlnut.runtime.log import say
 
         shown = ", ".join(f"{k} {v}" for k, v in (usual | paced).items())
-        say(f"preset for {args.env}: {shown} (--no-preset: without)")
-    out = Path(args.out) if args.out else default_folder(args.agent, args.env, args.seed)
+        say(f"preset for {env.id}: {shown} (--no-preset: without)")
+    out = Path(args.out) if args.out else default_folder(args.agent, env.id, args.seed)
     return train_seeds(config, env, training, args.seed, args.seeds, out)
 
 

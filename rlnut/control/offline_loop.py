@@ -19,7 +19,7 @@ from rlnut.control.result import FINAL, Trained, summary
 from rlnut.control.run_folder import CONFIG, POLICY, describe, write_json
 from rlnut.control.settings import RunSettings
 from rlnut.envs import transitions
-from rlnut.envs.make import EnvLike, maker
+from rlnut.envs.make import EnvLike, maker, shown_environment
 from rlnut.envs.vector import host_vector
 from rlnut.errors import RlnutError, UsageError
 from rlnut.learner.config import OfflineConfig
@@ -73,7 +73,8 @@ def train_batch(
         write_json(folder / CONFIG, description)
         metrics_file = MetricsFile(folder / "metrics.csv", COLUMNS)
     if not quiet:
-        say(f"{description['agent']}, seed {seed}: {rows:,} transitions, at most {config.iterations} iterations")
+        say(f"{description['agent']} on {shown_environment(description['env'])}, seed {seed}")
+        say(f"  {rows:,} transitions, at most {config.iterations} iterations")
         say(f"  sees       {spec.saw}")
     evaluator = evaluator_of(played, spec, training.eval_episodes)
     progress, compile_s, params, interrupted = Progress(config.iterations, 0, quiet), 0.0, None, False

@@ -8,12 +8,13 @@ import numpy as np
 
 from rlnut.control.evaluate import Evaluation, Evaluator, Player
 from rlnut.control.host_loop import actor
-from rlnut.envs.make import ENDLESS, EnvLike, env_name, maker
+from rlnut.envs.make import ENDLESS, EnvLike, maker
 from rlnut.envs.spaces import read_spaces
 from rlnut.errors import UsageError
 from rlnut.learner.agent import Agent
 from rlnut.learner.explore import greedy
 from rlnut.learner.spec import Spec
+from rlnut.runtime.wrappers import time_limit
 from rlnut.types import Look, Params
 
 FRESH = 2**30  # number of an evaluation that no training ever used
@@ -66,9 +67,9 @@ class Policy:
 
 def evaluator_of(env: EnvLike, spec: Spec, episodes: int) -> Evaluator:
     """An evaluator on new copies of `env`, which must be what `spec` sees."""
-    make, name = maker(env), env_name(env)
-    limited = name is not None and name.time_limit is not None
-    evaluator = Evaluator(make, spec, episodes, None if limited else ENDLESS)
+    evaluator = Evaluator(maker(env), spec, episodes, None)
+    if time_limit(evaluator.envs[0]) is None:
+        evaluator.limit = ENDLESS
     other = read_spaces(evaluator.envs[0], spec.acts.choice)
     if (other.shape, other.dtype, other.choices) != (spec.shape, spec.dtype, spec.choices):
         evaluator.close()

@@ -24,7 +24,7 @@ from rlnut.control.host_loop import one_row
 from rlnut.control.policy import Policy
 from rlnut.control.preprocessing import prepared_spec
 from rlnut.control.settings import RunSettings
-from rlnut.envs.make import EnvLike, EnvName, env_name, maker
+from rlnut.envs.make import EnvLike, EnvName, env_name, maker, shown_environment
 from rlnut.envs.spaces import read_spaces
 from rlnut.errors import RlnutError, UsageError, unknown
 from rlnut.learner.spec import Choice
@@ -46,7 +46,7 @@ def describe(
         "rlnut": installed_version(),
         "agent": agent_name(config),
         "config": asdict(config),
-        "env": {"id": name.id, "kwargs": name.kwargs} if name else None,
+        "env": name.record() if name else None,
         "training": asdict(training),
         "seed": seed,
         "custom_network": custom_network,
@@ -85,9 +85,10 @@ class Recipe:
             self.config = AGENTS[name](**found["config"])
             self.training = RunSettings(**found["training"])
             self.seed = int(found["seed"])
-            self.env = EnvName(env["id"], env["kwargs"]) if env else None
+            self.env = EnvName(env["id"], env["kwargs"]) if env and not env.get("not_kept") else None
+            self.shown_env = shown_environment(env)
             custom = found["custom_network"]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RlnutError(f"{self.folder / CONFIG} is damaged: {type(error).__name__}: {error}") from None
         if custom and network is None:
             raise UsageError(
@@ -101,7 +102,7 @@ def load_policy(folder: str | Path, env: EnvLike | None = None, network: Network
     recipe = Recipe(folder, network)
     chosen = recipe.env if env is None else env
     if chosen is None:
-        raise UsageError(f"{folder} was trained on an environment without a name: say which with env=")
+        raise UsageError(f"{folder} was trained on {recipe.shown_env}, which no file holds: give it with env=")
     path = recipe.folder / POLICY
     load_meta(path)  # missing or damaged: said before an environment is made
     example = maker(recipe.env or chosen)()

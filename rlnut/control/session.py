@@ -26,8 +26,8 @@ from rlnut.control.result import FINAL, Trained, summary
 from rlnut.control.run_folder import CHECKPOINT, CONFIG, POLICY, write_json
 from rlnut.control.settings import RunSettings
 from rlnut.envs.functional import FuncVector, func_vector
-from rlnut.envs.make import EnvLike, maker
-from rlnut.envs.twins import time_limit, twin
+from rlnut.envs.make import EnvLike, maker, shown_environment
+from rlnut.envs.twins import twin
 from rlnut.envs.vector import HostVector, host_vector
 from rlnut.errors import RlnutError, UsageError
 from rlnut.learner.agent import Agent
@@ -36,6 +36,7 @@ from rlnut.learner.spec import Choice
 from rlnut.runtime.files import load_arrays, save_arrays
 from rlnut.runtime.interrupts import interrupts
 from rlnut.runtime.log import COLUMNS, MetricsFile, Progress, say
+from rlnut.runtime.wrappers import time_limit
 from rlnut.types import Look, Network, Params
 
 
@@ -99,7 +100,7 @@ class Session:
         """Say the plan and open the files; `since`: the step from which a run goes on."""
         self.folder, self.description = folder, description
         if not self.quiet:
-            name = description["env"]["id"] if description["env"] else "the environment"
+            name = shown_environment(description["env"])
             seed, where = self.seed, f" -> {folder}" if folder else ""
             say(f"{description['agent']} on {name}, seed {seed}{where}")
             for line in self.plan.lines():

@@ -65,7 +65,9 @@ def resume(
     """
     recipe = Recipe(folder, network)
     if recipe.env is None:
-        raise UsageError(f"{folder} was trained on an environment without a name: it cannot be made again")
+        raise UsageError(
+            f"{folder} was trained on {recipe.shown_env}, which a file cannot hold: it cannot be made again"
+        )
     if isinstance(recipe.config, OfflineConfig):
         raise UsageError(f"{folder} learned from a batch, in one go: train again with more --iterations")
     meta = load_meta(recipe.folder / CHECKPOINT, ("steps", "best", "interval", "env"))
@@ -98,4 +100,4 @@ def configured(agent: AgentConfig | str, env: EnvLike, training: dict[str, Any])
 def preset_of(agent: str, env: EnvLike) -> dict[str, dict[str, Any]]:
     """The settings that are measured to be better than the defaults on this environment."""
     name = env_name(env)
-    return {"config": {}, "training": {}} | PRESETS.get((agent, name.id if name else ""), {})
+    return {"config": {}, "training": {}} | PRESETS.get((agent, name.id if name and not name.wrappers else ""), {})

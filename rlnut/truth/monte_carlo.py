@@ -10,11 +10,11 @@ import copy
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import gymnasium as gym
 import numpy as np
 from scipy.stats import t as student
 
 from rlnut.errors import RlnutError
+from rlnut.runtime.wrappers import lift_time_limits
 
 TAIL = 1e-4  # a return is cut when what follows weighs less than this
 LONGEST = 100_000  # steps
@@ -116,11 +116,7 @@ def _at(place: StartState, make: Any, rng: np.random.Generator) -> Any:
         if not np.array_equal(obs, place.obs):
             raise RlnutError("no Monte-Carlo truth: the environment can be neither copied nor repeated from its seed")
     env.unwrapped.np_random = np.random.default_rng(rng.integers(2**63))
-    layer = env
-    while isinstance(layer, gym.Wrapper):
-        if isinstance(layer, gym.wrappers.TimeLimit):
-            layer._max_episode_steps = 2**62  # it has no public way to be lifted
-        layer = layer.env
+    lift_time_limits(env)
     return env
 
 

@@ -19,9 +19,10 @@ from rlnut.control.host_loop import host_loop
 from rlnut.control.native_loop import ENVS, first_episodes, native_loop, rounds
 from rlnut.envs.classic_control import MountainCar
 from rlnut.envs.functional import FuncGym, FuncVector, func_vector
-from rlnut.envs.twins import time_limit, twin
+from rlnut.envs.twins import twin
 from rlnut.envs.vector import HostVector, Step
 from rlnut.errors import UsageError
+from rlnut.runtime.wrappers import time_limit
 
 SMALL = DQN(hidden=(8,), batch=8, learning_starts=32, replay=300, epsilon_steps=200, lr=1e-2)
 

@@ -13,9 +13,9 @@ import rlnut.envs
 from rlnut.envs.garnet import garnet
 from rlnut.envs.probes import PROBES, ProbeState
 from rlnut.envs.tabular import Outcomes, Tabular, TabularFunc, draw_outcome, from_env, outcomes, read
-from rlnut.envs.twins import time_limit
 from rlnut.envs.walks import random_walk
 from rlnut.errors import UsageError
+from rlnut.runtime.wrappers import time_limit
 from rlnut.truth.finite import Finite, make_mdp
 
 

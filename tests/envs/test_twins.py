@@ -13,8 +13,9 @@ from rlnut.envs.blackjack import MOST, Blackjack, Game, Hand
 from rlnut.envs.classic_control import Physics
 from rlnut.envs.tabular import TabularFunc, first
 from rlnut.envs.tabular import draw_outcome as draw_row
-from rlnut.envs.twins import time_limit, twin
+from rlnut.envs.twins import twin
 from rlnut.errors import UsageError
+from rlnut.runtime.wrappers import time_limit
 
 STEPS = 10_000
 

@@ -242,6 +242,8 @@ DAMAGED: dict[str, bytes] = {
     "a pickle": pickle.dumps({"P": 1}),
     "pickled inside": archive({"P.npy": npy(np.array([{}], dtype=object)), "x.npy": npy(np.array([{}], dtype=object))}),
 }
+FINITE: Any = Finite(make_mdp(np.array([[[0.0, 1], [1, 0]], [[0, 1], [0, 1]]]), np.ones((2, 2))))
+SPEC: Any = read_spaces(EnvName("rlnut/ChainWalk4-v0").make())
 READERS: dict[str, Callable[[Path], Any]] = {
     "npz": read_npz,
     "npy": read_npy,
@@ -251,8 +253,6 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "column": lambda path: read_rows(path.rename(path.with_suffix(".npy")), ("a",), None),
     "transitions": lambda path: load_transitions(str(path), SPEC, 0.9),
 }
-FINITE = Finite(make_mdp(np.array([[[0.0, 1], [1, 0]], [[0, 1], [0, 1]]]), np.ones((2, 2))))
-SPEC = read_spaces(EnvName("rlnut/ChainWalk4-v0").make())
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -284,7 +284,7 @@ def test_an_archive_that_fills_the_memory_is_refused(tmp_path: Path, monkeypatch
     """Zeros shrink a thousandfold in a file: what they need is read before anything is unpacked."""
     (tmp_path / "zeros.npz").write_bytes(archive({"P.npy": npy(np.zeros(100_000))}))
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=700_000))
-    with pytest.raises(UsageError, match="cannot read .* more than the free memory"):
+    with pytest.raises(UsageError, match=r"cannot read .* more than the free memory"):
         read_npz(tmp_path / "zeros.npz")
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=900_000))
     assert read_npz(tmp_path / "zeros.npz")["P"].shape == (100_000,)

@@ -1,0 +1,62 @@
+"""Names of environments: the one place that says which registered environment a name means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec, find_highest_version, load_env_creator, parse_env_id
+
+from rlnut.errors import UsageError, unknown
+from rlnut.runtime.modules import import_users_module
+
+
+def resolve_name(name: str) -> str:
+    """The registered name that `name` means: the latest version if it has none; UsageError if there is none.
+
+    "MODULE:NAME" imports the module, which registers the name; it is kept in the answer unless the environment is of
+    Gymnasium or ours, for whose names no import is needed.
+    """
+    if name.startswith("gymnax/"):
+        from rlnut.envs.gymnax import register
+
+        register()
+    module, _, bare = name.rpartition(":")
+    if module:
+        try:
+            import_users_module(module)
+        except Exception as error:  # whatever the user's module does when it is imported
+            raise UsageError(f"{name}: cannot import {module}: {one_line(error)}") from None
+    found = _registered(bare, name)
+    entry = gym.registry[found].entry_point
+    known = isinstance(entry, str) and entry.split(".")[0].split(":")[0] in ("gymnasium", "rlnut")
+    return f"{module}:{found}" if module and not known else found
+
+
+def _registered(bare: str, name: str) -> str:
+    if bare in gym.registry:
+        return bare
+    try:
+        space, stem, version = parse_env_id(bare)
+    except gym.error.Error:
+        raise unknown("environment", name, gym.registry) from None
+    highest = find_highest_version(space, stem)
+    if highest is not None and version is None:
+        return f"{bare}-v{highest}"
+    others = [known for known, spec in gym.registry.items() if (spec.namespace, spec.name) == (space, stem)]
+    if others:
+        raise UsageError(f"unknown environment {name!r}: there is {', '.join(sorted(others))}")
+    raise unknown("environment", name, gym.registry)
+
+
+def creator_of(spec: EnvSpec) -> Callable[..., Any]:
+    """The class or function that makes a registered environment; raises what importing it raises."""
+    entry: Any = spec.entry_point
+    return entry if callable(entry) else load_env_creator(entry)
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__} {text}" if isinstance(error, KeyError) or not text else text
