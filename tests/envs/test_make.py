@@ -100,7 +100,7 @@ def test_vector_environments_keep_what_is_around_each() -> None:
     vector = gym.vector.SyncVectorEnv([WRAPPED["lambda"], WRAPPED["lambda"]])
     run = rlnut.train(AGENT, vector, **QUIET)
     np.testing.assert_allclose(run.evaluation.returns, [100.0 * n for n in run.evaluation.lengths])
-    around = gym.wrappers.vector.TransformReward(gym.make_vec("CartPole-v1", 2, "sync"), lambda r: 100 * float(r))
+    around = gym.wrappers.vector.TransformReward(gym.make_vec("CartPole-v1", 2, "sync"), lambda r: np.multiply(r, 100))
     with pytest.raises(UsageError, match=r"TransformReward wraps the whole VectorEnv.* give eval_env="):
         rlnut.train(AGENT, around, **QUIET)
     run = rlnut.train(AGENT, around, eval_env="CartPole-v1", **QUIET)
