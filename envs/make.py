@@ -13,6 +13,7 @@ import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -73,7 +74,9 @@ class EnvName:
             raise UsageError(f"{self.id} needs a package that is not installed: {advice}") from None
         except (TypeError, ValueError, KeyError, AssertionError, AttributeError) as error:
             raise UsageError(f"{self.id} cannot be made with {self.kwargs}: {one_line(error)}") from None
-        except Exception as error:  # whatever a user's environment raises: one line, with its kind
+        except (KeyboardInterrupt, RlnutError):
+            raise
+        except BaseException as error:  # whatever a user's environment raises, SystemExit too: one line, with its kind
             raise RlnutError(f"{self.id} cannot be made: {type(error).__name__}: {one_line(error)}") from error
 
     def record(self) -> dict[str, Any]:
@@ -141,7 +144,9 @@ def maker(env: EnvLike) -> Callable[[], gym.Env]:
     if isinstance(env, gym.vector.VectorEnv):
         return _makes_one(env)
     if callable(env) and not isinstance(env, gym.Env):
-        return env
+        from rlnut.envs.contract import new_env
+
+        return partial(new_env, env)
     raise UsageError(f"an environment that is not registered cannot be made twice: {FUNCTION}")
 
 

@@ -19,6 +19,11 @@ def read_spaces(env: gym.Env | gym.vector.VectorEnv | FuncEnv, choice: Choice = 
         seen, action = env.single_observation_space, env.single_action_space
     else:
         seen, action = env.observation_space, env.action_space
-    spec = getattr(env, "spec", None)
-    name = spec.id if spec is not None else type(env).__name__
+    name = env_title(env)
     return Spec(observation(seen, name), actions(action, choice, name), name)
+
+
+def env_title(env: object) -> str:
+    """The registered name of an environment, or else its class."""
+    spec = getattr(env, "spec", None)
+    return str(spec.id) if spec is not None else type(getattr(env, "unwrapped", env)).__name__

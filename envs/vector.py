@@ -17,6 +17,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
+from rlnut.envs.contract import CheckedVector, made
 from rlnut.envs.spaces import AS_IT_SUITS, read_spaces
 from rlnut.errors import RlnutError, UsageError
 from rlnut.learner.spec import Choice, Spec
@@ -51,8 +52,11 @@ def allowed_actions(info: dict[str, Any], spec: Spec, over: bool = False) -> np.
 
 
 def episode_seed(seed: int, env: int, episode: int) -> int:
-    """The reset seed of one episode: of the run, the environment's place and the episode's number, nothing else."""
-    return int(np.random.SeedSequence([seed, env, episode]).generate_state(1)[0])
+    """The reset seed of one episode: of the run, the environment's place and the episode's number, nothing else.
+
+    Below 2³¹, so that it fits the C int of a simulator.
+    """
+    return int(np.random.SeedSequence([seed, env, episode]).generate_state(1)[0] % 2**31)
 
 
 def where_rows(rows: np.ndarray, new: np.ndarray, old: np.ndarray) -> np.ndarray:
@@ -96,9 +100,9 @@ class EnvList(HostVector):
     """N Gymnasium environments, made by `make`, stepped one by one; one seed for each episode."""
 
     def __init__(self, make: Callable[[], gym.Env], num_envs: int, choice: Choice = AS_IT_SUITS) -> None:
-        self.envs = [make() for _ in range(num_envs)]
+        self.envs = [made(make) for _ in range(num_envs)]
         self.num_envs = num_envs
-        self.spec = read_spaces(self.envs[0], choice)
+        self.spec = read_spaces(self.envs[0].env, choice)
 
     def reset(self, seed: int) -> np.ndarray:
         self.seed = seed
@@ -171,7 +175,7 @@ class GymVector(HostVector):
     """Any `gymnasium.vector.VectorEnv`, in any of the three autoreset modes."""
 
     def __init__(self, envs: gym.vector.VectorEnv, choice: Choice = AS_IT_SUITS) -> None:
-        self.envs = envs
+        self.envs = CheckedVector(envs)
         self.num_envs = envs.num_envs
         self.spec = read_spaces(envs, choice)
         self.mode = envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
@@ -179,13 +183,11 @@ class GymVector(HostVector):
             raise UsageError(f"unknown autoreset mode {self.mode!r} in the environment's metadata")
 
     def reset(self, seed: int) -> np.ndarray:
-        raw, info = self.envs.reset(seed=episode_seed(seed, 0, 0) % 2**31)
+        first = episode_seed(seed, 0, 0) % (2**31 - self.num_envs)  # environment i is given first + i
+        raw, info = self.envs.reset(seed=first)
         self.ended = np.zeros(self.num_envs, bool)
         self.mask = self._masks(info, self.ended) if MASK in info or self.spec.acts.padded else None
-        return self._read(raw)
-
-    def _read(self, raw: Any) -> np.ndarray:
-        return np.array(self.spec.read(raw))  # a copy: the environments may write into what they gave
+        return self.spec.read(raw)
 
     def _masks(self, info: dict[str, Any], over: np.ndarray) -> Any:
         said = info.get(f"_{MASK}", np.ones(self.num_envs, bool))
@@ -194,8 +196,7 @@ class GymVector(HostVector):
 
     def step(self, action: np.ndarray) -> Step:
         raw, reward, terminated, truncated, info = self.envs.step(self.spec.command(action))
-        obs = self._read(raw)
-        terminated, truncated = np.array(terminated, bool), np.array(truncated, bool)
+        obs = self.spec.read(raw)
         end = terminated | truncated
         next_obs, valid = obs, np.ones(self.num_envs, bool)
         next_mask = self.mask = None if self.mask is None else self._masks(info, end)
@@ -206,21 +207,16 @@ class GymVector(HostVector):
         elif end.any() and self.mode == AutoresetMode.SAME_STEP:
             next_obs = obs.copy()
             for i in np.flatnonzero(end):
-                next_obs[i] = self.spec.read(self._final(info, int(i)))
+                next_obs[i] = self.spec.read(self.envs.final(info, int(i)))
             if next_mask is not None and "final_info" in info:
                 last = self._masks(info["final_info"], end)
                 next_mask = where_rows(end, last, next_mask)
         elif end.any():  # DISABLED: resetting is left to the caller
             fresh, info = self.envs.reset(options={"reset_mask": end})
-            obs = self._read(fresh)
+            obs = self.spec.read(fresh)
             if self.mask is not None:
                 self.mask = where_rows(end, self._masks(info, end), self.mask)
-        return Step(obs, np.array(reward, np.float32), terminated, truncated, next_obs, valid, next_mask)
-
-    def _final(self, info: dict[str, Any], i: int) -> Any:
-        if "final_obs" not in info:
-            raise RlnutError("the vector environment resets in the same step but gives no info['final_obs']")
-        return info["final_obs"][i]
+        return Step(obs, reward.astype(np.float32), terminated, truncated, next_obs, valid, next_mask)
 
     def close(self) -> None:
         self.envs.close()

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 
+from rlnut.envs.contract import made
 from rlnut.envs.vector import allowed_actions, episode_seed
 from rlnut.learner.spec import Spec
 from rlnut.types import Look
@@ -55,7 +56,7 @@ class Evaluator:
     """Plays a policy on environments that are kept from one evaluation to the next."""
 
     def __init__(self, make: Callable[[], gym.Env], spec: Spec, episodes: int, limit: int | None) -> None:
-        self.envs = [make() for _ in range(min(episodes, LANES))]
+        self.envs = [made(make) for _ in range(min(episodes, LANES))]
         self.spec, self.episodes, self.limit = spec, episodes, limit
 
     def __call__(self, player: Player, seed: int, number: int) -> Evaluation:
@@ -76,7 +77,7 @@ class Evaluator:
                 if k >= self.episodes:
                     continue
                 following, reward, terminated, truncated, info = self.envs[i].step(commands[i])
-                returns[k] += float(reward)
+                returns[k] += reward
                 lengths[k] += 1
                 endless = self.limit is not None and lengths[k] >= self.limit and not (terminated or truncated)
                 cut += endless

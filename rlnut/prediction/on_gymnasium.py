@@ -13,6 +13,7 @@ from scipy.ndimage import binary_dilation
 
 from rlnut.agents import td
 from rlnut.agents import td_sparse as sparse
+from rlnut.envs.contract import made
 from rlnut.envs.make import EnvLike, env_name, maker
 from rlnut.envs.observations import SMALLEST_IMAGE
 from rlnut.envs.spaces import read_spaces
@@ -86,7 +87,9 @@ def predict_host(
     if config.data is not None and spec is not None and target.chances is not None:
         stream = recorded_experience(config.data, spec, gamma, target.chances)
     phi = _map(config, space, features, title, network is not None)
-    known = monte_carlo_truth(make, target.act, gamma, config.states, config.rollouts, seed + 1, acting.act, pairs)
+    known = monte_carlo_truth(
+        lambda: made(make), target.act, gamma, config.states, config.rollouts, seed + 1, acting.act, pairs
+    )
     again = ("pair" if pairs else "state") if method.rule.second_try else ""
     steps = None if config.episodes is not None else config.steps
     if stream is None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rlnut.envs import transitions
+from rlnut.envs.contract import made
 from rlnut.errors import RlnutError, UsageError
 from rlnut.learner.spec import Spec
 from rlnut.prediction.policies import Chances, HostPolicy
@@ -69,7 +70,7 @@ def _ratios(target: HostPolicy, behaviour: HostPolicy, obs: np.ndarray, action: 
 def _run(
     make: Any, behaviour: HostPolicy, gamma: float, seed: tuple, steps: int | None, episodes: int | None, again: str
 ) -> dict[str, np.ndarray]:
-    env, rng = make(), np.random.default_rng(seed)
+    env, rng = made(make), np.random.default_rng(seed)
     rows: list[tuple] = []
     obs, _ = env.reset(seed=int(rng.integers(2**31)))
     action, episode = behaviour.act(obs, rng), 0

@@ -157,7 +157,9 @@ def test_divergence_and_broken_environments_are_said():
             obs, _, *rest = super().step(action)
             return obs, float("nan"), *rest
 
-    with pytest.raises(RlnutError, match="reward that is not finite, between steps 0 and 8"):
+    with pytest.raises(
+        RlnutError, match=r"Broken: step\(\) number 1 .* returned the reward nan; it must be one finite number"
+    ):
         rlnut.train(SMALL, lambda: Broken("Constant"), **SHORT)
     with pytest.raises(RlnutError, match="diverged before step"):
         rlnut.train(SMALL.replace(lr=1e30), "CartPole-v1", **SHORT)
