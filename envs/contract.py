@@ -21,19 +21,18 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import gymnasium as gym
-import numpy as np
 from gymnasium import spaces
 
 from rlnut.envs.reading import (
     LARGEST,
     Mismatch,
     in_words,
+    observation_reader,
     outside_bounds,
     read_flag,
     read_flags,
     read_number,
     read_numbers,
-    reader,
 )
 from rlnut.envs.spaces import env_title
 from rlnut.errors import RlnutError, UsageError
@@ -51,7 +50,7 @@ class CheckedEnv(gym.Wrapper):
     def __init__(self, env: gym.Env, every: bool = False) -> None:
         super().__init__(env)
         self.name = env_title(env)
-        self.read = reader(env.observation_space)
+        self.read = observation_reader(env.observation_space)
         self.every = every
         self.episode, self.time, self.before = 0, 0, 0  # number of the episode, its steps, the steps before it
         self.watching = True  # the bounds are looked at in every step
@@ -129,8 +128,8 @@ class CheckedVector(gym.vector.VectorWrapper):
     def __init__(self, env: gym.vector.VectorEnv) -> None:
         super().__init__(env)
         self.name = env_title(env)
-        self.read = reader(env.single_observation_space, (env.num_envs,))
-        self.read_one = reader(env.single_observation_space)
+        self.read = observation_reader(env.single_observation_space, (env.num_envs,))
+        self.read_one = observation_reader(env.single_observation_space)
         self.total = 0
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -143,7 +142,7 @@ class CheckedVector(gym.vector.VectorWrapper):
         self._look(obs, "reset()")
         return obs, info
 
-    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """One step of each."""
         self.total += 1
         try:

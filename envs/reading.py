@@ -1,7 +1,8 @@
 """What an environment gave, read strictly: an observation (structure, shape, type, range), rewards, flags.
 
-`reader(space)` is a function from what an environment gives to a copy that the space holds, or `Mismatch` with what
-came and what must come. Floats may have any precision; whole numbers pass as floats, floats never as whole numbers.
+`observation_reader(space)` is a function from what an environment gives to a copy that the space holds, or `Mismatch`
+with what came and what must come. Floats may have any precision; whole numbers pass as floats, floats never as whole
+numbers.
 """
 
 from __future__ import annotations
@@ -23,12 +24,16 @@ class Mismatch(ValueError):
     """What came, and what must come."""
 
 
-def reader(space: spaces.Space, lead: tuple[int, ...] = (), values: bool = True, where: str = "") -> Read:
+def observation_reader(space: spaces.Space, lead: tuple[int, ...] = (), values: bool = True, where: str = "") -> Read:
     """For observations of `space`, or for N of them side by side (`lead` = (N,)); `values` False: shapes and types."""
     if isinstance(space, spaces.Dict):
-        return _mapping({k: reader(part, lead, values, f"{where}[{k!r}]") for k, part in space.spaces.items()}, where)
+        return _mapping(
+            {k: observation_reader(part, lead, values, f"{where}[{k!r}]") for k, part in space.spaces.items()}, where
+        )
     if isinstance(space, spaces.Tuple):
-        return _sequence([reader(part, lead, values, f"{where}[{i}]") for i, part in enumerate(space.spaces)], where)
+        return _sequence(
+            [observation_reader(part, lead, values, f"{where}[{i}]") for i, part in enumerate(space.spaces)], where
+        )
     if isinstance(space, spaces.Discrete) and not lead:
         return _number(space, values, where)
     if isinstance(space, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):

@@ -33,7 +33,8 @@ class Given(gym.Env[Any, Any]):
 
     def __init__(self, space: spaces.Space | None = None, good: Any = ZEROS, **bad: Any) -> None:
         self.observation_space = space or spaces.Box(-1, 1, (3,), np.float32)
-        self.good, self.bad, self.seeds = good, bad, []
+        self.good, self.bad = good, bad
+        self.seeds: list[int | None] = []
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         self.seeds.append(seed)
@@ -44,7 +45,7 @@ class Given(gym.Env[Any, Any]):
         self.time += 1
         late = self.time >= 3
         names = ("obs", "reward", "terminated", "truncated", "info")
-        usual = (self.good, 1.0, self.time >= 10, False, {})
+        usual: Any = (self.good, 1.0, self.time >= 10, False, {})
         found = tuple(self.bad.get(n, value) if late else value for n, value in zip(names, usual, strict=True))
         if late and "step" in self.bad:
             return self.bad["step"]() if callable(self.bad["step"]) else self.bad["step"]
@@ -57,7 +58,7 @@ def given(**bad: Any) -> Given:
 
 def stepped(env: gym.Env, steps: int = 3) -> Any:
     checked = CheckedEnv(env)
-    found = checked.reset(seed=0)
+    found: Any = checked.reset(seed=0)
     for _ in range(steps):
         found = checked.step(0)
     return found
@@ -205,7 +206,7 @@ def test_whatever_an_environment_raises_is_one_line(error: BaseException) -> Non
         made(raising(error))
     with pytest.raises(RlnutError, match=f"cannot be made: .* raised {kind}"):
         maker(raising(error))()
-    gym.register("Raises-v0", raising(error))
+    gym.register("Raises-v0", lambda **options: raising(error)())
     try:
         with pytest.raises(RlnutError, match="Raises-v0 cannot be made"):
             EnvName("Raises-v0").make()
@@ -251,9 +252,9 @@ def drive(way: str, make: Callable[[], gym.Env]) -> Any:
         return play(make, policy, policy, 0.9, 0, steps=5)
     if way == "truth":
         return monte_carlo_truth(lambda: made(make), policy.act, 0.5, 1, 2, 0)
-    envs = GymVector(SyncVectorEnv([make, make], autoreset_mode=AutoresetMode.SAME_STEP))
-    envs.reset(0)
-    return [envs.step(np.zeros(2, int)) for _ in range(5)]
+    vector = GymVector(SyncVectorEnv([make, make], autoreset_mode=AutoresetMode.SAME_STEP))
+    vector.reset(0)
+    return [vector.step(np.zeros(2, int)) for _ in range(5)]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -357,5 +358,6 @@ def test_vector_seeds_leave_room_for_all(monkeypatch: pytest.MonkeyPatch) -> Non
     """A VectorEnv gives environment i the seed + i."""
     monkeypatch.setattr("rlnut.envs.vector.episode_seed", lambda *args: 2**31 - 1)
     envs = [Given() for _ in range(3)]
-    GymVector(SyncVectorEnv([lambda e=e: e for e in envs])).reset(0)
+    made = iter(envs)
+    GymVector(SyncVectorEnv([lambda: next(made)] * 3)).reset(0)
     assert max(seed for env in envs for seed in env.seeds if seed is not None) < 2**31
