@@ -14,9 +14,7 @@ Each may end in `:ε`, as in `optimal:0.1`: (1 − ε) π + ε · uniform. In Py
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +23,7 @@ import numpy as np
 
 from rlnut.errors import UsageError, unknown
 from rlnut.runtime.files import read_npy
+from rlnut.runtime.modules import import_users_module
 from rlnut.truth.dynamic_programming import policy_iteration
 from rlnut.truth.finite import Finite, distribution
 from rlnut.truth.monte_carlo import Act
@@ -110,16 +109,10 @@ def _named(base: str) -> Any:
 
 def _imported(module: str, name: str) -> Callable[..., Any]:
     """A function of the user's, from a module that Python finds, or one in the working folder."""
-    here = str(Path.cwd())
-    added = here not in sys.path
-    sys.path[:0] = [here] if added else []
     try:
-        found = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+        found = getattr(import_users_module(module), name)
+    except Exception as error:  # whatever the user's module does when it is imported
         raise UsageError(f"policy {module}:{name} cannot be imported: {error}") from None
-    finally:
-        if added:
-            sys.path.remove(here)
     if not callable(found):
         raise UsageError(f"policy {module}:{name} is not a function")
     return found

@@ -9,12 +9,16 @@ from types import ModuleType
 
 
 def import_users_module(name: str) -> ModuleType:
-    """Import a module that the user has named; raises what the import raises."""
+    """Import a module that the user has named; raises what the import raises, an ImportError where it exits."""
     here = str(Path.cwd())
     added = here not in sys.path
     sys.path[:0] = [here] if added else []
     try:
         return import_module(name)
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # SystemExit and the like
+        raise ImportError(f"{name} raised {type(error).__name__} {error}".rstrip(), name=name) from error
     finally:
         if added and here in sys.path:
             sys.path.remove(here)

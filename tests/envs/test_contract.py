@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -13,6 +14,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from rlnut import RlnutError, UsageError
+from rlnut.cli import main
 from rlnut.control.evaluate import Evaluator, Player
 from rlnut.envs import contract
 from rlnut.envs.contract import CheckedEnv, CheckedVector, made
@@ -212,6 +214,17 @@ def test_whatever_an_environment_raises_is_one_line(error: BaseException) -> Non
             EnvName("Raises-v0").make()
     finally:
         del gym.registry["Raises-v0"]
+
+
+@pytest.mark.parametrize("name", ["exits:Mine-v0", "exits:play"])
+def test_a_module_that_exits_when_it_is_imported(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "exits.py").write_text("raise SystemExit(0)")
+    monkeypatch.chdir(tmp_path)
+    words = ["check-env", name] if "Mine" in name else ["predict", "td0", "CartPole-v1", "--policy", name]
+    assert main(words) == 2
+    assert "SystemExit 0" in capsys.readouterr().err
 
 
 def test_ctrl_c_stays_ctrl_c() -> None:
