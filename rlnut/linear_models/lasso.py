@@ -44,11 +44,16 @@ class _Problem(NamedTuple):
     rest: float  # the part of Σ y² that no θ explains
     n: float
     gram: np.ndarray  # [p, p] aᵀa/n
+    positive: bool = False  # is θ >= 0 asked for?
 
     @property
     def square(self) -> np.ndarray:
         """‖aⱼ‖²/n [p]."""
         return self.gram.diagonal()
+
+    def excess(self, slope: np.ndarray) -> np.ndarray:
+        """How strongly a θⱼ = 0 is drawn away from it; with `positive` only upwards."""
+        return slope if self.positive else np.abs(slope)
 
     def pull(self, theta: np.ndarray, residual: np.ndarray, l2: float) -> np.ndarray:
         """Minus the slope of the smooth part: aᵀ(c − aθ)/n − λ₂θ; at the minimum h·sign θⱼ, or within ±h at θⱼ = 0."""
@@ -84,6 +89,8 @@ def _follow(problem: _Problem, theta: np.ndarray, h: float, target: float, l2: f
             leave = np.where((sign != 0) & (step * sign < 0), -theta / step, np.inf)
             rise = np.where((sign == 0) & (slope < 1), np.maximum((h - pull) / (1 - slope), 0), np.inf)
             fall = np.where((sign == 0) & (slope > -1), np.maximum((h + pull) / (1 + slope), 0), np.inf)
+        if problem.positive:
+            fall[:] = np.inf
         if left >= 0:
             rise[left] = fall[left] = np.inf  # it stands at ±h, on its way in
         events = np.stack([leave, rise, fall])
@@ -120,6 +127,8 @@ def _newton(
     terms = 0.5 / problem.n * lengths**2 * (moved @ moved), -lengths / problem.n * (residual @ moved)
     cost = terms[0] + terms[1] + 0.5 * l2 * (points**2).sum(1) + h * np.abs(points).sum(1)
     rounding = 1e-15 * float(np.abs(terms).max() + np.abs(cost).max())
+    if problem.positive:
+        cost[lengths > lengths[0]] = np.inf  # beyond the first crossing some θⱼ < 0
     best = int(np.flatnonzero(cost <= cost.min() + rounding)[-1])
     theta[w] = points[best] if lengths[best] == 1 else np.where(crossing == lengths[best], 0.0, points[best])
     return len(lengths) == 1
@@ -133,7 +142,7 @@ def _minimise(problem: _Problem, theta: np.ndarray, l1: float, l2: float, top: f
         residual = problem.c - problem.a @ theta
         slope = problem.pull(theta, residual, l2) - h * np.sign(theta)
         zero = theta == 0
-        excess = np.where(zero, np.abs(slope) - h, 0.0)
+        excess = np.where(zero, problem.excess(slope) - h, 0.0)
         if full or np.abs(slope[~zero]).max(initial=0.0) <= close:
             j = excess.argmax()
             if excess[j] <= close:
@@ -146,13 +155,17 @@ def _minimise(problem: _Problem, theta: np.ndarray, l1: float, l2: float, top: f
 
 
 def _certificate(problem: _Problem, theta: np.ndarray, l1: float, l2: float) -> tuple[float, float]:
-    """E(θ) and its duality gap: D(u) = (‖y‖² − ‖y − u‖²)/n for u = s·(y − Xθ, −√(nλ₂)θ), |Xᵀu| <= nλ₁/2."""
+    """E(θ) and its duality gap: D(u) = (‖y‖² − ‖y − u‖²)/n for u = s·(y − Xθ, −√(nλ₂)θ), |Xᵀu| <= nλ₁/2.
+
+    With θ >= 0 the bound on Xᵀu is from above only, for s >= 0.
+    """
     residual = problem.c - problem.a @ theta
-    largest = np.abs(problem.pull(theta, residual, l2)).max()
+    largest = problem.excess(problem.pull(theta, residual, l2)).max()
     fit = residual @ residual + problem.rest
     objective = fit / problem.n + l1 * np.abs(theta).sum() + l2 * theta @ theta
     along, length = residual @ problem.c + problem.rest, fit + problem.n * l2 * theta @ theta
     s = along / length if length > 0 else 0.0
+    s = max(s, 0.0) if problem.positive else s
     if abs(s) * largest > l1 / 2:
         s = np.sign(s) * l1 / 2 / largest
     return float(objective), float(max(objective - (2 * s * along - s * s * length) / problem.n, 0.0))
@@ -169,13 +182,14 @@ def lasso_path(
     intercept: bool = True,
     weight: Array | None = None,
     tol: float = 1e-6,
+    positive: bool = False,
 ) -> LassoPath:
     """Minimise E = (1/n) Σ w (y − θᵀx − b)² + λ₁‖θ‖₁ + λ₂‖θ‖² for all λ₁ in `l1`, each from the one before.
 
     x [n, p], y [n]. Without `l1`: `count` strengths spaced evenly in log from the smallest that makes θ = 0 down to
     `ratio` times it. `l2` is one number or one for each. In scikit-learn's letters λ₁ = 2αρ and λ₂ = α(1 − ρ) with
     ρ = l1_ratio. The optimality conditions hold to about 1e-11 of max |xᵀy|/n; the duality gap is at most
-    `tol` times the objective, or RlnutError is raised.
+    `tol` times the objective, or RlnutError is raised. `positive` allows no θⱼ < 0.
     """
     x, y, weight = checked_rows(x, y, weight)
     if y.ndim != 1:
@@ -183,8 +197,8 @@ def lasso_path(
     t = triangle(x, y[:, None], weight, intercept)
     a, c = t.parts
     a = np.asfortranarray(a)
-    problem = _Problem(a, c[:, 0], float((t.r[t.lead + t.p :, t.lead + t.p] ** 2).sum()), t.n, a.T @ a / t.n)
-    top = float(np.abs(a.T @ problem.c).max(initial=0.0)) / t.n
+    problem = _Problem(a, c[:, 0], float((t.r[t.lead + t.p :, t.lead + t.p] ** 2).sum()), t.n, a.T @ a / t.n, positive)
+    top = float(problem.excess(a.T @ problem.c).max(initial=0.0)) / t.n
     if l1 is None:
         if count < 1 or not 0 < ratio < 1:
             raise UsageError(f"count must be >= 1 and ratio > 0 and < 1, got {count} and {ratio}")
@@ -213,7 +227,14 @@ def lasso_path(
 
 
 def lasso(
-    x: Array, y: Array, l1: float, l2: float = 0.0, *, intercept: bool = True, weight: Array | None = None
+    x: Array,
+    y: Array,
+    l1: float,
+    l2: float = 0.0,
+    *,
+    intercept: bool = True,
+    weight: Array | None = None,
+    positive: bool = False,
 ) -> Solution:
     """The minimiser of E = (1/n) Σ w (y − θᵀx − b)² + λ₁‖θ‖₁ + λ₂‖θ‖² for one λ₁ > 0: see `lasso_path`.
 
@@ -222,7 +243,7 @@ def lasso(
     >>> lasso(x, np.array([2.0, -2.0, 0.1, -0.1]), l1=0.5).coef.round(12).tolist()  # z = (2, 0.1) less ½
     [1.5, 0.0]
     """
-    path = lasso_path(x, y, l1, l2, intercept=intercept, weight=weight)
+    path = lasso_path(x, y, l1, l2, intercept=intercept, weight=weight, positive=positive)
     return Solution(path.coef[0], path.intercept[0], float(path.objective[0]))
 
 

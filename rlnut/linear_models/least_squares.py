@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import linalg
 from scipy.linalg import lapack
+from scipy.optimize import nnls
 
-from rlnut.errors import UsageError
+from rlnut.errors import RlnutError, UsageError
 from rlnut.linear_models.solution import Solution, blocks, checked_rows, strengths
 from rlnut.types import Array
 
@@ -75,7 +76,13 @@ def _condition(r: np.ndarray) -> float:
 
 
 def triangle(
-    x: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None, intercept: bool = True, *, rows=None, shift=None
+    x: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray | None = None,
+    intercept: bool = True,
+    *,
+    rows: np.ndarray | None = None,
+    shift: np.ndarray | None = None,
 ) -> Triangle:
     """Reduce x [n, p], y [n, K] to a `Triangle`; `rows` (indices) takes a part, and parts to merge need one `shift`."""
     lead, p = int(intercept), x.shape[1]
@@ -167,13 +174,22 @@ def _path(t: Triangle, lams: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return theta, df + t.lead
 
 
+def _not_negative(a: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """The θ >= 0 that minimises ‖c − aθ‖ for each column of c (active sets, Lawson & Hanson 1974)."""
+    try:
+        return np.stack([nnls(a, column)[0] for column in c.T], 1)
+    except RuntimeError as error:
+        raise RlnutError(f"least squares with positive coefficients did not converge: {error}") from None
+
+
 def least_squares(
-    x: Array, y: Array, lam: float = 0.0, *, intercept: bool = True, weight: Array | None = None
+    x: Array, y: Array, lam: float = 0.0, *, intercept: bool = True, weight: Array | None = None, positive: bool = False
 ) -> Solution:
     """The exact minimiser of E = (1/n) Σ w ‖y − θᵀx − b‖² + λ‖θ‖² for x [n, p], y [n] or [n, K].
 
     λ = 0 is ordinary least squares; where many θ fit equally well (p > n, dependent columns) the shortest is taken.
-    λ > 0 is ridge regression; scikit-learn's alpha is n·λ. Raises UsageError for data that is not finite.
+    λ > 0 is ridge regression; scikit-learn's alpha is n·λ. `positive` allows no θⱼ < 0. Raises UsageError for data that
+    is not finite.
 
     >>> import numpy as np
     >>> current, voltage = np.array([[1.0], [2.0], [3.0]]), np.array([2.5, 4.5, 6.5])
@@ -184,7 +200,10 @@ def least_squares(
     single, y, lam = y.ndim == 1, y.reshape(len(y), -1), float(strengths(lam)[0])
     t = triangle(x, y, weight, intercept)
     a, c = t.parts
-    if lam == 0:
+    if positive:
+        below = np.sqrt(t.n * lam) * np.eye(t.p)[: t.p if lam else 0]
+        theta = _not_negative(np.concatenate([a, below]), np.concatenate([c, np.zeros((len(below), c.shape[1]))]))
+    elif lam == 0:
         theta = _minimum_norm(a, c, t.n)
     elif len(a) < t.p:
         theta = _path(t, np.array([lam]))[0][0]

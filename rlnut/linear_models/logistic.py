@@ -197,8 +197,13 @@ class Classifier(NamedTuple):
         return self.classes[self.scores(x).argmax(1)]
 
 
-def class_weights(label: np.ndarray, class_weight: str | dict | None, classes: np.ndarray) -> np.ndarray:
-    """Weight of each row [n] from its class: "balanced" is n/(M·count), a dict gives label -> weight (default 1)."""
+def class_weights(
+    label: np.ndarray, class_weight: str | dict | None, classes: np.ndarray, weight: np.ndarray | None = None
+) -> np.ndarray:
+    """Weight of each row [n] from its class: "balanced" is n/(M·count), a dict gives label -> weight (default 1).
+
+    With the rows' own `weight` [n], n and the counts are sums of it: a row of weight 2 counts as two rows.
+    """
     if class_weight is None:
         return np.ones(len(label))
     if isinstance(class_weight, dict):
@@ -208,8 +213,8 @@ def class_weights(label: np.ndarray, class_weight: str | dict | None, classes: n
         return strengths([class_weight.get(c, 1.0) for c in classes.tolist()], "class_weight")[label]
     if class_weight != "balanced":
         raise UsageError(f"class_weight must be balanced or a dict from label to weight, got {class_weight!r}")
-    count = np.bincount(label)
-    return (len(label) / (len(count) * count))[label]
+    count = np.bincount(label, weight, len(classes))
+    return (count.sum() / (len(count) * count))[label]
 
 
 def logistic(
@@ -223,22 +228,26 @@ def logistic(
     weight: Array | None = None,
     tol: float = 1e-8,
     iterations: int = 100,
+    strict: bool = True,
 ) -> Classifier:
     """Minimise E = (1/n) Σ w (−log P(y | x)) + λ‖W‖² for x [n, p] and labels y [n] (numbers or text), n = Σ w.
 
-    Two classes give logistic regression, one θ [p]; more, or `softmax`, give M columns W [p, M] that sum to 0.
-    Raises UsageError for a single class, RlnutError if ‖∇E‖ <= `tol` is not reached (classes that a plane separates
-    have no minimum without λ: the gradient then falls ever more slowly).
+    Two classes give logistic regression, one θ [p]; more, or `softmax`, give M columns W [p, M] that sum to 0. A row of
+    weight 0 counts as absent. Raises UsageError for a single class; RlnutError, or unless `strict` a result whose
+    `gradient` shows it, if ‖∇E‖ <= `tol` is not reached (classes that a plane separates have no minimum without λ: the
+    gradient then falls ever more slowly).
     """
     labels = np.asarray(y)
     if labels.ndim != 1:
         raise UsageError(f"y must hold one label a row, [n], got {labels.shape}")
+    rows, _, given = checked_rows(x, np.unique(labels, return_inverse=True)[1], weight)
+    if given is not None and not given.all():
+        rows, labels, given = rows[given > 0], labels[given > 0], given[given > 0]
     classes, label = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         raise UsageError(f"y holds {len(classes)} class; at least two are needed")
-    rows, _, given = checked_rows(x, label, weight)
     lam = float(strengths(lam)[0])
-    each = class_weights(label, class_weight, classes) * (1.0 if given is None else given)
+    each = class_weights(label, class_weight, classes, given) * (1.0 if given is None else given)
     fixed = len(classes) == 2 and not softmax
     p = rows.shape[1]
     kept = rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float64)
@@ -246,7 +255,7 @@ def logistic(
     problem = _Problem(kept, label, each / each.sum(), fixed, penalty)
     start = np.zeros((p + intercept, 1 if fixed else len(classes)))
     theta, value, norm, steps = _newton(problem, start, tol, iterations)
-    if norm > tol:
+    if norm > tol and strict:
         hint = "" if lam > 0 else ": if a plane separates the classes there is no minimum, so use lam > 0"
         raise RlnutError(f"logistic stopped at a gradient norm of {norm:.1e} (asked for {tol:g}){hint}")
     b = theta[p] if intercept else np.zeros(theta.shape[1])

@@ -24,7 +24,8 @@ class FittedPerceptron(NamedTuple):
 
     solution: Solution  # its objective is the share of mistakes in the last epoch
     classes: np.ndarray  # [M] the labels, in order
-    mistakes: tuple[int, ...]  # in each epoch
+    mistakes: tuple[float, ...]  # in each epoch; whole numbers unless rows have weights
+    converged: bool  # no mistake in the last epoch, or no fewer for `patience` epochs
 
     def predict(self, x: Array) -> np.ndarray:
         """The label of each row [B]."""
@@ -33,12 +34,24 @@ class FittedPerceptron(NamedTuple):
 
 
 def perceptron(
-    x: Array, y: Array, epochs: int = 10, *, average: bool = False, seed: int | None = None
+    x: Array,
+    y: Array,
+    epochs: int = 10,
+    *,
+    average: bool = False,
+    seed: int | None = None,
+    weight: Array | None = None,
+    patience: int | None = None,
+    tol: float = 0.0,
+    start: Solution | None = None,
+    classes: np.ndarray | None = None,
 ) -> FittedPerceptron:
     """Learn x [n, p] -> labels y [n] in `epochs` passes, or fewer if one has no mistake.
 
-    Rows come in their order, or with a `seed` in a new random order each epoch. Starts from θ = 0. Sums are float32
-    for float32 rows, else float64: which rows are mistakes when s is nearly 0 hangs on the rounding.
+    Rows come in their order, or with a `seed` in a new random order each epoch. Begins at `start`, or θ = 0. Sums are
+    float32 for float32 rows, else float64: which rows are mistakes when s is nearly 0 hangs on the rounding. A row of
+    `weight` k counts as k rows, one after the other. With `patience` it ends after so many epochs in which the share of
+    mistakes did not fall by more than `tol`. `classes` are the labels, in order, where y may not hold all of them.
 
     >>> import numpy as np
     >>> perceptron(np.array([[1.0], [2.0], [-1.0]]), np.array([1, 1, 0])).mistakes
@@ -49,40 +62,79 @@ def perceptron(
         raise UsageError(f"y must hold one label a row, [n], got {labels.shape}")
     if epochs < 1:
         raise UsageError(f"epochs must be >= 1, got {epochs}")
-    classes, label = np.unique(labels, return_inverse=True)
-    if len(classes) < 2:
-        raise UsageError(f"y holds {len(classes)} class; at least two are needed")
-    rows, _, _ = checked_rows(x, label)
-    n, p = rows.shape
-    two, kind = len(classes) == 2, rows.dtype if rows.dtype == np.float32 else np.dtype(float)
-    w, b = np.zeros((1 if two else len(classes), p), kind), np.zeros(1 if two else len(classes), kind)
-    late_w, late_b = np.zeros(w.shape), np.zeros(b.shape)  # Σ change·(rows seen before it)
+    found = np.unique(labels)
+    known = found if classes is None else np.asarray(classes)
+    if len(known) < 2:
+        raise UsageError(f"y holds {len(known)} class; at least two are needed")
+    if not np.isin(found, known).all():
+        raise UsageError(f"y holds the label {found[~np.isin(found, known)][0]!r}, which is not among the classes")
+    rows, label, given = checked_rows(x, np.searchsorted(known, labels), weight)
+    if average and start is not None:
+        raise UsageError("the mean of θ over the rows seen needs all of them: average cannot go on from a start")
+    state = _State.begin(rows, len(known), start)
+    counts = np.ones(len(rows)) if given is None else given
     rng = None if seed is None else np.random.default_rng(seed)
-    mistakes: list[int] = []
+    mistakes: list[float] = []
+    best, idle = np.inf, 0
     for _ in range(epochs):
-        order = np.arange(n) if rng is None else rng.permutation(n)
-        wrong, seen = 0, len(mistakes) * n
-        for part in blocks(n, p):
-            table, answer = rows[order[part]].astype(kind, copy=False), label[order[part]]
-            for row, right, before in zip(
-                table, answer.tolist(), range(seen + part.start, seen + part.stop), strict=True
-            ):
-                s = w @ row + b
-                guess = int(s[0] >= 0) if two else int(s.argmax())
-                if guess == right:
-                    continue
-                wrong += 1
-                for m, change in ((0, right - guess),) if two else ((right, 1), (guess, -1)):
-                    w[m] += change * row
-                    b[m] += change
-                    if average:
-                        late_w[m] += change * before * row
-                        late_b[m] += change * before
-        mistakes.append(wrong)
-        if not wrong:
+        order = np.arange(len(rows)) if rng is None else rng.permutation(len(rows))
+        wrong = state.epoch(rows, label, counts, order, average)
+        mistakes.append(int(wrong) if given is None else wrong)
+        share = wrong / counts.sum()
+        best, idle = (share, 0) if share < best - tol else (best, idle + 1)
+        if not wrong or (patience is not None and idle >= patience):
             break
-    total = n * len(mistakes)
-    coef, intercept = (w - late_w / total).T, b - late_b / total
-    share = mistakes[-1] / n
-    solution = Solution(coef[:, 0], intercept[0], share) if two else Solution(coef, intercept, share)
-    return FittedPerceptron(solution, classes, tuple(mistakes))
+    done = not wrong or (patience is not None and idle >= patience)
+    coef, intercept = state.answer(counts.sum() * len(mistakes))
+    return FittedPerceptron(Solution(coef, intercept, float(share)), known, tuple(mistakes), bool(done))
+
+
+class _State:
+    """θ = (w, b) while it learns: one row of w for two classes, else one for each."""
+
+    def __init__(self, w: np.ndarray, b: np.ndarray) -> None:
+        self.w, self.b = w, b
+        self.late_w, self.late_b = np.zeros(w.shape), np.zeros(b.shape)  # Σ change·(rows seen before it)
+        self.seen = 0.0
+
+    @classmethod
+    def begin(cls, rows: np.ndarray, classes: int, start: Solution | None) -> _State:
+        kind = rows.dtype if rows.dtype == np.float32 else np.dtype(float)
+        shape = (1 if classes == 2 else classes, rows.shape[1])
+        if start is None:
+            return cls(np.zeros(shape, kind), np.zeros(shape[0], kind))
+        w, b = np.array(start.coef.T, kind).reshape(-1, len(start.coef)), np.array(start.intercept, kind).reshape(-1)
+        if w.shape != shape:
+            raise UsageError(f"the start has coefficients {list(w.T.shape)}, but {list(shape[::-1])} are needed")
+        return cls(w, b)
+
+    def epoch(self, rows: np.ndarray, label: np.ndarray, counts: np.ndarray, order: np.ndarray, average: bool) -> float:
+        """One pass over the rows in `order`: the number of mistakes."""
+        w, b, two, wrong = self.w, self.b, len(self.w) == 1, 0.0
+        for part in blocks(len(rows), rows.shape[1]):
+            chosen = order[part]
+            table = rows[chosen].astype(w.dtype, copy=False)
+            for row, right, count in zip(table, label[chosen].tolist(), counts[chosen].tolist(), strict=True):
+                used = 0.0
+                while used < count:
+                    s = w @ row + b
+                    guess = int(s[0] >= 0) if two else int(s.argmax())
+                    if guess == right:
+                        break
+                    step = min(1.0, count - used)
+                    for m, sign in ((0, right - guess),) if two else ((right, 1), (guess, -1)):
+                        change = sign * step
+                        w[m] += change * row
+                        b[m] += change
+                        if average:
+                            self.late_w[m] += change * (self.seen + used) * row
+                            self.late_b[m] += change * (self.seen + used)
+                    used += step
+                wrong += used
+                self.seen += count
+        return wrong
+
+    def answer(self, total: float) -> tuple[np.ndarray, np.ndarray]:
+        """coef [p] or [p, M] and intercept, less what was learned late if the mean was asked for."""
+        coef, intercept = (self.w - self.late_w / total).T, self.b - self.late_b / total
+        return (coef[:, 0], intercept[0]) if len(self.w) == 1 else (coef, intercept)

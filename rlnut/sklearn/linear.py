@@ -1,7 +1,7 @@
-"""scikit-learn estimators over rlnut's models: the same names and parameters, for Pipeline, GridSearchCV and clone.
+"""scikit-learn estimators over rlnut's linear models, for Pipeline, GridSearchCV and clone.
 
-scikit-learn's objectives are sums, rlnut's are
-means with the lecture's λ (n = Σ wᵢ), so that the parameters translate as follows.
+scikit-learn's objectives are sums, rlnut's are means with the lecture's λ (n = Σ wᵢ), so that the parameters translate
+as follows.
 
 | estimator                   | scikit-learn's objective           | rlnut's λ                         |
 |-----------------------------|------------------------------------|-----------------------------------|
@@ -9,54 +9,52 @@ means with the lecture's λ (n = Σ wᵢ), so that the parameters translate as f
 | Lasso, ElasticNet(l1_ratio) | RSS/2n + αρ‖w‖₁ + ½α(1−ρ)‖w‖²      | λ₁ = 2αρ, λ₂ = α(1−ρ)             |
 | LogisticRegression(C)       | Σ −log P + ‖w‖²/2C                 | λ = 1/(2nC)                       |
 
-The networks (`MLPClassifier`, `MLPRegressor`, and `NetworkClassifier`, `NetworkRegressor` for any other model) are in
-`networks.py`.
+What is offered of scikit-learn's parameters, and what is not, stands in `rlnut.sklearn`.
 """
 
 from __future__ import annotations
 
-from typing import Any, Self
+import warnings
+from typing import Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
+from numpy.random import RandomState
+from numpy.typing import ArrayLike
+from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from rlnut.errors import UsageError
 from rlnut.linear_models import lasso, least_squares, logistic, perceptron
 from rlnut.linear_models.solution import Solution
-
-FLOATS = (np.float64, np.float32)
-
-
-def _number(name: str, value: Any, low: float, high: float = np.inf) -> float:
-    """A parameter as a float in [low, high]."""
-    if not isinstance(value, (int, float, np.number)) or not low <= value <= high:
-        raise UsageError(f"{name} must be >= {low:g}{f' and <= {high:g}' if np.isfinite(high) else ''}, got {value!r}")
-    return float(value)
+from rlnut.sklearn.inputs import FLOATS, SparseInputs, number
 
 
-class _Linear(BaseEstimator):
-    """What all of them share: s = x·coef_ + intercept_."""
+class _Linear(SparseInputs):
+    """What all of them share: s = x·coef_ + intercept_, in float32 for an X of float32."""
 
-    def _scores(self, X: Any) -> np.ndarray:
+    coef_: np.ndarray
+    intercept_: np.ndarray | float
+
+    def _scores(self, X: ArrayLike) -> np.ndarray:
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=FLOATS, reset=False)
+        X = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
         return X @ np.asarray(self.coef_).T + self.intercept_
 
 
 class _Regressor(MultiOutputMixin, RegressorMixin, _Linear):
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit x [n, p] to y [n] or [n, K]; rows count `sample_weight` times."""
-        X, y = validate_data(self, X, y, dtype=FLOATS, multi_output=True, y_numeric=True)
-        weight = None if sample_weight is None else _check_sample_weight(sample_weight, X)
-        solution = self._solve(X, y, weight, len(X) if weight is None else weight.sum())
-        self.coef_ = solution.coef.T
-        self.intercept_ = float(solution.intercept) if y.ndim == 1 else solution.intercept
+        rows, values = self._rows_of(X, y, multi_output=True, y_numeric=True)
+        weight = self._weights_of(sample_weight, rows)
+        solution = self._solve(rows, values, weight, float(len(rows) if weight is None else weight.sum()))
+        self.coef_ = solution.coef.T.astype(rows.dtype)
+        intercept = np.asarray(solution.intercept).astype(rows.dtype)
+        self.intercept_ = intercept[()] if values.ndim == 1 else intercept
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """g(x) of each row."""
         return self._scores(X)
 
@@ -65,45 +63,53 @@ class _Regressor(MultiOutputMixin, RegressorMixin, _Linear):
 
 
 class LinearRegression(_Regressor):
-    """Ordinary least squares; of many solutions the shortest."""
+    """Ordinary least squares; of many solutions the shortest. `positive`: no coefficient below 0."""
 
-    def __init__(self, *, fit_intercept: bool = True) -> None:
+    def __init__(self, *, fit_intercept: bool = True, positive: bool = False) -> None:
         self.fit_intercept = fit_intercept
+        self.positive = positive
 
     def _solve(self, X: np.ndarray, y: np.ndarray, weight: np.ndarray | None, n: float) -> Solution:
-        return least_squares.least_squares(X, y, intercept=self.fit_intercept, weight=weight)
+        return least_squares.least_squares(X, y, intercept=self.fit_intercept, weight=weight, positive=self.positive)
 
 
 class Ridge(_Regressor):
-    """Least squares with an L2 penalty: minimises RSS + α‖w‖²."""
+    """Least squares with an L2 penalty: minimises RSS + α‖w‖². `positive`: no coefficient below 0."""
 
-    def __init__(self, alpha: float = 1.0, *, fit_intercept: bool = True) -> None:
+    def __init__(self, alpha: float = 1.0, *, fit_intercept: bool = True, positive: bool = False) -> None:
         self.alpha = alpha
         self.fit_intercept = fit_intercept
+        self.positive = positive
 
     def _solve(self, X: np.ndarray, y: np.ndarray, weight: np.ndarray | None, n: float) -> Solution:
-        lam = _number("alpha", self.alpha, 0) / n
-        return least_squares.least_squares(X, y, lam, intercept=self.fit_intercept, weight=weight)
+        lam = number("alpha", self.alpha, 0) / n
+        return least_squares.least_squares(
+            X, y, lam, intercept=self.fit_intercept, weight=weight, positive=self.positive
+        )
 
 
 class ElasticNet(_Regressor):
     """Least squares with L1 and L2 penalties: minimises RSS/2n + αρ‖w‖₁ + ½α(1−ρ)‖w‖²."""
 
-    def __init__(self, alpha: float = 1.0, *, l1_ratio: float = 0.5, fit_intercept: bool = True) -> None:
+    def __init__(
+        self, alpha: float = 1.0, *, l1_ratio: float = 0.5, fit_intercept: bool = True, positive: bool = False
+    ) -> None:
         self.alpha = alpha
         self.l1_ratio = l1_ratio
         self.fit_intercept = fit_intercept
+        self.positive = positive
 
     def _strengths(self) -> tuple[float, float]:
-        alpha, share = _number("alpha", self.alpha, 0), _number("l1_ratio", self.l1_ratio, 0, 1)
+        alpha, share = number("alpha", self.alpha, 0), number("l1_ratio", self.l1_ratio, 0, 1)
         return 2 * alpha * share, alpha * (1 - share)
 
     def _solve(self, X: np.ndarray, y: np.ndarray, weight: np.ndarray | None, n: float) -> Solution:
         l1, l2 = self._strengths()
+        free, positive = self.fit_intercept, self.positive
         if l1 == 0:
-            return least_squares.least_squares(X, y, l2, intercept=self.fit_intercept, weight=weight)
+            return least_squares.least_squares(X, y, l2, intercept=free, weight=weight, positive=positive)
         columns = [
-            lasso.lasso(X, v, l1, l2, intercept=self.fit_intercept, weight=weight) for v in y.reshape(len(y), -1).T
+            lasso.lasso(X, v, l1, l2, intercept=free, weight=weight, positive=positive) for v in y.reshape(len(y), -1).T
         ]
         if y.ndim == 1:
             return columns[0]
@@ -114,56 +120,116 @@ class ElasticNet(_Regressor):
 class Lasso(ElasticNet):
     """Least squares with an L1 penalty: minimises RSS/2n + α‖w‖₁."""
 
-    def __init__(self, alpha: float = 1.0, *, fit_intercept: bool = True) -> None:
+    def __init__(self, alpha: float = 1.0, *, fit_intercept: bool = True, positive: bool = False) -> None:
         self.alpha = alpha
         self.fit_intercept = fit_intercept
+        self.positive = positive
 
     def _strengths(self) -> tuple[float, float]:
-        return 2 * _number("alpha", self.alpha, 0), 0.0
+        return 2 * number("alpha", self.alpha, 0), 0.0
 
 
 class _Classifier(ClassifierMixin, _Linear):
-    def _checked(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-        X, y = validate_data(self, X, y, dtype=FLOATS)
-        check_classification_targets(y)
-        return X, column_or_1d(y, warn=True)
+    classes_: np.ndarray
 
-    def _keep(self, solution: Solution, classes: np.ndarray) -> Self:
+    def _checked(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, reset: bool = True
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        rows, labels = self._rows_of(X, y, reset=reset)
+        check_classification_targets(labels)
+        return rows, column_or_1d(labels, warn=True), self._weights_of(sample_weight, rows)
+
+    def _keep(self, solution: Solution, classes: np.ndarray, dtype: np.dtype) -> Self:
         p = self.n_features_in_
         self.classes_ = classes
-        self.coef_ = np.ascontiguousarray(solution.coef.reshape(p, -1).T)
-        self.intercept_ = np.atleast_1d(solution.intercept)
+        self.coef_ = np.ascontiguousarray(solution.coef.reshape(p, -1).T).astype(dtype)
+        self.intercept_ = np.atleast_1d(solution.intercept).astype(dtype)
         return self
 
-    def decision_function(self, X: Any) -> np.ndarray:
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
         """s of each row: [B] for two classes (positive: the second), else [B, M]."""
         s = self._scores(X)
         return s[:, 0] if s.shape[1] == 1 else s
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """The label of each row."""
         s = self.decision_function(X)
         return self.classes_[(s >= 0).astype(int) if s.ndim == 1 else s.argmax(1)]
 
 
 class Perceptron(_Classifier):
-    """Rosenblatt's perceptron: up to `max_iter` epochs, in file order or shuffled; `average`: the mean of all θ."""
+    """Rosenblatt's perceptron: up to `max_iter` epochs, in file order or shuffled; `average`: the mean of all θ.
+
+    It ends after an epoch without a mistake, or after `n_iter_no_change` epochs in which the share of mistakes did not
+    fall by more than `tol` (None: never so).
+    """
 
     def __init__(
-        self, *, max_iter: int = 100, shuffle: bool = True, average: bool = False, random_state: Any = 0
+        self,
+        *,
+        max_iter: int = 1000,
+        tol: float | None = 1e-3,
+        shuffle: bool = True,
+        average: bool = False,
+        random_state: int | RandomState | None = 0,
+        n_iter_no_change: int = 5,
+        warm_start: bool = False,
     ) -> None:
         self.max_iter = max_iter
+        self.tol = tol
         self.shuffle = shuffle
         self.average = average
         self.random_state = random_state
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
 
-    def fit(self, X: Any, y: Any) -> Self:
-        """Fit x [n, p] to labels y [n]."""
-        X, y = self._checked(X, y)
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit x [n, p] to labels y [n]; a row counts `sample_weight` times. Warns where `max_iter` ends it."""
+        rows, labels, weight = self._checked(X, y, sample_weight)
+        known = np.unique(labels)
+        again = self.warm_start and hasattr(self, "coef_") and np.array_equal(known, self.classes_)
+        patience = None if self.tol is None else int(number("n_iter_no_change", self.n_iter_no_change, 1))
+        found = self._learn(rows, labels, weight, known, self.max_iter, again, patience)
+        if not found.converged:
+            warnings.warn(
+                f"Maximum number of iterations ({self.max_iter}) reached before the perceptron converged",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        return self
+
+    def partial_fit(
+        self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
+        """One epoch over these rows, from what was learned before; the first call names all `classes`."""
+        first = not hasattr(self, "coef_")
+        rows, labels, weight = self._checked(X, y, sample_weight, reset=first)
+        if first and classes is None:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        known = np.unique(classes) if first else self.classes_  # type: ignore[arg-type]
+        self._learn(rows, labels, weight, known, 1, not first, None)
+        return self
+
+    def _learn(
+        self,
+        rows: np.ndarray,
+        labels: np.ndarray,
+        weight: np.ndarray | None,
+        known: np.ndarray,
+        epochs: int,
+        again: bool,
+        patience: int | None,
+    ) -> perceptron.FittedPerceptron:
         seed = check_random_state(self.random_state).randint(2**31) if self.shuffle else None
-        found = perceptron.perceptron(X, y, self.max_iter, average=self.average, seed=seed)
+        start = Solution(np.asarray(self.coef_).T, np.asarray(self.intercept_), 0.0) if again else None
+        tol = 0.0 if self.tol is None else number("tol", self.tol, 0)
+        found = perceptron.perceptron(
+            rows, labels, epochs, average=self.average, seed=seed, weight=weight, patience=patience, tol=tol,
+            start=start, classes=known,
+        )  # fmt: skip
         self.n_iter_, self.mistakes_ = len(found.mistakes), found.mistakes
-        return self._keep(found.solution, found.classes)
+        self._keep(found.solution, found.classes, rows.dtype)
+        return found
 
 
 class LogisticRegression(_Classifier):
@@ -174,7 +240,7 @@ class LogisticRegression(_Classifier):
         *,
         C: float = 1.0,
         fit_intercept: bool = True,
-        class_weight: Any = None,
+        class_weight: str | dict | None = None,
         tol: float = 1e-8,
         max_iter: int = 100,
     ) -> None:
@@ -184,31 +250,39 @@ class LogisticRegression(_Classifier):
         self.tol = tol
         self.max_iter = max_iter
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit x [n, p] to labels y [n]; rows count `sample_weight` times."""
-        X, y = self._checked(X, y)
-        weight = np.ones(len(X)) if sample_weight is None else _check_sample_weight(sample_weight, X)
-        X, y, weight = X[weight != 0], y[weight != 0], weight[weight != 0]
-        classes, label = np.unique(y, return_inverse=True)
-        n = (logistic.class_weights(label, self.class_weight, classes) * weight).sum()
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit x [n, p] to labels y [n]; a row counts `sample_weight` times. Warns where `max_iter` ends it."""
+        rows, labels, weight = self._checked(X, y, sample_weight)
+        kept = slice(None) if weight is None else weight > 0
+        classes, label = np.unique(labels[kept], return_inverse=True)
+        counts = np.ones(len(label)) if weight is None else weight[kept]
+        n = (logistic.class_weights(label, self.class_weight, classes, counts) * counts).sum()
         found = logistic.logistic(
-            X,
-            y,
-            1 / (2 * n * _number("C", self.C, 1e-300)),
+            rows,
+            labels,
+            1 / (2 * n * number("C", self.C, 1e-300)),
             intercept=self.fit_intercept,
             class_weight=self.class_weight,
             weight=weight,
-            tol=self.tol,
+            tol=number("tol", self.tol, 0),
             iterations=self.max_iter,
+            strict=False,
         )
-        self.n_iter_ = found.iterations
-        return self._keep(found.solution, found.classes)
+        if found.gradient > self.tol and found.iterations >= self.max_iter:
+            warnings.warn(
+                f"Newton's method stopped after max_iter={self.max_iter} steps at a gradient norm of "
+                f"{found.gradient:.1e} (tol={self.tol:g})",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        self.n_iter_ = np.array([found.iterations], np.int32)
+        return self._keep(found.solution, found.classes, rows.dtype)
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """P(y = m | x) [B, M]."""
         return np.exp(self.predict_log_proba(X))
 
-    def predict_log_proba(self, X: Any) -> np.ndarray:
+    def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
         """log P(y = m | x) [B, M]."""
         s = self._scores(X)
         s = np.concatenate([np.zeros_like(s), s], 1) if s.shape[1] == 1 else s
