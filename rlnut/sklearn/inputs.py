@@ -26,7 +26,7 @@ class SparseInputs(BaseEstimator):
     def _rows_of(self, X: ArrayLike, y: ArrayLike | None, **checks: bool) -> tuple[np.ndarray, np.ndarray]:
         """X [n, p] in float32 or float64 as it was, and y."""
         rows, values = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, **checks)
-        return dense(rows), values
+        return as_dense(rows), values
 
     def _weights_of(self, sample_weight: ArrayLike | None, X: np.ndarray) -> np.ndarray | None:
         if sample_weight is None:
@@ -34,7 +34,7 @@ class SparseInputs(BaseEstimator):
         return np.asarray(_check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True))
 
 
-def dense(X: np.ndarray | sparse.spmatrix) -> np.ndarray:
+def as_dense(X: np.ndarray | sparse.sparray) -> np.ndarray:
     """X as an array; a sparse one that would take more than half of the free memory is refused."""
     if not sparse.issparse(X):
         return X
@@ -44,7 +44,7 @@ def dense(X: np.ndarray | sparse.spmatrix) -> np.ndarray:
             f"sparse X {list(X.shape)} is used as a dense array here: that takes {needed / 2**30:.1f} GiB, and "
             f"{free / 2**30:.1f} GiB are free"
         )
-    return X.toarray()
+    return np.asarray(X.toarray())  # type: ignore[union-attr]
 
 
 def number(name: str, value: object, low: float, high: float = np.inf) -> float:

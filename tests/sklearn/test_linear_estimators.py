@@ -154,7 +154,11 @@ def test_halves_of_weights_in_the_perceptron_by_hand():
     found = Perceptron(shuffle=False, max_iter=1, tol=None)
     with pytest.warns(ConvergenceWarning):
         found.fit(x, y, [0.5, 1.0])  # s = 0: class 1, wrong; θ = −½(−1, 1) = (½, −½); then s = ½ > 0: right
-    assert found.coef_.tolist() == [[0.5]] and found.intercept_.tolist() == [-0.5] and found.mistakes_ == (0.5,)
+    assert (
+        found.coef_.tolist() == [[0.5]]
+        and np.asarray(found.intercept_).tolist() == [-0.5]
+        and found.mistakes_ == (0.5,)
+    )
 
 
 @pytest.mark.parametrize(
