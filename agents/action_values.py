@@ -110,7 +110,7 @@ def values_of(words: str, spec: Spec, low: Any = None, high: Any = None, initial
         raise UsageError("--features own: an environment brings no features; choose a map, as in tiles:8")
     if name == "mlp":
         if initial:
-            raise UsageError("--initial means nothing to a network: its first values come from random weights")
+            raise UsageError("--initial has no effect on a network: its first values come from random weights")
         network = serial(spec.encoder, mlp(numbers * 2)((spec.actions,)))
         return network_values(network, jnp.zeros((1, *spec.shape), spec.dtype))
     if name in ("one-hot", "aggregation"):
@@ -127,7 +127,7 @@ def values_of(words: str, spec: Spec, low: Any = None, high: Any = None, initial
     else:
         norm, kind = float((phi(inside) ** 2).sum(1).mean()), "dense"
         if initial:
-            raise UsageError(f"--initial means nothing to {name}: no weights give every state the same value")
+            raise UsageError(f"--initial is not supported for {name}: no weights give every state the same value")
     as_float = maps.Features(lambda x: x.reshape(len(x), -1).astype(np.float32), unit.dim)
     return linear_values(maps.compose(as_float, unit, phi), spec.actions, norm, initial, kind)
 

@@ -130,9 +130,9 @@ class DQN(Deep):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.double and self.backup != "max":
-            raise UsageError(f"double means nothing with backup {self.backup}: give --no-double (double=False)")
+            raise UsageError(f"double has no effect with backup {self.backup}: give --no-double (double=False)")
         if self.double and self.target == "none":
-            raise UsageError("double means nothing with target none: give --no-double (double=False)")
+            raise UsageError("double has no effect with target none: give --no-double (double=False)")
         if self.backup != "max" and self.n_step > 1:  # what the steps between would add is left out
             raise UsageError(f"backup {self.backup} adds to one reward: it needs n_step 1, got {self.n_step}")
 

@@ -10,36 +10,20 @@ wait n steps. Updates are made as they fall due, one for each environment and st
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from rlnut.agents.action_values import ActionValues
-from rlnut.learner.agent import Agent, AgentState, Pace
+from rlnut.agents.online_rules import OnlineHyper as OnlineHyper
+from rlnut.agents.online_rules import OnlineRule as OnlineRule
+from rlnut.learner.agent import Agent, AgentState, Carry, Pace
 from rlnut.learner.behaviour import Behaviour, epsilon_greedy_behaviour, sample
 from rlnut.learner.explore import Schedule, allowed
 from rlnut.learner.returns import fold
 from rlnut.types import Array, Fit, Key, Look, Metrics, Params, Transition
-
-
-class OnlineRule(NamedTuple):
-    """What distinguishes the members of the family."""
-
-    next_value: str = "max"  # sampled: of the action taken next; behaviour, max: mean over that policy; soft: over π
-    double: bool = False  # two tables: one selects, the other evaluates, a coin says which learns (van Hasselt 2010)
-    cut: str = ""  # of CUTS; "": no trace, one-step or n-step targets
-    trace: str = "accumulating"  # replacing, clearing (also of the state's other actions), dutch (true online)
-    n: int = 1  # rewards in a target without traces
-
-
-class OnlineHyper(NamedTuple):
-    """The numbers of a member: floats, or arrays to sweep."""
-
-    alpha: Any  # α, divided by ‖x‖² when features are laid
-    lam: Any = 0.0  # λ
-    soft: Any = 0.0  # ε of the policy π that is learned, where it is soft
-    omega: Any = 0.0  # α/N(s, a)^ω
 
 
 class Held(NamedTuple):
@@ -59,7 +43,7 @@ class Noise(NamedTuple):
 
 
 # c, from q(s, ·) [N, A], its action's q [N], probability under the learned policy π and under the behaviour b [N]
-CUTS: dict[str, Callable[[Array, Array, Array, Array], Any]] = {
+CUTS: dict[str, Callable[[Array, Array, Array, Array], Array | float]] = {
     "none": lambda q, taken, pi, b: 1.0,  # SARSA(λ); off-policy: naive
     "watkins": lambda q, taken, pi, b: (taken >= q.max(-1)) * 1.0,  # to 0 after an exploring action (Watkins 1989)
     "peng": lambda q, taken, pi, b: 1.0,  # later errors are of v(s), not of q(s, a) (Peng & Williams 1996)
@@ -84,6 +68,125 @@ def faded(kind: str, decay: Array, e: Array, x: Array, shared: Array, alpha: Arr
     return rest, x
 
 
+class Member(NamedTuple):
+    """One member of the family: what its pure functions share."""
+
+    rule: OnlineRule
+    numbers: OnlineHyper
+    values: ActionValues
+    behave: Behaviour
+    counting: bool  # params["visits"] holds N(s, a)
+
+    def q(self, params: Params, obs: Array) -> Array:
+        """q(s, ·) to act on [N, A]: the mean of the two tables of double Q-learning."""
+        found = self.values.q(params["w"][0], obs)
+        return (found + self.values.q(params["w"][1], obs)) / 2 if self.rule.double else found
+
+    def behaviour(self, params: Params, q: Array, obs: Array, mask: Array | None, rate: Array) -> Array:
+        """The behaviour b(·|s) [N, A]."""
+        return self.behave(q, mask, rate, self.values.q(params["visits"], obs) if self.counting else None)
+
+    def learned(self, params: Params, q: Array, obs: Array, mask: Array | None, rate: Array) -> Array:
+        """The policy π(·|s) whose values are learned [N, A]."""
+        if self.rule.next_value in ("sampled", "behaviour"):
+            return self.behaviour(params, q, obs, mask, rate)
+        epsilon = self.numbers.soft if self.rule.next_value == "soft" else 0.0
+        return epsilon_greedy_behaviour(q, mask, jnp.zeros_like(rate) + epsilon)
+
+
+class Due(NamedTuple):
+    """A row that falls due, with its target: [N, ...]."""
+
+    now: Transition
+    q: Array  # [N, A] q(s, ·) of the table that learns
+    taken: Array  # q(s, a) of it
+    v: Array  # v(s')
+    y: Array  # R + D v(s')
+
+
+def target_of(member: Member, params: Params, rows: Transition, rate: Array, u: Array) -> Due:
+    """The first of rows [L, N] and its target; u [N]: which of two tables learns, and chance among equal actions."""
+    rule, values, w = member.rule, member.values, params["w"]
+    now, (reward, discount, last) = jax.tree.map(lambda a: a[0], rows), n_step_target(rows, rule.n)
+    then, everyone, coin = at(rows, last), jnp.arange(len(last)), u < 0.5
+
+    def both(obs: Array) -> tuple[Array, Array]:
+        """q of the table that learns, which selects, and of the one that evaluates."""
+        first = values.q(w[0], obs)
+        if not rule.double:
+            return first, first
+        second = values.q(w[1], obs)
+        return jnp.where(coin[:, None], second, first), jnp.where(coin[:, None], first, second)
+
+    (q, _), (selects, evaluates) = both(now.obs), both(then.next_obs)
+    policy = member.learned(params, selects, then.next_obs, then.next_mask, rate)
+    if rule.double:  # one action is selected, of several best ones any
+        v = evaluates[everyone, sample(policy, 2 * u % 1)]
+    else:
+        v = (policy * evaluates).sum(-1)
+    if rule.next_value == "sampled":  # the last row of a truncated episode has no next action: the mean stands in
+        v = jnp.where(then.end, v, evaluates[everyone, at(rows, jnp.minimum(last + 1, rule.n)).action])
+    return Due(now, q, q[everyone, now.action], v, reward + discount * v)
+
+
+def step_sizes(member: Member, params: Params, due: Due) -> tuple[Params, Array]:
+    """α of each row [N], and θ with its visits counted."""
+    values, numbers, now = member.values, member.numbers, due.now
+    if not member.counting:
+        return params, jnp.broadcast_to(numbers.alpha / values.norm, due.taken.shape)
+    params = params | {"visits": values.add(params["visits"], now.obs, now.action, jnp.where(now.valid, 1.0, 0.0))}
+    count = values.q(params["visits"], now.obs)[jnp.arange(len(due.taken)), now.action]
+    return params, numbers.alpha / values.norm / jnp.maximum(count, 1) ** numbers.omega
+
+
+def traced_update(
+    member: Member, params: Params, held: Held, due: Due, alpha: Array, step: Array, rate: Array
+) -> tuple[Array, Held]:
+    """w + Σ_n α δ e and the traces after it; π and b are those of θ before the row's visits were counted."""
+    rule, values, w, now, q = member.rule, member.values, params["w"], due.now, due.q
+    everyone, delta = jnp.arange(len(due.taken)), due.y - due.taken
+    pi = member.learned(params, q, now.obs, now.mask, rate)
+    b = member.behaviour(params, q, now.obs, now.mask, rate)
+    c = CUTS[rule.cut](allowed(q, now.mask), due.taken, pi[everyone, now.action], b[everyone, now.action])
+    x, shared = values.gradient(w[0], now.obs, now.action), values.shared(now.obs)
+    rest, own = faded(rule.trace, held.decay * member.numbers.lam * c, held.e, x, shared, alpha)
+    later = due.y - (pi * q).sum(-1) if rule.cut == "peng" else delta
+    change = later[:, None] * rest + delta[:, None] * own
+    if rule.trace == "dutch":
+        change = change + (due.taken - held.v_old)[:, None] * (rest + own - x)
+    return w + values.step(step, change), held._replace(
+        e=jnp.where(now.valid[:, None], rest + own, held.e),
+        decay=jnp.where(now.valid, jnp.where(now.end, 0.0, now.discount), held.decay),
+        v_old=jnp.where(now.valid, due.v, held.v_old),
+    )
+
+
+def plain_update(member: Member, w: Array, due: Due, step: Array, coin: Array) -> Array:
+    """w + Σ_n α δ ∂q/∂w of the table that learns."""
+    now, amount = due.now, step * (due.y - due.taken)
+    return jnp.stack(
+        [member.values.add(w[k], now.obs, now.action, amount * (coin == k) if member.rule.double else amount)
+         for k in range(len(w))]
+    )  # fmt: skip
+
+
+def learn_row(
+    member: Member, rate: Array, carry: tuple[Params, Held], new: tuple[Transition, Array]
+) -> tuple[tuple[Params, Held], Metrics]:
+    """One more row [N] of experience: the row that falls due is learned from."""
+    (params, held), (row, u) = carry, new
+    rows = jax.tree.map(lambda old, one: jnp.concatenate([old[1:], one[None]]), held.rows, row)
+    held = held._replace(rows=rows)
+    due = target_of(member, params, rows, rate, u)
+    counted, alpha = step_sizes(member, params, due)
+    step = jnp.where(due.now.valid, alpha, 0.0)
+    if member.rule.cut:
+        w, held = traced_update(member, params, held, due, alpha, step, rate)
+    else:
+        w = plain_update(member, params["w"], due, step, u < 0.5)
+    return (counted | {"w": w}, held), {"delta": due.y - due.taken, "value": due.y, "valid": due.now.valid}
+
+
 def classic_agent(
     rule: OnlineRule,
     numbers: OnlineHyper,
@@ -93,17 +196,18 @@ def classic_agent(
     counting: bool = False,
 ) -> Agent:
     """Compose the member; `counting`: keep visits N(s, a) of a table, for UCB and falling step sizes."""
-    sampled, traced, tables = rule.next_value == "sampled", bool(rule.cut), 2 if rule.double else 1
+    member = Member(rule, numbers, values, behave, counting)
+    waiting = rule.n + (rule.next_value == "sampled")
 
     def init(key: Key, seen: Transition) -> AgentState:
         fit_key, explore_key, replay_key = jax.random.split(key, 3)
-        w = jnp.stack([values.init(k) for k in jax.random.split(fit_key, tables)])
+        w = jnp.stack([values.init(k) for k in jax.random.split(fit_key, 2 if rule.double else 1)])
         params = {"w": w} | ({"visits": jnp.zeros_like(w[0])} if counting else {})
         envs = seen.reward.shape[0]
-        rows = jax.tree.map(lambda a: jnp.zeros((rule.n + sampled, *a.shape), a.dtype), seen)
+        rows = jax.tree.map(lambda a: jnp.zeros((waiting, *a.shape), a.dtype), seen)
         rows = rows._replace(end=jnp.ones_like(rows.end))
         nothing = jnp.zeros(envs)
-        held = Held(rows, jnp.zeros((envs, w.shape[1] if traced else 0)), nothing, nothing)
+        held = Held(rows, jnp.zeros((envs, w.shape[1] if rule.cut else 0)), nothing, nothing)
         fit = Fit(params, (), jnp.zeros((), jnp.int32), fit_key)
         return AgentState(fit, (), held, jnp.zeros((), jnp.int32), explore_key, replay_key)
 
@@ -111,98 +215,17 @@ def classic_agent(
         u = jax.random.uniform(jax.random.fold_in(state.explore_key, state.steps), (1, envs))
         return Noise(u, jnp.broadcast_to(jnp.asarray(rate(state.steps), u.dtype), u.shape))
 
-    def mean_q(params: Params, obs: Array) -> Array:
-        """q(s, ·) to act on: the mean of the two tables of double Q-learning."""
-        found = values.q(params["w"][0], obs)
-        return (found + values.q(params["w"][1], obs)) / 2 if rule.double else found
-
-    def policy(params: Params, q: Array, obs: Array, mask: Array | None, rate: Array) -> Array:
-        """The behaviour b(·|s) [N, A]."""
-        return behave(q, mask, rate, values.q(params["visits"], obs) if counting else None)
-
-    def act(params: Params, carry: Any, look: Look, noise: Noise) -> tuple[Array, Any]:
-        chosen = policy(params, mean_q(params, look.obs), look.obs, look.mask, noise.rate)
+    def act(params: Params, carry: Carry, look: Look, noise: Noise) -> tuple[Array, Carry]:
+        chosen = member.behaviour(params, member.q(params, look.obs), look.obs, look.mask, noise.rate)
         return sample(chosen, noise.u), carry
 
-    def learned(params: Params, q: Array, obs: Array, mask: Array | None, rate: Array) -> Array:
-        """The policy π(·|s) whose values are learned [N, A]."""
-        if rule.next_value in ("sampled", "behaviour"):
-            return policy(params, q, obs, mask, rate)
-        return epsilon_greedy_behaviour(
-            q, mask, jnp.zeros_like(rate) + (numbers.soft if rule.next_value == "soft" else 0.0)
-        )
-
-    def one(carry: tuple, new: tuple[Transition, Any]) -> tuple[tuple, Metrics]:
-        (params, held, rate), (row, u) = carry, new
-        coin = u < 0.5
-        rows = jax.tree.map(lambda old, one: jnp.concatenate([old[1:], one[None]]), held.rows, row)
-        now, (reward, discount, last) = jax.tree.map(lambda a: a[0], rows), n_step_target(rows, rule.n)
-        then = at(rows, last)
-        everyone = jnp.arange(len(last))
-        w = params["w"]
-
-        def both(obs: Array) -> tuple[Array, Array]:
-            """q of the table that learns, which selects, and of the one that evaluates."""
-            first = values.q(w[0], obs)
-            if not rule.double:
-                return first, first
-            second = values.q(w[1], obs)
-            return jnp.where(coin[:, None], second, first), jnp.where(coin[:, None], first, second)
-
-        (q, _), (selects, evaluates) = both(now.obs), both(then.next_obs)
-        taken = q[everyone, now.action]
-        pi_next = learned(params, selects, then.next_obs, then.next_mask, rate)
-        if rule.double:  # one action is selected, of several best ones any
-            v = evaluates[everyone, sample(pi_next, 2 * u % 1)]
-        else:
-            v = (pi_next * evaluates).sum(-1)
-        if sampled:  # the last row of a truncated episode has no next action: the mean over the policy stands in
-            v = jnp.where(then.end, v, evaluates[everyone, at(rows, jnp.minimum(last + 1, rule.n)).action])
-        y = reward + discount * v
-        delta = y - taken
-        if counting:
-            seen = jnp.where(now.valid, 1.0, 0.0)
-            params = params | {"visits": values.add(params["visits"], now.obs, now.action, seen)}
-            count = values.q(params["visits"], now.obs)[everyone, now.action]
-            alpha = numbers.alpha / values.norm / jnp.maximum(count, 1) ** numbers.omega
-        else:
-            alpha = jnp.broadcast_to(numbers.alpha / values.norm, taken.shape)
-        step = jnp.where(now.valid, alpha, 0.0)
-
-        if not traced:
-            w = jnp.stack(
-                [values.add(w[k], now.obs, now.action, step * delta * (coin == k) if rule.double else step * delta)
-                 for k in range(tables)]
-            )  # fmt: skip
-            held = held._replace(rows=rows)
-        else:
-            pi = learned(carry[0], q, now.obs, now.mask, rate)
-            b = policy(carry[0], q, now.obs, now.mask, rate)
-            c = CUTS[rule.cut](allowed(q, now.mask), taken, pi[everyone, now.action], b[everyone, now.action])
-            x, shared = values.gradient(w[0], now.obs, now.action), values.shared(now.obs)
-            rest, own = faded(rule.trace, held.decay * numbers.lam * c, held.e, x, shared, alpha)
-            later = y - (pi * q).sum(-1) if rule.cut == "peng" else delta
-            change = later[:, None] * rest + delta[:, None] * own
-            if rule.trace == "dutch":
-                change = change + (taken - held.v_old)[:, None] * (rest + own - x)
-            w = w + values.step(step, change)
-            kept = now.valid[:, None]
-            held = Held(
-                rows,
-                jnp.where(kept, rest + own, held.e),
-                jnp.where(now.valid, jnp.where(now.end, 0.0, now.discount), held.decay),
-                jnp.where(now.valid, v, held.v_old),
-            )
-        note = {"delta": delta, "value": y, "valid": now.valid}
-        return (params | {"w": w}, held, rate), note
-
     def learn(state: AgentState, seen: Transition) -> tuple[AgentState, Metrics]:
-        envs = seen.reward.shape[1]
-        now = jnp.broadcast_to(jnp.asarray(rate(state.steps), jnp.float32), (envs,))
+        now = jnp.broadcast_to(jnp.asarray(rate(state.steps), jnp.float32), (seen.reward.shape[1],))
         u = jnp.zeros_like(seen.reward)
         if rule.double:
             u = jax.random.uniform(jax.random.fold_in(state.replay_key, state.steps), u.shape)
-        (params, held, _), note = jax.lax.scan(one, (state.fit.params, state.memory, now), (seen, u))
+        start = (state.fit.params, state.memory)
+        (params, held), note = jax.lax.scan(partial(learn_row, member, now), start, (seen, u))
         count = note["valid"].sum(dtype=jnp.int32)
 
         def mean(x: Array) -> Array:
@@ -222,8 +245,8 @@ def classic_agent(
         rows = held.rows._replace(valid=jnp.zeros_like(held.rows.valid), end=jnp.ones_like(held.rows.end))
         return state._replace(memory=held._replace(rows=rows, decay=jnp.zeros_like(held.decay)))
 
-    def q(params: Params, carry: Any, look: Look) -> tuple[Array, Any]:
-        return mean_q(params, look.obs), carry
+    def q(params: Params, carry: Carry, look: Look) -> tuple[Array, Carry]:
+        return member.q(params, look.obs), carry
 
     pace = Pace(starts=1, every=1, updates=1, batch=1)
     return Agent(init, lambda envs: (), draw, act, learn, q, cut, rate, values.host, pace)

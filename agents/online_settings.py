@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, cast
 
+from rlnut.agents.online_rules import OnlineHyper, OnlineRule, Trace
 from rlnut.errors import UsageError
 from rlnut.learner.config import AgentConfig
 from rlnut.settings import setting
@@ -21,7 +22,7 @@ LINEAR_LR, NETWORK_LR = 0.1, 1e-3
 class Classic(AgentConfig):
     """What all members share: how values are represented, how actions are chosen."""
 
-    rule: ClassVar[dict[str, Any]] = {}  # fields of agents.q.Rule
+    member: ClassVar[OnlineRule] = OnlineRule()
     tied = {"lr": "features", "lr_power": "features"} | dict.fromkeys(
         ("epsilon_start", "epsilon_end", "epsilon_steps"), "explore"
     )
@@ -54,13 +55,21 @@ class Classic(AgentConfig):
             if self.explore == "boltzmann" and value == 0:
                 raise UsageError(f"{name} must be > 0 for boltzmann: it is a temperature")
 
+    def rule(self) -> OnlineRule:
+        """The member's rule with what was chosen of it."""
+        return self.member
+
+    def numbers(self, usual: float) -> OnlineHyper:
+        """α and what belongs to it; `usual`: the step size where none is given."""
+        return OnlineHyper(usual if self.lr is None else self.lr, omega=self.lr_power)
+
     def build(self, spec: Spec, network: Network | None = None) -> Agent:
         """The agent for what `spec` sees; `network` takes the place of the features."""
         import jax.numpy as jnp
 
         from rlnut.agents.action_values import network_values, values_of
         from rlnut.agents.default_networks import value_model
-        from rlnut.agents.online import OnlineHyper, OnlineRule, classic_agent
+        from rlnut.agents.online import classic_agent
         from rlnut.learner.behaviour import BEHAVIOURS
         from rlnut.learner.explore import linear_schedule
 
@@ -68,64 +77,61 @@ class Classic(AgentConfig):
             values = values_of(self.features, spec, self.low, self.high, self.initial)
         else:
             if self.features != "auto" or self.initial:
-                raise UsageError("features and initial mean nothing beside a network of one's own")
+                raise UsageError("features and initial have no effect on a network of your own")
             values = network_values(value_model(spec, network), jnp.zeros((1, *spec.shape), spec.dtype))
         if values.kind in ("table", "network") and (self.low is not None or self.high is not None):
-            raise UsageError(f"--low and --high mean nothing to a {values.kind}: they are where features are laid")
-        rule = OnlineRule(
-            **self.rule | {f.name: getattr(self, f.name) for f in fields(self) if f.name in ("cut", "trace")}
-        )
-        rule = rule._replace(n=getattr(self, "n_step", 1))
+            raise UsageError(f"--low and --high have no effect on a {values.kind}: they bound the features of a box")
+        rule = self.rule()
         if rule.trace != "accumulating" and values.kind == "network":
-            raise UsageError(f"--trace {rule.trace} means nothing to a network: it is defined feature by feature")
+            raise UsageError(f"--trace {rule.trace} is not supported for a network: it is defined feature by feature")
         if rule.trace in ("replacing", "clearing") and values.kind == "dense":
             raise UsageError(f"--trace {rule.trace} is for features that are 0 or 1: tables and tiles")
         counting = self.lr_power > 0 or self.explore == "ucb"
         if counting and values.kind != "table":
             what = "--explore ucb" if self.explore == "ucb" else "--lr-power"
             raise UsageError(f"{what} counts visits of states: it is for tables (one-hot, aggregation)")
-        usual = NETWORK_LR if values.kind == "network" else LINEAR_LR
-        numbers = OnlineHyper(
-            usual if self.lr is None else self.lr,
-            getattr(self, "lam", 0.0),
-            getattr(self, "target_epsilon", 0.0),
-            self.lr_power,
-        )
+        numbers = self.numbers(NETWORK_LR if values.kind == "network" else LINEAR_LR)
         rate = linear_schedule(self.epsilon_start, self.epsilon_end, self.epsilon_steps)
         return classic_agent(rule, numbers, values, BEHAVIOURS[self.explore], rate, counting)
 
 
-N_STEP = "rewards summed before the target bootstraps (S&B 7.1, 7.2)"
+@dataclass(frozen=True)
+class NStep(Classic):
+    """What the members with n-step targets share."""
+
+    n_step: int = setting(1, "rewards summed before the target bootstraps (S&B 7.1, 7.2)", low=1, high=1000)
+
+    def rule(self) -> OnlineRule:
+        """The member's rule with n rewards in a target."""
+        return self.member._replace(n=self.n_step)
 
 
 @dataclass(frozen=True)
-class SARSA(Classic):
+class SARSA(NStep):
     """SARSA (Rummery & Niranjan 1994; S&B 6.4, 7.2): v(s') = q(s', a') of the action taken next."""
 
-    rule: ClassVar[dict[str, Any]] = {"next_value": "sampled"}
-    n_step: int = setting(1, N_STEP, low=1, high=1000)
+    member: ClassVar[OnlineRule] = OnlineRule(next_value="sampled")
 
 
 @dataclass(frozen=True)
-class ExpectedSARSA(Classic):
+class ExpectedSARSA(NStep):
     """Expected SARSA (van Seijen et al. 2009; S&B 6.6): v(s') = Σ_a b(a|s') q(s', a) under the policy that acts."""
 
-    rule: ClassVar[dict[str, Any]] = {"next_value": "behaviour"}
-    n_step: int = setting(1, N_STEP, low=1, high=1000)
+    member: ClassVar[OnlineRule] = OnlineRule(next_value="behaviour")
 
 
 @dataclass(frozen=True)
 class QLearning(Classic):
     """Q-learning (Watkins 1989; S&B 6.5): v(s') = max_a q(s', a)."""
 
-    rule: ClassVar[dict[str, Any]] = {"next_value": "max"}
+    member: ClassVar[OnlineRule] = OnlineRule(next_value="max")
 
 
 @dataclass(frozen=True)
 class DoubleQ(Classic):
     """Double Q-learning (van Hasselt 2010; S&B 6.7): of two tables one selects the next action, the other evaluates."""
 
-    rule: ClassVar[dict[str, Any]] = {"next_value": "max", "double": True}
+    member: ClassVar[OnlineRule] = OnlineRule(next_value="max", double=True)
 
 
 @dataclass(frozen=True)
@@ -135,12 +141,20 @@ class Traced(Classic):
     lam: float = setting(0.9, "trace decay λ", low=0, high=1)
     trace: str = setting("replacing", "how a trace adds up", choices=("accumulating", "replacing"))
 
+    def rule(self) -> OnlineRule:
+        """The member's rule with the kind of trace."""
+        return self.member._replace(trace=cast(Trace, self.trace))
+
+    def numbers(self, usual: float) -> OnlineHyper:
+        """α and λ."""
+        return super().numbers(usual)._replace(lam=self.lam)
+
 
 @dataclass(frozen=True)
 class SARSALambda(Traced):
     """SARSA(λ) (S&B 12.7); with the dutch trace true online SARSA(λ) (van Seijen et al. 2016)."""
 
-    rule: ClassVar[dict[str, Any]] = {"next_value": "sampled", "cut": "none"}
+    member: ClassVar[OnlineRule] = OnlineRule(next_value="sampled", cut="none")
     trace: str = setting(
         "replacing",
         "how a trace adds up; clearing: replacing, and 0 for the state's other actions; dutch: true online",
@@ -152,14 +166,14 @@ class SARSALambda(Traced):
 class WatkinsQ(Traced):
     """Watkins's Q(λ) (1989; S&B 12.10): the trace ends where an action was not greedy."""
 
-    rule: ClassVar[dict[str, Any]] = {"next_value": "max", "cut": "watkins"}
+    member: ClassVar[OnlineRule] = OnlineRule(next_value="max", cut="watkins")
 
 
 @dataclass(frozen=True)
 class PengQ(Traced):
     """Peng's Q(λ) (Peng & Williams 1996): λ-returns of max values, not cut where the agent explores."""
 
-    rule: ClassVar[dict[str, Any]] = {"next_value": "max", "cut": "peng"}
+    member: ClassVar[OnlineRule] = OnlineRule(next_value="max", cut="peng")
 
 
 @dataclass(frozen=True)
@@ -168,19 +182,23 @@ class SoftTraced(Traced):
 
     target_epsilon: float = setting(0.01, "ε of the policy whose values are learned; 0: Watkins's Q(λ)", low=0, high=1)
 
+    def numbers(self, usual: float) -> OnlineHyper:
+        """α, λ and the ε of π."""
+        return super().numbers(usual)._replace(soft=self.target_epsilon)
+
 
 @dataclass(frozen=True)
 class TreeBackup(SoftTraced):
     """Tree-backup(λ) (Precup, Sutton & Singh 2000; S&B 12.9): c = λ π(a|s)."""
 
-    rule: ClassVar[dict[str, Any]] = {"next_value": "soft", "cut": "tree-backup"}
+    member: ClassVar[OnlineRule] = OnlineRule(next_value="soft", cut="tree-backup")
 
 
 @dataclass(frozen=True)
 class Retrace(SoftTraced):
     """Retrace(λ) (Munos et al. 2016): c = λ min(1, π(a|s) / b(a|s))."""
 
-    rule: ClassVar[dict[str, Any]] = {"next_value": "soft", "cut": "retrace"}
+    member: ClassVar[OnlineRule] = OnlineRule(next_value="soft", cut="retrace")
 
 
 CLASSIC: dict[str, type[AgentConfig]] = {

@@ -28,7 +28,7 @@ class AgentConfig(Settings):
     tied: ClassVar[dict[str, str]] = {}  # option -> the option for whose value its number is: another, another number
 
     def __post_init__(self) -> None:
-        """Refuse an option that was moved where it means nothing."""
+        """Refuse an option that was changed where it has no effect."""
         super().__post_init__()
         defaults = {f.name: f.default for f in fields(self)}
         for name in self.needs:
@@ -38,7 +38,7 @@ class AgentConfig(Settings):
                 continue
             ways = self.needs[name].items()
             wanted = " or ".join(f"{other} {' or '.join(map(str, values))}" for other, values in ways)
-            raise UsageError(f"{name} means nothing here: it needs {wanted}")
+            raise UsageError(f"{name} has no effect here: it needs {wanted}")
 
     @classmethod
     def means(cls, name: str, settings: dict[str, Any]) -> bool:

@@ -246,17 +246,17 @@ def test_every_word_of_an_option_learns(options, walks):
     [
         (
             lambda: DQN(atoms=11),
-            "atoms means nothing here: it needs loss two-hot or hl-gauss or c51 or quantile or iqn",
+            "atoms has no effect here: it needs loss two-hot or hl-gauss or c51 or quantile or iqn",
         ),
-        (lambda: DQN(target="polyak", target_every=5), "target_every means nothing here: it needs target periodic"),
+        (lambda: DQN(target="polyak", target_every=5), "target_every has no effect here: it needs target periodic"),
         (lambda: DQN(temperature=1.0), "it needs backup soft or munchausen or explore boltzmann"),
         (
             lambda: DQN(explore="noisy", epsilon_end=0.1),
-            "epsilon_end means nothing here: it needs explore epsilon-greedy",
+            "epsilon_end has no effect here: it needs explore epsilon-greedy",
         ),
-        (lambda: DQN(priority_beta=0.5), "priority_beta means nothing here: it needs prioritised True"),
-        (lambda: DQN(backup="soft"), "double means nothing with backup soft: give --no-double"),
-        (lambda: DQN(target="none"), "double means nothing with target none"),
+        (lambda: DQN(priority_beta=0.5), "priority_beta has no effect here: it needs prioritised True"),
+        (lambda: DQN(backup="soft"), "double has no effect with backup soft: give --no-double"),
+        (lambda: DQN(target="none"), "double has no effect with target none"),
         (lambda: DQN(backup="munchausen", double=False), "needs n_step 1, got 3"),
         (lambda: DQN(backup="soft", double=False), "backup soft adds to one reward: it needs n_step 1, got 3"),
         (lambda: DQN(loss="c51", gamma=1.0), "loss c51 with gamma 1 needs value_min and value_max"),

@@ -12,6 +12,7 @@ import pytest
 from rlnut import oracle
 from rlnut.agents.action_values import linear_values, network_values
 from rlnut.agents.online import OnlineHyper, OnlineRule, classic_agent
+from rlnut.agents.online_rules import Cut, NextValue, Trace
 from rlnut.envs.probes import GAMMA, PROBES
 from rlnut.features import maps
 from rlnut.learner.behaviour import boltzmann_behaviour, epsilon_greedy_behaviour, sample, ucb_behaviour
@@ -120,13 +121,13 @@ W0 = np.random.default_rng(5).normal(size=(1, A, S + 1))
 
 @pytest.mark.parametrize(("name", "n"), [("q", 1), ("expected", 1), ("expected", 3), ("sarsa", 1), ("sarsa", 3)])
 def test_targets_without_traces_equal_the_books_boxes(name: str, n: int) -> None:
-    kind = {"q": "max", "expected": "behaviour", "sarsa": "sampled"}[name]
-    found = learned(OnlineRule(kind, n=n), OnlineHyper(0.1), stream(), W0)[0]
+    kinds: dict[str, NextValue] = {"q": "max", "expected": "behaviour", "sarsa": "sampled"}
+    found = learned(OnlineRule(kinds[name], n=n), OnlineHyper(0.1), stream(), W0)[0]
     np.testing.assert_allclose(found, box(name, W0[0], stream(), 0.1, n=n), atol=1e-10)
 
 
 @pytest.mark.parametrize("trace", ["accumulating", "replacing", "clearing", "dutch"])
-def test_sarsa_lambda_equals_the_books_boxes(trace: str) -> None:
+def test_sarsa_lambda_equals_the_books_boxes(trace: Trace) -> None:
     """Features overlap, so the kinds of trace differ."""
     found = learned(OnlineRule("sampled", cut="none", trace=trace), OnlineHyper(0.1, 0.7), stream(), W0)[0]
     np.testing.assert_allclose(found, box(trace, W0[0], stream(), 0.1, 0.7), atol=1e-10)
@@ -135,17 +136,19 @@ def test_sarsa_lambda_equals_the_books_boxes(trace: str) -> None:
 
 
 @pytest.mark.parametrize(("cut", "trace"), [("none", "accumulating"), ("watkins", "replacing"), ("peng", "replacing")])
-def test_lambda_0_is_the_one_step_method(cut: str, trace: str) -> None:
+def test_lambda_0_is_the_one_step_method(cut: Cut, trace: Trace) -> None:
     found = learned(OnlineRule("max", cut=cut, trace=trace), OnlineHyper(0.1, 0.0), stream(), W0)[0]
     np.testing.assert_allclose(found, box("q", W0[0], stream(), 0.1), atol=1e-10)
 
 
 @pytest.mark.parametrize("cut", ["none", "watkins", "peng", "tree-backup", "retrace"])
-def test_traces_equal_their_forward_view(cut: str) -> None:
+def test_traces_equal_their_forward_view(cut: Cut) -> None:
     """With a step size so small that weights stand still, the sum of updates is Σ (y − q) x, y from the definitions."""
     seen, lam, soft_epsilon, alpha = stream(3), 0.8, 0.1, 1e-7
-    next_value = {"none": "behaviour", "watkins": "max", "peng": "max"}.get(cut, "soft")
-    found = (learned(OnlineRule(next_value, cut=cut), OnlineHyper(alpha, lam, soft_epsilon), seen, W0) - W0)[0] / alpha
+    of: dict[Cut, NextValue] = {"none": "behaviour", "watkins": "max", "peng": "max"}
+    found = (learned(OnlineRule(of.get(cut, "soft"), cut=cut), OnlineHyper(alpha, lam, soft_epsilon), seen, W0) - W0)[
+        0
+    ] / alpha
     rows = steps_of(seen)
     q, q2 = np.array([W0[0] @ X[r[0]] for r in rows]), np.array([W0[0] @ X[r[4]] for r in rows])
     a, r, D, end = (np.array([row[i] for row in rows]) for i in (1, 2, 3, 5))

@@ -200,7 +200,7 @@ def test_a_choice_takes_back_what_a_preset_sets_for_another(capsys: pytest.Captu
     status, _, err = run_main(capsys, *words)
     assert status == 0 and "epsilon_steps 30000" in err and "target_every" not in err
     status, _, err = run_main(capsys, *words[:-1], "--target-every=7", f"--out={tmp_path / 'b'}")
-    assert status == 2 and "target_every means nothing here" in err
+    assert status == 2 and "target_every has no effect here" in err
 
 
 def test_a_preset_s_numbers_go_with_what_they_were_measured_for(capsys: pytest.CaptureFixture[str], tmp_path: Path):

@@ -80,8 +80,8 @@ PAIRS = [np.stack(np.meshgrid(FAR, FAR), -1).reshape(-1, 2)[:, k] for k in (0, 1
 LABELS = np.tile(np.array([0, 1], np.int32), 25)[: len(PAIRS[0])]
 TWO = np.stack(PAIRS, 1)  # logits of two classes, or values of two outputs
 FAR_OUT: dict[str, tuple[Loss, np.ndarray, np.ndarray]] = {
-    "squared": (squared, *PAIRS),
-    "huber": (huber(), *PAIRS),
+    "squared": (squared, PAIRS[0], PAIRS[1]),
+    "huber": (huber(), PAIRS[0], PAIRS[1]),
     "binary": (binary_cross_entropy, PAIRS[0], LABELS.astype(np.float32)),
     "labels": (cross_entropy, TWO, LABELS),
     "chances": (cross_entropy, TWO, np.eye(2, dtype=np.float32)[LABELS]),
