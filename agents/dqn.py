@@ -30,7 +30,7 @@ from rlnut.regression.losses import huber, squared
 from rlnut.types import Model, Network, call
 
 if TYPE_CHECKING:
-    from rlnut.agents.dqn_settings import DQN, Deep
+    from rlnut.agents.dqn_settings import DQN, PQN, Deep, Replayed
 
 
 def readout_of(config: Deep, spec: Spec) -> Readout:
@@ -49,7 +49,7 @@ def readout_of(config: Deep, spec: Spec) -> Readout:
     return classes((two_hot if config.loss == "two-hot" else hl_gauss)(low, high, config.atoms))
 
 
-def value_network(config: Deep, spec: Spec, network: Network | None, readout: Readout) -> Model:
+def value_network(config: DQN | PQN, spec: Spec, network: Network | None, readout: Readout) -> Model:
     """Stored observations [B, ...] -> outputs [B, A, *readout.shape]; `network` takes the place of the MLP or CNN."""
     if network is not None and config.explore == "noisy":
         raise UsageError("a network of your own brings its own layers: explore noisy needs the default one")
@@ -93,7 +93,7 @@ def dqn(config: DQN, spec: Spec, network: Network | None = None) -> Agent:
 
 
 def q_agent(
-    config: DQN, spec: Spec, readout: Readout, model: Model, memory: Memory, actor: Actor, window: int = 1
+    config: Replayed, spec: Spec, readout: Readout, model: Model, memory: Memory, actor: Actor, window: int = 1
 ) -> Agent:
     """What DQN does with any network, memory (which draws `window` steps at once) and way to act."""
     explore = exploration(config, spec.choices)

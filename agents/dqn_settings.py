@@ -45,11 +45,9 @@ class Deep(AgentConfig):
     epsilon_schedule: str = setting("linear", "how ε falls", choices=("linear", "exponential"))
     epsilon_spread: float = setting(0.0, "environment i of N has ε^(1 + spread·i/(N−1)) (Ape-X: 7)", low=0, high=100)
     temperature: float = setting(0.03, "τ of softmax(q/τ), in units of return", above=0)
-    noisy_sigma: float = setting(0.5, "noise of noisy weights at first, times √(inputs of the layer)", above=0)
     max_gradient: float = setting(10.0, "largest norm of a gradient; longer ones are scaled down", above=0)
 
     decoupled: ClassVar[bool] = True
-    recurrent: ClassVar[bool] = False  # a layer between the hidden ones and the head carries a memory
     needs: ClassVar[Needs] = {
         "atoms": {"loss": (*ON_SUPPORT, "quantile", "iqn")},
         "value_min": {"loss": ON_SUPPORT},
@@ -94,8 +92,15 @@ class Deep(AgentConfig):
 
 
 @dataclass(frozen=True)
-class DQN(Deep):
-    """Deep Q-network (Mnih et al. 2015): Q-learning on a replay memory with a target network."""
+class Noisy:
+    """The option of agents that may explore by noisy weights; a recurrent one would have to hold them over a window."""
+
+    noisy_sigma: float = setting(0.5, "noise of noisy weights at first, times √(inputs of the layer)", above=0)
+
+
+@dataclass(frozen=True)
+class Replayed(Deep):
+    """What agents share that learn Q from a replay memory with a target network."""
 
     batch: int = setting(64, "transitions in one update", low=1)
     replay: int = setting(50_000, "observations kept in memory, in all", low=10, high=10**15)
@@ -113,10 +118,6 @@ class DQN(Deep):
     munchausen_share: float = setting(0.9, "share of τ ln π(a|s) that is added to the reward", above=0, high=1)
     munchausen_lowest: float = setting(-1.0, "lowest value of τ ln π(a|s) in the reward", below=0)
     n_step: int = setting(3, "rewards summed before the target bootstraps; 1 is the DQN of 2015", low=1)
-    prioritised: bool = setting(False, "replay what surprised more often (PER)")
-    priority_exponent: float = setting(0.6, "α of P(i) ∝ |δ|^α", above=0, high=1)
-    priority_beta: float = setting(0.4, "β of the importance weights at first; it rises to 1", low=0, high=1)
-    priority_beta_steps: int = setting(50_000, "steps in which β rises", low=1)
 
     needs: ClassVar[Needs] = Deep.needs | {
         "temperature": {"backup": ("soft", "munchausen"), "explore": ("boltzmann",)},
@@ -124,7 +125,6 @@ class DQN(Deep):
         "munchausen_lowest": {"backup": ("munchausen",)},
         "target_every": {"target": ("periodic",)},
         "target_rate": {"target": ("polyak",)},
-        **{f"priority_{word}": {"prioritised": (True,)} for word in ("exponent", "beta", "beta_steps")},
     }
 
     def __post_init__(self) -> None:
@@ -135,6 +135,20 @@ class DQN(Deep):
             raise UsageError("double has no effect with target none: give --no-double (double=False)")
         if self.backup != "max" and self.n_step > 1:  # what the steps between would add is left out
             raise UsageError(f"backup {self.backup} adds to one reward: it needs n_step 1, got {self.n_step}")
+
+
+@dataclass(frozen=True)
+class DQN(Noisy, Replayed):
+    """Deep Q-network (Mnih et al. 2015): Q-learning on a replay memory with a target network."""
+
+    prioritised: bool = setting(False, "replay what surprised more often (PER)")
+    priority_exponent: float = setting(0.6, "α of P(i) ∝ |δ|^α", above=0, high=1)
+    priority_beta: float = setting(0.4, "β of the importance weights at first; it rises to 1", low=0, high=1)
+    priority_beta_steps: int = setting(50_000, "steps in which β rises", low=1)
+
+    needs: ClassVar[Needs] = Replayed.needs | {
+        f"priority_{word}": {"prioritised": (True,)} for word in ("exponent", "beta", "beta_steps")
+    }
 
     def remark(self, delta: float) -> str:
         """Nothing with prioritised replay: what it draws is what has a large δ."""
@@ -148,8 +162,8 @@ class DQN(Deep):
 
 
 @dataclass(frozen=True)
-class PQN(Deep):
-    """Q(λ) on many environments without replay or target network, with layer norm (Gallici et al. 2024)."""
+class OnPolicy(Deep):
+    """What agents share that learn from λ-returns of the newest round, without replay or target network."""
 
     lr: float = setting(5e-4, "step size α of RAdam", above=0)
     layer_norm: bool = setting(True, "normalise each hidden layer before its activation")
@@ -167,6 +181,11 @@ class PQN(Deep):
         super().__post_init__()
         if self.rollout % self.minibatches:
             raise UsageError(f"rollout {self.rollout} is not a multiple of minibatches {self.minibatches}")
+
+
+@dataclass(frozen=True)
+class PQN(Noisy, OnPolicy):
+    """Q(λ) on many environments without replay or target network, with layer norm (Gallici et al. 2024)."""
 
     def build(self, spec: Spec, network: Network | None = None) -> Agent:
         """The agent for what `spec` sees."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
-from rlnut.agents.dqn_settings import DQN, ON_SUPPORT, PQN, Deep
+from rlnut.agents.dqn_settings import ON_SUPPORT, Deep, OnPolicy, Replayed
 from rlnut.errors import UsageError
 from rlnut.settings import setting
 
@@ -21,8 +21,6 @@ class Remembers:
 
     explore: str = setting("epsilon-greedy", "how to explore: ε-greedy, or π ∝ exp(q/temperature)",
                            choices=("epsilon-greedy", "boltzmann"))  # fmt: skip
-    recurrent: ClassVar[bool] = True
-    noisy_sigma: ClassVar[float]  # no option here: noise would have to be held over a window
     memory: str = setting("lstm", "the recurrent cell", choices=("lstm", "gru", "rnn"))
     memory_size: int = setting(64, "units of the cell", low=1)
     sequence: int = setting(16, "steps of a window that are learned from", low=1)
@@ -34,7 +32,7 @@ def _check(config: Deep) -> None:
 
 
 @dataclass(frozen=True)
-class DRQN(Remembers, DQN):
+class DRQN(Remembers, Replayed):
     """DQN with a recurrent layer, for what one observation does not show (Hausknecht & Stone 2015)."""
 
     loss: str = setting("huber", "regression on δ, classification of the value, or its distribution",
@@ -42,11 +40,6 @@ class DRQN(Remembers, DQN):
     batch: int = setting(16, "windows in one update", low=1)
     gradient_steps: int = setting(2, "updates in a round", low=1)
     burn_in: int = setting(4, "steps before them that only bring the memory up to date", low=0)
-    # prioritised replay draws single steps: what DQN offers there stays as it is and is no option of this agent
-    prioritised: ClassVar[bool]  # type: ignore[misc]
-    priority_exponent: ClassVar[float]  # type: ignore[misc]
-    priority_beta: ClassVar[float]  # type: ignore[misc]
-    priority_beta_steps: ClassVar[int]  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,10 +53,8 @@ class DRQN(Remembers, DQN):
 
 
 @dataclass(frozen=True)
-class RecurrentPQN(Remembers, PQN):
+class RecurrentPQN(Remembers, OnPolicy):
     """PQN with a recurrent layer: λ-returns along the memory, learned from windows of the round."""
-
-    training: ClassVar[dict[str, Any]] = PQN.training
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -73,5 +64,11 @@ class RecurrentPQN(Remembers, PQN):
                 f"rollout {self.rollout} is not a multiple of minibatches {self.minibatches} × sequence {self.sequence}"
             )
 
+    def build(self, spec: Spec, network: Network | None = None) -> Agent:
+        """The agent for what `spec` sees."""
+        from rlnut.agents.pqn import recurrent_pqn
 
-RECURRENT = {"drqn": DRQN, "recurrent-pqn": RecurrentPQN}
+        return recurrent_pqn(self, spec, network)
+
+
+RECURRENT: dict[str, type[Deep]] = {"drqn": DRQN, "recurrent-pqn": RecurrentPQN}

@@ -61,6 +61,10 @@ class NFQ(OfflineConfig):
     epochs: int = setting(2, "passes over the transitions in an iteration", low=1)
     batch: int = setting(128, "transitions in one update", low=1)
 
+    def penalty(self) -> float:
+        """β: what actions cost that are not in the data."""
+        return 0.0
+
     def build(self, spec: Spec, network: Network | None = None) -> Agent:
         """The agent for what `spec` sees; `network` takes the place of the default MLP or CNN."""
         import optax
@@ -70,8 +74,7 @@ class NFQ(OfflineConfig):
         from rlnut.regression.core import regression
 
         model = value_model(spec, network or default_network(spec, self.hidden))
-        loss = of_the_action(getattr(self, "conservative", 0.0))
-        core = regression(model, loss, optax.adam(self.lr))
+        core = regression(model, of_the_action(self.penalty()), optax.adam(self.lr))
         return fitted_q(core, spec.actions, self.epochs, self.batch, model.host)
 
 
@@ -80,6 +83,10 @@ class CQL(NFQ):
     """Conservative Q-learning for discrete actions (Kumar et al. 2020): actions that are not in the data cost."""
 
     conservative: float = setting(1.0, "weight β of log Σ exp q(s, ·) − q(s, a)", above=0)
+
+    def penalty(self) -> float:
+        """β: what actions cost that are not in the data."""
+        return self.conservative
 
 
 BATCH: dict[str, type[AgentConfig]] = {"fqi": FQI, "nfq": NFQ, "lspi": LSPI, "cql": CQL}
