@@ -17,7 +17,7 @@ import numpy as np
 
 from rlnut.data import mnist
 from rlnut.data.dataset import FILES, Dataset, as_array, split_rows
-from rlnut.errors import RlnutError, UsageError, unknown
+from rlnut.errors import RlnutError, UsageError, counted, unknown
 
 TEST = 0.2  # share of a table's rows held out as test rows
 
@@ -25,6 +25,13 @@ TEST = 0.2  # share of a table's rows held out as test rows
 def _idx(source: mnist.Source, data: str | Path | None) -> Dataset:
     x_train, y_train, x_test, y_test = mnist.load_mnist(source, data)
     return Dataset(x_train, y_train, x_test, y_test, tuple(range(10)), source.name)
+
+
+def _other_idx(data: str | Path | None = None) -> Dataset:
+    x_train, y_train, x_test, y_test = mnist.load_idx(data)
+    classes = tuple(np.unique(y_train).tolist())
+    note = f"unverified files from {data}, {counted(len(classes), 'label')} from {classes[0]} to {classes[-1]}"
+    return Dataset(x_train, y_train, x_test, y_test, classes, "idx", note=note)
 
 
 def mnist_5k(data: str | Path | None = None) -> Dataset:
@@ -70,6 +77,7 @@ DATASETS: dict[str, Callable[[str | Path | None], Dataset]] = {
     "mnist": partial(_idx, mnist.MNIST),
     "fashion-mnist": partial(_idx, mnist.FASHION),
     "mnist-5k": mnist_5k,
+    "idx": _other_idx,
     **{name: partial(_table, name) for name in TABLES},
     **{name: partial(_memory, name) for name in MEMORY},
 }

@@ -1,6 +1,7 @@
 """MNIST and Fashion-MNIST from their IDX files: found on this machine or downloaded, and always verified by SHA-256.
 
 Looked for in the folder that was given, else in $RLNUT_DATA, else in the user's cache folder, else downloaded there.
+Other sets in this format (KMNIST, EMNIST, …) are read by `load_idx`, unverified.
 """
 
 from __future__ import annotations
@@ -96,6 +97,42 @@ def load_mnist(source: Source, data: str | Path | None = None) -> list[np.ndarra
     return [parse_idx(_published(_read(found[name]), str(found[name]), source, name), name) for name in NAMES]
 
 
+def load_idx(data: str | Path | None) -> list[np.ndarray]:
+    """x_train, y_train, x_test, y_test from the IDX files of one data set in the folder `data`, in any spelling.
+
+    Each name says train, or test or t10k, and images or labels ("emnist-letters-train-images-idx3-ubyte.gz"). Nothing
+    is known of such files, so nothing but their format and their lengths is checked.
+    """
+    if data is None:
+        raise UsageError("the dataset idx needs the folder of its four files: --data DIR")
+    folder = Path(data)
+    if not folder.is_dir():
+        raise UsageError(f"--data {data} is not a folder")
+    found = []
+    for part, spellings in (("train", ("train",)), ("test", ("test", "t10k"))):
+        pair = [_one_idx(folder, spellings, kind) for kind in ("images", "labels")]
+        x, y = (parse_idx(unzipped(_read(path), str(path)), str(path)) for path in pair)
+        if x.ndim < 2 or y.ndim != 1 or len(x) != len(y):
+            raise RlnutError(
+                f"{folder}: the {part} files hold {list(x.shape)} and {list(y.shape)}, not images and labels"
+            )
+        found += [x, y]
+    return found
+
+
+def _one_idx(folder: Path, parts: tuple[str, ...], kind: str) -> Path:
+    """The file of a part ("train") and a kind ("labels"): there must be one set of files only."""
+    names = [path for path in sorted(folder.iterdir()) if "idx" in path.name and kind in path.name]
+    paths = [path for path in names if any(part in path.name for part in parts)]
+    stems = {path.name.removesuffix(".gz"): path for path in paths}
+    if len(stems) != 1:
+        what = f"no IDX file of {parts[0]} {kind}" if not stems else f"several: {', '.join(sorted(stems)[:6])}"
+        raise UsageError(
+            f"{folder} must hold the four files of one data set (train and test, images and labels): {what}"
+        )
+    return next(iter(stems.values()))
+
+
 def cache_folder(source: Source) -> Path:
     """Where downloads are kept."""
     import platformdirs
@@ -152,7 +189,10 @@ def _published(stored: bytes, where: str, source: Source, name: str) -> bytes:
     expected = source.sha256[NAMES.index(name)]
     if got != expected:
         what = "the .gz file" if source.compressed else "the uncompressed bytes"
-        raise RlnutError(f"{where} is not {source.name}'s {name}: SHA-256 of {what} is {got}, expected {expected}")
+        raise RlnutError(
+            f"{where} is not {source.name}'s {name}: SHA-256 of {what} is {got}, expected {expected} (files of another "
+            "data set in this format: dataset idx with --data)"
+        )
     return content
 
 
@@ -183,11 +223,13 @@ def _download(source: Source, name: str, folder: Path) -> Path:
 
 
 def _fetch(url: str) -> bytes:
-    """The bytes behind a URL, with progress on standard error."""
+    """The bytes behind a URL, with progress on standard error: a bar on a terminal, else one line."""
     from tqdm import tqdm
 
-    from rlnut.runtime.streams import on_terminal
+    from rlnut.runtime.streams import on_terminal, say
 
+    if not on_terminal():
+        say(f"downloading {url}")
     with urllib.request.urlopen(url, timeout=SECONDS) as answer:
         size = int(answer.headers.get("Content-Length") or 0)
         parts = []

@@ -5,7 +5,7 @@
 A single layer weighs each input by itself, so that it sees no correlation between them: for XOR of two inputs in
 [−1, 1] no line has more than 2/3 of them right (the best cuts off one quadrant, at a + b = 2/3). The expressivity
 theorem (Cybenko 1989, Hornik et al. 1989) says that one hidden layer approximates any continuous function, if wide
-enough; that descent finds it is not said, so the best of a few starts counts.
+enough; that descent finds it is not said, so the start that fits the training points best counts, judged at new points.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def target(x: np.ndarray) -> np.ndarray:
 
 def chapter(ask: Ask, widths: tuple[int, ...] = (1, 2, 4, 8, 16, 32), steps: int = 2000) -> Chapter:
     """A curve by networks of growing width; then XOR by logistic regression and by a hidden layer of 8."""
-    x = np.linspace(-1, 1, 100)[:, None]
+    x, new = np.linspace(-1, 1, 100)[:, None], np.linspace(-1, 1, 397)[:, None]
     batch = Batch((3 * x).astype(np.float32), target(x).astype(np.float32))
     keys = jax.random.split(jax.random.key(ask.seed), STARTS)
     guesses = {}
@@ -42,11 +42,12 @@ def chapter(ask: Ask, widths: tuple[int, ...] = (1, 2, 4, 8, 16, 32), steps: int
         adam = optax.adam(optax.cosine_decay_schedule(0.05, steps))
         core = regression(mlp((width,), "tanh")(()), squared, adam)
         fits, _, _ = jax.vmap(lambda key, core=core: descend_by_updates(core, batch, steps, key))(keys)
-        guess = np.asarray(jax.vmap(core.predict, (0, None))(fits.params, batch.x))
-        guesses[width] = guess[np.argmin(((guess - batch.y) ** 2).mean(1))]
-    rms = [float(np.sqrt(np.mean((guess - batch.y) ** 2))) for guess in guesses.values()]
+        guess = jax.vmap(core.predict, (0, None))
+        start = np.argmin(((np.asarray(guess(fits.params, batch.x)) - batch.y) ** 2).mean(1))  # by the training rows
+        guesses[width] = np.asarray(guess(fits.params, (3 * new).astype(np.float32)))[start]
+    rms = [float(np.sqrt(np.mean((guess - target(new)) ** 2))) for guess in guesses.values()]
 
-    table, new = xor(400, ask.seed), xor(2000, ask.seed + 1)
+    table, unseen = xor(400, ask.seed), xor(2000, ask.seed + 1)
     line = logistic(table.x, table.y)
     core = regression(mlp((8,), "tanh")(()), binary_cross_entropy, optax.adam(0.03))
     fit, _, _ = descend_by_updates(
@@ -57,8 +58,8 @@ def chapter(ask: Ask, widths: tuple[int, ...] = (1, 2, 4, 8, 16, 32), steps: int
         """P(y = 1 | x)."""
         return np.asarray(jax.nn.sigmoid(core.predict(fit.params, x.astype(np.float32))))
 
-    single = float(np.mean(line.predict(new.x) == new.y))
-    layered = float(np.mean((hidden(new.x) > 0.5) == new.y))
+    single = float(np.mean(line.predict(unseen.x) == unseen.y))
+    layered = float(np.mean((hidden(unseen.x) > 0.5) == unseen.y))
     return Chapter(
         f"sin 2πx + x² by networks of {widths[0]} to {widths[-1]} hidden units; XOR by one layer and by two",
         {
@@ -77,7 +78,7 @@ def chapter(ask: Ask, widths: tuple[int, ...] = (1, 2, 4, 8, 16, 32), steps: int
             < 0.71,
             f"a hidden layer of 8 has {100 * layered:.1f} % right": layered > 0.95,
         },
-        draw(x[:, 0], guesses, widths, rms, (line, hidden, table)),
+        draw(new[:, 0], guesses, widths, rms, (line, hidden, table)),
     )
 
 

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from rlnut.cli import main
 from rlnut.data import mnist
 from rlnut.data.catalogue import load_dataset, mnist_5k
 from rlnut.data.mnist import TYPES, parse_idx, unzipped
@@ -236,3 +237,46 @@ def test_mnist_5k_without_its_package(monkeypatch):
     monkeypatch.setattr("rlnut.data.catalogue.find_spec", lambda name: None)
     with pytest.raises(RlnutError, match=r'pip install "rlnut\[offline\]"'):
         mnist_5k()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+        ("emnist-letters-train-images-idx3-ubyte.gz", "emnist-letters-train-labels-idx1-ubyte.gz",
+         "emnist-letters-test-images-idx3-ubyte.gz", "emnist-letters-test-labels-idx1-ubyte.gz"),
+    ],
+)  # fmt: skip
+def test_idx_files_of_others_are_read_unverified(names, tmp_path, capsys):
+    """KMNIST in MNIST's names, EMNIST's letters in their own; classes come from the labels, here 1 … 5."""
+    rng = np.random.default_rng(0)
+    arrays = [values for n in (60, 20) for values in (
+        rng.integers(0, 256, (n, 8, 8)).astype(np.uint8), (np.arange(n) % 5 + 1).astype(np.uint8))]  # fmt: skip
+    for name, values in zip(names, arrays, strict=True):
+        content = written(values)
+        (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    found = load_dataset("idx", tmp_path)
+    assert found.classes == (1, 2, 3, 4, 5) and "unverified" in found.note
+    for part, values in zip(found[:4], arrays, strict=True):
+        np.testing.assert_array_equal(part, values)
+    assert main(["fit", "logistic", "idx", "--data", str(tmp_path)]) == 0
+    said = capsys.readouterr().err
+    assert "unverified" in said and "5 labels from 1 to 5" in said
+    with pytest.raises(RlnutError, match="dataset idx with --data" if names[0] == mnist.NAMES[0] else "not found"):
+        load_dataset("mnist", tmp_path)
+
+
+def test_idx_folders_that_are_not_one_data_set_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="--data DIR"):
+        load_dataset("idx")
+    with pytest.raises(UsageError, match="no IDX file of train images"):
+        load_dataset("idx", tmp_path)
+    images = written(np.zeros((3, 2, 2), np.uint8))
+    for name in ("a-train-images-idx3-ubyte", "b-train-images-idx3-ubyte"):
+        (tmp_path / name).write_bytes(images)
+    with pytest.raises(UsageError, match="several: a-train-images-idx3-ubyte, b-train"):
+        load_dataset("idx", tmp_path)
+    (tmp_path / name).unlink()
+    (tmp_path / "a-train-labels-idx1-ubyte").write_bytes(written(np.zeros(2, np.uint8)))
+    with pytest.raises(RlnutError, match=r"train files hold \[3, 2, 2\] and \[2\], not images and labels"):
+        load_dataset("idx", tmp_path)

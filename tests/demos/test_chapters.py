@@ -6,14 +6,16 @@ import json
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rlnut.cli import main
 from rlnut.commands.options import plain
-from rlnut.data.small_tables import ohm
-from rlnut.demos import CHAPTERS, DIGITS
+from rlnut.data.small_tables import Table, ohm, sparse
+from rlnut.demos import CHAPTERS, DIGITS, overfitting
 from rlnut.demos import ohm as ohm_chapter
 from rlnut.demos.frame import Ask
+from rlnut.demos.overfitting import wave
 
 SHORT: dict[str, dict] = {  # smaller sizes with the same claims
     "perceptron": {"rows": 150, "epochs": 8},
@@ -42,6 +44,27 @@ def test_command_makes_its_point(name: str, tmp_path: Path, capsys: pytest.Captu
     answer = json.loads(said.out)
     assert answer["name"] == name and Path(answer["figure"]) == tmp_path / f"demo-{name}.png"
     assert "MISSED" not in said.err and Path(answer["figure"]).stat().st_size > 20_000
+
+
+def test_overfitting_chooses_without_a_look_at_the_test_rows(monkeypatch: pytest.MonkeyPatch):
+    """Test rows (2,000 of them) that are pure noise change what is reported of them, and no choice."""
+    honest = overfitting.chapter(Ask(seed=1)).numbers
+
+    def noisy_wave(rows: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        x, y = wave(rows, rng)
+        return x, np.random.default_rng(0).normal(size=rows) if rows == 2000 else y
+
+    def noisy_sparse(rows: int, seed: int) -> Table:
+        table = sparse(rows, seed)
+        return table._replace(y=np.random.default_rng(0).normal(size=rows)) if rows == 2000 else table
+
+    monkeypatch.setattr(overfitting, "wave", noisy_wave)
+    monkeypatch.setattr(overfitting, "sparse", noisy_sparse)
+    blind = overfitting.chapter(Ask(seed=1)).numbers
+    for name in ("chosen_degree", "ridge_lambda", "lasso_lambda", "lasso_zeros"):
+        assert blind[name] == honest[name]
+    for name in ("chosen_degree_test_mse", "ridge_test_mse", "lasso_test_mse"):
+        assert blind[name] != honest[name]
 
 
 def test_a_missed_point_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
