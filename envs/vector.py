@@ -84,8 +84,12 @@ class HostVector:
         """Take one action [N] in each environment."""
         raise NotImplementedError
 
-    def snapshot(self) -> dict[str, np.ndarray]:
-        """Arrays from which `restore` makes the same environments again; empty if that cannot be done."""
+    def mark(self) -> Any:
+        """Where the environments are, for a `snapshot` of it that is taken later; costs next to nothing."""
+        return None
+
+    def snapshot(self, mark: Any = None) -> dict[str, np.ndarray]:
+        """Arrays from which `restore` makes the environments of now, or of a `mark`, again; empty: cannot be done."""
         return {}
 
     def restore(self, seed: int, saved: dict[str, np.ndarray]) -> np.ndarray:
@@ -142,11 +146,15 @@ class EnvList(HostVector):
             obs[running] = next_obs[running]
         return Step(obs, reward, terminated, truncated, next_obs, np.ones(n, bool), next_mask)
 
-    def snapshot(self) -> dict[str, np.ndarray]:
-        lengths = [len(actions) for actions in self.actions]
-        played = np.array([a for actions in self.actions for a in actions], np.int32)
+    def mark(self) -> Any:
+        return list(self.episodes), [(actions, len(actions)) for actions in self.actions]
+
+    def snapshot(self, mark: Any = None) -> dict[str, np.ndarray]:
+        episodes, running = self.mark() if mark is None else mark
+        lengths = [length for _, length in running]
+        played = np.array([a for actions, length in running for a in actions[:length]], np.int32)
         played = played.reshape(-1, *self.spec.choices[:-1])
-        return {"episodes": np.array(self.episodes), "lengths": np.array(lengths), "actions": played}
+        return {"episodes": np.array(episodes), "lengths": np.array(lengths), "actions": played}
 
     def restore(self, seed: int, saved: dict[str, np.ndarray]) -> np.ndarray:
         if not saved:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from rlnut.commands.options import converter
+from rlnut.commands.options import TRUST, converter
 from rlnut.errors import UsageError
 
 
@@ -14,6 +14,7 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("dir", metavar="DIR", help="a run folder")
     parser.add_argument("--episodes", type=converter(int), default=20, metavar="N", help="fresh episodes (default: 20)")
     parser.add_argument("--env", metavar="ENV", help="another environment with the same spaces")
+    parser.add_argument("--trust", action="store_true", help=TRUST)
     parser.add_argument("--video", metavar="FILE", help="write one more episode as an animated .gif")
 
 
@@ -25,7 +26,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from rlnut.runtime.log import say
 
     video = new_file(args.video, ".gif", "--video") if args.video else None
-    policy = load_policy(args.dir, env=args.env)
+    policy = load_policy(args.dir, env=args.env, trust=args.trust)
     result = policy.evaluate(args.episodes, args.seed)
     low, high = result.ci95
     say(f"greedy return {result.mean:.2f} ± {result.std:.2f} over {args.episodes} episodes")

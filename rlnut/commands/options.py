@@ -10,6 +10,8 @@ from typing import Any
 
 from rlnut.settings import Settings, kinds
 
+TRUST = "import the modules that the folder names: only for folders whose author you would let run code"
+
 
 def add_settings(parser: argparse.ArgumentParser, config: Settings, title: str) -> None:
     """One option for each field of a config: type, default, range and help come from the field itself."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rlnut.commands import apply
-from rlnut.commands.options import add_settings, chosen_settings, plain
+from rlnut.commands.options import TRUST, add_settings, chosen_settings, plain
 from rlnut.prediction.methods import METHODS, Prediction, find, settle
 
 ROWS = 30  # of the table on standard error
@@ -27,6 +27,7 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
         help="uniform, optimal, a table.npy, the folder of a run (DIR: greedy, DIR:behaviour: as it trained) or "
         "MODULE:FUNCTION; with :ε at its end ε-soft, as in optimal:0.1 (default: the problem's own, else uniform)",
     )
+    parser.add_argument("--trust", action="store_true", help=TRUST)
     parser.add_argument("--out", metavar="DIR", help="folder for the picture and the result (default: none)")
     add_settings(parser, Prediction(), "prediction")
 
@@ -38,10 +39,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     given = chosen_settings(args, Prediction())
     settle(name, set(given), Prediction().replace(**given))
 
+    from rlnut.prediction.policies import trusted
     from rlnut.prediction.predict import predict
 
-    behaviour = given.pop("behaviour", None)
-    found = predict(name, args.env, args.policy, behaviour, seed=args.seed, out=args.out, quiet=False, **given)
+    policy, behaviour = args.policy, given.pop("behaviour", None)
+    if args.trust:
+        policy, behaviour = trusted(policy), trusted(behaviour)
+    found = predict(name, args.env, policy, behaviour, seed=args.seed, out=args.out, quiet=False, **given)
     answer = {"method": name, "env": args.env, "rmse": found.rmse, "truth": found.truth, "values": found.values}
     answer |= _known(found) if found.known is not None else _exact(found)
     if found.weights is not None:
@@ -52,7 +56,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.out:
         from pathlib import Path
 
-        from rlnut.control.run_folder import write_json
+        from rlnut.runtime.files import write_json
 
         answer["out"] = args.out
         write_json(Path(args.out) / "prediction.json", plain(answer))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rlnut.commands.options import converter
+from rlnut.commands.options import TRUST, converter
 
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -15,13 +15,15 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument(
         "--steps", type=converter(int), metavar="N", help="steps in all, those done included (default: as planned)"
     )
+    parser.add_argument("--env", metavar="ENV", help="the environment, where it is not made from what the folder says")
+    parser.add_argument("--trust", action="store_true", help=TRUST)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     from rlnut.commands.train import answer, report
-    from rlnut.control.run_folder import read_json
     from rlnut.control.training import resume
+    from rlnut.runtime.files import read_json
 
     folder = Path(args.dir)
-    report(resume(folder, steps=args.steps))
+    report(resume(folder, steps=args.steps, env=args.env, trust=args.trust))
     return answer([read_json(folder / "summary.json")], str(folder))

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from rlnut.agents.catalogue import AGENTS
-from rlnut.agents.presets import PRESETS
 from rlnut.commands.options import add_settings, chosen_name, chosen_settings, converter
 from rlnut.control.settings import RunSettings
 from rlnut.errors import UsageError, unknown
@@ -55,20 +54,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     env = environment(args.env, args.env_arg)
     env.make().close()  # a wrong environment is said before anything is made
-    preset = {} if args.no_preset else PRESETS.get((args.agent, env.id), {})
-    kind, chosen, course = (
-        AGENTS[args.agent],
-        chosen_settings(args, AGENTS[args.agent]()),
-        chosen_settings(args, RunSettings()),
-    )
-    usual = kind.kept(preset.get("config", {}), chosen)
-    paced = {name: value for name, value in preset.get("training", {}).items() if name not in course}
-    config = kind().replace(**usual | chosen)
-    training = RunSettings(**config.training | paced).replace(**course)
-    if usual or paced:
+    from rlnut.control.training import configured
+
+    options, course = chosen_settings(args, AGENTS[args.agent]()), chosen_settings(args, RunSettings())
+    config, training, usual = configured(args.agent, env, options, course, preset=not args.no_preset)
+    if usual:
         from rlnut.runtime.log import say
 
-        shown = ", ".join(f"{k} {v}" for k, v in (usual | paced).items())
+        shown = ", ".join(f"{k} {v}" for k, v in usual.items())
         say(f"preset for {env.id}: {shown} (--no-preset: without)")
     out = Path(args.out) if args.out else default_folder(args.agent, env.id, args.seed)
     return train_seeds(config, env, training, args.seed, args.seeds, out)
@@ -76,18 +69,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def train_seeds(config: Any, env: Any, training: RunSettings, seed: int, seeds: int, out: Path) -> dict[str, Any]:
     """Train one seed into `out`, or several into `out`/seedN; the JSON object of the contract."""
-    from dataclasses import asdict
-
-    from rlnut.control.run_folder import read_json
     from rlnut.control.training import train
-    from rlnut.runtime.files import new_folder
+    from rlnut.runtime.files import new_folder, read_json
 
     runs = []
     if seeds > 1:
         new_folder(out)
     for k in range(seed, seed + seeds):
         folder = out / f"seed{k}" if seeds > 1 else out
-        done = train(config, env, seed=k, out=folder, **asdict(training))
+        done = train(config, env, seed=k, out=folder, settings=training)
         report(done)
         runs.append(read_json(folder / "summary.json"))
     return answer(runs, str(out))

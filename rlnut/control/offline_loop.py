@@ -16,7 +16,7 @@ import numpy as np
 from rlnut.control.host_loop import one_row
 from rlnut.control.policy import Policy, evaluator_of
 from rlnut.control.result import FINAL, Trained, summary
-from rlnut.control.run_folder import CONFIG, POLICY, describe, write_json
+from rlnut.control.run_folder import CONFIG, POLICY, SUMMARY, describe, identity
 from rlnut.control.settings import RunSettings
 from rlnut.envs import transitions
 from rlnut.envs.make import EnvLike, maker, shown_environment
@@ -24,7 +24,8 @@ from rlnut.envs.vector import host_vector
 from rlnut.errors import RlnutError, UsageError
 from rlnut.learner.config import OfflineConfig
 from rlnut.learner.spec import Choice
-from rlnut.runtime.files import new_folder, save_arrays
+from rlnut.runtime.arrays import save_arrays
+from rlnut.runtime.files import new_folder, write_json
 from rlnut.runtime.interrupts import interrupts
 from rlnut.runtime.log import COLUMNS, MetricsFile, Progress, say
 from rlnut.types import Network
@@ -114,9 +115,9 @@ def train_batch(
     if folder is not None:
         from rlnut.control.plots import learning_curve
 
-        save_arrays(folder / POLICY, params, {"step": done})
+        save_arrays(folder / POLICY, params, {"step": done, "run": identity(description)})
         learning_curve(folder)
-        write_json(folder / "summary.json", summary(trained, description))
+        write_json(folder / SUMMARY, summary(trained, description))
     return trained
 
 

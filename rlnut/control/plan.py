@@ -6,16 +6,22 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium as gym
 import jax
 import psutil
 
 from rlnut.control.host_loop import one_row
 from rlnut.control.settings import RunSettings
-from rlnut.envs.functional import FuncVector
-from rlnut.envs.vector import HostVector
-from rlnut.errors import UsageError
+from rlnut.envs.functional import FuncVector, func_vector
+from rlnut.envs.make import EnvLike, maker
+from rlnut.envs.twins import twin
+from rlnut.envs.vector import HostVector, host_vector
+from rlnut.errors import RlnutError, UsageError
 from rlnut.learner.agent import Agent
+from rlnut.learner.spec import Choice, Spec
+from rlnut.runtime.wrappers import time_limit
 from rlnut.settings import LARGEST
+from rlnut.types import Look
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,23 @@ def mib(size: int) -> str:
     return f"{size / 2**20:,.1f}"
 
 
+def environments(env: EnvLike, training: RunSettings) -> HostVector | FuncVector:
+    """N environments to train on: on the host, or as functions of the twin."""
+    choice = Choice(training.actions, training.bins)
+    if isinstance(env, gym.vector.VectorEnv):
+        if training.native:
+            raise UsageError("a VectorEnv has no functional twin: pass an environment, its name or a FuncEnv")
+        return host_vector(env, choice=choice)
+    make = maker(env)
+    if not training.native:
+        return host_vector(make, training.num_envs, choice)
+    real = make()
+    try:
+        return func_vector(twin(real), training.num_envs, time_limit(real), choice)
+    finally:
+        real.close()
+
+
 def make_plan(agent: Agent, vector: HostVector | FuncVector, training: RunSettings) -> Plan:
     """The numbers of a run before it starts."""
     pace = agent.pace
@@ -95,6 +118,25 @@ def make_plan(agent: Agent, vector: HostVector | FuncVector, training: RunSettin
         evaluations=len(range(training.eval_every, steps + 1, training.eval_every)) + bool(steps % training.eval_every),
         saw=vector.spec.saw,
     )
+
+
+def check_outputs(agent: Agent, spec: Spec) -> None:
+    """UsageError for a network that cannot be applied to these observations, or gives another number of values."""
+    row = one_row(spec, 1, carry=agent.carry(1))
+    look = Look(row.obs, row.end)
+    try:
+        params = jax.eval_shape(lambda: agent.init(jax.random.key(0), row).fit.params)
+        found, _ = jax.eval_shape(agent.q, params, agent.carry(1), look)
+    except RlnutError:
+        raise
+    except Exception as error:  # whatever a user's network raises
+        text = " ".join(str(error).split())[:300]
+        raise UsageError(
+            f"the network cannot be applied to observations {spec.dtype}{list(spec.shape)}: {type(error).__name__}:"
+            f" {text}; network= is a function: output shape -> Model"
+        ) from None
+    if found.shape != (1, *spec.choices):
+        raise UsageError(f"the network gives values {list(found.shape[1:])}, and {list(spec.choices)} are needed")
 
 
 def nbytes(shapes: Any) -> int:

@@ -1,18 +1,23 @@
 """A run folder, and the greedy policy that comes out of it.
 
-| file                   | holds                                                               |
-|------------------------|---------------------------------------------------------------------|
-| config.json            | agent, all its settings, environment, seed, versions: to repeat it  |
-| metrics.csv            | one row for every few hundred steps; no clock times                 |
-| policy.safetensors     | weights of the best greedy policy: all that `evaluate` needs        |
-| checkpoint.safetensors | everything: weights, target, optimiser, replay, keys, environments  |
-| curve.png              | the learning curve                                                  |
-| summary.json           | the final evaluation and the speed                                  |
+| file                          | holds                                                               |
+|-------------------------------|---------------------------------------------------------------------|
+| config.json                   | agent, all its settings, environment, seed, versions: to repeat it  |
+| metrics.csv                   | one row for every few hundred steps; no clock times                 |
+| policy.safetensors            | weights of the best greedy policy: all that `evaluate` needs        |
+| checkpoint.safetensors        | everything: weights, target, optimiser, replay, keys, environments  |
+| checkpoint-before.safetensors | the checkpoint before it, should that be damaged                    |
+| curve.png                     | the learning curve                                                  |
+| summary.json                  | the final evaluation and the speed                                  |
+
+What a folder says is data. Nothing that it names is imported or called, unless the user says that the folder can be
+trusted: an environment of a module, or an agent's class that is not one of ours, is otherwise given by the user.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,27 +29,31 @@ from rlnut.control.host_loop import one_row
 from rlnut.control.policy import Policy
 from rlnut.control.preprocessing import prepared_spec
 from rlnut.control.settings import RunSettings
-from rlnut.envs.make import EnvLike, EnvName, env_name, maker, shown_environment
+from rlnut.envs.make import NOT_THE_ENVIRONMENT, EnvLike, EnvName, env_name, maker, shown_environment
 from rlnut.envs.spaces import read_spaces
 from rlnut.errors import RlnutError, UsageError, unknown
 from rlnut.learner.spec import Choice
-from rlnut.runtime.files import atomic_write, load_arrays, load_meta, read_json
-from rlnut.runtime.version import installed_version
+from rlnut.runtime.arrays import StoredArrays, all_finite, in_structure, read_arrays
+from rlnut.runtime.files import as_path, digest, is_folder, read_json
+from rlnut.runtime.modules import import_users_module
+from rlnut.runtime.version import check_written_by, installed_version
 from rlnut.types import Network
 
-CONFIG, POLICY, CHECKPOINT = "config.json", "policy.safetensors", "checkpoint.safetensors"
+CONFIG, POLICY, SUMMARY = "config.json", "policy.safetensors", "summary.json"
+CHECKPOINT, BEFORE = "checkpoint.safetensors", "checkpoint-before.safetensors"
+LONGEST = 100_000  # characters of an environment's arguments in a file: a map of 300 x 300
+# what may differ between two parts of one run; all else in config.json decides what is learned
+MAY_CHANGE = ("steps", "until", "final_episodes")
 
 
 def describe(
     config: AgentConfig, env: EnvLike, training: RunSettings, seed: int, custom_network: bool
 ) -> dict[str, Any]:
     """config.json: enough to repeat the run."""
-    from dataclasses import asdict
-
     name = env_name(env)
     return {
         "rlnut": installed_version(),
-        "agent": agent_name(config),
+        "agent": agent_name(type(config)),
         "config": asdict(config),
         "env": name.record() if name else None,
         "training": asdict(training),
@@ -54,65 +63,197 @@ def describe(
     }
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """A JSON object for people and programs."""
-    atomic_write(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+def identity(description: dict[str, Any]) -> str:
+    """A checksum of what decides what is learned, kept in every file of weights: they belong to this config.json."""
+    kept = {key: description[key] for key in ("agent", "config", "env", "seed", "custom_network")}
+    course = {key: value for key, value in description["training"].items() if key not in MAY_CHANGE}
+    return digest(kept | {"training": course})
 
 
-def agent_name(config: AgentConfig) -> str:
-    """The name that the command line has for a config."""
-    return next(name for name, kind in AGENTS.items() if type(config) is kind)
+def agent_name(kind: type[AgentConfig]) -> str:
+    """The name that the command line has for a config, or module:Class of a class that is not one of ours."""
+    own = next((name for name, known in AGENTS.items() if known is kind), None)
+    return own or f"{kind.__module__}:{kind.__qualname__}"
 
 
 class Recipe:
-    """What config.json says: the config, environment, training and seed of a run."""
+    """What config.json says: the config, environment, training and seed of a run.
 
-    def __init__(self, folder: str | Path, network: Network | None = None) -> None:
-        self.folder = Path(folder)
-        if not self.folder.is_dir():
-            what = "it is a file" if self.folder.exists() else "there is no such folder"
-            raise RlnutError(f"{folder} is not a run folder: {what}")
-        if not (self.folder / CONFIG).exists() and (inner := sorted(self.folder.glob(f"*/{CONFIG}"))):
-            names = ", ".join(str(path.parent) for path in inner[:5])
-            raise UsageError(
-                f"{folder} holds {len(inner)} runs: choose one of {names}{', …' if len(inner) > 5 else ''}"
-            )
-        found = read_json(self.folder / CONFIG)
+    agent: the class (or a config) of an agent that is not one of ours. trust: may what the folder names be imported?
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        network: Network | None = None,
+        agent: AgentConfig | type[AgentConfig] | None = None,
+        trust: bool = False,
+    ) -> None:
+        self.folder, self.trust = as_path(folder, "a run folder"), trust
+        self.path = self.folder / CONFIG
+        _check_folder(self.folder)
+        self.found = read_json(self.path)
+        check_written_by(self.path, self.found.get("rlnut", "0.0"))
+        kind = _agent_class(self.path, self.found.get("agent"), agent, trust)
         try:
-            name, env = found["agent"], found["env"]
-            if name not in AGENTS:
-                raise unknown("agent", name, AGENTS)
-            self.config = AGENTS[name](**found["config"])
-            self.training = RunSettings(**found["training"])
-            self.seed = int(found["seed"])
-            self.env = EnvName(env["id"], env["kwargs"]) if env and not env.get("not_kept") else None
-            self.shown_env = shown_environment(env)
-            custom = found["custom_network"]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise RlnutError(f"{self.folder / CONFIG} is damaged: {type(error).__name__}: {error}") from None
+            self.config = kind(**self.found["config"])
+            self.training = RunSettings(**self.found["training"])
+            self.seed = _seed(self.found["seed"])
+            env = self.found["env"]
+            self.recorded = EnvName(env["id"], env["kwargs"]) if env and not env.get("not_kept") else None
+            self.shown_env = _short(shown_environment(env))
+            custom = self.found["custom_network"]
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+            raise RlnutError(f"{self.path} is damaged: {type(error).__name__}: {_short(error)}") from None
         if custom and network is None:
-            raise UsageError(
-                f"{folder} was made in Python with a network of its own: use rlnut.load(folder, network=...)"
-            )
+            raise UsageError(f"{folder} was made in Python with a network of its own: pass it as network=")
         self.network = network
 
+    def environment(self, given: EnvLike | None) -> EnvLike:
+        """The environment that the user gave, else the recorded one; UsageError if that would import something."""
+        if given is not None:
+            return given
+        if self.recorded is None:
+            raise UsageError(f"{self.folder} was trained on {self.shown_env}, which no file holds: give it with env=")
+        if not self.trust and (reason := names_code(self.recorded)):
+            raise UsageError(
+                f"{self.path}: the environment {_short(repr(self.recorded.id))} is not made from a file: {reason};"
+                " give the environment yourself (--env, env=), or say that you trust the folder (--trust, trust=True)"
+            )
+        return as_data(self.recorded)
 
-def load_policy(folder: str | Path, env: EnvLike | None = None, network: Network | None = None) -> Policy:
-    """The best greedy policy of a run folder; RlnutError if it is missing or damaged."""
-    recipe = Recipe(folder, network)
-    chosen = recipe.env if env is None else env
-    if chosen is None:
-        raise UsageError(f"{folder} was trained on {recipe.shown_env}, which no file holds: give it with env=")
+    def check(self, stored: StoredArrays) -> StoredArrays:
+        """The same; RlnutError if these weights were learned with another config.json."""
+        if stored.meta.get("run", identity(self.found)) != identity(self.found):
+            raise RlnutError(
+                f"{self.path} is not the one that {stored.path.name} was learned with: it was edited or exchanged;"
+                " restore it, or train anew with these settings"
+            )
+        _check_layers(stored, self.config)
+        return stored
+
+
+def _check_folder(folder: Path) -> None:
+    if not is_folder(folder):
+        try:
+            what = "it is a file" if folder.exists() else "there is no such folder"
+        except (OSError, ValueError):
+            what = "no folder can have this name"
+        raise RlnutError(f"{_short(folder)} is not a run folder: {what}")
+    if not (folder / CONFIG).exists() and (inner := sorted(folder.glob(f"*/{CONFIG}"))):
+        names = ", ".join(str(path.parent) for path in inner[:5])
+        raise UsageError(f"{folder} holds {len(inner)} runs: choose one of {names}{', …' if len(inner) > 5 else ''}")
+
+
+def _agent_class(path: Path, name: Any, given: Any, trust: bool) -> type[AgentConfig]:
+    """The class of a config by the name in config.json; one that is not ours is given, or imported if trusted."""
+    if isinstance(name, str) and name in AGENTS:
+        return AGENTS[name]
+    if not isinstance(name, str) or ":" not in name:
+        raise RlnutError(f"{path} is damaged: {unknown('agent', _short(name), AGENTS)}")
+    if given is not None:
+        kind = given if isinstance(given, type) else type(given)
+        if not issubclass(kind, AgentConfig) or agent_name(kind) != name:
+            raise UsageError(f"the run was made with the agent {name}, agent= is {agent_name(kind)}")
+        return kind
+    if not trust:
+        raise UsageError(
+            f"{path}: the agent {_short(name)} is not one of rlnut's, and nothing is imported from a file:"
+            " pass its class (agent=), or say that you trust the folder (trust=True, --trust)"
+        )
+    kind = _imported(name)
+    if not (isinstance(kind, type) and issubclass(kind, AgentConfig)):
+        raise UsageError(f"{name} is not the class of an agent")
+    return kind
+
+
+def _imported(name: str) -> Any:
+    """What module:Class names, from a module that Python finds, or one in the working folder. Trusted names only."""
+    module, _, path = name.partition(":")
+    try:
+        found: Any = import_users_module(module)
+        for part in path.split("."):
+            found = getattr(found, part)
+        return found
+    except Exception as error:  # whatever the user's module does when it is imported
+        raise UsageError(f"the agent {name} cannot be imported: {_short(error)}") from None
+
+
+def names_code(env: EnvName) -> str:
+    """Why making an environment from what a file says could run code of the file's choice; empty: it cannot."""
+    if ":" in env.id:
+        return "its name starts with a module, which would be imported"
+    rest: list[Any] = [env.kwargs]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, dict):
+            rest.extend([*value, *value.values()])
+        elif isinstance(value, (list, tuple)):
+            rest.extend(value)
+        elif isinstance(value, str) and ":" in value and not value.endswith(".npz"):
+            return f"its argument {_short(repr(value))} may name a function, which would be called"
+    if len(json.dumps(env.kwargs)) > LONGEST:
+        return f"its arguments are longer than {LONGEST:,} characters"
+    return ""
+
+
+def as_data(env: EnvName) -> EnvName:
+    """Without what is no property of the environment: windows are not opened because a file says so."""
+    return EnvName(env.id, {k: v for k, v in env.kwargs.items() if k not in NOT_THE_ENVIRONMENT})
+
+
+def _seed(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**32:
+        raise ValueError(f"seed must be an integer >= 0 and < 2**32, got {value!r}")
+    return value
+
+
+def _check_layers(stored: StoredArrays, config: AgentConfig) -> None:
+    """Refuse a network of other sizes than the file has before it is built: a file may ask for any number of layers."""
+    sizes = {int(n) for array in stored.arrays.values() for n in array.shape}
+    for field in fields(config):
+        if field.name == "hidden":
+            hidden = getattr(config, field.name)
+            if len(hidden) > len(stored.arrays) or (strange := set(hidden) - sizes):
+                what = f"a layer of {min(strange):,} units" if len(hidden) <= len(stored.arrays) else "so many layers"
+                raise RlnutError(f"{stored.path} does not fit this configuration: its weights have not {what}")
+
+
+def _short(text: object) -> str:
+    line = " ".join(str(text).split())
+    return line if len(line) <= 300 else f"{line[:200]} … {line[-80:]}"
+
+
+def load_policy(
+    folder: str | Path,
+    env: EnvLike | None = None,
+    network: Network | None = None,
+    agent: AgentConfig | type[AgentConfig] | None = None,
+    trust: bool = False,
+) -> Policy:
+    """The best greedy policy of a run folder; RlnutError if it is missing or damaged.
+
+    env: the environment to play, if not the one of the run; network, agent: what the run was given in Python, a
+    network or the class of an agent of your own. trust: may the modules that the folder names be imported? Only for
+    folders whose author you would let run code.
+    """
+    recipe = Recipe(folder, network, agent, trust)
+    chosen = recipe.environment(env)
+    recorded = recipe.recorded
+    learned_on = chosen if recorded is None or (not trust and names_code(recorded)) else as_data(recorded)
     path = recipe.folder / POLICY
-    load_meta(path)  # missing or damaged: said before an environment is made
-    example = maker(recipe.env or chosen)()
+    stored = recipe.check(read_arrays(path))  # missing or damaged: reported before an environment is made
+    example = maker(learned_on)()
     try:
         spec = read_spaces(example, Choice(recipe.training.actions, recipe.training.bins))
     finally:
         example.close()
     spec = prepared_spec(spec, recipe.training)
-    agent = recipe.config.build(spec, network)
+    built = recipe.config.build(spec, network)
     n = recipe.training.num_envs
-    row = one_row(spec, n, carry=agent.carry(n))
-    like = jax.eval_shape(lambda: agent.init(jax.random.key(0), row).fit.params)
-    return Policy(agent, spec, load_arrays(path, like), chosen)
+    row = one_row(spec, n, carry=built.carry(n))
+    like = jax.eval_shape(lambda: built.init(jax.random.key(0), row).fit.params)
+    params = in_structure(stored, like)
+    if not all_finite(params):
+        raise RlnutError(f"{path} is damaged: it holds weights that are not finite")
+    return Policy(built, spec, params, chosen)

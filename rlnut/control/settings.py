@@ -27,3 +27,13 @@ class RunSettings(Settings):
     reward_scale: float = setting(1.0, "factor of every reward that is learned from", above=0)
     reward_clip: float | None = setting(None, "largest size of a scaled reward that is learned from", above=0)
     log_every: int = setting(500, "steps between rows of metrics.csv", low=1)
+
+
+def next_look(step: int, training: RunSettings) -> int:
+    """The step after `step` at which something is logged or evaluated."""
+    return min((step // every + 1) * every for every in (training.log_every, training.eval_every))
+
+
+def crossed(before: int, after: int, every: int) -> bool:
+    """Did the count pass a multiple of `every`?"""
+    return before // every != after // every

@@ -22,7 +22,7 @@ import gymnasium as gym
 import numpy as np
 
 from rlnut.errors import UsageError, unknown
-from rlnut.runtime.files import read_npy
+from rlnut.runtime.files import is_folder, read_npy
 from rlnut.runtime.modules import import_users_module
 from rlnut.truth.dynamic_programming import policy_iteration
 from rlnut.truth.finite import Finite, distribution
@@ -100,7 +100,7 @@ def _named(base: str) -> Any:
     folder, colon, last = base.rpartition(":")
     if colon and last == "behaviour":
         return saved(folder, behaviour=True)
-    if Path(base).exists():
+    if is_folder(Path(base)):
         return saved(base)
     if colon:
         return _imported(folder, last)
@@ -125,15 +125,25 @@ class Saved(NamedTuple):
     epsilon: float
 
 
-def saved(folder: str, behaviour: bool = False) -> Saved:
-    """The greedy policy of a run folder, or the ε-greedy one that its training ended with."""
+def saved(folder: str, behaviour: bool = False, trust: bool = False) -> Saved:
+    """The greedy policy of a run folder, or the ε-greedy one that its training ended with; trust: see `load_policy`."""
     from rlnut.control.run_folder import Recipe, load_policy
 
-    greedy = load_policy(folder)
-    epsilon = getattr(Recipe(folder).config, "epsilon_end", None) if behaviour else 0.0
+    greedy = load_policy(folder, trust=trust)
+    epsilon = getattr(Recipe(folder, trust=trust).config, "epsilon_end", None) if behaviour else 0.0
     if epsilon is None:
         raise UsageError(f"the run in {folder} did not act ε-greedily: there is no {folder}:behaviour")
     return Saved(greedy.q, float(epsilon))
+
+
+def trusted(policy: str | None) -> Any:
+    """The policy of a run folder that may import what it names; other spellings as they are."""
+    base, epsilon = split_softness(policy or "")
+    folder = base.removesuffix(":behaviour")
+    if not folder or not is_folder(Path(folder)):
+        return policy
+    found = saved(folder, folder != base, trust=True)
+    return found._replace(epsilon=1 - (1 - epsilon) * (1 - found.epsilon))
 
 
 def _greedy(policy: Any, epsilon: float, shape: tuple[int, int] | None = None) -> Chances:

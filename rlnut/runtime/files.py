@@ -1,39 +1,53 @@
-"""Files: atomic writes, arrays without pickle (safetensors), and folders that nothing overwrites."""
+"""Files: atomic writes, checksums, what users give, and folders that nothing overwrites.
+
+Every JSON object, and every file of arrays (`rlnut.runtime.arrays`), carries the SHA-256 of its content; a file whose
+content does not have it is refused. Files of earlier versions have none, and are read without this check.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from rlnut.errors import RlnutError, UsageError
 
+CHECKSUM = "sha256"  # the key of a file's checksum, in its JSON object
+PART = ".part"  # ending of a file that is being written; what a killed process leaves of it is no content
+LOCK = ".rlnut.lock"
+
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place only if the body succeeds; flushed to the disk first."""
+def replacing_file(path: Path, keep: Path | None = None) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place only if the body succeeds; flushed to the disk first.
+
+    keep: where the file that was there before goes.
+    """
     temporary: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
         os.close(handle)
         temporary = Path(name)
         yield temporary
         with open(temporary, "r+b") as written:  # Windows flushes what is open for writing only
             os.fsync(written.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
+        if keep is not None and path.exists():
+            os.replace(path, keep)
         os.replace(temporary, path)
     except OSError as error:
         raise RlnutError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 def _umask() -> int:
@@ -44,44 +58,97 @@ def _umask() -> int:
 
 def atomic_write(path: Path, content: str | bytes) -> None:
     """Write a whole file or nothing: a reader or a crash never sees half of it."""
-    with _replacing(Path(path)) as temporary:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+    with replacing_file(Path(path)) as temporary:
+        temporary.write_bytes(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
+
+
+def is_leftover(path: Path) -> bool:
+    """A lock, or what a killed process left of a file it was writing?"""
+    return path.name == LOCK or (path.name.startswith(".") and path.name.endswith(PART))
 
 
 def new_folder(out: str | Path) -> Path:
     """Make the folder `out`; one that holds something already is refused, so that nothing is overwritten."""
-    folder = Path(out)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} exists already: choose another --out, or remove it first")
+    folder = as_path(out, "the output folder")
     try:
+        if folder.exists() and (not folder.is_dir() or any(not is_leftover(path) for path in folder.iterdir())):
+            raise UsageError(f"{folder} exists already: choose another --out, or remove it first")
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot make the folder {folder}: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"cannot make the folder {_short(folder)}: {reason_of(error)}") from None
     return folder
 
 
 def new_file(name: str, suffix: str, option: str) -> Path:
-    """The path of a file that does not exist yet; said before any work is done for it."""
+    """The path of a file that does not exist yet, checked before any work is done for it."""
     path = Path(name)
     if path.suffix.lower() != suffix:
-        raise UsageError(f"{option} writes a {suffix} file, got {name!r}")
-    if path.exists():
-        raise UsageError(f"{path} exists already: choose another name")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path.parent} is not a folder")
+        raise UsageError(f"{option} writes a {suffix} file, got {_short(name)!r}")
+    try:
+        if "\0" in name:
+            raise ValueError("a zero byte in its name")
+        if path.exists():
+            raise UsageError(f"{path} exists already: choose another name")
+        if not path.parent.is_dir():
+            raise UsageError(f"{path.parent} is not a folder")
+    except (OSError, ValueError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"{option}: cannot write {_short(name)}: {reason_of(error)}") from None
     return path
 
 
+def as_path(name: str | Path, what: str) -> Path:
+    """A path from what the user gave; UsageError for anything else."""
+    if not isinstance(name, (str, os.PathLike)):
+        raise UsageError(f"{what} must be a path, got {type(name).__name__} {_short(name)}")
+    return Path(name)
+
+
+def is_folder(path: Path) -> bool:
+    """Is it a folder that can be read? A name that no file can have is none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def _short(text: object) -> str:
+    whole = str(text)
+    return whole if len(whole) <= 80 else f"{whole[:40]}…{whole[-20:]} ({len(whole)} characters)"
+
+
+def reason_of(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def digest(content: object) -> str:
+    """SHA-256 of what JSON can hold, whatever the order of its keys."""
+    plain = json.loads(json.dumps(content))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """A JSON object for people and programs, with its checksum."""
+    whole = content | {CHECKSUM: digest(content)}
+    atomic_write(path, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+
+
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; missing or damaged is one line."""
+    """A JSON object from a file, without its checksum; missing, damaged or edited is one line."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RlnutError(f"{path} is missing") from None
-    except (OSError, ValueError) as error:
-        raise RlnutError(f"{path} is damaged: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RlnutError(f"{path} is damaged: {reason_of(error)}") from None
     if not isinstance(found, dict):
         raise RlnutError(f"{path} is damaged: a JSON object was expected")
+    stated = found.pop(CHECKSUM, None)
+    if stated is not None and stated != digest(found):
+        raise RlnutError(f"{path} is damaged or was edited: its content does not match its checksum")
     return found
 
 
@@ -137,68 +204,3 @@ def _check_size(path: str | Path) -> None:
         size = sum(info.file_size for info in archive.infolist())
     if size > psutil.virtual_memory().available:
         raise ValueError(f"its arrays need {size / 2**30:.1f} GiB, more than the free memory")
-
-
-def _is_key(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _named(tree: Any) -> list[tuple[str, Any]]:
-    return [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
-
-
-def save_arrays(path: Path, tree: Any, meta: dict[str, Any] | None = None) -> None:
-    """Write a pytree of arrays (random keys too) and a JSON-able `meta` to one safetensors file, atomically."""
-    from safetensors.numpy import save_file
-
-    arrays = {
-        name: np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf, order="C") for name, leaf in _named(tree)
-    }
-    with _replacing(Path(path)) as temporary:
-        save_file(arrays, temporary, {"meta": json.dumps(meta or {})})
-
-
-def load_meta(path: Path, keys: Iterable[str] = ()) -> dict[str, Any]:
-    """The `meta` of a file that `save_arrays` wrote; RlnutError if it lacks one of `keys`."""
-    meta = _read(path)[1]
-    missing = [key for key in keys if key not in meta]
-    if missing:
-        raise RlnutError(f"{path} is damaged or of another kind: it has no {', '.join(missing)}")
-    return meta
-
-
-def load_arrays(path: Path, like: Any) -> Any:
-    """The pytree that `save_arrays` wrote, in the structure of `like` (arrays or jax.ShapeDtypeStruct).
-
-    Raises RlnutError if the file is missing, damaged, or holds other names, shapes or types than `like`.
-    """
-    arrays, _ = _read(path)
-    names = _named(like)
-    if set(arrays) != {name for name, _ in names}:
-        odd = sorted(set(arrays) ^ {name for name, _ in names})
-        raise RlnutError(f"{path} does not fit this configuration: {len(odd)} arrays differ, first {odd[0]}")
-    leaves = [_fitted(path, name, leaf, arrays[name]) for name, leaf in names]
-    return jax.tree.unflatten(jax.tree.structure(like), leaves)
-
-
-def _fitted(path: Path, name: str, leaf: Any, found: np.ndarray) -> Any:
-    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        leaf = jax.eval_shape(jax.random.key_data, leaf)
-        return jax.random.wrap_key_data(jax.numpy.asarray(_fitted(path, name, leaf, found)))
-    if found.shape != leaf.shape or found.dtype != leaf.dtype:
-        was, now = f"{found.dtype}{list(found.shape)}", f"{leaf.dtype}{list(leaf.shape)}"
-        raise RlnutError(f"{path} does not fit this configuration: {name} is {was}, expected {now}")
-    return found
-
-
-def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            meta = dict(json.loads(file.metadata()["meta"]))
-            return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118
-    except FileNotFoundError:
-        raise RlnutError(f"{path} is missing") from None
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise RlnutError(f"{path} is damaged: {error}") from None

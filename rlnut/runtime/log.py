@@ -6,6 +6,7 @@ metrics.csv holds no clock times, so two runs of the same seed leave the same by
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import math
 import sys
@@ -25,23 +26,41 @@ COLUMNS = (
 
 
 class MetricsFile:
-    """metrics.csv: appended row by row; opened again at a step, later rows are dropped."""
+    """metrics.csv: appended row by row; opened again at a step, later rows are dropped.
 
-    def __init__(self, path: Path, columns: tuple[str, ...], until: int | None = None) -> None:
+    content: the `checksum` that it had at that step; RlnutError if it has another one now.
+    """
+
+    def __init__(
+        self, path: Path, columns: tuple[str, ...], until: int | None = None, content: str | None = None
+    ) -> None:
         self.path, self.columns = path, columns
         kept = [row for row in read_metrics(path) if until is not None and row["step"] <= until]
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows([{k: _cell(v) for k, v in row.items()} for row in kept])
+        self._hash = hashlib.sha256(text.getvalue().encode())
+        if content is not None and path.exists() and content != self.checksum:
+            raise RlnutError(f"{path} is damaged or was edited: its content does not match its checksum")
         atomic_write(path, text.getvalue())
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of all that was written."""
+        return self._hash.hexdigest()
 
     def write(self, row: dict[str, Any]) -> None:
         """Append one row; what is not there or not a number stays empty."""
-        with open(self.path, "a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, self.columns, lineterminator="\n").writerow(
-                {k: _cell(row.get(k)) for k in self.columns}
-            )
+        text = io.StringIO()
+        csv.DictWriter(text, self.columns, lineterminator="\n").writerow({k: _cell(row.get(k)) for k in self.columns})
+        try:
+            with open(self.path, "r+", newline="", encoding="utf-8") as file:
+                file.seek(0, io.SEEK_END)
+                file.write(text.getvalue())
+        except OSError as error:
+            raise RlnutError(f"cannot write {self.path}: {error.strerror or error}") from error
+        self._hash.update(text.getvalue().encode())
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,10 @@ import numpy as np
 from rlnut.data.dataset import indices, inputs, targets
 from rlnut.errors import RlnutError, UsageError
 from rlnut.networks.layers import serial, unit_scale
-from rlnut.runtime.files import atomic_write, load_arrays, read_json, save_arrays
+from rlnut.runtime.arrays import all_finite, in_structure, read_arrays, save_arrays
+from rlnut.runtime.files import digest, read_json, write_json
 from rlnut.runtime.log import MetricsFile
+from rlnut.runtime.version import check_written_by
 from rlnut.supervised.epochs import Epoch, accuracy_or_r2, outputs
 from rlnut.supervised.linear_settings import LINEAR_MODELS
 from rlnut.supervised.network_settings import MODELS
@@ -126,7 +127,7 @@ class FittedModel:
         table = MetricsFile(folder / "metrics.csv", Epoch._fields[:-1])
         for done in self.history:
             table.write(done._asdict())
-        atomic_write(folder / "summary.json", json.dumps(self.result, indent=1) + "\n")
+        write_json(folder / "summary.json", self.result)
         if self.history:
             picture(self.history, f"{self.about['model']} on {self.about['dataset']}", folder / "curve.png")
 
@@ -134,8 +135,9 @@ class FittedModel:
         """Write config.json and model.safetensors."""
         shapes = {"row": self.row, "head": self.head, "uint8": self.x_scale is None, "classes": self.classes}
         shapes["sequences"] = self.sequences
-        atomic_write(folder / "config.json", json.dumps(self.about | shapes, indent=1) + "\n")
-        save_arrays(folder / "model.safetensors", (self.params, self.x_scale, self.y_scale))
+        write_json(folder / "config.json", self.about | shapes)
+        belongs = {"run": digest(self.about | shapes)}
+        save_arrays(folder / "model.safetensors", (self.params, self.x_scale, self.y_scale), belongs)
 
 
 def architecture(network: Network, head: Shape, uint8: bool) -> Model:
@@ -148,6 +150,10 @@ def load(folder: str | Path, network: Network | None = None) -> FittedModel:
     """The model that `fit(..., out=folder)` left; `network` only where it was given as a function then too."""
     folder = Path(folder)
     about = read_json(folder / "config.json")
+    check_written_by(folder / "config.json", about.get("rlnut", "0.0"))
+    stored = read_arrays(folder / "model.safetensors")
+    if stored.meta.get("run", digest(about)) != digest(about):
+        raise RlnutError(f"{folder / 'config.json'} is not the one that {stored.path.name} was fitted with")
     try:
         row, head, uint8, sequences = tuple(about["row"]), tuple(about["head"]), about["uint8"], about["sequences"]
         classes = None if about["classes"] is None else tuple(about["classes"])
@@ -165,6 +171,8 @@ def load(folder: str | Path, network: Network | None = None) -> FittedModel:
         params = jax.tree.map(lambda leaf: np.zeros(leaf.shape), params)
     x_like = None if uint8 else scale_of(x, False, sequences)
     y_like = None if classes else scale_of(np.zeros((1, *head)), False)
-    params, x_scale, y_scale = load_arrays(folder / "model.safetensors", (params, x_like, y_like))
+    params, x_scale, y_scale = in_structure(stored, (params, x_like, y_like))
+    if not all_finite((params, x_scale, y_scale)):
+        raise RlnutError(f"{stored.path} is damaged: it holds numbers that are not finite")
     result = read_json(folder / "summary.json") if (folder / "summary.json").exists() else {}
     return FittedModel(model, params, row, head, classes, x_scale, y_scale, about, result, sequences=sequences)

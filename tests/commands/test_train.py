@@ -11,7 +11,7 @@ import pytest
 from helpers.commands import SHORT, contents, run_main
 
 import rlnut
-from rlnut.control.run_folder import CHECKPOINT, CONFIG, POLICY
+from rlnut.control.run_folder import BEFORE, CHECKPOINT, CONFIG, POLICY
 from rlnut.runtime.log import COLUMNS, read_metrics
 
 pytestmark = pytest.mark.usefixtures("broken")
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("broken")
 
 def test_a_run_leaves_its_folder(trained: Path):
     assert {path.name for path in trained.iterdir()} == {
-        CONFIG, POLICY, CHECKPOINT, "metrics.csv", "curve.png", "summary.json",
+        CONFIG, POLICY, CHECKPOINT, BEFORE, "metrics.csv", "curve.png", "summary.json",
     }  # fmt: skip
     config = json.loads((trained / CONFIG).read_text())
     assert config["agent"] == "dqn" and config["seed"] == 0 and config["config"]["hidden"] == [8]

@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 from helpers.commands import SHORT, contents, run_main
+from safetensors.numpy import save_file
 
 from rlnut.cli import main
-from rlnut.control.run_folder import CHECKPOINT, CONFIG, POLICY
+from rlnut.control.run_folder import BEFORE, CHECKPOINT, CONFIG, POLICY
+from rlnut.runtime.arrays import read_arrays
 from rlnut.runtime.log import read_metrics
 
 pytestmark = pytest.mark.usefixtures("broken")
@@ -50,6 +52,7 @@ def test_every_file_missing_cut_empty_or_garbage(name: str, capsys: pytest.Captu
     command = "resume" if name == CHECKPOINT else "evaluate"
     path = copy / name
     whole = path.read_bytes()
+    (copy / BEFORE).unlink()
     for content in (None, b"", whole[:10], whole[: len(whole) // 2], whole[:-1], b"garbage\x00\xff" * 100, b"[]"):
         if content is None:
             path.unlink()
@@ -83,10 +86,20 @@ def test_a_config_of_wrong_types(key: str, value: Any, capsys: pytest.CaptureFix
     assert status == 1 and "config.json is damaged" in err
 
 
+def without_checksums(path: Path) -> None:
+    """A file of arrays as an earlier version wrote it."""
+    stored = read_arrays(path)
+    meta = {key: value for key, value in stored.meta.items() if key not in ("run", "metrics")}
+    save_file(stored.arrays, path, {"meta": json.dumps(meta)})
+
+
 def test_weights_of_another_configuration(capsys: pytest.CaptureFixture[str], copy: Path):
     config = json.loads((copy / CONFIG).read_text())
     config["config"]["hidden"] = [9]
+    del config["sha256"]  # as a folder of an earlier version
     (copy / CONFIG).write_text(json.dumps(config))
+    for name in (POLICY, CHECKPOINT):
+        without_checksums(copy / name)
     for command, words in (("evaluate", []), ("resume", ["--steps=160"])):
         status, _, err = run_main(capsys, command, str(copy), *words)
         assert status == 1 and "does not fit this configuration" in err.splitlines()[-1]
@@ -94,6 +107,7 @@ def test_weights_of_another_configuration(capsys: pytest.CaptureFixture[str], co
 
 def test_a_policy_is_no_checkpoint(capsys: pytest.CaptureFixture[str], copy: Path):
     shutil.copy(copy / POLICY, copy / CHECKPOINT)
+    (copy / BEFORE).unlink()
     status, _, err = run_main(capsys, "resume", str(copy), "--steps=160")
     assert status == 1 and "checkpoint.safetensors is damaged or of another kind" in err and err.count("\n") == 1
 
@@ -129,7 +143,8 @@ def test_an_environment_that_fails(capsys: pytest.CaptureFixture[str], tmp_path:
     assert main([*words, f"--out={tmp_path / 'a'}"]) == 1
     last = capsys.readouterr().err.splitlines()[-1]
     where = "Broken-v0: step() number 45 (step 5 of episode 5)"
-    assert last == f"rlnut: {where} raised ZeroDivisionError: a fault of the environment"
+    what = f"{where} raised ZeroDivisionError: a fault of the environment"
+    assert last == f"rlnut: {what}; rlnut resume {tmp_path / 'a'} goes on from step 40"
 
 
 def test_a_learner_that_diverges_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path):

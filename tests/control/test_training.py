@@ -43,7 +43,7 @@ def whole(tmp_path_factory) -> Path:
 
 def test_a_run_leaves_what_it_promises(whole):
     names = {path.name for path in whole.iterdir()}
-    assert names == {*EXACT, "curve.png", "summary.json"}
+    assert names == {*EXACT, "checkpoint-before.safetensors", "curve.png", "summary.json"}
     rows = read_metrics(whole / "metrics.csv")
     assert rows[-1]["step"] == 516  # 512 in whole rounds of 2 × 3 steps
     assert [r["eval_mean"] > 0 for r in rows].count(True) == 4
@@ -67,14 +67,14 @@ def test_resumed_is_uninterrupted_bit_for_bit(whole, tmp_path):
 
 def test_killed_between_two_checkpoints(whole, tmp_path, monkeypatch):
     """The log is further than the checkpoint: what was done since is done again, the same."""
-    killed, save = tmp_path / "killed", Session._checkpoint
+    killed, advance = tmp_path / "killed", Session._reached
 
-    def save_and_die(self, run):
-        if run.steps > 300:
-            raise KeyboardInterrupt
-        save(self, run)
+    def die(self, run):
+        if run.steps > 330:
+            raise KeyboardInterrupt  # nothing is saved
+        advance(self, run)
 
-    monkeypatch.setattr(Session, "_checkpoint", save_and_die)
+    monkeypatch.setattr(Session, "_reached", die)
     with pytest.raises(KeyboardInterrupt):
         rlnut.train(SMALL, "CartPole-v1", num_envs=3, out=killed, seed=5, **SHORT)
     monkeypatch.undo()

@@ -18,24 +18,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+import rlnut
 from rlnut.data.user_files import read_rows
 from rlnut.envs.make import EnvName
 from rlnut.envs.spaces import read_spaces
 from rlnut.envs.transitions import load_transitions
 from rlnut.errors import RlnutError, UsageError
 from rlnut.prediction.policies import as_table
-from rlnut.runtime.files import (
-    atomic_write,
-    load_arrays,
-    load_meta,
-    new_folder,
-    read_json,
-    read_npy,
-    read_npz,
-    save_arrays,
-)  # fmt: skip
+from rlnut.runtime.arrays import load_arrays, load_meta, owned, save_arrays
+from rlnut.runtime.files import LOCK, atomic_write, new_file, new_folder, read_json, read_npy, read_npz, write_json
 from rlnut.truth.finite import Finite, load_npz, make_mdp
 
 TREE: dict[str, Any] = {
@@ -119,7 +113,63 @@ def test_damage_is_found_or_harmless(tmp_path_factory: pytest.TempPathFactory, d
     except RlnutError as error:
         assert "\n" not in str(error)
     else:
-        assert found["w"].shape == (2, 3) and found["w"].dtype == np.float32
+        assert found["w"].dtype == np.float32 and found["w"].tolist() == tree["w"].tolist()
+
+
+@pytest.mark.parametrize("content", [{"a": 1, "b": [1.5, None, "π"]}, {}, {"x": {"y": (1, 2)}, "z": float("inf")}])
+def test_json_has_a_checksum(content: dict[str, Any], tmp_path: Path):
+    path = tmp_path / "a.json"
+    write_json(path, content)
+    assert read_json(path) == json.loads(json.dumps(content))
+    whole = path.read_text()
+    path.write_text(json.dumps(dict(reversed(json.loads(whole).items()))))  # another order says the same
+    assert read_json(path) == json.loads(json.dumps(content))
+    path.write_text(whole.replace("{", '{"more": 1,', 1))
+    with pytest.raises(RlnutError, match=r"a\.json is damaged or was edited"):
+        read_json(path)
+
+
+@pytest.mark.parametrize("depth", [2_000, 200_000])
+def test_json_that_is_nested_deeply(depth: int, tmp_path: Path):
+    (tmp_path / "c.json").write_text('{"a":' + "[" * depth + "]" * depth + "}")
+    with pytest.raises(RlnutError, match=r"c\.json is damaged: maximum recursion depth"):
+        read_json(tmp_path / "c.json")
+
+
+def test_a_full_disk_under_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: Any, **__: Any) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", full)
+    with pytest.raises(RlnutError, match=r"cannot write .*a: I/O error: No space left on device"):
+        save_arrays(tmp_path / "a", TREE)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b"])
+def test_names_that_no_file_can_have(name: str, tmp_path: Path):
+    with pytest.raises(UsageError, match="cannot make the folder") as caught:
+        new_folder(tmp_path / name)
+    assert len(str(caught.value)) < 250
+    with pytest.raises(UsageError, match="--video"):
+        new_file(str(tmp_path / f"{name}.gif"), ".gif", "--video")
+    for use in (rlnut.load_policy, rlnut.resume):
+        with pytest.raises(RlnutError, match="is not a run folder"):
+            use(tmp_path / name)
+
+
+def test_what_a_killed_process_left_does_not_fill_a_folder(tmp_path: Path):
+    (tmp_path / LOCK).touch()
+    (tmp_path / ".checkpoint.safetensors.abc.part").touch()
+    assert new_folder(tmp_path) == tmp_path
+
+
+def test_owned_arrays_are_copies():
+    """What is donated to a compiled program must not be the memory of somebody else."""
+    mine = np.arange(4096, dtype=np.float32)
+    theirs = owned({"w": mine, "key": jax.random.key(1)})
+    jax.jit(lambda tree: jax.tree.map(lambda a: a, tree["w"] * 0), donate_argnums=0)(theirs)
+    assert np.array_equal(mine, np.arange(4096)) and not np.shares_memory(np.asarray(owned(mine)), mine)
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

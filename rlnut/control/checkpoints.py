@@ -1,0 +1,182 @@
+"""Checkpoints of a run: all that it needs to go on bit for bit. The newest two are kept, each with its checksum.
+
+Writing one takes a small share of the time at most: `Saver.due` says when the next may be written.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from rlnut.control.host_loop import METRICS, Episode, Run
+from rlnut.control.run_folder import BEFORE, CHECKPOINT
+from rlnut.errors import RlnutError
+from rlnut.runtime.arrays import StoredArrays, all_finite, in_structure, owned, read_arrays, save_arrays, with_keys
+from rlnut.runtime.log import say
+from rlnut.types import Params
+
+KEYS = ("steps", "best", "logged")
+SECONDS = 60.0  # of work that may be lost when a process is killed
+SHARE = 0.02  # of the time since the start that may go into writing
+
+
+class Best(NamedTuple):
+    """The best greedy policy so far, by periodic evaluation; of equals, the later one."""
+
+    params: Params
+    mean: float
+    step: int
+
+
+class Interval(NamedTuple):
+    """What has been seen since the last row of the log."""
+
+    episodes: list[Episode]
+    rounds: list[dict[str, float]]  # METRICS of each
+
+
+class Progressed(NamedTuple):
+    """A run and what its log and its evaluations have come to."""
+
+    run: Run
+    best: Best
+    evaluated: bool  # has there been an evaluation, so that `best` has a mean?
+    logged: int  # step of the last row of the log
+    interval: Interval
+    envs: dict[str, np.ndarray]  # snapshot of environments on the host
+
+
+class Saver:
+    """When to write a checkpoint: at every evaluation and once a minute, within `SHARE` of the time."""
+
+    def __init__(self) -> None:
+        self.began = self.last = time.perf_counter()
+        self.spent = self.cost = 0.0
+        self.step = self.logged = -1  # of the newest checkpoint
+
+    def due(self, evaluated: bool) -> bool:
+        """Is it time?"""
+        now = time.perf_counter()
+        affordable = self.spent + self.cost <= SHARE * (now - self.began)
+        return affordable and (evaluated or now - self.last >= SECONDS)
+
+    def has(self, step: int, logged: int) -> bool:
+        """Is the newest one of this state?"""
+        return (self.step, self.logged) == (step, logged)
+
+    def write(self, folder: Path, state: Progressed, meta: dict[str, Any]) -> None:
+        """Write a checkpoint: whole, or all stays as it was before."""
+        began = time.perf_counter()
+        save_arrays(folder / CHECKPOINT, *_packed(state, meta), keep=folder / BEFORE)
+        self.last = time.perf_counter()
+        self.cost = self.last - began
+        self.spent += self.cost
+        self.step, self.logged = state.run.steps, state.logged
+
+
+def saved_part(run: Run) -> dict[str, Any]:
+    """What a checkpoint holds of a run; the rest follows from it."""
+    names = ("agent", "look", "carry", "returns", "lengths", "envs")
+    return {name: getattr(run, name) for name in names}
+
+
+def on_host(params: Params) -> Params:
+    """A copy on the host: the arrays of a run are given away at its next step."""
+    return jax.tree.map(np.array, params)
+
+
+def can_be_saved(run: Run) -> bool:
+    """Are all arrays still there (a call that failed half-way may have given them away), and the weights finite?"""
+    arrays = [leaf for leaf in jax.tree.leaves(run) if isinstance(leaf, jax.Array)]
+    return not any(leaf.is_deleted() for leaf in arrays) and all_finite(run.agent.fit.params)
+
+
+def _packed(state: Progressed, meta: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(arrays, meta) of a checkpoint. What has no fixed length is an array too, its shape in the meta."""
+    episodes, rounds = state.interval
+    extra = {f"env_{name}": np.asarray(array) for name, array in state.envs.items()}
+    extra["episode_returns"] = np.array([e.ret for e in episodes], np.float64)
+    extra["episode_lengths"] = np.array([e.length for e in episodes], np.int64)
+    extra["rounds"] = np.array([[row[name] for name in METRICS] for row in rounds], np.float64)
+    arrays = saved_part(state.run) | {"best": state.best.params, "extra": extra}
+    meta = meta | {"steps": state.run.steps, "logged": state.logged}
+    meta["best"] = [state.best.mean if state.evaluated else None, state.best.step]
+    meta["extra"] = {name: [array.dtype.str, *array.shape] for name, array in extra.items()}
+    return arrays, meta
+
+
+def read_checkpoint(folder: Path) -> StoredArrays:
+    """The newest checkpoint that can be read; RlnutError if none can."""
+    try:
+        return _read(folder / CHECKPOINT)
+    except RlnutError as error:
+        try:
+            found = _read(folder / BEFORE)
+        except RlnutError:
+            raise error from None
+        say(f"{error}; going on from the checkpoint before it, of step {found.meta['steps']:,}")
+        return found
+
+
+def _read(path: Path) -> StoredArrays:
+    found = with_keys(read_arrays(path), KEYS)
+    meta = found.meta
+    best = meta["best"]
+    good = all(isinstance(meta[key], int) and meta[key] >= 0 for key in ("steps", "logged"))
+    good = good and isinstance(best, list) and len(best) == 2 and isinstance(best[1], int) and best[1] >= 0
+    good = good and (best[0] is None or isinstance(best[0], (int, float)))
+    if not good or meta["logged"] > meta["steps"]:
+        raise RlnutError(f"{path} is damaged: its counts are not possible")
+    return found
+
+
+def unpacked(stored: StoredArrays, shapes: Run) -> Progressed:
+    """A run as `_packed` left it, `shapes` long; RlnutError for what does not fit. Its arrays are JAX's own."""
+    meta = stored.meta
+    like = saved_part(shapes)
+    like["best"] = like["agent"].fit.params
+    try:
+        lengths = {name: (np.dtype(kind), tuple(shape)) for name, (kind, *shape) in meta.get("extra", {}).items()}
+        like["extra"] = {name: jax.ShapeDtypeStruct(shape, kind) for name, (kind, shape) in lengths.items()}
+        found = in_structure(stored, like)
+        interval = _interval(found["extra"]) if lengths else _old_interval(meta)
+        envs = saved_envs(stored)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise RlnutError(f"{stored.path} is damaged: {type(error).__name__}: {error}") from None
+    agent = owned(found["agent"])
+    if int(agent.steps) != meta["steps"] or not all_finite((agent.fit.params, found["best"])):
+        raise RlnutError(f"{stored.path} is damaged: its weights are not finite, or its counts do not agree")
+    run = Run(agent, meta["steps"], *(found[name] for name in ("look", "carry", "returns", "lengths", "envs")))
+    mean, step = meta["best"]
+    best = Best(found["best"], float("-inf") if mean is None else float(mean), step)
+    return Progressed(run, best, mean is not None, meta["logged"], interval, envs)
+
+
+def saved_envs(stored: StoredArrays) -> dict[str, np.ndarray]:
+    """The snapshot of environments on the host that a checkpoint holds; empty if there was none."""
+    if "extra" not in stored.meta:  # of an earlier version, in its meta
+        try:
+            return {str(name): np.array(values, np.int64) for name, values in stored.meta["env"].items()}
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise RlnutError(f"{stored.path} is damaged: {type(error).__name__}: {error}") from None
+    start = "['extra']['env_"
+    return {name[len(start) : -2]: array for name, array in stored.arrays.items() if name.startswith(start)}
+
+
+def _interval(extra: dict[str, np.ndarray]) -> Interval:
+    ends = zip(extra["episode_returns"].tolist(), extra["episode_lengths"].tolist(), strict=True)
+    rounds = [dict(zip(METRICS, row.tolist(), strict=True)) for row in extra["rounds"]]
+    return Interval([Episode(*end) for end in ends], rounds)
+
+
+def _old_interval(meta: dict[str, Any]) -> Interval:
+    """The same from the meta of a checkpoint of an earlier version."""
+    episodes, rounds = meta["interval"]
+    return Interval(
+        [Episode(float(ret), int(length)) for ret, length in episodes],
+        [{name: float(row[name]) for name in METRICS} for row in rounds],
+    )

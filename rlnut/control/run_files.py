@@ -1,0 +1,84 @@
+"""The files of a run while it works: its description, the log, the checkpoints, the policy, and what it leaves."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rlnut.control.checkpoints import Best, Progressed, Saver
+from rlnut.control.result import Trained, summary
+from rlnut.control.run_folder import BEFORE, CHECKPOINT, CONFIG, POLICY, SUMMARY, identity
+from rlnut.envs.make import shown_environment
+from rlnut.errors import RlnutError
+from rlnut.runtime.arrays import save_arrays
+from rlnut.runtime.files import write_json
+from rlnut.runtime.log import COLUMNS, MetricsFile
+
+
+class RunFiles:
+    """What a run writes into `folder`; None: nothing. description: what config.json says."""
+
+    def __init__(self, folder: Path | None, description: dict[str, Any]) -> None:
+        self.folder, self.description = folder, description
+        self.metrics: MetricsFile | None = None
+        self.saver = Saver()
+
+    @property
+    def env(self) -> str:
+        """The environment's name, for people."""
+        return shown_environment(self.description["env"])
+
+    def open(self, since: int | None = None, content: str | None = None) -> None:
+        """Open the log; `since`: the step from which a run goes on, `content`: the checksum of the log until then."""
+        if self.folder is not None:
+            self.metrics = MetricsFile(self.folder / "metrics.csv", COLUMNS, since, content)
+            write_json(self.folder / CONFIG, self.description)
+            (self.folder / SUMMARY).unlink(missing_ok=True)  # of the run so far
+
+    def write_row(self, row: dict[str, float]) -> None:
+        """One row of the log."""
+        if self.metrics is not None:
+            self.metrics.write(row)
+
+    def save(self, state: Progressed) -> None:
+        """Write a checkpoint and the policy."""
+        if self.folder is not None:
+            content = self.metrics.checksum if self.metrics is not None else None
+            self.saver.write(self.folder, state, {"run": identity(self.description), "metrics": content})
+            self.save_policy(state.best)
+
+    def save_policy(self, best: Best) -> None:
+        """Write the weights of the best policy."""
+        if self.folder is not None:
+            save_arrays(self.folder / POLICY, best.params, {"step": best.step, "run": identity(self.description)})
+
+    def rescue(self, save: Callable[[], None]) -> None:
+        """Save, if that can be done: in a folder that was deleted, on a disk that is full."""
+        if self.folder is None:
+            return
+        with contextlib.suppress(RlnutError, OSError):
+            if not self.folder.is_dir():
+                self.folder.mkdir(parents=True)
+                write_json(self.folder / CONFIG, self.description)
+                self.saver.step = -1
+            try:
+                save()
+            except RlnutError:
+                (self.folder / BEFORE).unlink(missing_ok=True)  # the older checkpoint makes room
+                save()
+
+    def way_on(self) -> str:
+        """How a run that failed is gone on with; empty: it cannot be."""
+        if self.folder is None or self.saver.step < 0 or not (self.folder / CHECKPOINT).exists():
+            return ""
+        return f"; rlnut resume {self.folder} goes on from step {self.saver.step:,}"
+
+    def finish(self, done: Trained) -> None:
+        """Write the learning curve and the summary."""
+        if self.folder is not None:
+            from rlnut.control.plots import learning_curve
+
+            learning_curve(self.folder)
+            write_json(self.folder / SUMMARY, summary(done, self.description))
