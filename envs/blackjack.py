@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from gymnasium import spaces
 from gymnasium.experimental.functional import FuncEnv
 
+from rlnut.envs.states import RowsOf
 from rlnut.types import Array, Key
 
 MOST = 10  # cards that a dealer of two can draw: A A | A A A A 6 A A A A, then one more
@@ -33,6 +34,11 @@ class Game(NamedTuple):
     shown: Array  # the dealer's first card
     reward: Array  # [] float32 of the step that led here
     ended: Array  # [] bool
+
+    @property
+    def at(self) -> RowsOf:
+        """For `state.at[rows].set(others)`."""
+        return RowsOf(self)
 
 
 def add(hand: Hand, card: Array, takes: Array | bool = True) -> Hand:
@@ -66,8 +72,8 @@ class Blackjack(FuncEnv):
 
     def __init__(self, sab: bool = True, natural: bool = False) -> None:
         self.sab, self.natural = sab, natural
-        parts = spaces.Discrete(32), spaces.Discrete(11), spaces.Discrete(2)
-        self.observation_space, self.action_space = spaces.Tuple(parts), spaces.Discrete(2)
+        self.observation_space = spaces.Tuple([spaces.Discrete(32), spaces.Discrete(11), spaces.Discrete(2)])
+        self.action_space = spaces.Discrete(2)
         super().__init__()
 
     def get_default_params(self, **kwargs: Any) -> None:

@@ -37,9 +37,16 @@ class Physics(FuncEnv):
         """The state."""
         return state
 
-    def terminal(self, state: Array, rng: Key, params: None = None) -> Array:
-        """Is the state terminal? Never, where an environment has nothing to say of it."""
+    def over(self, state: Array) -> Array:
+        """Is the state terminal? Never, where an environment has nothing to say of it.
+
+        Rewards ask this and not `terminal`, which `FuncEnv.transform` may have made one of N states.
+        """
         return jnp.zeros((), bool)
+
+    def terminal(self, state: Array, rng: Key, params: None = None) -> Array:
+        """Is the state terminal?"""
+        return self.over(state)
 
 
 class CartPole(Physics):
@@ -67,10 +74,10 @@ class CartPole(Physics):
 
     def reward(self, state: Array, action: Array, next_state: Array, rng: Key, params: None = None) -> Array:
         """1 for each step; with `sutton_barto_reward` 0, and −1 for the fall."""
-        fell = self.terminal(next_state, rng)
+        fell = self.over(next_state)
         return jnp.where(fell, -1.0, 0.0) if self.sutton_barto_reward else jnp.ones(())
 
-    def terminal(self, state: Array, rng: Key, params: None = None) -> Array:
+    def over(self, state: Array) -> Array:
         """The cart left the track, or the pole leans too far."""
         return (jnp.abs(state[0]) > self.X) | (jnp.abs(state[2]) > self.THETA)
 
@@ -122,9 +129,9 @@ class Acrobot(Physics):
 
     def reward(self, state: Array, action: Array, next_state: Array, rng: Key, params: None = None) -> Array:
         """−1 until the tip is up."""
-        return jnp.where(self.terminal(next_state, rng), 0.0, -1.0)
+        return jnp.where(self.over(next_state), 0.0, -1.0)
 
-    def terminal(self, state: Array, rng: Key, params: None = None) -> Array:
+    def over(self, state: Array) -> Array:
         """The tip is one link above the axis."""
         return -jnp.cos(state[0]) - jnp.cos(state[1] + state[0]) > 1.0
 
@@ -161,7 +168,7 @@ class MountainCar(Physics):
         """−1."""
         return -jnp.ones(())
 
-    def terminal(self, state: Array, rng: Key, params: None = None) -> Array:
+    def over(self, state: Array) -> Array:
         """The goal is reached, fast enough."""
         return (state[0] >= self.GOAL) & (state[1] >= self.goal_velocity)
 
@@ -181,7 +188,7 @@ class MountainCarContinuous(MountainCar):
 
     def reward(self, state: Array, action: Array, next_state: Array, rng: Key, params: None = None) -> Array:
         """100 for the goal, less the square of the action as it was asked for."""
-        return jnp.where(self.terminal(next_state, rng), 100.0, 0.0) - 0.1 * action[0] ** 2
+        return jnp.where(self.over(next_state), 100.0, 0.0) - 0.1 * action[0] ** 2
 
 
 class Pendulum(Physics):

@@ -10,7 +10,9 @@ the next episode. A time limit truncates. Every draw is made from the base key, 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -133,8 +135,26 @@ class FuncGym(gym.Env):
     def __init__(self, func: FuncEnv) -> None:
         self.func = func
         self.observation_space, self.action_space = func.observation_space, func.action_space
-        self._begin = jax.jit(lambda key: begin(func, key))
-        self._advance = jax.jit(lambda state, action, key: advance(func, state, action, key))
+        self._compile()
+
+    def _compile(self) -> None:
+        self._begin = jax.jit(partial(begin, self.func))
+        self._advance = jax.jit(partial(advance, self.func))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the compiled functions, which cannot be pickled."""
+        return {name: value for name, value in vars(self).items() if name not in ("_begin", "_advance")}
+
+    def __setstate__(self, saved: dict[str, Any]) -> None:
+        vars(self).update(saved)
+        self._compile()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FuncGym:
+        """Luck of its own; what never changes, and the compiled functions, are shared."""
+        twin = type(self).__new__(type(self))
+        vars(twin).update(vars(self))
+        twin._np_random = copy.deepcopy(self._np_random, memo)
+        return twin
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
         """Start an episode."""

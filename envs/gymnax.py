@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from gymnasium.experimental.functional import FuncEnv
 
 from rlnut.envs.functional import FuncGym
+from rlnut.envs.states import RowsOf
 from rlnut.errors import UsageError
 from rlnut.types import Array, Key
 
@@ -27,6 +28,11 @@ class GymnaxState(NamedTuple):
     reward: Array
     terminated: Array
     truncated: Array
+
+    @property
+    def at(self) -> RowsOf:
+        """For `state.at[rows].set(others)`."""
+        return RowsOf(self)
 
 
 class Gymnax(FuncEnv):

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -19,6 +20,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.experimental.functional import FuncEnv
 
+from rlnut.envs.states import RowsOf
 from rlnut.types import Array, Key
 
 GAMMA = 0.5
@@ -30,18 +32,63 @@ class Probe(NamedTuple):
     observations: tuple[float, ...]  # where an episode starts: one of these
     length: int  # steps of an episode
     actions: int
-    reward: Any  # (observation, time, action) -> reward, of numbers or arrays
+    reward: Callable[[Any, Any, Any], Any]  # (observation, time, action) -> reward, of numbers or arrays
     terminates: bool  # False: the episode is cut at its length
-    q: Any  # (observation, action) -> true Q at γ = ½
+    q: Callable[[float, int], float]  # (observation, action) -> true Q at γ = ½
+
+
+# Functions with names, so that a probe can be pickled.
+def _one(o: Any, t: Any, a: Any) -> Any:
+    return 1.0
+
+
+def _observed(o: Any, t: Any, a: Any) -> Any:
+    return o
+
+
+def _second(o: Any, t: Any, a: Any) -> Any:
+    return 1.0 * (t == 1)
+
+
+def _acted(o: Any, t: Any, a: Any) -> Any:
+    return 2.0 * a - 1
+
+
+def _agreed(o: Any, t: Any, a: Any) -> Any:
+    return o * (2.0 * a - 1)
+
+
+def _q_one(o: float, a: int) -> float:
+    return 1.0
+
+
+def _q_observed(o: float, a: int) -> float:
+    return o
+
+
+def _q_delay(o: float, a: int) -> float:
+    return 1.0 if o else GAMMA
+
+
+def _q_acted(o: float, a: int) -> float:
+    return 2.0 * a - 1
+
+
+def _q_agreed(o: float, a: int) -> float:
+    return o * (2.0 * a - 1)
+
+
+def _q_endless(o: float, a: int) -> float:
+    return 1 / (1 - GAMMA)
 
 
 PROBES: dict[str, Probe] = {
-    "Constant": Probe((0.0,), 1, 1, lambda o, t, a: 1.0, True, lambda o, a: 1.0),
-    "Obs": Probe((-1.0, 1.0), 1, 1, lambda o, t, a: o, True, lambda o, a: o),
-    "Delay": Probe((0.0,), 2, 1, lambda o, t, a: 1.0 * (t == 1), True, lambda o, a: 1.0 if o else 0.5),
-    "Action": Probe((0.0,), 1, 2, lambda o, t, a: 2.0 * a - 1, True, lambda o, a: 2.0 * a - 1),
-    "Both": Probe((-1.0, 1.0), 1, 2, lambda o, t, a: o * (2.0 * a - 1), True, lambda o, a: o * (2.0 * a - 1)),
-    "Limit": Probe((0.0,), 3, 1, lambda o, t, a: 1.0, False, lambda o, a: 2.0),
+    "Constant": Probe((0.0,), 1, 1, _one, True, _q_one),
+    "Obs": Probe((-1.0, 1.0), 1, 1, _observed, True, _q_observed),
+    "Delay": Probe((0.0,), 2, 1, _second, True, _q_delay),
+    "Action": Probe((0.0,), 1, 2, _acted, True, _q_acted),
+    "Both": Probe((-1.0, 1.0), 1, 2, _agreed, True, _q_agreed),
+    "Limit": Probe((0.0,), 3, 1, _one, False, _q_endless),
 }
 
 
@@ -51,6 +98,11 @@ class ProbeState(NamedTuple):
     start: Array  # [] the observation that the episode began with
     time: Array  # int32 []
     reward: Array  # [] of the step that led here
+
+    @property
+    def at(self) -> RowsOf:
+        """For `state.at[rows].set(others)`."""
+        return RowsOf(self)
 
 
 class ProbeFunc(FuncEnv):

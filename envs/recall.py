@@ -19,6 +19,7 @@ from gymnasium import spaces
 from gymnasium.experimental.functional import FuncEnv
 
 from rlnut.envs.functional import FuncGym
+from rlnut.envs.states import RowsOf
 from rlnut.errors import UsageError
 from rlnut.types import Array, Key
 
@@ -29,6 +30,11 @@ class RecallState(NamedTuple):
     cue: Array  # [] float32, ±1
     time: Array  # [] int32
     reward: Array  # [] of the step that led here
+
+    @property
+    def at(self) -> RowsOf:
+        """For `state.at[rows].set(others)`."""
+        return RowsOf(self)
 
 
 class RecallFunc(FuncEnv):

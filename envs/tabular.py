@@ -13,6 +13,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.experimental.functional import FuncEnv
 
+from rlnut.envs.states import RowsOf
 from rlnut.errors import UsageError
 from rlnut.runtime.wrappers import changing_wrappers
 from rlnut.truth.dynamic_programming import MDP
@@ -49,6 +50,11 @@ class TabularState(NamedTuple):
     position: Array  # int32 []
     reward: Array  # [] of the step that led here
     ended: Array  # bool []
+
+    @property
+    def at(self) -> RowsOf:
+        """For `state.at[rows].set(others)`."""
+        return RowsOf(self)
 
 
 def draw_outcome(table: Outcomes, state: Array, action: Array, u: Array, z: Array) -> TabularState:

@@ -101,10 +101,15 @@ class HostVector:
 
 
 class EnvList(HostVector):
-    """N Gymnasium environments, made by `make`, stepped one by one; one seed for each episode."""
+    """N Gymnasium environments, made by `make`, stepped one by one; one seed for each episode.
 
-    def __init__(self, make: Callable[[], gym.Env], num_envs: int, choice: Choice = AS_IT_SUITS) -> None:
-        self.envs = [made(make) for _ in range(num_envs)]
+    `every`: the bounds of observations are looked at in every step, not only at first.
+    """
+
+    def __init__(
+        self, make: Callable[[], gym.Env], num_envs: int, choice: Choice = AS_IT_SUITS, every: bool = False
+    ) -> None:
+        self.envs = [made(make, every) for _ in range(num_envs)]
         self.num_envs = num_envs
         self.spec = read_spaces(self.envs[0].env, choice)
 

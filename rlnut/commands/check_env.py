@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlnut.commands.options import converter
+
+if TYPE_CHECKING:
+    from rlnut.envs.vector import EnvList
 
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -28,6 +31,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     env = name.make()
     choice = Choice(args.actions, args.bins)
     spec = read_spaces(env, choice)
+    envs = EnvList(lambda: env, 1, choice, every=True)
     found = {
         "env": str(name),
         "observation": str(env.observation_space),
@@ -35,17 +39,21 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "learner_sees": spec.saw,
         "time_limit": name.time_limit,
         "solved_at": name.threshold,
-        "reproducible": reproducible(EnvList(lambda: env, 1, choice), args.seed),
+        "reproducible": reproducible(envs, args.seed),
+        "outside_bounds": envs.envs[0].beyond,
     }
-    env.close()
+    envs.close()
     if not args.json:
         for key, value in found.items():
             print(f"{key.replace('_', ' '):14} {value}")
     return found
 
 
-def reproducible(envs: Any, seed: int) -> bool:
-    """Do 200 random steps, played again from the seed, end in the same observation? Exact resume needs it."""
+def reproducible(envs: EnvList, seed: int) -> bool:
+    """Do 200 random steps, played again from the seed, end in the same observation? Exact resume needs it.
+
+    RlnutError if what the environment returns breaks a promise in any of them.
+    """
     import numpy as np
 
     rng = np.random.default_rng(seed)

@@ -21,6 +21,7 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.episodes < 1:
         raise UsageError(f"--episodes must be >= 1, got {args.episodes}")
+    from rlnut.control.evaluate import mean_and_std
     from rlnut.control.run_folder import load_policy
     from rlnut.runtime.files import new_file
     from rlnut.runtime.log import say
@@ -28,12 +29,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     video = new_file(args.video, ".gif", "--video") if args.video else None
     policy = load_policy(args.dir, env=args.env, trust=args.trust)
     result = policy.evaluate(args.episodes, args.seed)
-    low, high = result.ci95
-    say(f"greedy return {result.mean:.2f} ± {result.std:.2f} over {args.episodes} episodes")
-    say(f"95 % interval of the mean: {low:.2f} … {high:.2f}")
+    count = f"{args.episodes} episode{'s' if args.episodes > 1 else ''}"
+    say(f"greedy return {mean_and_std(result.mean, result.std, '.2f')} over {count}")
+    if (interval := result.ci95) is not None:
+        say(f"95 % interval of the mean: {interval[0]:.2f} … {interval[1]:.2f}")
     if result.cut:
         say(f"{result.cut} episodes were given up: this environment has no time limit")
-    answer: dict[str, Any] = {"mean": result.mean, "std": result.std, "ci95": [low, high]}
+    answer: dict[str, Any] = {"mean": result.mean, "std": result.std, "ci95": interval}
     answer |= {"returns": result.returns, "lengths": result.lengths}
     if video is not None:
         from rlnut.control.video import record

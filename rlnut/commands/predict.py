@@ -111,4 +111,7 @@ def _say_table(labels: list[str], values: Any, truth: Any, ci95: Any = None) -> 
     known = np.flatnonzero(np.isfinite(truth).any(1))  # states that can be reached
     for s in known[np.unique(np.linspace(0, len(known) - 1, min(ROWS, len(known))).round().astype(int))]:
         both = ["".join(f"{x:10.4f}" for x in row) for row in (values[s], truth[s])]
-        say(f"{labels[s]:>{width}}  {both[0]}  {both[1]}" + (f" ± {ci95[s]:.4f}" if ci95 is not None else ""))
+        say(
+            f"{labels[s]:>{width}}  {both[0]}  {both[1]}"
+            + ("" if ci95 is None or np.isnan(ci95[s]) else f" ± {ci95[s]:.4f}")
+        )

@@ -85,6 +85,7 @@ def train_seeds(config: Any, env: Any, training: RunSettings, seed: int, seeds: 
 
 def report(done: Any) -> None:
     """The result in one line for people; a run that Ctrl-C stopped ends the command."""
+    from rlnut.control.evaluate import mean_and_std
     from rlnut.runtime.log import say
 
     e = done.evaluation
@@ -92,7 +93,8 @@ def report(done: Any) -> None:
         say(f"stopped at step {done.steps:,}; checkpoint saved; go on with: rlnut resume {done.folder}")
         raise KeyboardInterrupt
     count = len(e.returns)
-    say(f"greedy return {e.mean:.4g} ± {e.std:.3g} over {count} fresh episodes, policy of step {done.best_step:,}")
+    over = f"over {count} fresh episode{'s' if count > 1 else ''}, policy of step {done.best_step:,}"
+    say(f"greedy return {mean_and_std(e.mean, e.std)} {over}")
     say(f"{done.steps_per_s:,.0f} steps/s, {done.wall_s:.1f} s in all, {done.compile_s:.1f} s of it to compile")
     say(f"{done.folder}")
 
@@ -101,15 +103,17 @@ def answer(runs: list[dict[str, Any]], out: str) -> dict[str, Any]:
     """The summaries of one or several seeds as one JSON object."""
     import numpy as np
 
+    from rlnut.control.evaluate import sample_std
+
     returns = [r for run in runs for r in run["eval"]["returns"]]
-    std = float(np.std(returns, ddof=1)) if len(returns) > 1 else 0.0
     wall, compile_s = sum(r["wall_s"] for r in runs), sum(r["compile_s"] for r in runs)
     return runs[0] | {
         "seeds": [r["seed"] for r in runs],
         "wall_s": wall,
         "compile_s": compile_s,
         "steps_per_s": float(np.median([r["steps_per_s"] for r in runs])),
-        "eval": {"mean": float(np.mean(returns)), "std": std, "episodes": len(returns), "returns": returns},
+        "eval": {"mean": float(np.mean(returns)), "std": sample_std(returns)}
+        | {"episodes": len(returns), "returns": returns},
         "runs": runs,
         "out": out,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -36,20 +36,32 @@ class Evaluation(NamedTuple):
         return float(np.mean(self.returns))
 
     @property
-    def std(self) -> float:
-        """Standard deviation of the returns over episodes (n − 1)."""
-        return float(np.std(self.returns, ddof=1)) if len(self.returns) > 1 else 0.0
+    def std(self) -> float | None:
+        """Standard deviation of the returns over episodes (n − 1); None for one episode, which has none."""
+        return sample_std(self.returns)
 
     @property
-    def ci95(self) -> tuple[float, float]:
-        """95 % interval of the mean: percentiles of 10,000 bootstrap resamples of the episodes."""
+    def ci95(self) -> tuple[float, float] | None:
+        """95 % interval of the mean: percentiles of 10,000 bootstrap resamples of the episodes; None of one."""
         from scipy.stats import bootstrap
 
+        if len(self.returns) < 2:
+            return None
         if len(set(self.returns)) == 1:
             return self.returns[0], self.returns[0]
         data = (np.asarray(self.returns),)
         found = bootstrap(data, np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(0))
         return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def sample_std(numbers: Sequence[float]) -> float | None:
+    """Standard deviation (n − 1); None for fewer than two numbers."""
+    return float(np.std(numbers, ddof=1)) if len(numbers) > 1 else None
+
+
+def mean_and_std(mean: float, std: float | None, digits: str = ".4g") -> str:
+    """ "20.5 ± 3.1", or the mean alone where there is no deviation."""
+    return f"{mean:{digits}}" + ("" if std is None else f" ± {std:{digits}}")
 
 
 class Evaluator:

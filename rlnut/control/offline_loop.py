@@ -97,7 +97,8 @@ def train_batch(
                     )
                 if done in looks:
                     look = evaluator(Policy(agent, spec, params, played).player, seed, done)
-                    line |= {"eval_mean": look.mean, "eval_std": look.std, "eval_length": float(np.mean(look.lengths))}
+                    std = float("nan") if look.std is None else look.std
+                    line |= {"eval_mean": look.mean, "eval_std": std, "eval_length": float(np.mean(look.lengths))}
                 if metrics_file is not None:
                     metrics_file.write(line)
                 progress.show(done, line, plain=done in looks)

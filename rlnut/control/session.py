@@ -205,7 +205,8 @@ class Session:
         evaluation = self._look(run) if look else None
         if evaluation is not None:
             lengths = float(np.mean(evaluation.lengths))
-            row |= {"eval_mean": evaluation.mean, "eval_std": evaluation.std, "eval_length": lengths}
+            std = float("nan") if evaluation.std is None else evaluation.std
+            row |= {"eval_mean": evaluation.mean, "eval_std": std, "eval_length": lengths}
         self.files.write_row(row)
         self.interval = Interval([], [])  # only now: an evaluation that fails leaves all as it was
         self.logged = run.steps

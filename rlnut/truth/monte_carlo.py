@@ -25,7 +25,7 @@ class MonteCarloTruth(NamedTuple):
 
     obs: np.ndarray  # [K, ...]
     mean: np.ndarray  # [K]
-    ci95: np.ndarray  # [K] half width
+    ci95: np.ndarray  # [K] half width; NaN of a single return, which has none
     bias: float = 0.0  # bound on what the cut of long returns hides: γᴴ max|r| / (1 − γ)
     actions: Any = None  # [K] first actions, where Q is asked for
 
@@ -67,7 +67,9 @@ def monte_carlo_truth(
             env = _at(place, make, rng)
             returns[k, i], top, over = _play(env, place.obs, act, gamma, horizon, rng, first[k] if pairs else None)
             largest, cut = max(largest, top), cut or not over
-    half = student.ppf(0.975, rollouts - 1) * returns.std(1, ddof=1) / np.sqrt(rollouts)
+    half = np.full(states, np.nan)
+    if rollouts > 1:
+        half = student.ppf(0.975, rollouts - 1) * returns.std(1, ddof=1) / np.sqrt(rollouts)
     bias = gamma**horizon * largest / (1 - gamma) if cut else 0.0
     obs = np.stack([np.asarray(place.obs) for place in places])
     return MonteCarloTruth(obs, returns.mean(1), half, float(bias), np.array(first) if pairs else None)

@@ -374,3 +374,27 @@ def test_vector_seeds_leave_room_for_all(monkeypatch: pytest.MonkeyPatch) -> Non
     made = iter(envs)
     GymVector(SyncVectorEnv([lambda: next(made)] * 3)).reset(0)
     assert max(seed for env in envs for seed in env.seeds if seed is not None) < 2**31
+
+
+def test_check_env_looks_at_every_step(capsys: pytest.CaptureFixture[str]) -> None:
+    """A number out of bounds in step 150 is reported; one that is not finite there is an error."""
+
+    class Late(Given):
+        def step(self, action: Any) -> Any:
+            found = super().step(action)
+            self.all = getattr(self, "all", 0) + 1
+            return (self.late if self.all == 150 else found[0], *found[1:])
+
+        late: Any = np.full(3, 2, np.float32)
+
+    gym.register("Late-v0", lambda **options: Late())
+    try:
+        assert main(["check-env", "Late-v0"]) == 0
+        assert "outside bounds Late-v0: step() number 150" in capsys.readouterr().out
+        Late.late = np.full(3, np.nan)
+        assert main(["check-env", "Late-v0"]) == 1
+        assert "Late-v0: step() number 150 (step 10 of episode 15) returned an observation with nan" in (
+            capsys.readouterr().err
+        )
+    finally:
+        del gym.registry["Late-v0"]
