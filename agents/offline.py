@@ -22,6 +22,7 @@ from rlnut.errors import UsageError
 from rlnut.learner.agent import Agent, AgentState, Pace
 from rlnut.learner.bellman import bootstrap
 from rlnut.learner.explore import allowed, epsilon_greedy, linear_schedule
+from rlnut.learner.explore import greedy as best_allowed
 from rlnut.regression.core import Regression
 from rlnut.regression.losses import Loss
 from rlnut.types import Array, Batch, Fit, Key, Look, Metrics, Params, Transition
@@ -40,13 +41,13 @@ def linear_fqi(values: ActionValues, policy_iteration: bool, ridge: float) -> Ag
         gram, cross, b = np.zeros((size, size)), np.zeros((size, size)), np.zeros(size)
         for i in range(0, len(seen.action), BLOCK):
             row = jax.tree.map(lambda a, i=i: a[i : i + BLOCK], seen)
-            greedy = np.asarray(values.q(w.astype(np.float32), row.next_obs).argmax(-1))
+            greedy = np.asarray(best_allowed(values.q(w.astype(np.float32), row.next_obs), row.next_mask))
             x = np.asarray(values.gradient(w, row.obs, row.action), np.float64)
             then = np.asarray(values.gradient(w, row.next_obs, greedy), np.float64) * row.discount[:, None]
             gram, cross, b = gram + x.T @ x, cross + x.T @ then, b + x.T @ row.reward.astype(np.float64)
         stiff = gram + ridge * np.eye(size)
         new = np.linalg.solve(stiff - cross, b) if policy_iteration else np.linalg.solve(stiff, b + cross @ w)
-        reached = np.asarray(values.q(new.astype(np.float32), seen.obs))
+        reached = np.asarray(allowed(values.q(new.astype(np.float32), seen.obs), seen.mask))
         return new, {"delta": float(np.abs(new - w).max()), "value": float(reached.max(1).mean())}
 
     def learn(state: AgentState, seen: Transition) -> tuple[AgentState, Metrics]:
@@ -70,8 +71,10 @@ def fitted_q(core: Regression, actions: int, epochs: int, batch: int, host: bool
     def iteration(fit: Fit, key: Key, seen: Transition) -> tuple[Fit, Metrics]:
         v = allowed(core.predict(fit.params, seen.next_obs), seen.next_mask).max(-1)
         y = bootstrap(seen.reward, seen.discount, v)
-        # y and the action, side by side: the loss sees all of q(s, ·)
+        # y, the action, and which actions there are, side by side: the loss sees all of q(s, ·)
         target = jnp.stack([y, seen.action.astype(y.dtype)], -1)
+        if seen.mask is not None:
+            target = jnp.concatenate([target, seen.mask.astype(y.dtype)], -1)
 
         def update(fit: Fit, i: Array) -> tuple[Fit, Metrics]:
             return core.update(fit, Batch(seen.obs[i], target[i]))
@@ -106,12 +109,18 @@ def passes(
 
 
 def of_the_action(conservative: float = 0.0) -> Loss:
-    """½ (y − q(s, a))² + β (log Σ_a' exp q(s, a') − q(s, a)): q [B, A], (y, a) [B, 2] -> [B]; β = `conservative`."""
+    """½ (y − q(s, a))² + β (log Σ_a' exp q(s, a') − q(s, a)): q [B, A], (y, a) [B, 2] -> [B]; β = `conservative`.
+
+    With the mask of the actions behind them, [B, 2 + A], the sum is over the allowed ones.
+    """
 
     def loss(q: Array, target: Array) -> Array:
-        taken = jnp.take_along_axis(q, target[:, 1:].astype(jnp.int32), 1)[:, 0]
+        taken = jnp.take_along_axis(q, target[:, 1:2].astype(jnp.int32), 1)[:, 0]
         cost = (target[:, 0] - taken) ** 2 / 2
-        return cost + conservative * (jax.nn.logsumexp(q, 1) - taken) if conservative else cost
+        if not conservative:
+            return cost
+        mask = target[:, 2:] > 0 if target.shape[1] > 2 else None
+        return cost + conservative * (jax.nn.logsumexp(q, 1, where=mask) - taken)
 
     return loss
 

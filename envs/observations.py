@@ -10,6 +10,7 @@
 | Dict, Tuple of these, no image  | one array              | the parts side by side                                  |
 | Dict, Tuple with images         | one array of bytes     | a CNN for each image, joined with the other parts       |
 
+Parts of other kinds (Text, Sequence, Graph, OneOf) are left out, which `saw` says; nothing else is refused for them.
 One array holds an observation in each case, so a replay memory keeps it once, images as bytes.
 """
 
@@ -31,18 +32,25 @@ from rlnut.types import Array, Model, namespace
 SMALLEST_IMAGE = 5  # pixels a side: below that an array is a vector
 
 
+USABLE = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 PartPath = tuple[Any, ...]  # keys and places that lead to a part of a nested observation
 
 
 def observation(space: spaces.Space, name: str) -> Observation:
     """How `space` is served; UsageError with the reason if it cannot be."""
-    parts = [(path, leaf, _single(leaf, name)) for path, leaf in _parts(space)]
+    leaves = _parts(space)
+    usable = [(path, leaf) for path, leaf in leaves if isinstance(leaf, USABLE)]
+    parts = [(path, leaf, _single(leaf, name)) for path, leaf in usable or leaves]
     if not parts:
         raise UsageError(f"{name}: observation space {space} is empty")
     if len(parts) == 1:
         path, _, only = parts[0]
-        return only._replace(read=lambda raw, xp: only.read(_follow(raw, path), xp)) if path else only
-    return _bytes(parts) if any(part.image for *_, part in parts) else _floats(parts)
+        found = only._replace(read=lambda raw, xp: only.read(_follow(raw, path), xp)) if path else only
+    else:
+        found = _bytes(parts) if any(part.image for *_, part in parts) else _floats(parts)
+    unused = [(path, leaf) for path, leaf in leaves if not isinstance(leaf, USABLE)]
+    left = ", ".join(f"{'.'.join(map(str, path))} ({type(leaf).__name__})" for path, leaf in unused)
+    return found._replace(saw=f"{found.saw}; left out: {left}") if left else found
 
 
 def _parts(space: spaces.Space, path: PartPath = ()) -> list[tuple[PartPath, spaces.Space]]:

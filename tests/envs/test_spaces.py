@@ -17,6 +17,7 @@ from rlnut import UsageError
 from rlnut.agents.default_networks import default_network, value_model
 from rlnut.envs.actions import KINDS, actions
 from rlnut.envs.make import EnvName, env_name, maker
+from rlnut.envs.observations import observation
 from rlnut.envs.spaces import read_spaces
 from rlnut.learner.spec import Choice
 
@@ -282,3 +283,35 @@ def test_actions_of_several_numbers_by_hand() -> None:
 def test_choices_that_mean_nothing_are_refused(space: Any, choice: Choice, reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         actions(space, choice, "it")
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        spaces.Text(20),
+        spaces.Sequence(spaces.Discrete(3)),
+        spaces.OneOf([spaces.Discrete(2), spaces.Discrete(3)]),
+        spaces.Graph(spaces.Discrete(2), None),
+    ],
+    ids=lambda space: type(space).__name__,
+)
+def test_parts_that_no_network_takes_are_left_out(extra: spaces.Space) -> None:
+    """MiniGrid's mission: what remains is stored as if the part were not there, and one line says what is missing."""
+    box = spaces.Box(-1, 1, (3,), np.float32)
+    kind = type(extra).__name__
+    for space, raw in (
+        (spaces.Dict({"image": box, "mission": extra}), {"image": np.ones(3, np.float32), "mission": "go"}),
+        (spaces.Tuple([extra, box]), ("go", np.ones(3, np.float32))),
+        (spaces.Dict({"a": spaces.Dict({"b": extra}), "c": box}), {"a": {"b": "go"}, "c": np.ones(3, np.float32)}),
+    ):
+        found = observation(space, "Fake")
+        assert found.shape == (3,) and f"left out: {extra_path(space)} ({kind})" in found.saw
+        np.testing.assert_array_equal(found.read(raw, np), np.ones(3))
+    both = observation(spaces.Dict({"n": spaces.Discrete(4), "x": box, "mission": extra}), "Fake")
+    np.testing.assert_array_equal(both.read({"n": 2, "x": np.zeros(3), "mission": "go"}, np), [2, 0, 0, 0])
+    with pytest.raises(UsageError, match=f"Fake: {kind} observations are not"):
+        observation(spaces.Dict({"mission": extra}), "Fake")
+
+
+def extra_path(space: spaces.Space) -> str:
+    return "0" if isinstance(space, spaces.Tuple) else "mission" if "mission" in space.spaces else "a.b"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import gymnasium as gym
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,3 +40,42 @@ class Counter(FuncEnv):
 
     def state_info(self, state: CounterState, params: Any = None) -> dict[str, Any]:
         return {"action_mask": jnp.stack([state.age != 2, state.age != 3])}
+
+
+class Corridor(gym.Env):
+    """Five states in a row: action 0 costs 1 and goes on, action 1 is forbidden, which is said in one of four ways.
+
+    With γ = 1 the values are −5 −4 −3 −2 −1. A forbidden action raises, or costs `fine` and ends the episode.
+    """
+
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, told: str = "info", fine: float | None = None) -> None:
+        self.told, self.fine = told, fine
+        place: spaces.Space = spaces.Discrete(5)
+        mask: spaces.Space = spaces.Box(0, 1, (2,), np.int8)
+        self.observation_space = (
+            spaces.Dict({"observation": place, "action_mask": mask}) if told == "observation" else place
+        )
+        if told in ("action_masks", "action_mask"):
+            setattr(self, told, lambda: np.array([True, False]))
+
+    def _given(self) -> tuple[Any, dict[str, Any]]:
+        mask, place = np.array([1, 0], np.int8), min(self.place, 4)
+        if self.told == "observation":
+            return {"observation": place, "action_mask": mask}, {}
+        return place, {"action_mask": mask} if self.told == "info" else {}
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.place = 0
+        return self._given()
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        if action != 0:
+            if self.fine is None:
+                raise RuntimeError("a forbidden action was played")
+            return *self._given()[:1], -self.fine, True, False, self._given()[1]
+        self.place += 1
+        obs, info = self._given()
+        return obs, -1.0, self.place == 5, False, info
