@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 import gymnasium as gym
 from gymnasium import spaces
 
+from rlnut.envs.masks import masks_in_info
 from rlnut.envs.reading import (
     LARGEST,
     Mismatch,
@@ -194,7 +195,7 @@ FLAGS = ("terminated", "truncated")
 
 def made(make: Callable[[], gym.Env], every: bool = False) -> CheckedEnv:
     """A new environment from a function that makes one, checked in each call."""
-    return CheckedEnv(new_env(make), every)
+    return CheckedEnv(masks_in_info(new_env(make)), every)
 
 
 def new_env(make: Callable[[], gym.Env]) -> gym.Env:

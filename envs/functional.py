@@ -22,8 +22,9 @@ import numpy as np
 from gymnasium.experimental.functional import FuncEnv
 from jax import Array
 
+from rlnut.envs.masks import MASK
 from rlnut.envs.spaces import AS_IT_SUITS, read_spaces
-from rlnut.envs.vector import MASK, Step
+from rlnut.envs.vector import Step
 from rlnut.learner.spec import Choice, Spec
 from rlnut.types import Key, Look
 
@@ -75,7 +76,8 @@ def _outcome(env: FuncEnv, state: Any, key: Key, reward: Any) -> Outcome:
     obs = env.observation(state, jax.random.fold_in(key, 1))
     terminated = jnp.asarray(env.terminal(state, jax.random.fold_in(key, 3)), bool)
     truncated = jnp.asarray(info.get("truncated", False), bool)
-    return Outcome(state, obs, jnp.asarray(reward, jnp.float32), terminated, truncated, info.get(MASK))
+    mask = info.get(MASK, obs.get(MASK) if isinstance(obs, dict) else None)
+    return Outcome(state, obs, jnp.asarray(reward, jnp.float32), terminated, truncated, mask)
 
 
 def func_vector(env: FuncEnv, num_envs: int, limit: int | None = None, choice: Choice = AS_IT_SUITS) -> FuncVector:

@@ -34,22 +34,24 @@ class MasksInInfo(gym.Wrapper):
         self.method = method
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        obs, info = self.env.reset(seed=seed, options=options)
-        return obs, self._told(obs, info)
+        given = self.env.reset(seed=seed, options=options) if options is not None else self.env.reset(seed=seed)
+        return self._told(given)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        obs, reward, terminated, truncated, info = self.env.step(action)
-        return obs, reward, terminated, truncated, self._told(obs, info)
+        return self._told(self.env.step(action))
 
-    def _told(self, obs: Any, info: dict[str, Any]) -> dict[str, Any]:
-        if MASK in info:
-            return info
-        if self.method is None:
-            mask = obs[MASK]
-        else:
+    def _told(self, given: Any) -> Any:
+        """What `reset` or `step` gave, with the mask in the dict at its end; anything else is left to the checks."""
+        if not isinstance(given, tuple) or not isinstance(info := given[-1], dict) or MASK in info:
+            return given
+        if self.method is not None:
             found = self.env.get_wrapper_attr(self.method)
             mask = found() if callable(found) else found
-        return {**info, MASK: in_rows(mask, self.env.action_space)}
+        elif isinstance(given[0], dict) and MASK in given[0]:
+            mask = given[0][MASK]
+        else:
+            return given
+        return *given[:-1], {**info, MASK: in_rows(mask, self.env.action_space)}
 
 
 class VectorMasksInInfo(gym.vector.VectorWrapper):

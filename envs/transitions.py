@@ -127,7 +127,7 @@ def checked_transitions(arrays: Arrays, spec: Spec, gamma: float, source: str) -
         mask=mask,
         next_mask=next_mask,
     )
-    return Transition(*(None if column is None else column[:, None] for column in found[:9]))
+    return found._replace(**{name: x[:, None] for name, x in found._asdict().items() if isinstance(x, np.ndarray)})
 
 
 def _check_columns(arrays: Arrays, spec: Spec, source: str) -> None:
@@ -199,7 +199,7 @@ def _checked_masks(
     return mask, found.get("next_masks")
 
 
-def _first(bad: np.ndarray) -> int:
+def _first(bad: np.ndarray | np.bool) -> int:
     return int(np.argwhere(bad)[0][0])
 
 
@@ -217,7 +217,8 @@ def collect(vector: HostVector, steps: int, seed: int) -> Arrays:
             action = np.array([rng.choice(np.flatnonzero(row)) for row in mask])
         step = vector.step(action)
         row = [obs, action + spec.first_action, step.reward, step.next_obs, step.terminated, step.truncated]
-        row += [mask, step.next_mask] if mask is not None else []
+        if mask is not None and step.next_mask is not None:
+            row += [mask, step.next_mask]
         for key, column in zip(parts, row, strict=True):
             parts[key].append(np.asarray(column)[step.valid])
         count, obs = count + int(step.valid.sum()), step.obs

@@ -11,13 +11,14 @@ saved and gone on with exactly: the running episodes are played again from their
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from rlnut.envs.contract import CheckedVector, made
+from rlnut.envs.masks import MASK, vector_masks_in_info
 from rlnut.envs.spaces import AS_IT_SUITS, read_spaces
 from rlnut.errors import RlnutError, UsageError
 from rlnut.learner.spec import Choice, Spec
@@ -35,9 +36,6 @@ class Step(NamedTuple):
     next_mask: np.ndarray | None = None  # [N, A] bool: actions allowed at next_obs; None = all
 
 
-MASK = "action_mask"  # the key of `info` under which environments say which actions are allowed
-
-
 def allowed_actions(info: dict[str, Any], spec: Spec, over: bool = False) -> np.ndarray:
     """info["action_mask"] as [A] or [D, K] bool; all True where the episode is over, or nothing is said of one step."""
     try:
@@ -49,6 +47,14 @@ def allowed_actions(info: dict[str, Any], spec: Spec, over: bool = False) -> np.
             raise RlnutError(f"{spec.name}: info['action_mask'] allows no action, and the episode is not over")
         return spec.acts.allowed()
     return mask
+
+
+def late_mask(spec: Spec) -> NoReturn:
+    """A mask that was not announced: memories were made without masks."""
+    raise RlnutError(
+        f"{spec.name}: step() gave info['action_mask'], and the first reset() gave none: give it in every reset,"
+        " all ones where nothing is forbidden"
+    )
 
 
 def episode_seed(seed: int, env: int, episode: int) -> int:
@@ -143,6 +149,8 @@ class EnvList(HostVector):
             self.actions[i].append(action[i])
             if self.mask is not None and next_mask is not None:
                 next_mask[i] = self.mask[i] = allowed_actions(info, self.spec, bool(terminated[i]))
+            elif MASK in info:
+                late_mask(self.spec)
             if terminated[i] or truncated[i]:
                 obs = obs.copy() if obs is next_obs else obs
                 obs[i] = self._start(i)
@@ -188,7 +196,7 @@ class GymVector(HostVector):
     """Any `gymnasium.vector.VectorEnv`, in any of the three autoreset modes."""
 
     def __init__(self, envs: gym.vector.VectorEnv, choice: Choice = AS_IT_SUITS) -> None:
-        self.envs = CheckedVector(envs)
+        self.envs = CheckedVector(vector_masks_in_info(envs))
         self.num_envs = envs.num_envs
         self.spec = read_spaces(envs, choice)
         self.mode = envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
@@ -202,9 +210,11 @@ class GymVector(HostVector):
         self.mask = self._masks(info, self.ended) if MASK in info or self.spec.acts.padded else None
         return self.spec.read(raw)
 
-    def _masks(self, info: dict[str, Any], over: np.ndarray) -> Any:
-        said = info.get(f"_{MASK}", np.ones(self.num_envs, bool))
-        rows = [{MASK: row} if row_said else {} for row, row_said in zip(info.get(MASK, said), said, strict=True)]
+    def _masks(self, info: dict[str, Any], over: np.ndarray) -> np.ndarray:
+        """Masks [N, ...]; `info["_action_mask"]` has the rows that were given, and in the others all is allowed."""
+        masks = info.get(MASK, ())
+        given = info.get(f"_{MASK}", np.ones(self.num_envs, bool)) if MASK in info else np.zeros(self.num_envs, bool)
+        rows = [{MASK: masks[i]} if given[i] else {} for i in range(self.num_envs)]
         return np.stack([allowed_actions(row, self.spec, bool(o)) for row, o in zip(rows, over, strict=True)])
 
     def step(self, action: np.ndarray) -> Step:
@@ -212,6 +222,8 @@ class GymVector(HostVector):
         obs = self.spec.read(raw)
         end = terminated | truncated
         next_obs, valid = obs, np.ones(self.num_envs, bool)
+        if self.mask is None and MASK in info:
+            late_mask(self.spec)
         next_mask = self.mask = None if self.mask is None else self._masks(info, end)
         if self.mode == AutoresetMode.NEXT_STEP:  # this step only reset the environments that ended before it
             valid = ~self.ended
@@ -221,9 +233,8 @@ class GymVector(HostVector):
             next_obs = obs.copy()
             for i in np.flatnonzero(end):
                 next_obs[i] = self.spec.read(self.envs.final(info, int(i)))
-            if next_mask is not None and "final_info" in info:
-                last = self._masks(info["final_info"], end)
-                next_mask = where_rows(end, last, next_mask)
+            if next_mask is not None:  # `info` is of the next episode
+                next_mask = where_rows(end, self._masks(info.get("final_info", {}), end), next_mask)
         elif end.any():  # DISABLED: resetting is left to the caller
             fresh, info = self.envs.reset(options={"reset_mask": end})
             obs = self.spec.read(fresh)

@@ -9,6 +9,7 @@ import numpy as np
 from rlnut.control.evaluate import Evaluation, Evaluator, Player
 from rlnut.control.host_loop import actor
 from rlnut.envs.make import ENDLESS, EnvLike, maker
+from rlnut.envs.masks import MASK
 from rlnut.envs.spaces import read_spaces
 from rlnut.errors import UsageError
 from rlnut.learner.agent import Agent
@@ -46,10 +47,30 @@ class Policy:
         values, carry = self._q(self._placed, carry, look)
         return np.asarray(greedy(values, look.mask)), carry
 
-    def act(self, obs: Any) -> np.ndarray:
-        """The greedy action as the environment takes it."""
-        mask = self.spec.acts.allowed() if self.spec.acts.padded else None
-        return self.spec.command(greedy(self.q(obs), mask))
+    def act(self, obs: Any, mask: Any = None) -> np.ndarray:
+        """The greedy action as the environment takes it, for one observation or N; each counts as an episode's first.
+
+        mask: which actions are allowed, as `info["action_mask"]` has it (N observations: N of them); without it a part
+        "action_mask" of the observation is used.
+        """
+        q = self.q(obs)
+        if mask is None and isinstance(obs, dict):
+            mask = obs.get(MASK)
+        return self.spec.command(greedy(q, self._allowed(mask, q.shape[: q.ndim - len(self.spec.choices)])))
+
+    def _allowed(self, mask: Any, lead: tuple[int, ...]) -> np.ndarray | None:
+        """A mask, or N of them, as [A] or [N, A] bool; UsageError if it is none."""
+        if mask is None:
+            return self.spec.acts.allowed() if self.spec.acts.padded else None
+        try:
+            rows = [self.spec.acts.allowed(one) for one in (mask if lead else [mask])]
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"mask is not one of {self.spec.acts.saw}: {error}") from None
+        if lead and len(rows) != lead[0]:
+            raise UsageError(f"mask must have {lead[0]} rows, one for each observation, got {len(rows)}")
+        if not all(row.any(-1).all() for row in rows):
+            raise UsageError("mask allows no action")
+        return np.stack(rows) if lead else rows[0]
 
     def evaluate(
         self, episodes: int = 20, seed: int = 0, env: EnvLike | None = None, number: int = FRESH

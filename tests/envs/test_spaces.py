@@ -314,4 +314,4 @@ def test_parts_that_no_network_takes_are_left_out(extra: spaces.Space) -> None:
 
 
 def extra_path(space: spaces.Space) -> str:
-    return "0" if isinstance(space, spaces.Tuple) else "mission" if "mission" in space.spaces else "a.b"
+    return "0" if not isinstance(space, spaces.Dict) else "mission" if "mission" in space.spaces else "a.b"
