@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from rlnut.choices import MEMORY
 from rlnut.commands.options import add_settings, chosen_name, chosen_settings, converter
 from rlnut.errors import counted
 from rlnut.settings import Settings
@@ -17,7 +18,7 @@ NAMES: dict[str, type[Settings]] = {**LINEAR_MODELS, **MODELS}
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """The arguments; MODEL decides which further options there are."""
-    from rlnut.data.catalogue import DATASETS, MEMORY
+    from rlnut.data.catalogue import DATASETS
 
     parser.add_argument("model", metavar="MODEL", help=f"one of: {', '.join(NAMES)} (fit MODEL --help: its options)")
     lengths = f"{', '.join(MEMORY)} also with a length, recall:50"

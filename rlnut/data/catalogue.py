@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rlnut.choices import MEMORY, TABLES
 from rlnut.data import mnist
 from rlnut.data.dataset import FILES, Dataset, as_array, split_rows
 from rlnut.errors import RlnutError, UsageError, counted, unknown
@@ -71,8 +72,6 @@ def _memory(name: str, data: str | Path | None = None, steps: int | None = None)
     return memory(name, steps)
 
 
-TABLES = ("ohm", "sparse", "thermal", "spirals", "xor", "iris", "wine", "breast-cancer", "diabetes")  # see rlnut.tables
-MEMORY = ("recall", "parity", "adding")  # see rlnut.sequences
 DATASETS: dict[str, Callable[[str | Path | None], Dataset]] = {
     "mnist": partial(_idx, mnist.MNIST),
     "fashion-mnist": partial(_idx, mnist.FASHION),

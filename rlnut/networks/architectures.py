@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import cast
 
+import numpy as np
+
+from rlnut.choices import ACTIVATIONS, INITIALIZERS, NORMS, PADDINGS, POOLINGS
 from rlnut.errors import UsageError, unknown
 from rlnut.networks.convolution import bias, conv, group_norm, pool
 from rlnut.networks.layers import activation, dense, dropout, flatten, function, head, layer_norm, serial
@@ -12,6 +16,7 @@ from rlnut.types import Array, Model, Network, Shape
 
 def linear(initializer: str = "zeros") -> Network:
     """g_θ(x) = θᵀ(x, 1): a single layer without activation; softmax regression when the loss is cross-entropy."""
+    named("initializer", initializer, (*INITIALIZERS, "zeros"))
     return lambda shape: serial(flatten(), head(tuple(shape), initializer))
 
 
@@ -29,6 +34,10 @@ def mlp(
     `norm` puts a `layer_norm` before each f, `drop` a `dropout` after it; `first` makes the first hidden layer, `layer`
     the other dense layers.
     """
+    hidden = whole("hidden", hidden)
+    named("activation", activation_name, ACTIVATIONS)
+    named("initializer", initializer, INITIALIZERS)
+    _check_rate(drop)
 
     def build(shape: Shape) -> Model:
         layers = [flatten()]
@@ -64,6 +73,16 @@ def cnn(
 
     `window` = 1 leaves the pooling out (the usual choice for Q-networks); `norm` and `layer` are those of the MLP.
     """
+    channels, hidden = whole("channels", channels), whole("hidden", hidden)
+    for name, value in (("filter_size", filter_size), ("stride", stride), ("window", window), ("dims", dims)):
+        whole(name, (value,))
+    for kind, chosen, known in (
+        ("padding", padding, PADDINGS),
+        ("pooling", pooling, POOLINGS),
+        ("norm", filter_norm, NORMS),
+    ):
+        named(kind, chosen, known)
+    _check_rate(drop)
 
     def build(shape: Shape) -> Model:
         layers = [with_channels(dims)]
@@ -72,9 +91,6 @@ def cnn(
         return serial(*layers, *_drop(drop / 2), mlp(hidden, drop=drop, norm=norm, layer=layer, first=layer)(shape))
 
     return build
-
-
-NORMS = ("none", "group", "weight")
 
 
 def filters(
@@ -95,8 +111,7 @@ def filters(
     depend on one another; these two are pure functions of θ and one row. A maximum is taken before b and f: f is
     monotone, so without group_norm nothing changes but the work.
     """
-    if norm not in NORMS:
-        raise unknown("norm", norm, NORMS)
+    named("norm", norm, NORMS)
     linear_part = conv(depth, size, stride, padding, bias=False, standard=norm == "weight")
     then = [group_norm() if norm == "group" else bias(), activation(activation_name)]
     pools = [pool(window, pooling, pool_stride)] if window > 1 else []
@@ -122,6 +137,8 @@ def lenet(activation_name: str = "tanh", pooling: str = "average") -> Network:
     6 filters 5×5 (same), pooling by 2, 16 filters 5×5 (valid), pooling by 2, then layers of 120, 84 and the head.
     Not as in 1998: all 16 filters see all 6 maps, pooling has no weights, tanh is not stretched, the head is linear.
     """
+    named("activation", activation_name, ACTIVATIONS)
+    named("pooling", pooling, POOLINGS)
 
     def build(shape: Shape) -> Model:
         layers = [with_channels(2)]
@@ -130,6 +147,27 @@ def lenet(activation_name: str = "tanh", pooling: str = "average") -> Network:
         return serial(*layers, mlp((120, 84), activation_name, "glorot")(shape))
 
     return build
+
+
+def whole(name: str, values: object) -> tuple[int, ...]:
+    """Whole numbers >= 1, checked when a network is described and not when it is first used."""
+    good = isinstance(values, (tuple, list)) and all(
+        isinstance(v, (int, np.integer)) and not isinstance(v, bool) and v >= 1 for v in values
+    )
+    if not good:
+        raise UsageError(f"{name} must be whole numbers >= 1, as in (64, 32), got {values!r}")
+    return tuple(int(v) for v in cast(tuple[int, ...], values))
+
+
+def named(kind: str, name: str, known: Iterable[str]) -> None:
+    """Refuse a name that is not among the known ones."""
+    if name not in known:
+        raise unknown(kind, name, known)
+
+
+def _check_rate(drop: float) -> None:
+    if isinstance(drop, bool) or not isinstance(drop, (int, float)) or not 0 <= drop < 1:
+        raise UsageError(f"dropout must be a share >= 0 and < 1, got {drop!r}")
 
 
 def _drop(rate: float) -> list[Model]:

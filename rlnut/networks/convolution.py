@@ -16,13 +16,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from rlnut.choices import PADDINGS, POOLINGS
 from rlnut.errors import UsageError, unknown
 from rlnut.types import Array, Key, Model, Params, Shape
 
 BLOCK = 2**18  # numbers in the patches that are held at once: about what the cache of one core holds
 FEW = 27  # numbers in one patch up to which a product is at least as fast on CPUs as XLA's convolution: 3 × 3 × 3
-PADDINGS = ("same", "valid")
-POOLINGS = ("max", "average")
 
 
 def conv(

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from rlnut.choices import OPTIMIZERS
 from rlnut.data.catalogue import load_dataset
 from rlnut.data.dataset import Dataset, checked_dataset, split_rows
 from rlnut.errors import UsageError, counted, unknown
@@ -25,7 +26,7 @@ from rlnut.supervised.epochs import FitReport, LabelledRows, judge, run_epochs, 
 from rlnut.supervised.fit_linear import chosen_exact, fit_exact
 from rlnut.supervised.fitted_model import FittedModel, architecture
 from rlnut.supervised.linear_settings import LINEAR_MODELS, LinearSettings
-from rlnut.supervised.network_settings import MODELS, OPTIMIZERS, FitSettings
+from rlnut.supervised.network_settings import MODELS, FitSettings
 from rlnut.supervised.scaling import Scale, scale_of, scaled
 from rlnut.types import Fit, Key, Model, Network, Params
 

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from rlnut.choices import ACTIVATIONS, INITIALIZERS, NORMS, OPTIMIZERS, PADDINGS, POOLINGS, SCHEDULES
 from rlnut.errors import UsageError
 from rlnut.settings import Settings, setting
 
@@ -16,14 +17,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from rlnut.types import Network, Shape
-
-ACTIVATIONS = ("relu", "tanh", "sigmoid", "elu", "identity")
-INITIALIZERS = ("he", "glorot", "orthogonal")
-OPTIMIZERS = ("adam", "nadam", "amsgrad", "adabelief", "lion", "rmsprop", "adagrad", "momentum", "nesterov", "sgd")
-SCHEDULES = ("cosine", "one-cycle", "linear", "constant")
-PADDINGS = ("same", "valid")
-POOLINGS = ("max", "average")
-NORMS = ("none", "group", "weight")
 
 
 @dataclass(frozen=True)

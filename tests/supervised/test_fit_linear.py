@@ -9,8 +9,9 @@ import pytest
 
 import rlnut
 from rlnut import UsageError
+from rlnut.choices import TABLES
 from rlnut.cli import main
-from rlnut.data.catalogue import DATASETS, TABLES, load_dataset
+from rlnut.data.catalogue import DATASETS, load_dataset
 from rlnut.data.small_tables import REAL, SYNTHETIC, load_table
 from rlnut.regression.losses import squared
 from rlnut.supervised.fit import fit

@@ -1,0 +1,15 @@
+"""The names that options may take, without the functions behind them: so help and settings load no JAX.
+
+The tables of functions (`networks.layers.ACTIVATIONS`, `regression.optimizers.DIRECTIONS`, …) have exactly these keys;
+a test says so.
+"""
+
+ACTIVATIONS = ("relu", "tanh", "sigmoid", "elu", "identity")
+INITIALIZERS = ("he", "glorot", "orthogonal")
+PADDINGS = ("same", "valid")
+POOLINGS = ("max", "average")
+NORMS = ("none", "group", "weight")
+OPTIMIZERS = ("adam", "nadam", "amsgrad", "adabelief", "lion", "rmsprop", "adagrad", "momentum", "nesterov", "sgd")
+SCHEDULES = ("cosine", "one-cycle", "linear", "constant")
+TABLES = ("ohm", "sparse", "thermal", "spirals", "xor", "iris", "wine", "breast-cancer", "diabetes")
+MEMORY = ("recall", "parity", "adding")
