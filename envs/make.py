@@ -147,6 +147,8 @@ def maker(env: EnvLike) -> Callable[[], gym.Env]:
         from rlnut.envs.contract import new_env
 
         return partial(new_env, env)
+    if not isinstance(env, gym.Env):
+        raise UsageError(f"an environment is a name, an instance or a function that makes one, got {_short(env)}")
     raise UsageError(f"an environment that is not registered cannot be made twice: {FUNCTION}")
 
 

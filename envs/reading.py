@@ -41,6 +41,21 @@ def observation_reader(space: spaces.Space, lead: tuple[int, ...] = (), values: 
     return lambda raw: raw  # a part that no learner is shown
 
 
+def batch_size(space: spaces.Space, raw: Any) -> int | None:
+    """N, if `raw` may be N observations side by side, judged by the first part of the space; else None."""
+    while isinstance(space, spaces.Dict | spaces.Tuple) and space.spaces:
+        key: Any = next(iter(space.spaces)) if isinstance(space, spaces.Dict) else 0
+        try:
+            raw, space = raw[key], space[key]
+        except (TypeError, KeyError, IndexError):
+            return None
+    try:
+        shape = np.shape(raw)
+    except ValueError:
+        return None
+    return shape[0] if len(shape) == len(space.shape or ()) + 1 else None
+
+
 def _mapping(parts: dict[str, Read], where: str) -> Read:
     def read(raw: Any) -> dict[str, Any]:
         if not isinstance(raw, Mapping):

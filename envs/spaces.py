@@ -1,9 +1,10 @@
-"""What a learner sees of an environment: its observations (`observations.py`) and actions (`actions.py`), or the
-reason why it cannot be served; and the network that fits."""
+"""What a learner knows of an environment: its observations (`observations.py`) and actions (`actions.py`), or the
+reason why it cannot learn there."""
 
 from __future__ import annotations
 
 import gymnasium as gym
+from gymnasium import spaces
 from gymnasium.experimental.functional import FuncEnv
 
 from rlnut.envs.actions import actions
@@ -14,13 +15,17 @@ AS_IT_SUITS = Choice()
 
 
 def read_spaces(env: gym.Env | gym.vector.VectorEnv | FuncEnv, choice: Choice = AS_IT_SUITS) -> Spec:
-    """Observation and action space -> Spec; raises UsageError with the reason if the learner cannot serve them."""
+    """Observation and action space -> Spec; raises UsageError with the reason if no learner can use them."""
     if isinstance(env, gym.vector.VectorEnv):
         seen, action = env.single_observation_space, env.single_action_space
     else:
         seen, action = env.observation_space, env.action_space
-    name = env_title(env)
-    return Spec(observation(seen, name), actions(action, choice, name), name)
+    return spec_of(seen, action, choice, env_title(env))
+
+
+def spec_of(seen: spaces.Space, action: spaces.Space, choice: Choice, name: str) -> Spec:
+    """The same from the two spaces."""
+    return Spec(observation(seen, name), actions(action, choice, name), name, seen, action)
 
 
 def env_title(env: object) -> str:

@@ -109,6 +109,14 @@ def _number(scalar: type, value: Any) -> Any:
     return value
 
 
+def whole_number(name: str, value: object, low: int, below: int | None = None) -> int:
+    """An argument that is no field of a config: low <= value < below, or UsageError."""
+    number = _number(int, value)
+    if not isinstance(number, int) or isinstance(number, bool) or number < low or (below and number >= below):
+        raise UsageError(f"{name} must be a whole number >= {low}{f' and < {below}' if below else ''}, got {value!r}")
+    return number
+
+
 def _check_range(name: str, value: float, limits: typing.Mapping[str, Any]) -> None:
     low, above, high, below = (limits.get(k) for k in ("low", "above", "high", "below"))
     if isinstance(value, float) and not math.isfinite(value):

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from rlnut.control.host_loop import one_row
-from rlnut.control.policy import Policy, evaluator_of
+from rlnut.control.policy import Policy, PolicyOrigin, evaluator_of
 from rlnut.control.result import FINAL, Trained, summary
 from rlnut.control.run_folder import CONFIG, POLICY, SUMMARY, describe, identity
 from rlnut.control.settings import RunSettings
@@ -108,7 +108,7 @@ def train_batch(
     finally:
         evaluator.close()
         progress.close()
-    policy = Policy(agent, spec, params, played)
+    policy = Policy(agent, spec, params, played, PolicyOrigin(config, training, network))
     rate = rows * done / max(time.perf_counter() - fitting, 1e-9)
     evaluation = policy.evaluate(1 if interrupted else training.final_episodes, seed, number=FINAL)
     wall = time.perf_counter() - began

@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from rlnut.control.evaluate import Evaluation, Evaluator, Player
 from rlnut.control.host_loop import actor
+from rlnut.control.preprocessing import prepared_spec
+from rlnut.control.settings import RunSettings
 from rlnut.envs.make import ENDLESS, EnvLike, maker
 from rlnut.envs.masks import MASK
-from rlnut.envs.spaces import read_spaces
+from rlnut.envs.reading import Mismatch, batch_size, observation_reader
+from rlnut.envs.spaces import read_spaces, spec_of
 from rlnut.errors import UsageError
 from rlnut.learner.agent import Agent
+from rlnut.learner.config import AgentConfig
 from rlnut.learner.explore import greedy
 from rlnut.learner.spec import Spec
 from rlnut.runtime.wrappers import time_limit
-from rlnut.types import Look, Params
+from rlnut.settings import whole_number
+from rlnut.types import Look, Network, Params
 
 FRESH = 2**30  # number of an evaluation that no training ever used
+
+
+class PolicyOrigin(NamedTuple):
+    """From what the agent of a policy can be made again."""
+
+    config: AgentConfig
+    training: RunSettings
+    network: Network | None
 
 
 class Policy:
     """The greedy policy of learned action values: π(s) = argmax_a q_θ(s, a)."""
 
-    def __init__(self, agent: Agent, spec: Spec, params: Params, env: EnvLike) -> None:
-        self.agent, self.spec, self.params, self.env = agent, spec, params, env
+    def __init__(
+        self, agent: Agent, spec: Spec, params: Params, env: EnvLike, origin: PolicyOrigin | None = None
+    ) -> None:
+        self.agent, self.spec, self.params, self.env, self.origin = agent, spec, params, env, origin
         self._q, place = actor(agent.q, agent.host)
         self._placed = place(params)
         self.player = Player(agent.carry, self._act)
@@ -35,13 +52,30 @@ class Policy:
 
         Of D decoupled choices [D, K] and [N, D, K].
         """
-        batch = self.spec.read(obs)
-        single = batch.shape == self.spec.shape
-        if not single and batch.shape[1:] != self.spec.shape:
-            raise UsageError(f"an observation has shape {self.spec.shape}, got {batch.shape}")
-        batch = batch[None] if single else batch
+        batch, single = self._read(obs)
         values, _ = self._q(self._placed, self.agent.carry(len(batch)), Look(batch, np.ones(len(batch), bool)))
         return values[0] if single else values
+
+    def _read(self, obs: Any) -> tuple[np.ndarray, bool]:
+        """One observation as a batch of one, and that it was one; or N of them. UsageError for what is neither."""
+        space = self.spec.observation_space
+        try:
+            return self.spec.read(observation_reader(space)(obs))[None], True
+        except Mismatch as error:
+            reason = error
+        try:
+            if (count := batch_size(space, obs)) is not None:
+                return self.spec.read(observation_reader(space, (count,))(obs)), False
+        except Mismatch as error:
+            reason = error
+        raise UsageError(f"the policy of {self.spec.name} was given {reason}")
+
+    def __reduce__(self) -> tuple[Callable[..., Policy], tuple[Any, ...]]:
+        """What it was made from: so that a policy can be pickled."""
+        if self.origin is None:
+            raise TypeError("this policy does not know how its agent was made, so it cannot be pickled")
+        spec = (self.spec.observation_space, self.spec.action_space, self.spec.acts.choice, self.spec.name)
+        return _made_again, (self.origin, spec, jax.device_get(self.params), self.env)
 
     def _act(self, carry: Any, look: Look) -> tuple[np.ndarray, Any]:
         values, carry = self._q(self._placed, carry, look)
@@ -76,14 +110,18 @@ class Policy:
         self, episodes: int = 20, seed: int = 0, env: EnvLike | None = None, number: int = FRESH
     ) -> Evaluation:
         """Play `episodes` fresh episodes of the real environment."""
-        if episodes < 1:
-            raise UsageError(f"episodes must be >= 1, got {episodes}")
+        episodes, seed = whole_number("episodes", episodes, 1), whole_number("seed", seed, 0, 2**32)
         chosen = self.env if env is None else env
         evaluator = evaluator_of(chosen, self.spec, episodes)
         try:
             return evaluator(self.player, seed, number)
         finally:
             evaluator.close()
+
+
+def _made_again(origin: PolicyOrigin, spaces: tuple[Any, ...], params: Params, env: EnvLike) -> Policy:
+    spec = prepared_spec(spec_of(*spaces), origin.training)
+    return Policy(origin.config.build(spec, origin.network), spec, params, env, origin)
 
 
 def evaluator_of(env: EnvLike, spec: Spec, episodes: int) -> Evaluator:

@@ -26,7 +26,7 @@ import numpy as np
 
 from rlnut.agents.catalogue import AGENTS, AgentConfig
 from rlnut.control.host_loop import one_row
-from rlnut.control.policy import Policy
+from rlnut.control.policy import Policy, PolicyOrigin
 from rlnut.control.preprocessing import prepared_spec
 from rlnut.control.settings import RunSettings
 from rlnut.envs.make import NOT_THE_ENVIRONMENT, EnvLike, EnvName, env_name, maker, shown_environment
@@ -256,4 +256,4 @@ def load_policy(
     params = in_structure(stored, like)
     if not all_finite(params):
         raise RlnutError(f"{path} is damaged: it holds weights that are not finite")
-    return Policy(built, spec, params, chosen)
+    return Policy(built, spec, params, chosen, PolicyOrigin(recipe.config, recipe.training, network))

@@ -21,7 +21,7 @@ from rlnut.control.evaluate import Evaluation
 from rlnut.control.host_loop import Loop, Run, host_loop
 from rlnut.control.native_loop import native_loop
 from rlnut.control.plan import check_outputs, environments, free_memory, make_plan
-from rlnut.control.policy import Policy, evaluator_of
+from rlnut.control.policy import Policy, PolicyOrigin, evaluator_of
 from rlnut.control.preprocessing import prepared, prepared_spec
 from rlnut.control.result import FINAL, Trained
 from rlnut.control.run_files import RunFiles
@@ -51,7 +51,7 @@ class Session:
         eval_env: EnvLike | None = None,
         quiet: bool = False,
     ) -> None:
-        self.config, self.seed, self.quiet = config, seed, quiet
+        self.config, self.seed, self.quiet, self.network = config, seed, quiet, network
         self.eval_env = env if eval_env is None else eval_env
         self.vector = environments(env, training)
         self.spec = prepared_spec(self.vector.spec, training)
@@ -276,7 +276,8 @@ class Session:
         self.files.save_policy(self.best)
         if not self.quiet and (remark := self.config.remark(self.delta)):
             say(remark)
-        policy = Policy(self.agent, self.spec, self.best.params, self.eval_env)
+        origin = PolicyOrigin(self.config, self.training, self.network)
+        policy = Policy(self.agent, self.spec, self.best.params, self.eval_env, origin)
         episodes = 1 if interrupted else self.training.final_episodes
         evaluation = policy.evaluate(episodes, self.seed, number=FINAL)
         wall, compile_s = time.perf_counter() - self.began, self.loop.compile_s()

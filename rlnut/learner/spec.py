@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
 
 from rlnut.errors import RlnutError
 from rlnut.types import Array, Model
+
+if TYPE_CHECKING:
+    from gymnasium import spaces
 
 
 class Observation(NamedTuple):
@@ -86,6 +89,8 @@ class Spec(NamedTuple):
     observed: Observation
     acts: Actions
     name: str
+    observation_space: spaces.Space
+    action_space: spaces.Space
 
     @property
     def shape(self) -> tuple[int, ...]:
