@@ -1,49 +1,80 @@
-"""One greedy episode as an animated GIF, frames drawn by the environment itself."""
+"""One greedy episode as an animated GIF: played by the evaluation itself, frames drawn by the environment."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import gymnasium as gym
 import numpy as np
 
-from rlnut.envs.make import ENDLESS, env_name
-from rlnut.envs.vector import episode_seed
+from rlnut.control.policy import evaluator_of
+from rlnut.envs.make import env_name, maker
 from rlnut.errors import UsageError
 from rlnut.runtime.files import atomic_write
 
 if TYPE_CHECKING:
     from rlnut.control.policy import Policy
 
+FILMED = 0  # number of the evaluation whose first episode is filmed
+
+
+class Film(gym.Wrapper):
+    """An environment that keeps a frame after each reset and step."""
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        self.frames: list[np.ndarray] = []
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Start an episode, and keep its first frame."""
+        given = self.env.reset(seed=seed) if options is None else self.env.reset(seed=seed, options=options)
+        self.frames.append(self._frame())
+        return given
+
+    def step(self, action: Any) -> Any:
+        """One step, and its frame."""
+        given = self.env.step(action)
+        self.frames.append(self._frame())
+        return given
+
+    def _frame(self) -> np.ndarray:
+        frame = self.env.render()
+        if not isinstance(frame, np.ndarray):
+            raise UsageError("this environment draws no pictures (render_mode rgb_array)")
+        return frame
+
 
 def record(policy: Policy, path: Path, seed: int) -> int:
-    """Play one episode from the seed and write it to `path`; returns the number of frames."""
+    """Play one episode from the seed and write it to `path`; returns the number of frames.
+
+    The policy plays as in `policy.evaluate`: with its masks, what it carries through time, its preprocessing and its
+    choice of actions. UsageError for an environment that draws no pictures.
+    """
     from PIL import Image
 
-    name = env_name(policy.env)
-    if name is None:
-        raise UsageError("only an environment with a registered name can be filmed")
-    env = name.make(render_mode="rgb_array")
+    film: list[Film] = []
+
+    def filmed() -> Film:
+        name = env_name(policy.env)
+        env = maker(policy.env)() if name is None else name.make(render_mode="rgb_array")
+        if env.render_mode != "rgb_array":
+            env.close()
+            raise UsageError(
+                "this environment draws no pictures: pass a function that makes it with render_mode rgb_array"
+            )
+        film.append(Film(env))
+        return film[-1]
+
+    evaluator = evaluator_of(filmed, policy.spec, 1)
     try:
-        obs, _ = env.reset(seed=episode_seed(seed, 2**31, 0))
-        frames, done = [_frame(env)], False
-        while not done and len(frames) < ENDLESS:
-            obs, _, terminated, truncated, _ = env.step(int(policy.act(obs)))
-            frames.append(_frame(env))
-            done = bool(terminated or truncated)
-        pause = 1000 / env.metadata.get("render_fps", 30)
+        evaluator(policy.player, seed, FILMED)
+        rate = film[0].metadata.get("render_fps") or 30
     finally:
-        env.close()
-    pictures = [Image.fromarray(frame) for frame in frames]
+        evaluator.close()
+    pictures = [Image.fromarray(frame) for frame in film[0].frames]
     buffer = io.BytesIO()
-    pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=max(pause, 20), loop=0)
+    pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=max(1000 / rate, 20), loop=0)
     atomic_write(path, buffer.getvalue())
-    return len(frames)
-
-
-def _frame(env) -> np.ndarray:
-    frame = env.render()
-    if not isinstance(frame, np.ndarray):
-        raise UsageError("this environment draws no pictures (render_mode rgb_array)")
-    return frame
+    return len(pictures)
