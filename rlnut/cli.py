@@ -10,7 +10,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -38,13 +38,36 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see: {self.prog} --help)")
 
+    check: Callable[[argparse.Namespace], None] | None = None  # of the names that decide which options there are
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         found, extra = super().parse_known_args(args, namespace)
-        options = [word for word in extra if word.startswith("-")]
+        if self.check is not None:
+            self.check(found)
+        first = next((action.dest for action in self._actions if not action.option_strings), "")
+        see = f"{self.prog} {getattr(found, first)} --help" if self.check else f"{self.prog} --help"
+        options = [word for word in extra if word.startswith("-") and not word[1:2].isdigit()]
         if options:
-            known = [name for action in self._actions for name in action.option_strings]
-            raise unknown("option", options[0].split("=")[0], known)
+            known = [name for action in self._actions for name in action.option_strings if name.startswith("--")]
+            raise unknown("option", options[0].split("=")[0], known, see=see)
+        if extra:
+            raise UsageError(f"{self._superfluous(extra[0], list(args or ()))} (see: {see})")
         return found, extra
+
+    def _superfluous(self, word: str, words: list[str]) -> str:
+        """What to say of a word that no argument takes: often the second value of `--hidden 64 64`."""
+        text = f"unexpected argument {word!r}"
+        for at in (i for i, other in enumerate(words) if other == word):
+            start = max((i for i in range(at) if words[i].startswith("--")), default=at)
+            option, equals, value = words[start].partition("=")
+            values = [value] * bool(equals) + words[start + 1 : at + 1]
+            action = self._option_string_actions.get(option)
+            if len(values) < 2 or action is None or action.nargs == 0:
+                continue
+            if not getattr(action.type, "many", False):
+                return f"{text}: {option} takes one value"
+            return f"{text}: several values of {option} have commas between them, as in {option} 64,32"
+        return text
 
 
 def parse(words: Sequence[str]) -> tuple[Any, argparse.Namespace]:
@@ -63,6 +86,7 @@ def parse(words: Sequence[str]) -> tuple[Any, argparse.Namespace]:
         if command == name:
             module = import_module(f"rlnut.commands.{command.replace('-', '_')}")
             module.configure(parser, words[1:])
+            parser.check = getattr(module, "check", None)
             parser.add_argument("--seed", type=converter(int), default=0, metavar="N", help="random seed (default: 0)")
             parser.add_argument("--json", action="store_true", help="print one JSON object as the last line of stdout")
             parser.set_defaults(module=module)

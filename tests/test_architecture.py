@@ -14,6 +14,7 @@ pytestmark = pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="
 
 # From the ground up: a package may import itself and what stands on lower floors (CONTRIBUTING.md draws it).
 FLOORS = (
+    "other_names",
     "types errors oracle choices",
     "settings",
     "runtime",
@@ -119,6 +120,7 @@ PROTOCOLS = {
     "draw": "rlnut.demos.",
     "configure": "rlnut.commands.",  # what every command has
     "run": "rlnut.commands.",
+    "check": "rlnut.commands.",
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from rlnut.choices import MEMORY
 from rlnut.commands.options import add_settings, chosen_name, chosen_settings, converter
-from rlnut.errors import counted
+from rlnut.errors import counted, unknown
 from rlnut.settings import Settings
 from rlnut.supervised.linear_settings import LINEAR_MODELS
 from rlnut.supervised.network_settings import MODELS
@@ -33,6 +33,12 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     name = chosen_name(parser, words, NAMES)
     if name is not None:
         add_settings(parser, NAMES[name](), f"options of {name}")
+
+
+def check(args: argparse.Namespace) -> None:
+    """UsageError for a name that is no model."""
+    if args.model not in NAMES:
+        raise unknown("model", args.model, NAMES, other=args.dataset)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

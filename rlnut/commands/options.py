@@ -67,6 +67,8 @@ def converter(scalar: type, many: bool = False) -> Callable[[str], Any]:
             return tuple(one(part) for part in text.split(",") if part)
         return one(text)
 
+    # the parser asks, for its advice on `--hidden 64 64`
+    convert.many = many  # type: ignore[attr-defined]
     return convert
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from rlnut.commands import apply
 from rlnut.commands.options import TRUST, add_settings, chosen_settings, plain
+from rlnut.errors import UsageError, unknown
 from rlnut.prediction.methods import METHODS, Prediction, find, settle
 
 ROWS = 30  # of the table on standard error
@@ -30,6 +31,15 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("--trust", action="store_true", help=TRUST)
     parser.add_argument("--out", metavar="DIR", help="folder for the picture and the result (default: none)")
     add_settings(parser, Prediction(), "prediction")
+
+
+def check(args: argparse.Namespace) -> None:
+    """UsageError for a name that is no method."""
+    if "method" in args:
+        try:
+            find(args.method)
+        except UsageError:
+            raise unknown("method", args.method, METHODS, other=args.env) from None
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

@@ -38,6 +38,12 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
         add_settings(parser, AGENTS[agent](), f"options of {agent}")
 
 
+def check(args: argparse.Namespace) -> None:
+    """UsageError for a name that is no agent."""
+    if args.agent not in AGENTS:
+        raise unknown("agent", args.agent, AGENTS, other=args.env)
+
+
 def default_folder(agent: str, env: str, seed: int) -> Path:
     """runs/dqn-CartPole-v1-seed0, or the next number that is free."""
     stem = f"{agent}-{env.replace('/', '-').replace(':', '-')}-seed{seed}"
@@ -46,8 +52,6 @@ def default_folder(agent: str, env: str, seed: int) -> Path:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    if args.agent not in AGENTS:
-        raise unknown("agent", args.agent, AGENTS)
     if args.seeds < 1 or args.seed + args.seeds > 2**32:
         raise UsageError(f"--seeds must be >= 1, got {args.seeds}")
     from rlnut.envs.arguments import environment

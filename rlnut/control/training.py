@@ -147,7 +147,7 @@ def configured(
         what = f"the class {agent.__name__}" if isinstance(agent, type) else f"{type(agent).__name__} {str(agent)[:60]}"
         raise UsageError(f"agent must be a config such as DQN(), or a name such as 'dqn', got {what}{hint}")
     if agent not in AGENTS:
-        raise unknown("agent", agent, AGENTS)
+        raise unknown("agent", agent, AGENTS, other=env)
     measured = preset_of(agent, env) if preset else {}
     kind = AGENTS[agent]
     usual = kind.kept(measured.get("config", {}), options)

@@ -233,7 +233,10 @@ def _fetch(url: str) -> bytes:
     with urllib.request.urlopen(url, timeout=SECONDS) as answer:
         size = int(answer.headers.get("Content-Length") or 0)
         parts = []
-        look = {"unit": "B", "unit_scale": True, "desc": url.rsplit("/", 1)[1], "disable": not on_terminal()}
+        name = url.rsplit("/", 1)[1]
+        if not on_terminal():
+            say(f"downloading {name}")
+        look = {"unit": "B", "unit_scale": True, "desc": name, "disable": not on_terminal()}
         with tqdm(total=size or None, file=sys.stderr, **look) as bar:
             while part := answer.read(1 << 16):
                 parts.append(part)

@@ -1,12 +1,12 @@
 """Fast targets against the oracle, against rlax, and against numbers worked out by hand."""
 
-import warnings
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.peers import rlax_module
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,10 +23,6 @@ from rlnut.learner.returns import (
     tree_backup,
     v_trace,
 )
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of the packages that rlax itself imports
-    import rlax
 
 ACTIONS = 3
 
@@ -144,6 +140,7 @@ def test_values_of_two_networks_against_rlax() -> None:
 
 def test_against_rlax() -> None:
     """On one episode without an end in the middle, where rlax has the same function."""
+    rlax = rlax_module()
     data = Data(7, 12)
     path = data.path._replace(end=np.zeros(12, bool))
     path = path._replace(next_v=np.append(path.v[1:], 0.3))
