@@ -223,6 +223,7 @@ def test_a_random_network_chooses_with_one_draw_and_evaluates_with_another(apply
 
 def test_quantiles_under_a_stochastic_policy_are_those_of_the_mixture():
     """The loss is rlax's of expected SARSA; δ is a slope to the quantiles of all actions' laws, weighted by π."""
+    rlax = rlax_module()
     rng = np.random.default_rng(2)
     n, actions, rows = 5, 3, 7
     readout = quantiles(n, 0.7)

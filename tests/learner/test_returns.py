@@ -115,6 +115,7 @@ def test_folded_transitions_give_the_n_step_return(data: Data, n: int) -> None:
 
 def test_values_of_two_networks_against_rlax() -> None:
     """v(s_t) and v(s_{t+1}) from different networks, no end in the middle."""
+    rlax = rlax_module()
     rng = np.random.default_rng(3)
     v, r, nv = (jnp.asarray(x) for x in rng.standard_normal((3, 9)))
     d, e = jnp.asarray(rng.uniform(0, 1, 9)), jnp.zeros(9, bool)
