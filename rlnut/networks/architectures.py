@@ -76,12 +76,11 @@ def cnn(
     channels, hidden = whole("channels", channels), whole("hidden", hidden)
     for name, value in (("filter_size", filter_size), ("stride", stride), ("window", window), ("dims", dims)):
         whole(name, (value,))
-    for kind, chosen, known in (
-        ("padding", padding, PADDINGS),
-        ("pooling", pooling, POOLINGS),
-        ("norm", filter_norm, NORMS),
-    ):
-        named(kind, chosen, known)
+    named("padding", padding, PADDINGS)
+    named("pooling", pooling, POOLINGS)
+    named("norm", filter_norm, NORMS)
+    if dims > 2:
+        raise UsageError(f"dims must be 1 (signals) or 2 (images), got {dims}")
     _check_rate(drop)
 
     def build(shape: Shape) -> Model:

@@ -23,7 +23,7 @@ from rlnut.networks.architectures import cnn, lenet, linear, mlp
         (mlp, {"hidden": (2.5,)}, "hidden must be whole numbers"),
         (mlp, {"hidden": (True,)}, "hidden must be whole numbers"),
         (mlp, {"activation_name": "rleu"}, "unknown activation 'rleu'. Did you mean relu"),
-        (mlp, {"initializer": 3}, "unknown initializer '3'"),
+        (mlp, {"initializer": 3}, "unknown initializer 3"),
         (mlp, {"drop": 1}, "dropout must be a share >= 0 and < 1, got 1"),
         (mlp, {"drop": "x"}, "dropout must be a share"),
         (cnn, {"channels": "x"}, "channels must be whole numbers"),
