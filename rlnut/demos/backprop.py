@@ -13,6 +13,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+from matplotlib.figure import Figure
 
 from rlnut.demos.frame import Ask, Chapter, panels
 from rlnut.networks.architectures import mlp
@@ -85,7 +86,7 @@ def chapter(ask: Ask, rows: int = 64) -> Chapter:
     )
 
 
-def draw(ours, theirs, numeric, sizes):
+def draw(ours: Params, theirs: Params, numeric: tuple[np.ndarray, np.ndarray], sizes: dict[str, list[float]]) -> Figure:
     figure, (same, finite, fade) = panels(1, 3)
     layers = [leaf for leaf in zip(jax.tree.leaves(theirs), jax.tree.leaves(ours), strict=True) if leaf[0].ndim == 2]
     for i, (a, b) in enumerate(layers):

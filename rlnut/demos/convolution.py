@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 from scipy import signal as signal_processing
 
 from rlnut.demos.frame import Ask, Chapter, descend_by_updates, digits
@@ -22,13 +23,13 @@ from rlnut.networks.convolution import conv, convolve
 from rlnut.regression.core import regression
 from rlnut.runtime.plotting import BLUE, GREY, ORANGE
 from rlnut.supervised.fit import fit
-from rlnut.types import Batch
+from rlnut.types import Batch, Params
 
 FILTERS = {"mean of three": (1 / 3, 1 / 3, 1 / 3), "difference": (-1.0, 0.0, 1.0)}
 HIDDEN = np.array([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]])  # Sobel's, to be found from examples
 
 
-def slide(x: np.ndarray, w, stride: int = 1) -> np.ndarray:
+def slide(x: np.ndarray, w: ArrayLike, stride: int = 1) -> np.ndarray:
     """One filter w [F] over one signal x [T], zeros around it: [⌈T/S⌉]."""
     found = convolve(jnp.asarray(x)[None, :, None], jnp.asarray(w, jnp.float32)[:, None, None], stride)
     return np.asarray(found)[0, :, 0]
@@ -87,14 +88,21 @@ def chapter(ask: Ask, epochs: int = 3, train: int = 4000) -> Chapter:
     )
 
 
-def first_filters(params) -> tuple[jax.Array, jax.Array]:
+def first_filters(params: Params) -> tuple[jax.Array, jax.Array]:
     """Weights [F, F, 1, D] and biases [D] of the first convolution in θ."""
     w = next(leaf for leaf in jax.tree.leaves(params) if leaf.ndim == 4)
     b = next(leaf for leaf in jax.tree.leaves(params) if leaf.shape == w.shape[-1:])
     return w, b
 
 
-def draw(signal, outs, learned, w, image, maps):
+def draw(
+    signal: np.ndarray,
+    outs: dict[str, np.ndarray],
+    learned: np.ndarray,
+    w: np.ndarray,
+    image: np.ndarray,
+    maps: np.ndarray,
+) -> Figure:
     figure = Figure(figsize=(12, 8), layout="constrained")
     above, below = np.asarray(figure.subfigures(2, 1, height_ratios=(5, 4)), object)
     slid, true, found = above.subplots(1, 3, width_ratios=(3, 1, 1))

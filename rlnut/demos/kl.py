@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from matplotlib.figure import Figure
 from scipy import stats
 
 from rlnut.demos.frame import Ask, Chapter, descend_by_updates, panels
@@ -71,7 +72,7 @@ def chapter(ask: Ask, steps: int = 300) -> Chapter:
     )
 
 
-def draw(curves, truth, guesses):
+def draw(curves: tuple[np.ndarray, np.ndarray, np.ndarray, float], truth: np.ndarray, guesses: np.ndarray) -> Figure:
     figure, (two, three) = panels(1, 2)
     theta, cross, divergence, p = curves
     two.plot(theta, cross, color=BLUE, lw=2, label="cross-entropy −Σ p log q")

@@ -15,9 +15,10 @@ from __future__ import annotations
 import jax
 import numpy as np
 import optax
+from matplotlib.figure import Figure
 from scipy import stats
 
-from rlnut.data.small_tables import thermal
+from rlnut.data.small_tables import Table, thermal
 from rlnut.demos.frame import Ask, Chapter, descend_by_updates, panels
 from rlnut.linear_models.logistic import logistic
 from rlnut.networks.architectures import linear
@@ -87,7 +88,9 @@ def chapter(ask: Ask, rows: int = 2000, replicas: int = 200, steps: int = 400) -
     )
 
 
-def draw(table, answer, pulls, away, newton_steps):
+def draw(
+    table: Table, answer: tuple[float, float, float], pulls: np.ndarray, away: dict[str, np.ndarray], newton_steps: int
+) -> Figure:
     figure, (data, error, descent) = panels(1, 3)
     found, spread, truth = answer
     beta, y = table.x[:, 0], table.y

@@ -11,16 +11,18 @@ from __future__ import annotations
 import jax
 import numpy as np
 import optax
+from matplotlib.figure import Figure
 
-from rlnut.data.small_tables import ohm
+from rlnut.data.small_tables import Table, ohm
 from rlnut.demos.frame import Ask, Chapter, descend_by_updates, panels
 from rlnut.features.maps import monomials, polynomial
 from rlnut.linear_models.least_squares import least_squares
+from rlnut.linear_models.solution import Solution
 from rlnut.networks.architectures import linear
 from rlnut.regression.core import regression
 from rlnut.regression.losses import squared
 from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE
-from rlnut.types import Batch
+from rlnut.types import Array, Batch, Params
 
 MODELS = {"linear": monomials([[1]]), "squared": monomials([[2]]), "quadratic": polynomial(1, 2)}
 FORMULAS = {"linear": "θI", "squared": "θI²", "quadratic": "θ₀ + θ₁I + θ₂I²"}
@@ -69,13 +71,13 @@ def chapter(ask: Ask, rows: int = 100, steps: int = 60) -> Chapter:
     )
 
 
-def weights(params):
+def weights(params: Params) -> tuple[Array, Array]:
     """(θ, b) of a linear model with one input."""
     b, w = jax.tree.leaves(params)
     return w[0, 0], b[0]
 
 
-def draw(train, fits, path, exact, steps):
+def draw(train: Table, fits: dict[str, Solution], path: tuple[Array, Array], exact: Solution, steps: int) -> Figure:
     figure, (left, right) = panels(1, 2)
     at = np.linspace(-2.1, 2.1, 200)[:, None]
     left.plot(train.x[:, 0], train.y, ".", color=GREY, label="measured")

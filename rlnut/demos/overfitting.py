@@ -14,12 +14,13 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from rlnut.data.small_tables import sparse
 from rlnut.demos.frame import Ask, Chapter, panels
 from rlnut.features.maps import polynomial
-from rlnut.linear_models.lasso import lasso_path
-from rlnut.linear_models.least_squares import least_squares, ridge_path
+from rlnut.linear_models.lasso import LassoPath, lasso_path
+from rlnut.linear_models.least_squares import RidgePath, least_squares, ridge_path
 from rlnut.linear_models.solution import Solution
 from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE
 from rlnut.types import Array
@@ -98,7 +99,14 @@ def chapter(ask: Ask, rows: int = 24) -> Chapter:
     )
 
 
-def draw(points, fits, best, curves, ridge, lasso):
+def draw(
+    points: tuple[np.ndarray, np.ndarray],
+    fits: list[Solution],
+    best: int,
+    curves: tuple[list[float], list[float]],
+    ridge: tuple[np.ndarray, RidgePath, np.ndarray, np.ndarray, float],
+    lasso: tuple[LassoPath, np.ndarray, int],
+) -> Figure:
     figure, (data, degree, strength, sparsity) = panels(2, 2)
     grid = np.linspace(-1, 1, 400)[:, None]
     data.plot(points[0][:, 0], points[1], "o", color=GREY, label="training rows")

@@ -9,6 +9,7 @@ Where labels near the plane are a matter of chance, no plane separates them: row
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from rlnut.demos.frame import Ask, Chapter, panels
 from rlnut.linear_models.perceptron import perceptron
@@ -84,7 +85,13 @@ def chapter(ask: Ask, rows: int = 200, epochs: int = 20) -> Chapter:
     )
 
 
-def draw(points, wrong, novikoff, errors, epochs):
+def draw(
+    points: tuple[np.ndarray, np.ndarray, np.ndarray],
+    wrong: np.ndarray,
+    novikoff: tuple[list[float], list[float]],
+    errors: dict[str, np.ndarray],
+    epochs: int,
+) -> Figure:
     figure, (step, bound, epoch, near) = panels(2, 2)
     _, y, s = points
     edges = np.linspace(-6, 6, 25)

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from matplotlib.figure import Figure
 
 from rlnut.data.sequences import memory
 from rlnut.demos.frame import Ask, Chapter, panels
@@ -38,7 +39,7 @@ def left(kind: str, fitted: FittedModel, x: np.ndarray) -> np.ndarray:
     return apart / apart[0]
 
 
-def is_cell(part: Any) -> bool:
+def is_cell(part: object) -> bool:
     """Is this the θ of a recurrent layer?"""
     return isinstance(part, dict) and "u" in part
 
@@ -78,7 +79,12 @@ def chapter(ask: Ask, lengths: tuple[int, ...] = (10, 20, 40), rows: int = 2000,
     )
 
 
-def draw(lengths, accuracy, last, kept):
+def draw(
+    lengths: tuple[int, ...],
+    accuracy: dict[str, list[float]],
+    last: dict[str, FittedModel],
+    kept: dict[str, np.ndarray],
+) -> Figure:
     figure, (memory_of, cost, trace) = panels(1, 3)
     for cell, (colour, style) in STYLES.items():
         memory_of.plot(lengths, [100 * a for a in accuracy[cell]], style, color=colour, label=cell.upper())

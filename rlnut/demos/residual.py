@@ -12,6 +12,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 import optax
+from matplotlib.figure import Figure
 
 from rlnut.data.small_tables import spirals
 from rlnut.demos.frame import Ask, Chapter, descend_by_updates, panels
@@ -71,7 +72,7 @@ def chapter(ask: Ask, depths: tuple[int, ...] = (2, 8, 32), steps: int = 400) ->
     )
 
 
-def draw(layers, costs, wrong):
+def draw(layers: list[int], costs: dict[str, list[np.ndarray]], wrong: dict[str, list[float]]) -> Figure:
     figure, (depth, plain, skips) = panels(1, 3)
     for kind, (colour, style) in KINDS.items():
         depth.plot(layers, [100 * w for w in wrong[kind]], style, color=colour, label=kind)

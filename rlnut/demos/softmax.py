@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
+from rlnut.data.dataset import Dataset
 from rlnut.demos.frame import Ask, Chapter, digits
 from rlnut.linear_models.logistic import logistic
 from rlnut.runtime.plotting import BLUE, GREY, ORANGE
@@ -63,7 +64,7 @@ def chapter(ask: Ask, rows: int = 4000) -> Chapter:
     )
 
 
-def draw(templates, data, p, each):
+def draw(templates: np.ndarray, data: Dataset, p: np.ndarray, each: list[float]) -> Figure:
     figure = Figure(figsize=(11, 7.6), layout="constrained")
     above, below = np.asarray(figure.subfigures(2, 1, height_ratios=(2, 1)), object)
     axes = above.subplots(2, 5).ravel()

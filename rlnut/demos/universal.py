@@ -10,15 +10,17 @@ enough; that descent finds it is not said, so the start that fits the training p
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import jax
 import numpy as np
 import optax
+from matplotlib.figure import Figure
 
-from rlnut.data.small_tables import xor
+from rlnut.data.small_tables import Table, xor
 from rlnut.demos.frame import Ask, Chapter, descend_by_updates, panels
-from rlnut.linear_models.logistic import logistic
+from rlnut.linear_models.logistic import Classifier, logistic
 from rlnut.networks.architectures import mlp
 from rlnut.regression.core import regression
 from rlnut.regression.losses import binary_cross_entropy, squared
@@ -82,7 +84,13 @@ def chapter(ask: Ask, widths: tuple[int, ...] = (1, 2, 4, 8, 16, 32), steps: int
     )
 
 
-def draw(x, guesses, widths, rms, learned):
+def draw(
+    x: np.ndarray,
+    guesses: dict[int, np.ndarray],
+    widths: tuple[int, ...],
+    rms: list[float],
+    learned: tuple[Classifier, Callable[[np.ndarray], np.ndarray], Table],
+) -> Figure:
     figure, (curve, error, one, two) = panels(2, 2)
     curve.plot(x, target(x[:, None]), color=GREY, lw=5, alpha=0.5, label="sin 2πx + x²")
     shown = (widths[0], widths[len(widths) // 2 - 1], widths[-1])

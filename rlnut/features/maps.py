@@ -197,7 +197,8 @@ def polynomial(dims: int, order: int, total: bool = False) -> Features:
 def fourier(dims: int, order: int) -> Features:
     """cos(π xᵀcᵢ), cᵢ in {0 … n}ᵏ, for x in [0, 1]ᵏ (Sutton & Barto 2018, eq. 9.18; Konidaris et al. 2011).
 
-    `rate` is 1/‖cᵢ‖ (1 for cᵢ = 0): the step size that Konidaris et al. give each feature.
+    `rate` is 1/‖cᵢ‖ (1 for cᵢ = 0): the step size that Konidaris et al. give each feature. The columns are in the order
+    of the numbers c written out, the last dimension fastest: 00, 01, 10, 11 for k = 2, n = 1 (libraries differ here).
     """
     c = _powers(dims, order)
     norm = np.sqrt((c * c).sum(1))

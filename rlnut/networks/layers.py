@@ -115,7 +115,10 @@ def dropout(rate: float) -> Model:
 
 
 def layer_norm() -> Model:
-    """γ (x − mean)/√(variance + 1e-5) + β over the last axis, γ and β learned (Ba et al. 2016): [B, ..., D] -> same."""
+    """γ (x − mean)/√(variance + 1e-5) + β over the last axis, γ and β learned (Ba et al. 2016): [B, ..., D] -> same.
+
+    1e-5 is what PyTorch and Haiku take; Flax takes 1e-6.
+    """
 
     def apply(params: Params, x: Array) -> Array:
         centred = x - x.mean(-1, keepdims=True)

@@ -54,6 +54,10 @@ def fit_exact(
             say(f"{problem.name}: {problem.note}")
         say(f"fit {name} to {problem.name}: {task}; {counted(len(problem.x_train), 'training row')}{features}")
     solution, result = solve_linear(name, config, problem, seed, optimizer, phi)
+    if progress and not result.get("converged", True):
+        last, epochs = counted(result["mistakes"][-1], "mistake"), counted(result["epochs"], "epoch")
+        hint = "" if asdict(config).get("average") else ", or answer with the mean of all θ (average)"
+        say(f"{name} has not converged: {last} in the last of {epochs}; try more epochs{hint}")
     classes, row = problem.classes, problem.x_train.shape[1:]
     head = problem.y_train.shape[1:] if classes is None else (len(classes),)
     x_scale = None if problem.x_train.dtype == np.uint8 else scale_of(problem.x_train, False)

@@ -13,7 +13,7 @@ from rlnut.data.dataset import indices, inputs, targets
 from rlnut.errors import RlnutError, UsageError
 from rlnut.networks.layers import serial, unit_scale
 from rlnut.runtime.arrays import all_finite, in_structure, read_arrays, save_arrays
-from rlnut.runtime.files import digest, read_json, write_json
+from rlnut.runtime.files import as_path, digest, read_json, write_json
 from rlnut.runtime.log import MetricsFile
 from rlnut.runtime.version import check_written_by
 from rlnut.supervised.epochs import Epoch, accuracy_or_r2, outputs
@@ -148,7 +148,9 @@ def architecture(network: Network, head: Shape, uint8: bool) -> Model:
 
 def load(folder: str | Path, network: Network | None = None) -> FittedModel:
     """The model that `fit(..., out=folder)` left; `network` only where it was given as a function then too."""
-    folder = Path(folder)
+    folder = as_path(folder, "the folder of a fit")
+    if network is not None and not callable(network):
+        raise UsageError(f"network must be a function such as rlnut.mlp(), got {network!r}")
     about = read_json(folder / "config.json")
     check_written_by(folder / "config.json", about.get("rlnut", "0.0"))
     stored = read_arrays(folder / "model.safetensors")

@@ -198,7 +198,9 @@ class LassoSettings(LinearSettings):
 
 @dataclass(frozen=True)
 class PerceptronSettings(LinearSettings):
-    """The step function and the rule that learns from mistakes only."""
+    """The step function and the rule that learns from mistakes only; where no plane separates the classes it never
+    settles, and the mean of θ (average) is the better answer.
+    """
 
     epochs: int = setting(10, "passes through the rows; fewer if one has no mistake", low=1)
     average: bool = setting(False, "answer with the mean of θ over all rows seen")
@@ -213,7 +215,8 @@ class PerceptronSettings(LinearSettings):
         from rlnut.linear_models.perceptron import perceptron
 
         found = perceptron(x, y, self.epochs, average=self.average, seed=seed if self.shuffle else None)
-        return Solved(found.solution, len(found.mistakes), {"mistakes": list(found.mistakes)})
+        extra = {"mistakes": list(found.mistakes), "converged": found.converged}
+        return Solved(found.solution, len(found.mistakes), extra)
 
 
 @dataclass(frozen=True)

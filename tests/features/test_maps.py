@@ -220,3 +220,8 @@ def test_best_linear_values_of_the_1000_state_walk():
         f, w = phi(s).astype(np.float64), np.sqrt(mu)
         theta = np.linalg.lstsq(f * w[:, None], v * w, rcond=1e-12)[0]
         assert math.sqrt(mu @ (f @ theta - v) ** 2) == pytest.approx(truth, abs=tolerance)
+
+
+def test_fourier_columns_are_in_the_order_that_is_documented():
+    """c = 00, 01, 10, 11 at x = (1, 0): cos(π c₁)."""
+    np.testing.assert_allclose(fourier(2, 1)(np.array([[1.0, 0.0]])), [[1, 1, -1, -1]], atol=1e-12)

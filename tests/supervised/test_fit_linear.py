@@ -1,14 +1,18 @@
 """`rlnut fit` with the exactly solved models: one way with the networks, from Python and from the command line."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import jax
 import numpy as np
 import optax
 import pytest
+from helpers.problems import blobs, halves
+from sklearn.datasets import load_iris
 
 import rlnut
-from rlnut import UsageError
+from rlnut import RlnutError, UsageError
 from rlnut.choices import TABLES
 from rlnut.cli import main
 from rlnut.data.catalogue import DATASETS, load_dataset
@@ -129,3 +133,44 @@ def test_tables_and_models_are_listed():
     assert set(TABLES) == {*SYNTHETIC, *REAL} <= set(DATASETS)
     assert all(len(load_table(name).y) for name in SYNTHETIC)
     assert list(LINEAR_MODELS) == ["linear", "ridge", "lasso", "perceptron", "logistic"]
+
+
+def test_a_perceptron_that_has_not_settled_says_so(capsys: pytest.CaptureFixture[str]):
+    """No plane separates two of iris's classes; of blobs far apart one does."""
+    found = fit("perceptron", "iris")
+    said = capsys.readouterr().err
+    assert found.result["converged"] is False and "perceptron has not converged" in said and "(average)" in said
+    averaged = fit("perceptron", "iris", average=True, epochs=100, progress=False)
+    assert averaged.score(*load_iris(return_X_y=True)) >= 0.97  # the best plane has .987 right
+    apart = fit("perceptron", halves(*blobs()), epochs=100)
+    assert apart.result["converged"] is True and "not converged" not in capsys.readouterr().err
+
+
+def test_a_damaged_fit_is_refused(tmp_path: Path):
+    """Bits turned in each file that the prediction comes from; weights that are not finite; wrong arguments."""
+    fitted = fit("ridge", "diabetes", out=tmp_path / "a", progress=False)
+    x = load_dataset("diabetes").x_test
+    for name in ("model.safetensors", "config.json"):
+        path = tmp_path / "a" / name
+        whole = path.read_bytes()
+        rng = np.random.default_rng(0)
+        for place in rng.integers(0, len(whole), 25):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << int(rng.integers(8))
+            path.write_bytes(damaged)
+            try:
+                again = load(tmp_path / "a")
+            except RlnutError as error:
+                assert "\n" not in str(error)
+            else:  # spaces of the layout, which mean nothing
+                np.testing.assert_array_equal(again.predict(x), fitted.predict(x))
+        path.write_bytes(whole)
+    assert load(tmp_path / "a").about["model"] == "ridge"
+    lost = replace(fitted, params=jax.tree.map(lambda leaf: leaf * np.nan, fitted.params))
+    lost.save_model(tmp_path / "a")
+    with pytest.raises(RlnutError, match="not finite"):
+        load(tmp_path / "a")
+    with pytest.raises(UsageError, match="must be a path"):
+        load(3)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="network must be a function"):
+        load(tmp_path / "a", "mlp")  # type: ignore[arg-type]
