@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ import numpy as np
 import optax
 
 from rlnut.data.dataset import Dataset, checked_dataset
-from rlnut.errors import counted
-from rlnut.linear_models.solution import Solution
+from rlnut.errors import UsageError, counted
+from rlnut.features.maps import Features
+from rlnut.linear_models.solution import Solution, blocks
 from rlnut.runtime.files import new_folder
 from rlnut.runtime.log import say
 from rlnut.runtime.version import installed_version
 from rlnut.supervised.fitted_model import FittedModel, architecture
-from rlnut.supervised.linear_settings import LINEAR_MODELS, LinearSettings, solve_linear
+from rlnut.supervised.linear_settings import LINEAR_MODELS, LinearSettings, vectors
 from rlnut.supervised.scaling import scale_of
 from rlnut.types import Params
 
@@ -79,6 +81,43 @@ def fit_exact(
     if folder is not None:
         fitted.save(folder)
     return fitted
+
+
+def solve_linear(
+    name: str,
+    config: LinearSettings,
+    problem: Dataset,
+    seed: int = 0,
+    optimizer: optax.GradientTransformation | None = None,
+    phi: Features | None = None,
+) -> tuple[Solution, dict[str, Any]]:
+    """Fit to the training rows of a checked dataset, judge by its test rows if any: solution and JSON object.
+
+    Rows of any shape count as vectors, uint8 as x/255; coefficients are for these, or for the features `phi` of them.
+    One row of `coef` a class or output.
+    """
+    began = time.perf_counter()
+    if optimizer is not None and not config.descends:
+        raise UsageError(f"{name} has its own rule: it takes no optimizer")
+    x = _mapped(vectors(problem.x_train), phi)
+    found = config.solve(x, problem.y_train, problem.classes, seed, optimizer)
+    result: dict[str, Any] = {"model": name, "dataset": problem.name, "train_size": len(x)}
+    result |= {"test_size": len(problem.x_test)}
+    if len(problem.x_test):
+        guess = found.solution.predict(_mapped(vectors(problem.x_test), phi))
+        if problem.classes is None:
+            result |= {"test_mse": float(np.mean((guess - problem.y_test) ** 2))}
+        else:
+            chosen = (guess >= 0).astype(int) if guess.ndim == 1 else guess.argmax(1)
+            result |= {"test_accuracy": float((chosen == problem.y_test).mean())}
+    result |= {"epochs": found.epochs, **found.extra, "objective": found.solution.objective}
+    result |= {"coef": found.solution.coef.T.tolist(), "intercept": np.asarray(found.solution.intercept).tolist()}
+    return found.solution, result | {"wall_s": time.perf_counter() - began}
+
+
+def _mapped(x: np.ndarray, phi: Features | None) -> np.ndarray:
+    """φ of all rows, some at a time, so that what a map makes on the way stays small."""
+    return x if phi is None else np.concatenate([phi(x[rows]) for rows in blocks(len(x), x.shape[1] * phi.dim)])
 
 
 def _params(like: Params, solution: Solution, classify: bool) -> Params:

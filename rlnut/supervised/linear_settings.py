@@ -1,17 +1,16 @@
-"""The linear models of `rlnut fit` that are solved exactly, or by their own rule: settings, and one way to run them.
+"""The linear models of `rlnut fit` that are solved exactly, or by their own rule: settings, each with its `solve`.
 
 Importing this is cheap; the solvers come in when they are used.
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from rlnut.data.dataset import TASKS, Dataset
+from rlnut.data.dataset import TASKS
 from rlnut.errors import UsageError
 from rlnut.settings import Settings, setting
 
@@ -45,6 +44,7 @@ class LinearSettings(Settings):
     )
 
     probable: ClassVar[bool] = False  # are the scores of classes log-probabilities?
+    descends: ClassVar[bool] = False  # can it go down the gradient, and so take an optimiser?
 
     def wanted(self) -> str:
         """What y must be: one of data.TASKS."""
@@ -83,6 +83,8 @@ class LinearSettings(Settings):
 @dataclass(frozen=True)
 class _Descended(LinearSettings):
     """A model that is solved exactly, or by gradient steps on all rows at once (`descent`)."""
+
+    descends: ClassVar[bool] = True
 
     solver: str = setting("exact", "exact, or down the gradient on all rows at once", choices=("exact", *SOLVERS))
     lr: float | None = setting(
@@ -267,46 +269,7 @@ LINEAR_MODELS: dict[str, type[LinearSettings]] = {
 }
 
 
-def solve_linear(
-    name: str,
-    config: LinearSettings,
-    problem: Dataset,
-    seed: int = 0,
-    optimizer: GradientTransformation | None = None,
-    phi: Features | None = None,
-) -> tuple[Solution, dict[str, Any]]:
-    """Fit to the training rows of a checked dataset, judge by its test rows if any: solution and JSON object.
-
-    Rows of any shape count as vectors, uint8 as x/255; coefficients are for these, or for the features `phi` of them.
-    One row of `coef` a class or output.
-    """
-    began = time.perf_counter()
-    if optimizer is not None and not isinstance(config, _Descended):
-        raise UsageError(f"{name} has its own rule: it takes no optimizer")
-    x = _mapped(vectors(problem.x_train), phi)
-    found = config.solve(x, problem.y_train, problem.classes, seed, optimizer)
-    result: dict[str, Any] = {"model": name, "dataset": problem.name, "train_size": len(x)}
-    result |= {"test_size": len(problem.x_test)}
-    if len(problem.x_test):
-        guess = found.solution.predict(_mapped(vectors(problem.x_test), phi))
-        if problem.classes is None:
-            result |= {"test_mse": float(np.mean((guess - problem.y_test) ** 2))}
-        else:
-            chosen = (guess >= 0).astype(int) if guess.ndim == 1 else guess.argmax(1)
-            result |= {"test_accuracy": float((chosen == problem.y_test).mean())}
-    result |= {"epochs": found.epochs, **found.extra, "objective": found.solution.objective}
-    result |= {"coef": found.solution.coef.T.tolist(), "intercept": np.asarray(found.solution.intercept).tolist()}
-    return found.solution, result | {"wall_s": time.perf_counter() - began}
-
-
 def vectors(x: np.ndarray) -> np.ndarray:
     """Rows of any shape as [n, p]; uint8 as shares of 255."""
     flat = x.reshape(len(x), -1)
     return flat / np.float32(255) if flat.dtype == np.uint8 else flat
-
-
-def _mapped(x: np.ndarray, phi: Features | None) -> np.ndarray:
-    """φ of all rows, some at a time, so that what a map makes on the way stays small."""
-    from rlnut.linear_models.solution import blocks
-
-    return x if phi is None else np.concatenate([phi(x[rows]) for rows in blocks(len(x), x.shape[1] * phi.dim)])

@@ -10,6 +10,7 @@ from sklearn.linear_model import LassoCV, LinearRegression
 from rlnut import UsageError
 from rlnut.data.dataset import Dataset, checked_dataset
 from rlnut.data.small_tables import held_out, load_table
+from rlnut.supervised.fit_linear import solve_linear as solve_checked
 from rlnut.supervised.linear_settings import (
     LINEAR_MODELS,
     LassoSettings,
@@ -19,7 +20,6 @@ from rlnut.supervised.linear_settings import (
     PerceptronSettings,
     RidgeSettings,
 )
-from rlnut.supervised.linear_settings import solve_linear as solve_checked
 
 
 def solve(name: str, config: LinearSettings, data: Dataset, seed: int = 0):
