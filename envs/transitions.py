@@ -25,7 +25,7 @@ from rlnut.envs.vector import HostVector
 from rlnut.errors import RlnutError, UsageError
 from rlnut.learner.spec import Spec
 from rlnut.runtime.files import atomic_write, read_npz
-from rlnut.types import Transition
+from rlnut.types import Transition, transition
 
 KEYS = ("obs", "action", "reward", "next_obs", "terminated", "truncated")
 MASKS = ("masks", "next_masks")
@@ -116,14 +116,14 @@ def checked_transitions(arrays: Arrays, spec: Spec, gamma: float, source: str) -
         )
     terminated = arrays["terminated"].astype(bool)
     mask, next_mask = _checked_masks(arrays, action, terminated, spec, source)
-    found = Transition(
+    found = transition(
         obs=arrays["obs"].astype(spec.dtype),
         action=action.astype(np.int32),
         reward=arrays["reward"].astype(np.float32),
-        discount=np.where(terminated, 0, gamma).astype(np.float32),
         next_obs=arrays["next_obs"].astype(spec.dtype),
-        end=terminated | arrays["truncated"].astype(bool),
-        valid=np.ones(len(action), bool),
+        terminated=terminated,
+        truncated=arrays["truncated"].astype(bool),
+        gamma=gamma,
         mask=mask,
         next_mask=next_mask,
     )

@@ -71,6 +71,29 @@ class Transition(NamedTuple):
     fresh: Array | None = None  # bool: an episode begins here; None where nobody asks
 
 
+def discount_of(gamma: Array | float, terminated: Array) -> Array:
+    """D = γ·(1 − terminated), float32: a terminal state is worth 0, one where an episode was cut is not."""
+    xp = namespace(terminated)
+    return xp.where(terminated, xp.float32(0), xp.asarray(gamma, xp.float32))
+
+
+def transition(
+    obs: Array,
+    action: Array,
+    reward: Array,
+    next_obs: Array,
+    terminated: Array,
+    truncated: Array | bool,
+    gamma: Array | float,
+    valid: Array | None = None,
+    **more: Any,
+) -> Transition:
+    """Steps as an environment tells them, of any leading shape, as experience; valid None: all; more: fields of it."""
+    valid = namespace(terminated).ones_like(terminated) if valid is None else valid
+    end = terminated | truncated
+    return Transition(obs, action, reward, discount_of(gamma, terminated), next_obs, end, valid, **more)
+
+
 class Fit(NamedTuple):
     """What a regression learns and needs to go on: a pytree."""
 

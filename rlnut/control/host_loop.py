@@ -20,10 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlnut.envs.vector import HostVector, Step
-from rlnut.errors import RlnutError
 from rlnut.learner.agent import Agent, AgentState
 from rlnut.learner.spec import Spec
-from rlnut.types import Array, Look, Metrics, Params, Transition
+from rlnut.types import Array, Look, Metrics, Params, Transition, transition
 
 METRICS = ("cost", "delta", "gradient", "value", "updates")  # of a round; NaN where no update was due
 
@@ -73,28 +72,13 @@ def one_row(spec: Spec, envs: int, masked: bool = False, carry: Any = ()) -> Tra
 
 
 def as_transition(
-    looks: list[Look], carries: list[Any], action: list[np.ndarray], steps: list[Step], gamma: float, since: int
+    looks: list[Look], carries: list[Any], action: list[np.ndarray], steps: list[Step], gamma: float
 ) -> Transition:
-    """T steps of N environments as one `Transition` [T, N, ...]; numbers that are not finite are refused."""
+    """T steps of N environments as one `Transition` [T, N, ...]."""
     look, taken = stacked(looks), stacked(steps)
-    for name, array in (("reward", taken.reward), ("observation", taken.next_obs)):
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise RlnutError(
-                f"the environment gave a {name} that is not finite, between steps {since} and {since + len(looks)}"
-            )
-    return Transition(
-        obs=look.obs,
-        action=np.stack(action).astype(np.int32),
-        reward=taken.reward,
-        discount=np.where(taken.terminated, np.float32(0), np.float32(gamma)),
-        next_obs=taken.next_obs,
-        end=taken.terminated | taken.truncated,
-        valid=taken.valid,
-        mask=look.mask,
-        next_mask=taken.next_mask,
-        carry=stacked(carries),
-        fresh=look.fresh,
-    )
+    seen = (look.obs, np.stack(action).astype(np.int32), taken.reward, taken.next_obs)
+    more = {"mask": look.mask, "next_mask": taken.next_mask, "carry": stacked(carries), "fresh": look.fresh}
+    return transition(*seen, taken.terminated, taken.truncated, gamma, taken.valid, **more)
 
 
 def stacked(rows: list[Any]) -> Any:
@@ -154,7 +138,7 @@ def host_loop(agent: Agent, vector: HostVector, gamma: float) -> Loop:
             carries.append(carry)
             steps.append(step)
             looks.append(Look(step.obs, step.terminated | step.truncated | ~step.valid, vector.mask))
-        seen = as_transition(looks[:-1], carries[:-1], actions, steps, gamma, run.steps)
+        seen = as_transition(looks[:-1], carries[:-1], actions, steps, gamma)
         returns, lengths, episodes = count_episodes(run.returns, run.lengths, seen)
         began = time.perf_counter()
         state, acting, noise, metrics = compiled(run.agent, seen)

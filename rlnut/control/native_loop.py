@@ -23,7 +23,7 @@ from rlnut.control.host_loop import METRICS, Episode, Loop, Run, one_row
 from rlnut.envs.functional import FuncVector, Lanes
 from rlnut.errors import RlnutError
 from rlnut.learner.agent import Agent, AgentState
-from rlnut.types import Key, Look, Metrics, Transition
+from rlnut.types import Key, Look, Metrics, Transition, transition
 
 ENVS = 0x656E7673  # folded into the run's key for the environments; the agent splits the same key for itself
 
@@ -46,7 +46,7 @@ class Seen(NamedTuple):
     ended: Any  # [T, N] bool: an episode ended here,
     returns: Array  # [T, N] with this return
     lengths: Array  # [T, N] and this many steps
-    finite: Any  # [] bool: rewards and observations were numbers
+    finite: Any  # [T] bool: rewards and observations were finite
 
 
 Begin = Callable[[Key], Live]
@@ -70,29 +70,19 @@ def rounds(agent: Agent, vector: FuncVector, gamma: float) -> tuple[Begin, Round
             action, carry = agent.act(acting, live.carry, live.look, noise)
             action = jnp.asarray(action, jnp.int32)
             lanes, look, step = vector.step(live.lanes, action)
-            end = step.terminated | step.truncated
-            seen = Transition(
-                obs=live.look.obs,
-                action=action,
-                reward=step.reward,
-                discount=jnp.where(step.terminated, 0.0, gamma).astype(jnp.float32),
-                next_obs=step.next_obs,
-                end=end,
-                valid=step.valid,
-                mask=live.look.mask,
-                next_mask=step.next_mask,
-                carry=live.carry,
-                fresh=live.look.fresh,
-            )
+            told = (live.look.obs, action, step.reward, step.next_obs, step.terminated, step.truncated)
+            more = {"mask": live.look.mask, "next_mask": step.next_mask, "carry": live.carry, "fresh": live.look.fresh}
+            seen = transition(*told, gamma, step.valid, **more)
             returns, lengths = live.returns + step.reward, live.lengths + 1
-            after = Live(live.agent, lanes, look, carry, jnp.where(end, 0, returns), jnp.where(end, 0, lengths))
+            running = jnp.where(seen.end, 0, returns), jnp.where(seen.end, 0, lengths)
+            after = Live(live.agent, lanes, look, carry, *running)
             return after, (seen, returns, lengths)
 
         live, (seen, returns, lengths) = jax.lax.scan(one_step, live, agent.draw(live.agent, n))
         state, metrics = agent.learn(live.agent, seen)
         numbers = jnp.stack([metrics[name] for name in METRICS])
-        floats = (x for x in (seen.reward, seen.next_obs) if jnp.issubdtype(x.dtype, jnp.floating))
-        finite = jnp.array([jnp.isfinite(x).all() for x in floats]).all()
+        floats = [x for x in (seen.reward, seen.next_obs) if jnp.issubdtype(x.dtype, jnp.floating)]
+        finite = jnp.array([jnp.isfinite(x).reshape(len(x), -1).all(1) for x in floats]).all(0)
         return live._replace(agent=state), Seen(numbers, seen.end, returns, lengths, finite)
 
     return begin, one_round
@@ -160,10 +150,9 @@ def native_loop(agent: Agent, vector: FuncVector, gamma: float, most: int) -> Lo
         live, seen = programs["visit"](live, jnp.int32(count))
         seen = jax.tree.map(lambda a: np.asarray(a)[:count], seen)
         if not seen.finite.all():
-            raise RlnutError(
-                "the environment gave a reward or an observation that is not finite, between steps"
-                f" {run.steps} and {run.steps + count * steps}"
-            )
+            last = run.steps + (int(np.argmin(seen.finite.ravel())) + 1) * vector.num_envs
+            which = f"steps {last - vector.num_envs + 1:,} … {last:,}" if vector.num_envs > 1 else f"step {last:,}"
+            raise RlnutError(f"{vector.spec.name}: {which} returned a reward or an observation that is not finite")
         return wrap(live), [metrics_of(Seen(*(leaf[i] for leaf in seen))) for i in range(count)]
 
     def shapes() -> Run:

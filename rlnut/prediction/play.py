@@ -14,7 +14,7 @@ from rlnut.errors import RlnutError, UsageError
 from rlnut.learner.spec import Spec
 from rlnut.prediction.policies import Chances, HostPolicy
 from rlnut.prediction.simulate import Experience
-from rlnut.types import Transition
+from rlnut.types import discount_of, transition
 
 MOST_STEPS = 5_000_000  # of one run that is told to play episodes
 
@@ -35,22 +35,24 @@ def play(
     `again`: every step is tried twice from a copy of the environment, with an action of its own ("state") or with the
     same one ("pair"). Raises RlnutError where the environment cannot be copied, or episodes do not end.
     """
-    played = [_run(make, behaviour, gamma, (seed, run), steps, episodes, again) for run in range(runs)]
-    longest = max(len(rows["end"]) for rows in played)
+    played = [_run(make, behaviour, (seed, run), steps, episodes, again) for run in range(runs)]
+    longest = max(len(rows["action"]) for rows in played)
     whole = {}
     for name in played[0]:
         columns = [np.concatenate([p[name], p[name][-1:].repeat(longest - len(p[name]), 0)]) for p in played]
         whole[name] = np.stack(columns, 1)
-    lengths = np.array([len(rows["end"]) for rows in played])
+    lengths = np.array([len(rows["action"]) for rows in played])
     valid = np.arange(longest)[:, None] < lengths
     (taken, rho), (_, next_rho) = (
         _ratios(target, behaviour, whole[seen], whole[done]) for seen, done in (("obs", "action"), ("after", "next"))
     )
-    step = Transition(
-        whole["obs"], whole["action"], whole["reward"], whole["discount"], whole["after"], whole["end"], valid
+    terminated, truncated = whole["terminated"], whole["truncated"]
+    step = transition(
+        whole["obs"], whole["action"], whole["reward"], whole["after"], terminated, truncated, gamma, valid
     )
     second_rho = _ratios(target, behaviour, whole["obs"], whole["other"])[1] if again == "state" else 1.0
-    second = ((whole["other_discount"] * second_rho).astype(np.float32), whole["other_after"])
+    again_discount = discount_of(gamma, whole["other_terminated"])
+    second = ((again_discount * second_rho).astype(np.float32), whole["other_after"])
     return Experience(step, rho, taken, whole["episode"], second, whole["next"], next_rho)
 
 
@@ -68,18 +70,23 @@ def _ratios(target: HostPolicy, behaviour: HostPolicy, obs: np.ndarray, action: 
 
 
 def _run(
-    make: Any, behaviour: HostPolicy, gamma: float, seed: tuple, steps: int | None, episodes: int | None, again: str
+    make: Callable[[], Any],
+    behaviour: HostPolicy,
+    seed: tuple[int, int],
+    steps: int | None,
+    episodes: int | None,
+    again: str,
 ) -> dict[str, np.ndarray]:
     env, rng = made(make), np.random.default_rng(seed)
     rows: list[tuple] = []
     obs, _ = env.reset(seed=int(rng.integers(2**31)))
     action, episode = behaviour.act(obs, rng), 0
     for _ in range(steps or MOST_STEPS):
-        other = _second_try(env, obs, action, behaviour, gamma, rng, again) if again else (0, 0.0, obs)
+        other = _second_try(env, obs, action, behaviour, rng, again) if again else (0, True, obs)
         after, reward, terminated, truncated, _ = env.step(action)
-        end = bool(terminated or truncated)
+        end = terminated or truncated
         following = behaviour.act(after, rng)
-        rows.append((obs, action, reward, gamma * (not terminated), after, end, episode, following, *other))
+        rows.append((obs, action, reward, terminated, truncated, after, episode, following, *other))
         episode += end
         obs, action = after, following
         if end:
@@ -92,13 +99,12 @@ def _run(
             raise RlnutError(f"{episodes} episodes did not end within {MOST_STEPS:,} steps: give --steps instead")
     env.close()
     names = (
-        "obs", "action", "reward", "discount", "after", "end", "episode", "next",
-        "other", "other_discount", "other_after",
+        "obs", "action", "reward", "terminated", "truncated", "after", "episode", "next",
+        "other", "other_terminated", "other_after",
     )  # fmt: skip
     stacked = (np.stack([np.asarray(x) for x in column]) for column in zip(*rows, strict=True))
     columns = dict(zip(names, stacked, strict=True))
-    for name in ("reward", "discount", "other_discount"):
-        columns[name] = columns[name].astype(np.float32)
+    columns["reward"] = columns["reward"].astype(np.float32)
     for name in ("action", "next", "other"):
         if behaviour.chances is not None:  # counted from 0
             columns[name] = columns[name].astype(np.int32) - (behaviour.first if name != "other" or again else 0)
@@ -106,10 +112,8 @@ def _run(
     return columns
 
 
-def _second_try(
-    env: Any, obs: Any, action: Any, behaviour: HostPolicy, gamma: float, rng: np.random.Generator, again: str
-) -> tuple:
-    """Action, γ(1 − terminated) and successor of an independent try."""
+def _second_try(env: Any, obs: Any, action: Any, behaviour: HostPolicy, rng: np.random.Generator, again: str) -> tuple:
+    """Action, `terminated` and successor of an independent try."""
     try:
         twin = copy.deepcopy(env)
     except Exception as error:  # whatever an environment holds
@@ -117,7 +121,7 @@ def _second_try(
     twin.unwrapped.np_random = np.random.default_rng(rng.integers(2**63))
     chosen = behaviour.act(obs, rng) if again == "state" else action
     after, _, terminated, _, _ = twin.step(chosen)
-    return chosen, gamma * (not terminated), after
+    return chosen, terminated, after
 
 
 def recorded_experience(source: str, spec: Spec, gamma: float, target: Chances) -> Experience:

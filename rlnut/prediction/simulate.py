@@ -17,7 +17,7 @@ from rlnut.envs.tabular import Outcomes, draw_outcome, first, outcomes
 from rlnut.errors import RlnutError
 from rlnut.learner.returns import fold
 from rlnut.truth.finite import Finite
-from rlnut.types import Array, Key, Transition
+from rlnut.types import Array, Key, Transition, discount_of, transition
 
 CHUNK = 2**20  # random numbers drawn at once
 MOST_ROWS = 2 * 10**8  # T · N of one stream
@@ -116,10 +116,8 @@ def _chunk(
         other = action if pairs else _choose(below, s, u[1])
         again = draw_outcome(table, s, other, u[2], z[1])
         end = after.ended
-        step = Transition(
-            s, action, after.reward, jnp.where(end, 0.0, gamma), after.position, end, jnp.ones(runs, bool)
-        )
-        twice = (jnp.where(again.ended, 0.0, gamma) * (1.0 if pairs else ratio[s, other]), again.position)
+        step = transition(s, action, after.reward, after.position, end, False, gamma)
+        twice = (discount_of(gamma, again.ended) * (1.0 if pairs else ratio[s, other]), again.position)
         following = _choose(below, after.position, u[3])
         row = Experience(
             step, ratio[s, action], chance[s, action], episode, twice, following, ratio[after.position, following]

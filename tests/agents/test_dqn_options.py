@@ -57,7 +57,7 @@ def walk(probe: str) -> Transition:
         actions.append(rng.integers(2, size=ENVS))
         steps.append(vector.step(actions[-1]))
         look = Look(steps[-1].obs, steps[-1].terminated | steps[-1].truncated)
-    return as_transition(looks, [()] * ROWS, actions, steps, GAMMA, 0)
+    return as_transition(looks, [()] * ROWS, actions, steps, GAMMA)
 
 
 def configured(name: str, **options: Any) -> Deep:

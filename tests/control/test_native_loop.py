@@ -152,3 +152,28 @@ def test_what_cannot_be_compiled_is_refused_in_one_line() -> None:
         rlnut.train(SMALL, lambda: gym.make("Taxi-v4", fickle_passenger=True), native=True, quiet=True)
     with pytest.raises(UsageError, match="a VectorEnv has no functional twin"):
         rlnut.train(SMALL, gym.make_vec("CartPole-v1", 2), native=True, quiet=True)
+
+
+@pytest.mark.parametrize("envs", [1, 3])
+def test_the_step_of_a_number_that_is_not_finite(envs: int) -> None:
+    """The compiled loop says which step it was: the seventh of each environment."""
+
+    class Fails(Counter):
+        def reward(self, state: Any, action: Any, next_state: Any, rng: Any, params: Any = None) -> Any:
+            return jnp.where(state.age >= 60, jnp.nan, 1.0)
+
+        def transition(self, state: Any, action: Any, rng: Any, params: Any = None) -> Any:
+            return state._replace(age=state.age + 10)
+
+    said = "step 7 returned" if envs == 1 else "steps 19 … 21 returned"
+    with pytest.raises(rlnut.RlnutError, match=f"Fails.*: {said} a reward or an observation that is not finite"):
+        rlnut.train(
+            rlnut.DQN(learning_starts=8, batch=4, hidden=(4,)),
+            lambda: FuncGym(Fails()),
+            native=True,
+            num_envs=envs,
+            steps=60,
+            eval_episodes=1,
+            final_episodes=1,
+            quiet=True,
+        )

@@ -145,7 +145,7 @@ def test_experience_keeps_termination_and_truncation_apart():
         actions.append(np.array([0]))
         steps.append(envs.step(actions[-1]))
         looks.append(Look(steps[-1].obs, steps[-1].terminated | steps[-1].truncated))
-    seen = as_transition(looks[:-1], [()] * 4, actions, steps, 0.9, 0)
+    seen = as_transition(looks[:-1], [()] * 4, actions, steps, 0.9)
     np.testing.assert_allclose(seen.discount[:, 0], [0.9, 0.9, 0.9, 0.0], rtol=1e-6)  # cut, then terminated
     np.testing.assert_array_equal(seen.end[:, 0], [False, True, False, True])
     returns, lengths, episodes = count_episodes(np.array([100.0]), np.array([5]), seen)
