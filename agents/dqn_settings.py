@@ -117,7 +117,7 @@ class Replayed(Deep):
     )  # fmt: skip
     munchausen_share: float = setting(0.9, "share of τ ln π(a|s) that is added to the reward", above=0, high=1)
     munchausen_lowest: float = setting(-1.0, "lowest value of τ ln π(a|s) in the reward", below=0)
-    n_step: int = setting(3, "rewards summed before the target bootstraps; 1 is the DQN of 2015", low=1)
+    n_step: int = setting(3, "rewards summed before the target bootstraps; 1 is the DQN of 2015", low=1, high=1000)
 
     needs: ClassVar[Needs] = Deep.needs | {
         "temperature": {"backup": ("soft", "munchausen"), "explore": ("boltzmann",)},

@@ -20,6 +20,7 @@ import optax
 from rlnut.agents.lstd import sums
 from rlnut.agents.offline import passes
 from rlnut.agents.td import TDRows
+from rlnut.runtime.arrays import owned
 from rlnut.types import Array, Key
 
 BATCH = 128  # rows of one update of a network
@@ -48,8 +49,8 @@ def network_fqe(make: Any, parts: Any, rows: TDRows, key: Key, iterations: int, 
     """A network by `epochs` passes of Adam with step size `alpha` in each iteration."""
     rows, parts = jax.tree.map(jnp.asarray, rows), jax.tree.map(jnp.asarray, parts)
     keys = jax.random.split(key, rows.reward.shape[1])
-    w = jax.jit(jax.vmap(make(*parts).init))(keys)
-    moments = jax.vmap(optax.adam(alpha).init)(w)
+    w = owned(jax.jit(jax.vmap(make(*parts).init))(keys))  # donated, as the moments are
+    moments = owned(jax.vmap(optax.adam(alpha).init)(w))
     for k in range(iterations):
         now = jax.vmap(partial(jax.random.fold_in, data=k))(keys)
         w, moments, square = _iteration(make, epochs, alpha, parts, w, moments, rows, now)

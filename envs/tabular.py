@@ -134,6 +134,11 @@ def read(source: Any, **options: Any) -> Finite:
     module, _, name = str(source).partition(":")
     if not name:
         raise UsageError(f"a finite problem is an .npz file, an MDP or 'module:function', got {source!r}")
+    import psutil
+
+    largest = max((value for value in options.values() if isinstance(value, int)), default=0)
+    if 16 * largest**2 > psutil.virtual_memory().available:  # P [S, A, S] of two actions
+        raise UsageError(f"tables of {largest:,} states do not fit into memory")
     return getattr(import_module(module), name)(**options)
 
 

@@ -128,6 +128,8 @@ def _run(words: Sequence[str] | None) -> int:
             print(json.dumps(plain(answer)), flush=True)
         return 0
     except RlnutError as error:
+        if os.environ.get("RLNUT_DEBUG") and error.__cause__ is not None:
+            raise
         say(f"rlnut: {error}")
         return error.status
     except KeyboardInterrupt:

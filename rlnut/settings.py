@@ -20,6 +20,7 @@ from typing import Any
 
 from rlnut.errors import UsageError, unknown
 
+MOST = 256  # values of one setting: a network of more layers does not end compiling
 LARGEST = {int: 2**31 - 1, float: 3e38}  # what the device's int32 and float32 hold, where a setting says no other bound
 
 
@@ -78,6 +79,8 @@ def _checked(f: dataclasses.Field, kind: tuple[type, bool, bool], value: Any) ->
     if many:
         if not isinstance(value, (tuple, list)):
             raise UsageError(f"{f.name} takes several values of type {scalar.__name__}, got {value!r}")
+        if len(value) > MOST:
+            raise UsageError(f"{f.name} takes at most {MOST} values, got {len(value):,}")
         return tuple(_checked_scalar(f, scalar, v) for v in value)
     return _checked_scalar(f, scalar, value)
 

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from rlnut.control.host_loop import one_row
+from rlnut.control.plan import check_episodes, check_model
 from rlnut.control.policy import Policy, PolicyOrigin, evaluator_of
 from rlnut.control.result import FINAL, Trained, summary
 from rlnut.control.run_folder import CONFIG, POLICY, SUMMARY, describe, identity
@@ -58,6 +59,9 @@ def train_batch(
         if len(spec.choices) > 1:
             raise UsageError(f"{spec.name}: this agent takes one choice, not {spec.acts.saw}: --actions grid")
         seen = None if config.data is None else transitions.load_transitions(config.data, spec, config.gamma)
+        check_episodes(training.final_episodes)
+        if network is not None:
+            check_model(network, spec)
         agent = config.build(spec, network)
         if seen is None:
             arrays = transitions.collect(vector, training.steps, seed)

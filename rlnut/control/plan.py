@@ -21,7 +21,9 @@ from rlnut.learner.agent import Agent
 from rlnut.learner.spec import Choice, Spec
 from rlnut.runtime.wrappers import time_limit
 from rlnut.settings import LARGEST
-from rlnut.types import Look
+from rlnut.types import Look, Model, Network
+
+EPISODE = 200  # bytes of an episode's return and length, as arrays, as Python's numbers and as text
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,25 @@ def make_plan(agent: Agent, vector: HostVector | FuncVector, training: RunSettin
         evaluations=len(range(training.eval_every, steps + 1, training.eval_every)) + bool(steps % training.eval_every),
         saw=vector.spec.saw,
     )
+
+
+def check_episodes(episodes: int) -> None:
+    """Refuse an evaluation whose results do not fit into memory."""
+    if (size := EPISODE * episodes) > (free := int(psutil.virtual_memory().available)):
+        raise UsageError(f"the results of {episodes:,} episodes need {mib(size)} MiB; {mib(free)} MiB are free")
+
+
+def check_model(network: Network, spec: Spec) -> None:
+    """UsageError for a network that is not a function: output shape -> Model."""
+    try:
+        made: object = network(spec.choices)
+    except RlnutError:
+        raise
+    except Exception as error:  # whatever a user's function raises
+        text = " ".join(str(error).split())[:300]
+        raise UsageError(f"network({spec.choices}) raised {type(error).__name__}: {text}") from error
+    if not isinstance(made, Model):
+        raise UsageError(f"network must be a function: output shape -> Model, and it returned {type(made).__name__}")
 
 
 def check_outputs(agent: Agent, spec: Spec) -> None:

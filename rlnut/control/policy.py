@@ -10,6 +10,7 @@ import numpy as np
 
 from rlnut.control.evaluate import Evaluation, Evaluator, Player
 from rlnut.control.host_loop import actor
+from rlnut.control.plan import check_episodes
 from rlnut.control.preprocessing import prepared_spec
 from rlnut.control.settings import RunSettings
 from rlnut.envs.make import ENDLESS, EnvLike, maker
@@ -126,6 +127,7 @@ def _made_again(origin: PolicyOrigin, spaces: tuple[Any, ...], params: Params, e
 
 def evaluator_of(env: EnvLike, spec: Spec, episodes: int) -> Evaluator:
     """An evaluator on new copies of `env`, which must be what `spec` sees."""
+    check_episodes(episodes)
     evaluator = Evaluator(maker(env), spec, episodes, None)
     if time_limit(evaluator.envs[0]) is None:
         evaluator.limit = ENDLESS

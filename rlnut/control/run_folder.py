@@ -26,6 +26,7 @@ import numpy as np
 
 from rlnut.agents.catalogue import AGENTS, AgentConfig
 from rlnut.control.host_loop import one_row
+from rlnut.control.plan import check_model
 from rlnut.control.policy import Policy, PolicyOrigin
 from rlnut.control.preprocessing import prepared_spec
 from rlnut.control.settings import RunSettings
@@ -145,17 +146,21 @@ def _check_folder(folder: Path) -> None:
         raise UsageError(f"{folder} holds {len(inner)} runs: choose one of {names}{', …' if len(inner) > 5 else ''}")
 
 
-def _agent_class(path: Path, name: Any, given: Any, trust: bool) -> type[AgentConfig]:
+def _agent_class(
+    path: Path, name: Any, given: AgentConfig | type[AgentConfig] | None, trust: bool
+) -> type[AgentConfig]:
     """The class of a config by the name in config.json; one that is not ours is given, or imported if trusted."""
+    given = given if given is None or isinstance(given, type) else type(given)
+    if given is not None and not issubclass(given, AgentConfig):
+        raise UsageError(f"agent must be the class or a config of an agent, got {given.__name__}")
+    if given is not None and agent_name(given) != name:
+        raise UsageError(f"the run was made with the agent {_short(name)}, agent= is {agent_name(given)}")
     if isinstance(name, str) and name in AGENTS:
         return AGENTS[name]
     if not isinstance(name, str) or ":" not in name:
         raise RlnutError(f"{path} is damaged: {unknown('agent', _short(name), AGENTS)}")
     if given is not None:
-        kind = given if isinstance(given, type) else type(given)
-        if not issubclass(kind, AgentConfig) or agent_name(kind) != name:
-            raise UsageError(f"the run was made with the agent {name}, agent= is {agent_name(kind)}")
-        return kind
+        return given
     if not trust:
         raise UsageError(
             f"{path}: the agent {_short(name)} is not one of rlnut's, and nothing is imported from a file:"
@@ -243,12 +248,15 @@ def load_policy(
     learned_on = chosen if recorded is None or (not trust and names_code(recorded)) else as_data(recorded)
     path = recipe.folder / POLICY
     stored = recipe.check(read_arrays(path))  # missing or damaged: reported before an environment is made
+    maker(chosen)  # what is no environment is refused now
     example = maker(learned_on)()
     try:
         spec = read_spaces(example, Choice(recipe.training.actions, recipe.training.bins))
     finally:
         example.close()
     spec = prepared_spec(spec, recipe.training)
+    if network is not None:
+        check_model(network, spec)
     built = recipe.config.build(spec, network)
     n = recipe.training.num_envs
     row = one_row(spec, n, carry=built.carry(n))

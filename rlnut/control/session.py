@@ -20,7 +20,7 @@ from rlnut.control.checkpoints import Best, Interval, Progressed, can_be_saved, 
 from rlnut.control.evaluate import Evaluation
 from rlnut.control.host_loop import Loop, Run, host_loop
 from rlnut.control.native_loop import native_loop
-from rlnut.control.plan import check_outputs, environments, free_memory, make_plan
+from rlnut.control.plan import check_episodes, check_model, check_outputs, environments, free_memory, make_plan
 from rlnut.control.policy import Policy, PolicyOrigin, evaluator_of
 from rlnut.control.preprocessing import prepared, prepared_spec
 from rlnut.control.result import FINAL, Trained
@@ -58,6 +58,9 @@ class Session:
         if len(self.spec.choices) > 1 and not config.decoupled:
             raise UsageError(f"{self.spec.name}: this agent takes one choice, not {self.spec.acts.saw}: --actions grid")
         self.training = training = training.replace(num_envs=self.vector.num_envs)
+        check_episodes(training.final_episodes)
+        if network is not None:
+            check_model(network, self.spec)
         built = config.build(self.spec, network)
         if network is not None:
             check_outputs(built, self.spec)

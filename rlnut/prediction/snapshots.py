@@ -14,6 +14,7 @@ from rlnut.agents import fqe, lstd, td
 from rlnut.agents import td_sparse as sparse
 from rlnut.agents.td_rules import TDRule
 from rlnut.prediction.methods import Method
+from rlnut.runtime.arrays import owned
 from rlnut.types import Array
 
 
@@ -58,7 +59,7 @@ def snapshots(task: LearningTask, count: int, key: Any) -> Iterator[Snapshot]:
     parts = jax.tree.map(jnp.asarray, task.parts)
     hyper = td.TDHyper(*(jnp.asarray(x, jnp.float32) for x in (task.alpha, task.lam, task.beta)))
     build = (rule, task.make, task.length, task.few)
-    state = _begin(*build, parts, hyper, jax.random.split(key, N))
+    state = owned(_begin(*build, parts, hyper, jax.random.split(key, N)))  # it is donated
     before = 0.0
     for first in range(0, T, size):
         part = jax.tree.map(partial(_rows, first=first, size=size + extra), rows)

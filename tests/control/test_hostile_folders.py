@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,14 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from helpers.commands import contents, run_main
+from helpers.commands import contents, run_main, spoiled
 
 import rlnut
 from rlnut import DQN, UsageError
 from rlnut.control.run_folder import CONFIG
 from rlnut.envs.make import EnvName
 from rlnut.envs.probes import ProbeEnv
-from rlnut.runtime.files import read_json, write_json
+from rlnut.runtime.files import read_json
 
 SHORT: dict[str, Any] = {"steps": 96, "eval_every": 64, "eval_episodes": 1, "final_episodes": 1, "quiet": True}
 TINY = DQN(hidden=(4,), batch=4, replay=50, learning_starts=16)
@@ -44,21 +43,6 @@ def evil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     return tmp_path
-
-
-def spoiled(walk: Path, evil: Path, changes: dict[str, Any]) -> Path:
-    """A copy whose config.json says something else, checksum and all: the attacker can compute it, too."""
-    folder = Path(shutil.copytree(walk, evil / "gift"))
-    for path in folder.glob("*.safetensors"):
-        from safetensors.numpy import save_file
-
-        from rlnut.runtime.arrays import read_arrays
-
-        stored = read_arrays(path)
-        meta = {key: value for key, value in stored.meta.items() if key != "run"}
-        save_file(stored.arrays, path, {"meta": json.dumps(meta)})
-    write_json(folder / CONFIG, read_json(folder / CONFIG) | changes)
-    return folder
 
 
 HOSTILE: list[dict[str, Any]] = [

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from rlnut.cli import main
+from rlnut.runtime.files import read_json, write_json
 
 SHORT = ["--steps=120", "--learning-starts=32", "--hidden=8", "--batch=8", "--replay=100", "--log-every=40"]
 SHORT += ["--eval-every=60", "--eval-episodes=2", "--final-episodes=3"]
@@ -57,3 +61,17 @@ def run_main(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str,
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def spoiled(run: Path, folder: Path, changes: dict[str, Any]) -> Path:
+    """A copy of a run whose config.json says something else, with checksums: their author can compute them, too."""
+    from rlnut.control.run_folder import CONFIG
+    from rlnut.runtime.arrays import read_arrays
+
+    gift = Path(shutil.copytree(run, folder / "gift"))
+    for path in gift.glob("*.safetensors"):
+        stored = read_arrays(path)
+        meta = {key: value for key, value in stored.meta.items() if key != "run"}
+        save_file(stored.arrays, path, {"meta": json.dumps(meta)})
+    write_json(gift / CONFIG, read_json(gift / CONFIG) | changes)
+    return gift
