@@ -23,8 +23,10 @@ from gymnasium.experimental.functional import FuncEnv
 from jax import Array
 
 from rlnut.envs.masks import MASK
-from rlnut.envs.spaces import AS_IT_SUITS, read_spaces
+from rlnut.envs.reading import Mismatch, observation_reader
+from rlnut.envs.spaces import AS_IT_SUITS, env_title, read_spaces
 from rlnut.envs.vector import Step
+from rlnut.errors import RlnutError
 from rlnut.learner.spec import Choice, Spec
 from rlnut.types import Key, Look
 
@@ -74,10 +76,31 @@ def advance(env: FuncEnv, state: Any, action: Any, key: Key) -> Outcome:
 def _outcome(env: FuncEnv, state: Any, key: Key, reward: Any) -> Outcome:
     info = env.state_info(state)
     obs = env.observation(state, jax.random.fold_in(key, 1))
-    terminated = jnp.asarray(env.terminal(state, jax.random.fold_in(key, 3)), bool)
-    truncated = jnp.asarray(info.get("truncated", False), bool)
+    terminated, truncated = env.terminal(state, jax.random.fold_in(key, 3)), info.get("truncated", False)
+    check_outcome(env, obs, reward, terminated, truncated)
     mask = info.get(MASK, obs.get(MASK) if isinstance(obs, dict) else None)
-    return Outcome(state, obs, jnp.asarray(reward, jnp.float32), terminated, truncated, mask)
+    ended, cut = jnp.asarray(terminated, bool), jnp.asarray(truncated, bool)
+    return Outcome(state, obs, jnp.asarray(reward, jnp.float32), ended, cut, mask)
+
+
+def check_outcome(env: FuncEnv, obs: Any, reward: Any, terminated: Any, truncated: Any) -> None:
+    """RlnutError for shapes and types that are not those of one step: found while a program is traced, at no cost."""
+    flags = ("terminal", terminated), ('state_info["truncated"]', truncated)
+    for name, given, kinds, wanted in (("reward", reward, "biuf", "number"), *((*f, "biu", "bool") for f in flags)):
+        array = jnp.asarray(given)
+        if array.shape != () or array.dtype.kind not in kinds:
+            found = f"{array.dtype}{list(array.shape)}"
+            raise RlnutError(f"{env_title(env)}: {name} returned {found}; it must be one {wanted}")
+    try:
+        observation_reader(env.observation_space, values=False)(jax.tree.map(_blank, obs))
+    except Mismatch as error:
+        raise RlnutError(f"{env_title(env)}: observation returned {error}") from None
+
+
+def _blank(part: Any) -> np.ndarray:
+    """Zeros in its shape and type."""
+    array = jnp.asarray(part)
+    return np.zeros(array.shape, array.dtype)
 
 
 def func_vector(env: FuncEnv, num_envs: int, limit: int | None = None, choice: Choice = AS_IT_SUITS) -> FuncVector:

@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from helpers.environments import Counter
 
 from rlnut import RlnutError, UsageError
 from rlnut.cli import main
 from rlnut.control.evaluate import Evaluator, Player
 from rlnut.envs import contract
 from rlnut.envs.contract import CheckedEnv, CheckedVector, made
+from rlnut.envs.functional import FuncGym, func_vector
 from rlnut.envs.make import EnvName, maker
 from rlnut.envs.spaces import read_spaces
 from rlnut.envs.vector import EnvList, GymVector, episode_seed
@@ -398,3 +402,31 @@ def test_check_env_looks_at_every_step(capsys: pytest.CaptureFixture[str]) -> No
         )
     finally:
         del gym.registry["Late-v0"]
+
+
+@pytest.mark.parametrize(
+    "function, value, said",
+    [
+        ("observation", jnp.zeros(1), r"observation returned an observation float32\[1\]; Box.* needs float32\[2\]"),
+        ("observation", jnp.zeros(2, complex), ".*complex64"),
+        ("observation", jnp.zeros(()), r".*float32\[\]"),
+        ("reward", jnp.zeros(1), r"reward returned float32\[1\]; it must be one number"),
+        ("reward", jnp.zeros((), complex), "reward returned complex64"),
+        ("terminal", jnp.zeros(()), r"terminal returned float32\[\]; it must be one bool"),
+        ("terminal", jnp.zeros(2, bool), r"terminal returned bool\[2\]"),
+        ("state_info", {"truncated": jnp.zeros(3, bool)}, r".*truncated.* returned bool\[3\]"),
+    ],
+)
+def test_functional_environments_keep_shapes_and_types(function: str, value: Any, said: str) -> None:
+    """Found while the program is traced, in the compiled loop and as a Gymnasium environment."""
+    env = Counter()
+    setattr(env, function, lambda *args: value)
+    vector = func_vector(Counter(), 2)
+    assert vector.reset(jax.random.key(0))[1].obs.shape == (2, 2)
+    with pytest.raises(RlnutError, match=f"Counter: {said}"):
+        lanes, _ = func_vector(env, 2).reset(jax.random.key(0))
+        func_vector(env, 2).step(lanes, jnp.zeros(2, int))
+    with pytest.raises(RlnutError, match=f"Counter: {said}"):
+        one = FuncGym(env)
+        one.reset(seed=0)
+        one.step(5)
