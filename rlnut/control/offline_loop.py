@@ -86,7 +86,9 @@ def train_batch(
     looks = {round(config.iterations * (k + 1) / LOOKS) for k in range(LOOKS - 1)}
     fitting, done = time.perf_counter(), 0
     try:
-        with interrupts() as stopped:
+        with interrupts(
+            lambda: None if quiet else say("stopping after this iteration (once more: at once)")
+        ) as stopped:
             for done in range(1, config.iterations + 1):
                 state, found = agent.learn(state, seen)
                 before, params = params, jax.device_get(state.fit.params)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -16,20 +17,24 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 def interrupts(tell: Callable[[], None] = lambda: None) -> Iterator[Callable[[], bool]]:
     """Gives `stopped()`, True after a first Ctrl-C; a second one raises KeyboardInterrupt at once.
 
-    tell: called at the first one, since a round or a compilation may take a while to end. SIGHUP stays
-    ignored where it was (nohup). Outside the main thread, where Python allows no handlers, Ctrl-C keeps
-    its usual meaning.
+    tell: called at the first one and at once, from a thread of its own where a step or a compilation holds the main
+    one. SIGHUP stays ignored where it was (nohup). Outside the main thread, where Python allows no handlers, Ctrl-C
+    keeps its usual meaning.
     """
-    asked = threading.Event()
+    asked, told = threading.Event(), threading.Lock()
+
+    def tell_once() -> None:
+        if told.acquire(blocking=False):
+            with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: it came in the middle of another line
+                tell()
 
     def ask(number: int, frame: FrameType | None) -> None:
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
-        with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: it came in the middle of another line
-            tell()
+        tell_once()
 
-    with _handled(SIGNALS, ask):
+    with _handled(SIGNALS, ask) as heard, _noticed(heard, tell_once):
         yield asked.is_set
 
 
@@ -45,13 +50,42 @@ def terminations() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _handled(signals: list[signal.Signals], handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
+def _noticed(signals: list[signal.Signals], tell: Callable[[], None]) -> Iterator[None]:
+    """Call `tell` as soon as one of the signals comes, while Python's own handler waits for C code to return."""
+    if not signals:
+        yield
+        return
+    reader, writer = socket.socketpair()
+
+    def listen() -> None:
+        while number := reader.recv(1):
+            if number[0] in signals:
+                tell()
+
+    writer.setblocking(False)
+    former = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(former)
+        writer.close()
+        listener.join()
+        reader.close()
+
+
+@contextlib.contextmanager
+def _handled(
+    signals: list[signal.Signals], handler: Callable[[int, FrameType | None], Any]
+) -> Iterator[list[signal.Signals]]:
+    """Handle the signals; gives those that are handled: none outside the main thread."""
     before: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
         heard = [number for number in signals if number.name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN]
         before = {number: signal.signal(number, handler) for number in heard}
     try:
-        yield
+        yield list(before)
     finally:
         for number, former in before.items():
             signal.signal(number, former)

@@ -124,7 +124,7 @@ def run_epochs(
     """
     history: list[Epoch] = []
     best, best_params, patience, updates, ended = math.inf, fit.params, config.patience, 0, ""
-    with interrupts() as stopped:
+    with interrupts(lambda: report.say("stopping after this stretch of updates (once more: at once)")) as stopped:
         for number in range(1, config.epochs + 1):
             began = time.perf_counter()
             for done, latest, costs in epoch(work, fit, seed, number):
