@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import os
 import shutil
 import sys
@@ -10,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import pytest
 
 # before JAX starts: tests compile much and run little, so LLVM's optimisation is left out (half the time of the suite);
@@ -23,6 +27,55 @@ os.environ.setdefault("XLA_FLAGS", "" if SLOW else QUICK)
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
+
+
+WORKER = 1.5 * 2**30  # bytes of memory that one worker may need
+KEPT = 2**30  # bytes of a process from which compiled programs are dropped
+
+
+def memory() -> int:
+    """Bytes that are free on this machine, or in its container."""
+    free = psutil.virtual_memory().available
+    with contextlib.suppress(OSError, ValueError):
+        group = Path("/sys/fs/cgroup")
+        free = min(free, int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    return free
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """`-n auto`: a worker for each core, but no more than there is memory for."""
+    if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
+        return None  # the user's word, which pytest-xdist reads
+    return max(1, min(psutil.cpu_count(logical=False) or 1, os.cpu_count() or 1, int(memory() / WORKER)))
+
+
+class Footprint:
+    """Drops what JAX has compiled whenever the process has grown by much, and gives the memory back."""
+
+    def __init__(self) -> None:
+        self.process, self.limit = psutil.Process(), KEPT
+
+    def check(self) -> None:
+        if self.process.memory_info().rss < self.limit:
+            return
+        import jax
+
+        jax.clear_caches()
+        gc.collect()
+        with contextlib.suppress(OSError, AttributeError):  # glibc keeps what was freed until it is asked
+            ctypes.CDLL(None).malloc_trim(0)
+        self.limit = max(KEPT, self.process.memory_info().rss + KEPT // 4)
+
+
+FOOTPRINT = Footprint()
+
+
+@pytest.fixture(autouse=True)
+def small_footprint() -> Iterator[None]:
+    """Thousands of compiled programs are gigabytes; the next test reads the ones it needs from the cache on disk."""
+    yield
+    FOOTPRINT.check()
 
 
 class MnistSource(NamedTuple):
