@@ -23,6 +23,7 @@ class Dataset(NamedTuple):
     columns: tuple[str, ...] = ()  # of x, where they have names
     target: str | None = None  # the name of y
     note: str = ""  # how the user's file was understood
+    weight: np.ndarray | None = None  # [N] how often each training row counts
 
 
 FILES = (".csv", ".npy", ".npz")  # of the user's own tables
@@ -47,6 +48,15 @@ def checked_dataset(dataset: Dataset, task: str = "auto", sequences: bool = Fals
             raise UsageError(f"x_{name} has {counted(len(x), 'row')} but y_{name} has shape {y.shape}")
         if len(y) == 0 and name == "train":
             raise UsageError("x_train has no rows")
+    if dataset.weight is not None:
+        weight = as_array("weight", dataset.weight)
+        if weight.shape != (len(y_train),) or weight.dtype.kind not in "biuf" or not np.isfinite(weight).all():
+            raise UsageError(
+                f"weight must hold a finite number for each of the {counted(len(y_train), 'training row')}"
+            )
+        if weight.min() < 0 or not weight.any():
+            raise UsageError("weight must hold numbers >= 0, not all 0")
+        dataset = dataset._replace(weight=weight.astype(float))
     classify = dataset.classes is not None or (task == "auto" and y_train.dtype.kind != "f") or task == "classification"
     if not classify:
         y_train, y_test = targets("y_train", y_train), targets("y_test", y_test)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -35,6 +35,7 @@ class LabelledRows(NamedTuple):
 
     x: np.ndarray  # [N, ...]
     y: np.ndarray  # [N] class positions, or [N, ...] values
+    weight: np.ndarray | None = None  # [N] of mean 1
 
 
 class Epoch(NamedTuple):
@@ -63,7 +64,7 @@ class LearnedParams(NamedTuple):
     params: Params
     history: tuple[Epoch, ...]  # of the whole epochs
     updates: int
-    ended: str  # "" (all epochs done), "early" (patience) or "interrupted" (Ctrl-C)
+    ended: str  # "" (all epochs done), "early" (patience), "converged" (`stop`) or "interrupted" (Ctrl-C)
 
     @property
     def seconds_per_epoch(self) -> float | None:
@@ -74,13 +75,14 @@ class LearnedParams(NamedTuple):
 def trainer(core: Regression, fit: Fit, rows: LabelledRows, batch: int, shift: int, turn: float, key: Key) -> Trainer:
     """Compile the epoch over `rows` in batches of `batch` <= N; `shift` and `turn` move images, by `key` and step."""
     steps = len(rows.x) // batch
+    weight = None if rows.weight is None else jnp.asarray(rows.weight, jnp.float32)
 
     def stretch(fit: Fit, costs: Any, x: Array, y: Array, order: Array, start: Array, stop: Array) -> Any:
         def step(i: Array, carry: tuple[Fit, Any]) -> tuple[Fit, Array]:
             fit, costs = carry
             rows = jax.lax.dynamic_slice_in_dim(order, i * batch, batch)
             inputs = augmented(x, rows, shift, turn, jax.random.fold_in(key, fit.step))
-            fit, metrics = core.update(fit, Batch(inputs, y[rows]))
+            fit, metrics = core.update(fit, Batch(inputs, y[rows], None, None if weight is None else weight[rows]))
             return fit, costs.at[i].set(metrics["cost"])
 
         return jax.lax.fori_loop(start, stop, step, (fit, costs))
@@ -116,8 +118,9 @@ def run_epochs(
     verdict: Callable[[Params, LabelledRows], tuple[float, float]],
     report: FitReport,
     keep: Callable[[Params], None] | None = None,
+    stop: Callable[[Sequence[Epoch]], bool] | None = None,
 ) -> LearnedParams:
-    """All epochs, fewer with patience or Ctrl-C. `keep` saves what has been learnt after each epoch.
+    """All epochs, fewer with patience, Ctrl-C or where `stop` says so. `keep` saves what is learnt after each epoch.
 
     With patience the parameters of the best validation cost are the result, else the last ones. Raises RlnutError when
     the cost is not finite.
@@ -150,6 +153,9 @@ def run_epochs(
                 break
             if config.patience and patience <= 0:
                 ended = "early"
+                break
+            if stop is not None and stop(history):
+                ended = "converged"
                 break
     return LearnedParams(best_params if config.patience and history else fit.params, tuple(history), updates, ended)
 

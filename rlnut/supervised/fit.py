@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -22,7 +23,7 @@ from rlnut.regression.losses import Loss, Penalty, cross_entropy, l1, l2, smooth
 from rlnut.regression.optimizers import optimizer as named
 from rlnut.runtime.files import new_folder
 from rlnut.runtime.version import installed_version
-from rlnut.supervised.epochs import FitReport, LabelledRows, judge, run_epochs, trainer
+from rlnut.supervised.epochs import Epoch, FitReport, LabelledRows, judge, run_epochs, trainer
 from rlnut.supervised.fit_linear import chosen_exact, fit_exact
 from rlnut.supervised.fitted_model import FittedModel, architecture
 from rlnut.supervised.linear_settings import LINEAR_MODELS, LinearSettings
@@ -74,7 +75,7 @@ def fit(
             raise UsageError(f"{exact[0]} has its own loss")
         problem = load_dataset(dataset, data, target, exact[1].wanted(), test)
         return fit_exact(*exact, problem, data, out, seed, progress, method)
-    name, config, network = _chosen(model, settings)
+    name, config, network = chosen_network(model, settings)
     if loss is not None and config.smoothing:
         raise UsageError("smoothing belongs to cross-entropy: set it to 0 to give a loss of your own")
     if method is not None and settings.keys() & {"optimizer", "lr", "schedule", "decay"}:
@@ -134,9 +135,10 @@ def prepared_learner(
     loss: Loss | None,
     optimizer: optax.GradientTransformation | None,
     seed: int,
+    like: FittedModel | None = None,
 ) -> PreparedLearner:
-    """Everything that is decided before the first update, for a checked dataset."""
-    rows, classes = prepare(problem, config, seed), problem.classes
+    """Everything that is decided before the first update, for a checked dataset; `like`: from where that model is."""
+    rows, classes = prepare(problem, config, seed, like), problem.classes
     head = problem.y_train.shape[1:] if classes is None else (len(classes),)
     model = architecture(network, head, rows.x_scale is None)
     size = min(config.batch, len(rows.train.x))
@@ -148,6 +150,8 @@ def prepared_learner(
     key = jax.random.key(seed)
     start = core.init(key, jnp.asarray(rows.train.x[:1]))
     _check_head(core, start.params, rows.train, head)
+    if like is not None:
+        start = start._replace(params=like.params, opt_state=method.init(like.params))
     return PreparedLearner(core, start, rows, model, head, cost, trained, penalty, key, seed, size, updates)
 
 
@@ -158,6 +162,7 @@ def learn(
     about: dict[str, Any],
     folder: Path | None,
     progress: bool,
+    stop: Callable[[Sequence[Epoch]], bool] | None = None,
 ) -> tuple[FittedModel, dict[str, Any]]:
     """All epochs: the fitted model, and what to say of the learning. `folder` is written after each epoch."""
     rows, classes, row = learner.rows, problem.classes, problem.x_train.shape[1:]
@@ -180,7 +185,7 @@ def learn(
         work = trainer(learner.core, learner.start, rows.train, learner.size, config.shift, config.turn, key)
         verdict = judge(learner.core, learner.cost, classes is not None)
         keep = None if folder is None else lambda params: replace(blank, params=params).save_model(folder)
-        learned = run_epochs(work, learner.start, config, learner.seed, rows.held, verdict, report, keep)
+        learned = run_epochs(work, learner.start, config, learner.seed, rows.held, verdict, report, keep, stop)
     found: dict[str, Any] = {"epochs": len(learned.history), "updates": learned.updates, "parameters": count}
     found |= {"ended": learned.ended, "compile_s": work.compile_s, "seconds_per_epoch": learned.seconds_per_epoch}
     return replace(blank, params=learned.params, history=learned.history), found
@@ -212,8 +217,8 @@ class SplitRows(NamedTuple):
     y_scale: Scale | None  # None: classes
 
 
-def prepare(problem: Dataset, config: FitSettings, seed: int) -> SplitRows:
-    """Hold validation rows out of a checked dataset, and scale by what the other training rows say."""
+def prepare(problem: Dataset, config: FitSettings, seed: int, like: FittedModel | None = None) -> SplitRows:
+    """Hold validation rows out of a checked dataset, and scale by what the other training rows say, or as `like`."""
     if config.patience and not config.validation:
         raise UsageError("patience needs held-out rows to judge by: set validation, for example 0.1")
     if (config.shift or config.turn) and problem.x_train.ndim < 3:
@@ -224,19 +229,22 @@ def prepare(problem: Dataset, config: FitSettings, seed: int) -> SplitRows:
     train, held = np.arange(len(x)), np.arange(0)
     if config.validation:
         train, held = split_rows(len(x), config.validation, seed, None if problem.classes is None else y)
-    plain = config.scale == "auto" and x.dtype == np.uint8
-    x_scale = None if plain else scale_of(x[train], config.scale != "none", config.sequences)
-    y_scale = scale_of(y[train], config.scale != "none") if problem.classes is None else None
+    weight = None if problem.weight is None else problem.weight[train] / problem.weight[train].mean()
+    if like is not None:
+        x_scale, y_scale = like.x_scale, like.y_scale
+    else:
+        plain, standard = config.scale == "auto" and x.dtype == np.uint8, config.scale != "none"
+        x_scale = None if plain else scale_of(x[train], standard, config.sequences, weight)
+        y_scale = scale_of(y[train], standard, weight=weight) if problem.classes is None else None
 
-    def rows(x: np.ndarray, y: np.ndarray) -> LabelledRows:
-        return LabelledRows(scaled(x, x_scale), scaled(y, y_scale))
+    def rows(x: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None) -> LabelledRows:
+        return LabelledRows(scaled(x, x_scale), scaled(y, y_scale), weight)
 
-    return SplitRows(
-        rows(x[train], y[train]), rows(x[held], y[held]), rows(problem.x_test, problem.y_test), x_scale, y_scale
-    )
+    held_rows, test = rows(x[held], y[held]), rows(problem.x_test, problem.y_test)
+    return SplitRows(rows(x[train], y[train], weight), held_rows, test, x_scale, y_scale)
 
 
-def _chosen(model: object, settings: dict[str, Any]) -> tuple[str, FitSettings, Network]:
+def chosen_network(model: object, settings: dict[str, Any]) -> tuple[str, FitSettings, Network]:
     """A name for the model, how it is trained, and its architecture without the head."""
     if isinstance(model, str):
         if model not in MODELS:

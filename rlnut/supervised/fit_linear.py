@@ -46,6 +46,8 @@ def fit_exact(
 ) -> FittedModel:
     """Solve on the training rows, judge by the test rows if there are any; with `out` the model is left in a folder."""
     problem = checked_dataset(dataset, config.wanted())
+    if problem.weight is not None:
+        raise UsageError(f"weights of rows are for networks; {name} takes them in rlnut.sklearn, as sample_weight")
     folder = None if out is None else new_folder(out)
     basis = config.basis_of(problem.x_train, seed)
     phi = config.phi(basis)

@@ -20,10 +20,11 @@ class Scale(NamedTuple):
         return z * self.deviation + self.mean
 
 
-def scale_of(x: np.ndarray, standard: bool, sequences: bool = False) -> Scale:
+def scale_of(x: np.ndarray, standard: bool, sequences: bool = False, weight: np.ndarray | None = None) -> Scale:
     """The scaling of rows x, to mean 0 and deviation 1 (a constant column: only to 0), or none.
 
     `sequences` [n, T, ...]: one scale for all steps, each number of a step its own; NaN (padding) does not count.
+    A row of `weight` 2 counts as two rows, but not of sequences.
     """
     axes = (0, 1) if sequences else 0 if x.ndim <= 2 else None
     if not standard:
@@ -31,6 +32,10 @@ def scale_of(x: np.ndarray, standard: bool, sequences: bool = False) -> Scale:
         return Scale(np.zeros(shape), np.ones(shape))
     by = (np.nanmean, np.nanstd, np.nanmin, np.nanmax) if sequences else (np.mean, np.std, np.min, np.max)
     mean, deviation = (of(x, axes, dtype=float) for of in by[:2])
+    if weight is not None and not sequences:
+        mean = np.average(x.astype(float), 0, weight).mean(axis=None if axes is None else ())
+        deviation = np.sqrt(np.average((x - mean) ** 2, 0, weight).mean(axis=None if axes is None else ()))
+        x = x[weight > 0]
     low, high = (of(x, axes) for of in by[2:])
     constant = low == high  # its deviation is rounding noise, not a scale
     return Scale(np.where(constant, low, mean), np.where(constant | (deviation == 0), 1.0, deviation))
