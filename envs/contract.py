@@ -17,8 +17,8 @@ Observations are copied, so an environment may use its buffers again.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeVar
 
 import gymnasium as gym
 from gymnasium import spaces
@@ -39,6 +39,7 @@ from rlnut.envs.spaces import env_title
 from rlnut.errors import RlnutError, UsageError
 from rlnut.runtime.log import say
 
+T = TypeVar("T")
 FIRST = 100  # steps of an environment in which the bounds of its observations are looked at, and every reset
 FIVE = "(observation, reward, terminated, truncated, info)"
 RESET = "reset(self, *, seed=None, options=None)"
@@ -177,7 +178,7 @@ class CheckedVector(gym.vector.VectorWrapper):
         """Release the environments."""
         _closing(self.env.close, self.name)
 
-    def _called(self, call: str, function: Callable[[], Any]) -> Any:
+    def _called(self, call: str, function: Callable[[], T]) -> T:
         try:
             return function()
         except (KeyboardInterrupt, RlnutError):
@@ -219,7 +220,7 @@ def checked_kind(env: object) -> gym.Env:
     return env
 
 
-def _two(given: Any) -> tuple[Any, dict[str, Any]]:
+def _two(given: object) -> tuple[Any, dict[str, Any]]:
     """(observation, info) of a reset."""
     if not isinstance(given, tuple | list) or len(given) != 2:
         raise Mismatch(f"{in_words(given)}; it must return (observation, info)")
@@ -228,7 +229,7 @@ def _two(given: Any) -> tuple[Any, dict[str, Any]]:
     return given[0], given[1]
 
 
-def _five(given: Any) -> Any:
+def _five(given: object) -> Sequence[Any]:
     """(observation, reward, terminated, truncated, info) of a step."""
     if not isinstance(given, tuple | list) or len(given) != 5:
         values = f"{len(given)} values" if isinstance(given, tuple | list) else in_words(given)
@@ -239,7 +240,7 @@ def _five(given: Any) -> Any:
     return given
 
 
-def _lacking(reset: Callable[..., Any]) -> str:
+def _lacking(reset: Callable[..., object]) -> str:
     """The arguments that `reset` should take and does not, as words."""
     try:
         parameters = inspect.signature(reset).parameters
@@ -255,7 +256,7 @@ def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}".rstrip(": ")
 
 
-def _closing(close: Callable[[], Any], name: str) -> None:
+def _closing(close: Callable[[], object], name: str) -> None:
     """Call `close`; whatever it raises is reported and goes no further."""
     try:
         close()

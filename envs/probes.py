@@ -24,6 +24,7 @@ from rlnut.envs.states import RowsOf
 from rlnut.types import Array, Key
 
 GAMMA = 0.5
+Number = float | Array  # of one environment, or of many
 
 
 class Probe(NamedTuple):
@@ -32,29 +33,29 @@ class Probe(NamedTuple):
     observations: tuple[float, ...]  # where an episode starts: one of these
     length: int  # steps of an episode
     actions: int
-    reward: Callable[[Any, Any, Any], Any]  # (observation, time, action) -> reward, of numbers or arrays
+    reward: Callable[[Number, Number, Number], Number]  # (observation, time, action) -> reward, of numbers or arrays
     terminates: bool  # False: the episode is cut at its length
     q: Callable[[float, int], float]  # (observation, action) -> true Q at γ = ½
 
 
 # Functions with names, so that a probe can be pickled.
-def _one(o: Any, t: Any, a: Any) -> Any:
+def _one(o: Number, t: Number, a: Number) -> Number:
     return 1.0
 
 
-def _observed(o: Any, t: Any, a: Any) -> Any:
+def _observed(o: Number, t: Number, a: Number) -> Number:
     return o
 
 
-def _second(o: Any, t: Any, a: Any) -> Any:
+def _second(o: Number, t: Number, a: Number) -> Number:
     return 1.0 * (t == 1)
 
 
-def _acted(o: Any, t: Any, a: Any) -> Any:
+def _acted(o: Number, t: Number, a: Number) -> Number:
     return 2.0 * a - 1
 
 
-def _agreed(o: Any, t: Any, a: Any) -> Any:
+def _agreed(o: Number, t: Number, a: Number) -> Number:
     return o * (2.0 * a - 1)
 
 

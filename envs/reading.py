@@ -57,7 +57,7 @@ def batch_size(space: spaces.Space, raw: Any) -> int | None:
 
 
 def _mapping(parts: dict[str, Read], where: str) -> Read:
-    def read(raw: Any) -> dict[str, Any]:
+    def read(raw: object) -> dict[str, Any]:
         if not isinstance(raw, Mapping):
             raise Mismatch(
                 f"the observation{where} {in_words(raw)}; it must be a dict with {', '.join(map(repr, parts))}"
@@ -70,7 +70,7 @@ def _mapping(parts: dict[str, Read], where: str) -> Read:
 
 
 def _sequence(parts: list[Read], where: str) -> Read:
-    def read(raw: Any) -> tuple[Any, ...]:
+    def read(raw: object) -> tuple[Any, ...]:
         if not isinstance(raw, tuple | list | np.ndarray) or len(raw) != len(parts):
             raise Mismatch(f"the observation{where} {in_words(raw)}; it must be a tuple of {len(parts)}")
         return tuple(part(one) for part, one in zip(parts, raw, strict=True))
@@ -101,7 +101,7 @@ def _numbers(space: Any, lead: tuple[int, ...], values: bool, where: str) -> Rea
     kinds = "biuf" if floating or isinstance(space, spaces.MultiBinary) else "biu"
     few = floating and values and len(shape) == 1 and shape[0] <= FEW and dtype.itemsize <= 4
 
-    def read(raw: Any) -> np.ndarray:
+    def read(raw: object) -> np.ndarray:
         if (
             few
             and type(raw) is np.ndarray
@@ -129,7 +129,7 @@ def _numbers(space: Any, lead: tuple[int, ...], values: bool, where: str) -> Rea
     return read
 
 
-def _range(space: spaces.Space) -> tuple[Any, Any]:
+def _range(space: spaces.Space) -> tuple[int | np.ndarray, int | np.ndarray] | tuple[None, None]:
     """Smallest and largest whole numbers; a Box may be left, so it has none."""
     if isinstance(space, spaces.Discrete):
         return int(space.start), int(space.start) + int(space.n) - 1
@@ -138,7 +138,7 @@ def _range(space: spaces.Space) -> tuple[Any, Any]:
     return (0, 1) if isinstance(space, spaces.MultiBinary) else (None, None)
 
 
-def _array(raw: Any, where: str) -> np.ndarray:
+def _array(raw: object, where: str) -> np.ndarray:
     try:
         return np.array(raw)
     except (ValueError, TypeError) as error:
@@ -164,7 +164,7 @@ def _odd(x: np.ndarray) -> str:
     return f"{x[tuple(at)]} at index {', '.join(map(str, at))}" if len(at) else str(x)
 
 
-def read_number(reward: Any) -> float:
+def read_number(reward: object) -> float:
     """A reward as a float."""
     value = _plain(reward)
     if not (isinstance(value, bool | int | float) and -LARGEST <= value <= LARGEST):
@@ -172,7 +172,7 @@ def read_number(reward: Any) -> float:
     return float(value)
 
 
-def read_flag(name: str, value: Any) -> bool:
+def read_flag(name: str, value: object) -> bool:
     """`terminated` or `truncated` as a bool."""
     plain = _plain(value)
     if not (isinstance(plain, bool) or (isinstance(plain, int) and plain in (0, 1))):
@@ -180,7 +180,7 @@ def read_flag(name: str, value: Any) -> bool:
     return bool(plain)
 
 
-def read_numbers(reward: Any, count: int) -> np.ndarray:
+def read_numbers(reward: object, count: int) -> np.ndarray:
     """Rewards [N]."""
     found = _as_array(reward)
     if found is None or found.shape != (count,) or found.dtype.kind not in "biuf":
@@ -190,7 +190,7 @@ def read_numbers(reward: Any, count: int) -> np.ndarray:
     return found
 
 
-def read_flags(name: str, value: Any, count: int) -> np.ndarray:
+def read_flags(name: str, value: object, count: int) -> np.ndarray:
     """Flags [N]."""
     found = _as_array(value)
     if found is None or found.shape != (count,) or found.dtype.kind not in "biu" or not np.isin(found, (0, 1)).all():
@@ -198,7 +198,7 @@ def read_flags(name: str, value: Any, count: int) -> np.ndarray:
     return found.astype(bool)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> bool | int | float | None:
     """A number of any library as Python's own; None for what is no single number."""
     if isinstance(value, str | bytes | Mapping) or value is None:
         return None
@@ -206,7 +206,7 @@ def _plain(value: Any) -> Any:
     return found.item() if found is not None and found.shape == () and found.dtype.kind in "biuf" else None
 
 
-def _as_array(value: Any) -> np.ndarray | None:
+def _as_array(value: object) -> np.ndarray | None:
     try:
         return np.array(value)
     except (ValueError, TypeError):
@@ -233,7 +233,7 @@ def _kind(x: np.ndarray) -> str:
     return f"{x.dtype}{list(x.shape)}"
 
 
-def in_words(value: Any) -> str:
+def in_words(value: object) -> str:
     """A value in a few words."""
     text = " ".join(repr(value).split())
     short = text if len(text) <= 60 else f"{text[:57]}…"

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 
 from rlnut.envs import transitions
@@ -20,7 +21,7 @@ MOST_STEPS = 5_000_000  # of one run that is told to play episodes
 
 
 def play(
-    make: Callable[[], Any],
+    make: Callable[[], gym.Env],
     behaviour: HostPolicy,
     target: HostPolicy,
     gamma: float,
@@ -70,7 +71,7 @@ def _ratios(target: HostPolicy, behaviour: HostPolicy, obs: np.ndarray, action: 
 
 
 def _run(
-    make: Callable[[], Any],
+    make: Callable[[], gym.Env],
     behaviour: HostPolicy,
     seed: tuple[int, int],
     steps: int | None,
