@@ -200,9 +200,9 @@ def read_flags(name: str, value: object, count: int) -> np.ndarray:
 
 def _plain(value: object) -> bool | int | float | None:
     """A number of any library as Python's own; None for what is no single number."""
-    if isinstance(value, str | bytes | Mapping) or value is None:
-        return None
-    found = _as_array(value)
+    if isinstance(value, bool | int | float):
+        return value
+    found = value if isinstance(value, np.generic) else None if isinstance(value, str | bytes) else _as_array(value)
     return found.item() if found is not None and found.shape == () and found.dtype.kind in "biuf" else None
 
 
