@@ -391,3 +391,25 @@ def test_checkpoints_take_a_small_share_of_the_time(monkeypatch: pytest.MonkeyPa
             written += 1
             saver.spent, saver.last = saver.spent + 2.0, float(second)
     assert saver.spent <= 0.02 * 3600 and written >= 30
+
+
+@pytest.mark.parametrize("at", [0, 48, 96])
+def test_a_native_run_that_was_killed(at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(checkpoints, "SECONDS", 0.0)
+    monkeypatch.setattr(checkpoints, "SHARE", 1e9)
+    course = SHORT | {"steps": 128, "quiet": True, "native": True, "num_envs": 2}
+    reached = Session._reached
+
+    def die(self: Session, run: Any) -> None:
+        if run.steps >= at:
+            raise KeyboardInterrupt
+        reached(self, run)
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    rlnut.train(SMALL, "rlnut/RandomWalk5-v0", out=whole, **course)
+    monkeypatch.setattr(Session, "_reached", die)
+    with pytest.raises(KeyboardInterrupt):
+        rlnut.train(SMALL, "rlnut/RandomWalk5-v0", out=killed, **course)
+    monkeypatch.undo()
+    rlnut.resume(killed, quiet=True)
+    assert same(whole, killed) == []
