@@ -237,8 +237,8 @@ def test_words_that_mean_nothing_are_refused(tmp_path) -> None:
     for config, training, reason in (
         (LSPI(features="mlp"), {}, "not solved by least squares"),
         (FQI(low=(0.0,)), {}, "mean nothing to a table"),
-        (FQI(), {"native": True}, "--native means nothing"),
-        (FQI(), {"until": 1.0}, "--until means nothing"),
+        (FQI(), {"native": True}, "--native has no effect"),
+        (FQI(), {"until": 1.0}, "--until has no effect"),
     ):
         with pytest.raises(UsageError, match=reason):
             rlnut.train(config, "rlnut/ChainWalk4-v0", **QUIET | {"steps": 10} | training)

@@ -17,6 +17,7 @@ from helpers.commands import contents
 from safetensors.numpy import save_file
 
 import rlnut
+import rlnut.agents
 from rlnut import DQN, RlnutError, UsageError
 from rlnut.control import checkpoints
 from rlnut.control.result import Trained
@@ -413,3 +414,14 @@ def test_a_native_run_that_was_killed(at: int, tmp_path: Path, monkeypatch: pyte
     monkeypatch.undo()
     rlnut.resume(killed, quiet=True)
     assert same(whole, killed) == []
+
+
+def test_a_batch_agent_that_is_ended_leaves_its_policy(tmp_path: Path):
+    class Judge(Lab):
+        def step(self, action: Any) -> Any:
+            raise Odd("a fault")
+
+    nfq = rlnut.agents.AGENTS["nfq"]().replace(hidden=(4,), iterations=5, epochs=1)
+    with pytest.raises(RlnutError, match=r"Judge.* raised Odd: a fault"):
+        rlnut.train(nfq, Lab, steps=60, eval_env=Judge, eval_episodes=1, out=tmp_path / "run", quiet=True)
+    assert rlnut.load_policy(tmp_path / "run", env=Lab).q([0.0, 0.0]).shape == (2,)
