@@ -13,6 +13,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.experimental.functional import FuncEnv
 
+from rlnut.envs.masks import MASK, MasksInInfo, masks_in_info
 from rlnut.envs.states import RowsOf
 from rlnut.errors import UsageError
 from rlnut.runtime.wrappers import changing_wrappers
@@ -41,7 +42,16 @@ def from_env(env: gym.Env) -> Finite | None:
         return None
     shape = getattr(inner, "shape", (getattr(inner, "nrow", 0), getattr(inner, "ncol", 0)))
     lies = tuple(int(n) for n in shape) if np.prod(shape) == len(table) else ()
-    return from_toy_text(table, start)._replace(shape=lies)
+    return _with_masks(from_toy_text(table, start)._replace(shape=lies), env)
+
+
+def _with_masks(found: Finite, env: gym.Env) -> Finite | None:
+    """The tables with the actions that are allowed in each state; None if masks are given that no table tells."""
+    masks: Any = getattr(env.unwrapped, MASK, None)  # Taxi's takes a state
+    if callable(masks) and not isinstance(masks_in_info(env), MasksInInfo):
+        return found._replace(allowed=np.stack([masks(s) for s in range(len(found.mdp.P))]).astype(bool))
+    told = isinstance(masks_in_info(env), MasksInInfo) or MASK in env.reset(seed=0)[1]
+    return None if told else found
 
 
 class TabularState(NamedTuple):

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 from gymnasium.experimental.functional import FuncEnv
 
 from rlnut.envs.blackjack import Blackjack
@@ -46,6 +45,4 @@ def twin(env: gym.Env) -> FuncEnv:
             f"{name} has no functional twin; --native serves {', '.join(TWINS)}, environments with tables, and those"
             " with a FuncEnv as `.func`; train without --native"
         )
-    if found.allowed is None and callable(masks := getattr(inner, "action_mask", None)):
-        found = found._replace(allowed=np.stack([masks(s) for s in range(len(found.mdp.P))]).astype(bool))
     return TabularFunc(found)

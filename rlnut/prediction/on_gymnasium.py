@@ -22,11 +22,12 @@ from rlnut.features import maps
 from rlnut.features import parsing as basis
 from rlnut.networks.architectures import cnn, mlp
 from rlnut.prediction.defaults import record_count, settings_used, step_size, with_iterations
+from rlnut.prediction.masked import ShowsMasks
 from rlnut.prediction.methods import METHODS, Method, Prediction
 from rlnut.prediction.play import play, recorded_experience
 from rlnut.prediction.policies import HostPolicy, on_env
 from rlnut.prediction.result import Lattice, PredictionReport, PredictionResult, follow_snapshots
-from rlnut.prediction.simulate import require_finite
+from rlnut.prediction.simulate import Experience, require_finite
 from rlnut.prediction.snapshots import LearningTask, snapshots
 from rlnut.prediction.td_rows import make_rows, pair_inputs, window_length
 from rlnut.truth.monte_carlo import monte_carlo_truth
@@ -88,7 +89,7 @@ def predict_host(
         stream = recorded_experience(config.data, spec, gamma, target.chances)
     phi = _map(config, space, features, title, network is not None)
     known = monte_carlo_truth(
-        lambda: made(make), target.act, gamma, config.states, config.rollouts, seed + 1, acting.act, pairs
+        lambda: ShowsMasks(made(make)), target.act, gamma, config.states, config.rollouts, seed + 1, acting.act, pairs
     )
     again = ("pair" if pairs else "state") if method.rule.second_try else ""
     steps = None if config.episodes is not None else config.steps
@@ -96,7 +97,7 @@ def predict_host(
         stream = play(make, acting, target, gamma, seed, config.runs, steps, config.episodes, again)
     require_finite(stream, title)
     if off:
-        _covered(stream.rho, acting, target, stream.step.obs, config)
+        _covered(stream, acting, target, config)
     obs = np.asarray(stream.step.obs)[: 20 * PROBE, 0]
     learned = _approximator(config, space, phi, obs, A if pairs else 0, network)
     inputs = pair_inputs(A, config.next_action == "sampled", target.chances) if pairs and target.chances else None
@@ -116,7 +117,8 @@ def predict_host(
         known=known
     )
     picture = None
-    if isinstance(space, gym.spaces.Box) and space.shape == (2,) and answer.weights is not None:
+    plane = isinstance(space, gym.spaces.Box) and space.shape == (2,) and stream.step.mask is None
+    if plane and answer.weights is not None:
         picture = _lattice(learned, obs, answer.weights, target, A if pairs else 0)
     return answer._replace(weights=None if learned.network else answer.weights, picture=picture)
 
@@ -126,12 +128,13 @@ def _title(env: EnvLike) -> str:
     return name.id if name else "this environment"
 
 
-def _covered(rho: Any, acting: HostPolicy, target: HostPolicy, obs: Any, config: Prediction) -> None:
+def _covered(stream: Experience, acting: HostPolicy, target: HostPolicy, config: Prediction) -> None:
     """UsageError if b never does what π does."""
     if acting.chances is None or target.chances is None or config.correction == "none":
         return
-    some = np.asarray(obs)[:PROBE, 0]
-    b, pi = acting.chances(some), target.chances(some)
+    mask = None if stream.step.mask is None else np.asarray(stream.step.mask)[:PROBE, 0]
+    some = np.asarray(stream.step.obs)[:PROBE, 0]
+    b, pi = acting.chances(some, mask), target.chances(some, mask)
     if (missing := (pi > 0) & (b == 0)).any():
         k, a = np.argwhere(missing)[0]
         raise UsageError(f"the behaviour never takes action {a} at {some[k]}, as the policy does: give another b")

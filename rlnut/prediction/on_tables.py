@@ -123,7 +123,7 @@ def _rows(
     steps = None if config.episodes is not None else config.steps
     if config.data is not None:
         spec = read_spaces(Tabular(known.finite))
-        stream = recorded_experience(config.data, spec, known.gamma, lambda s: known.policy[s])
+        stream = recorded_experience(config.data, spec, known.gamma, lambda s, mask=None: known.policy[s])
     else:
         stream = simulate(
             known.finite, known.policy, known.acting, known.gamma, key, config.runs, config.episodes, steps, known.pairs
@@ -149,7 +149,7 @@ def _with_network(
     table_of_inputs = jnp.asarray(Z, jnp.float32)
     model = td.network_value(network((A,) if known.pairs else ()), table_of_inputs[0], lambda s: table_of_inputs[s])
     sampled = config.next_action == "sampled"
-    inputs = pair_inputs(A, sampled, lambda s: known.policy[s]) if known.pairs else None
+    inputs = pair_inputs(A, sampled, lambda s, mask=None: known.policy[s]) if known.pairs else None
     states = jnp.arange(S).repeat(A) if known.pairs else jnp.arange(S)
     every = (states, jnp.tile(jnp.eye(A), (S, 1))) if known.pairs else states
     read = jax.jit(jax.vmap(lambda w: jax.vmap(model.at, (None, 0))(w, every)[0]))

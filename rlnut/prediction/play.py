@@ -13,6 +13,7 @@ from rlnut.envs import transitions
 from rlnut.envs.contract import made
 from rlnut.errors import RlnutError, UsageError
 from rlnut.learner.spec import Spec
+from rlnut.prediction.masked import ShowsMasks, mask_row
 from rlnut.prediction.policies import Chances, HostPolicy
 from rlnut.prediction.simulate import Experience
 from rlnut.types import discount_of, transition
@@ -44,27 +45,31 @@ def play(
         whole[name] = np.stack(columns, 1)
     lengths = np.array([len(rows["action"]) for rows in played])
     valid = np.arange(longest)[:, None] < lengths
-    (taken, rho), (_, next_rho) = (
-        _ratios(target, behaviour, whole[seen], whole[done]) for seen, done in (("obs", "action"), ("after", "next"))
-    )
+    mask, next_mask = whole.get("mask"), whole.get("after_mask")
+    taken, rho = _ratios(target, behaviour, whole["obs"], whole["action"], mask)
+    _, next_rho = _ratios(target, behaviour, whole["after"], whole["next"], next_mask)
     terminated, truncated = whole["terminated"], whole["truncated"]
     step = transition(
-        whole["obs"], whole["action"], whole["reward"], whole["after"], terminated, truncated, gamma, valid
-    )
-    second_rho = _ratios(target, behaviour, whole["obs"], whole["other"])[1] if again == "state" else 1.0
+        whole["obs"], whole["action"], whole["reward"], whole["after"], terminated, truncated, gamma, valid,
+        mask=mask, next_mask=next_mask,
+    )  # fmt: skip
+    second_rho = _ratios(target, behaviour, whole["obs"], whole["other"], mask)[1] if again == "state" else 1.0
     again_discount = discount_of(gamma, whole["other_terminated"])
     second = ((again_discount * second_rho).astype(np.float32), whole["other_after"])
     return Experience(step, rho, taken, whole["episode"], second, whole["next"], next_rho)
 
 
-def _ratios(target: HostPolicy, behaviour: HostPolicy, obs: np.ndarray, action: np.ndarray) -> tuple[Any, Any]:
+def _ratios(
+    target: HostPolicy, behaviour: HostPolicy, obs: np.ndarray, action: np.ndarray, mask: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     """π(a|s) and ρ = π(a|s)/b(a|s) of [T, N] observations and actions; 1 where the two are one policy."""
     if target.chances is None or behaviour.chances is None or not np.issubdtype(action.dtype, np.integer):
         ones = np.ones(action.shape[:2], np.float32)
         return ones, ones
     flat = obs.reshape(-1, *obs.shape[2:])
-    pi = target.chances(flat)
-    b = pi if target is behaviour else behaviour.chances(flat)
+    allowed = None if mask is None else mask.reshape(-1, mask.shape[-1])
+    pi = target.chances(flat, allowed)
+    b = pi if target is behaviour else behaviour.chances(flat, allowed)
     taken, acted = (np.take_along_axis(p, action.reshape(-1, 1), 1)[:, 0] for p in (pi, b))
     shape = action.shape
     return taken.reshape(shape).astype(np.float32), (taken / np.maximum(acted, 1e-12)).reshape(shape).astype(np.float32)
@@ -78,7 +83,7 @@ def _run(
     episodes: int | None,
     again: str,
 ) -> dict[str, np.ndarray]:
-    env, rng = made(make), np.random.default_rng(seed)
+    env, rng = ShowsMasks(made(make)), np.random.default_rng(seed)
     rows: list[tuple] = []
     obs, _ = env.reset(seed=int(rng.integers(2**31)))
     action, episode = behaviour.act(obs, rng), 0
@@ -110,7 +115,21 @@ def _run(
         if behaviour.chances is not None:  # counted from 0
             columns[name] = columns[name].astype(np.int32) - (behaviour.first if name != "other" or again else 0)
     columns["episode"] = columns["episode"].astype(np.int32)
-    return columns
+    return columns | _masks([row[0] for row in rows], [row[5] for row in rows], behaviour, again)
+
+
+def _masks(obs: list[Any], after: list[Any], behaviour: HostPolicy, again: str) -> dict[str, np.ndarray]:
+    """Masks [T, A] at the observations and at their successors; none where no environment gives any."""
+    if behaviour.chances is None or not any(hasattr(seen, "mask") for seen in (*obs, *after)):
+        return {}
+    if again == "pair":
+        raise UsageError("a second try of a pair is not supported where actions are masked: take another --gradient")
+    count = next(np.size(seen.mask) for seen in (*obs, *after) if hasattr(seen, "mask"))
+    found = {}
+    for name, column in (("mask", obs), ("after_mask", after)):
+        rows = [mask_row(seen, count) for seen in column]
+        found[name] = np.stack([np.ones(count, bool) if row is None else row for row in rows])
+    return found
 
 
 def _second_try(env: Any, obs: Any, action: Any, behaviour: HostPolicy, rng: np.random.Generator, again: str) -> tuple:
@@ -133,7 +152,8 @@ def recorded_experience(source: str, spec: Spec, gamma: float, target: Chances) 
     step = transitions.load_transitions(source, spec, gamma)
     goes_on, taken = np.asarray(step.discount)[:, 0] > 0, np.bincount(np.asarray(step.action)[:, 0])
     if goes_on.any():
-        wanted = (target(np.asarray(step.next_obs)[goes_on, 0]) > 0).any(0)
+        mask = None if step.next_mask is None else np.asarray(step.next_mask)[goes_on, 0]
+        wanted = (target(np.asarray(step.next_obs)[goes_on, 0], mask) > 0).any(0)
         if (missing := wanted & (np.pad(taken, (0, spec.actions - len(taken))) == 0)).any():
             number = int(np.argmax(missing)) + spec.first_action
             raise UsageError(f"{source}: action {number}, which the policy takes, is nowhere in these transitions")

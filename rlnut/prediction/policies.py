@@ -16,20 +16,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import gymnasium as gym
+import jax
 import numpy as np
 
 from rlnut.errors import UsageError, unknown
+from rlnut.prediction.masked import mask_row
 from rlnut.runtime.files import is_folder, read_npy
 from rlnut.runtime.modules import import_users_module
-from rlnut.truth.dynamic_programming import policy_iteration
+from rlnut.truth.dynamic_programming import MDP, policy_iteration
 from rlnut.truth.finite import Finite, distribution
 from rlnut.truth.monte_carlo import Act
 
 KINDS = ("uniform", "optimal", "FILE.npy", "a run folder", "DIR:behaviour", "MODULE:FUNCTION")
-Chances = Callable[[np.ndarray], np.ndarray]  # observations [B, ...] -> π(a|s) [B, A]
+
+
+class Chances(Protocol):
+    """π(a|s) [B, A] of observations [B, ...]; `mask` [B, A] bool: allowed actions, no other has a chance."""
+
+    def __call__(self, obs: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray: ...
 
 
 def split_softness(words: str) -> tuple[str, float]:
@@ -61,15 +68,40 @@ def as_table(policy: Any, finite: Finite, gamma: float) -> np.ndarray:
         base, epsilon = split_softness(policy)
         if base == "uniform":
             return soft(np.zeros((S, A)), 1.0, finite.allowed)
-        found = policy_iteration(finite.mdp, gamma).policy if base == "optimal" else None
+        found = _optimal(finite, gamma) if base == "optimal" else None
         table = as_table(_named(base), finite, gamma) if found is None else found
         return soft(table, epsilon, finite.allowed) if epsilon else table
     if hasattr(policy, "q"):
-        policy = _greedy(policy, 0.0, (S, A))(np.arange(S) if finite.shown is None else finite.shown)
+        policy = _greedy(policy, 0.0, (S, A))(np.arange(S) if finite.shown is None else finite.shown, finite.allowed)
     elif callable(policy):
         seen = range(S) if finite.shown is None else zip(*(part.tolist() for part in finite.shown), strict=True)
         policy = np.stack([_row(policy(obs), A, obs) for obs in seen])
-    return _table(policy, S, A)
+    table = _table(policy, S, A)
+    if finite.allowed is not None:
+        _check_allowed(table, finite.allowed, np.arange(S))
+    return table
+
+
+def _optimal(finite: Finite, gamma: float) -> np.ndarray:
+    """The best policy [S, A] of allowed actions: a forbidden one is taken for the first allowed one of its state."""
+    mdp, allowed = finite.mdp, finite.allowed
+    if allowed is None:
+        return policy_iteration(mdp, gamma).policy
+    first = allowed.argmax(1)
+    number = np.where(allowed, np.arange(allowed.shape[1]), first[:, None])  # [S, A] the action that is meant
+    state = np.arange(len(first))[:, None]
+    meant = MDP(mdp.P[state, number], mdp.R[state, number], mdp.done[state, number], mdp.start)
+    best = policy_iteration(meant, gamma).policy
+    found = np.zeros_like(best)
+    np.add.at(found, (np.broadcast_to(state, number.shape), number), best)
+    return found
+
+
+def _check_allowed(chances: np.ndarray, allowed: np.ndarray, at: Any) -> None:
+    """UsageError for a policy [B, A] that takes an action which is forbidden where others are allowed."""
+    if (bad := (chances > 0) & ~allowed.astype(bool) & allowed.any(1, keepdims=True)).any():
+        k, a = np.argwhere(bad)[0]
+        raise UsageError(f"the policy takes action {a} at {at[k]}, where it is forbidden")
 
 
 def _table(policy: Any, S: int, A: int) -> np.ndarray:
@@ -123,6 +155,8 @@ class Saved(NamedTuple):
 
     q: Callable[[np.ndarray], np.ndarray]  # observations [B, ...] -> [B, A]
     epsilon: float
+    act: Callable[..., np.ndarray] | None = None  # (observation, mask) -> the greedy action as the environment takes it
+    agent: Any = None
 
 
 def saved(folder: str, behaviour: bool = False, trust: bool = False) -> Saved:
@@ -133,7 +167,7 @@ def saved(folder: str, behaviour: bool = False, trust: bool = False) -> Saved:
     epsilon = getattr(Recipe(folder, trust=trust).config, "epsilon_end", None) if behaviour else 0.0
     if epsilon is None:
         raise UsageError(f"the run in {folder} did not act ε-greedily: there is no {folder}:behaviour")
-    return Saved(greedy.q, float(epsilon))
+    return Saved(greedy.q, float(epsilon), greedy.act, greedy.agent)
 
 
 def trusted(policy: str | None) -> Any:
@@ -150,14 +184,16 @@ def _greedy(policy: Any, epsilon: float, shape: tuple[int, int] | None = None) -
     """ε-greedy on q: `policy.q` of observations [B, ...]."""
     epsilon = max(epsilon, getattr(policy, "epsilon", 0.0))
 
-    def chances(obs: np.ndarray) -> np.ndarray:
+    def chances(obs: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
         try:
             q = np.asarray(policy.q(obs))
         except UsageError as error:
             raise UsageError(f"the saved policy is of another environment: {error}") from None
         if shape is not None and q.shape != shape:
             raise UsageError(f"the saved policy has values {list(q.shape)}, this problem needs {list(shape)}")
-        return soft(np.eye(q.shape[-1])[q.argmax(-1)], epsilon)
+        if mask is not None:
+            q = np.where(mask.any(-1, keepdims=True), np.where(mask, q, -np.inf), q)
+        return soft(np.eye(q.shape[-1])[q.argmax(-1)], epsilon, mask) if epsilon else np.eye(q.shape[-1])[q.argmax(-1)]
 
     return chances
 
@@ -182,27 +218,53 @@ def on_env(policy: Any, space: gym.Space, name: str) -> HostPolicy:
         why = "the optimal policy cannot be computed" if base == "optimal" else "a table [S, A] has no rows"
         raise UsageError(f"{why} for {name}: it has no tables P and R")
     if base is None or (isinstance(base, str) and base == "uniform"):
-        return HostPolicy(
-            lambda obs, rng: first + int(rng.integers(A)), lambda obs: np.full((len(obs), A), 1 / A), first
-        )
+        return _uniform(A, first)
     found = _named(base) if isinstance(base, str) else base
+    chances: Chances
     if hasattr(found, "q"):
-        chances = _greedy(found, 0.0)
+        chances = _greedy(_memoryless(found), 0.0)
     elif callable(found):
 
-        def chances(obs: np.ndarray) -> np.ndarray:
-            return np.stack([_row(found(o), A, o) for o in obs])
+        def chances(obs: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+            answers = np.stack([_row(found(o), A, o) for o in obs])
+            if mask is not None:
+                _check_allowed(answers, mask, obs)
+            return answers
     else:
         raise UsageError(f"a policy for {name} is a word or a function of an observation, got {type(found).__name__}")
 
-    def probabilities(obs: np.ndarray) -> np.ndarray:
-        return soft(chances(obs), epsilon) if epsilon else chances(obs)
+    def probabilities(obs: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+        return soft(chances(obs, mask), epsilon, mask) if epsilon else chances(obs, mask)
 
     def act(obs: Any, rng: np.random.Generator) -> int:
-        row = np.cumsum(probabilities(np.asarray(obs)[None])[0])
+        mask = mask_row(obs, A)
+        row = np.cumsum(probabilities(np.asarray(obs)[None], None if mask is None else mask[None])[0])
         return first + min(int(np.searchsorted(row, rng.random() * row[-1], side="right")), A - 1)
 
     return HostPolicy(act, probabilities, first)
+
+
+def _uniform(A: int, first: int) -> HostPolicy:
+    """Every allowed action with equal chance."""
+
+    def act(obs: Any, rng: np.random.Generator) -> int:
+        mask = mask_row(obs, A)
+        return first + int(rng.integers(A) if mask is None else rng.choice(np.flatnonzero(mask)))
+
+    def chances(obs: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+        return soft(np.zeros((len(obs), A)), 1.0, mask)
+
+    return HostPolicy(act, chances, first)
+
+
+def _memoryless(policy: Any) -> Any:
+    """The policy; UsageError for one that carries something through time: it is no function of the observation."""
+    agent = getattr(policy, "agent", None)
+    if agent is not None and jax.tree.leaves(agent.carry(1)):
+        raise UsageError(
+            "a recurrent policy remembers, so its values are no function of the observation: use rlnut evaluate"
+        )
+    return policy
 
 
 def _continuous(policy: Any, space: gym.Space, name: str) -> HostPolicy:
@@ -213,6 +275,11 @@ def _continuous(policy: Any, space: gym.Space, name: str) -> HostPolicy:
             raise UsageError(f"{name}: the uniform policy needs a Discrete or a bounded Box action space, got {space}")
         low, high, kind = space.low, space.high, space.dtype
         return HostPolicy(lambda obs, rng: rng.uniform(low, high).astype(kind), None)
+    if hasattr(found, "act") and hasattr(found, "q"):
+        if getattr(found, "epsilon", 0.0):
+            raise UsageError(f"{name} has actions {space}: only the greedy policy of a run is known, not an ε-soft one")
+        player = _memoryless(found)
+        return HostPolicy(lambda obs, rng: player.act(np.asarray(obs), getattr(obs, "mask", None)), None)
     if not callable(found) or hasattr(found, "q"):
         raise UsageError(f"{name} has actions {space}: its policy must be a function of an observation")
     return HostPolicy(lambda obs, rng: found(obs), None)

@@ -164,7 +164,8 @@ def folded_experience(
             total, factor = (np.asarray(x) for x in run(rho * reward, rho * discount, end, n)[:2])
     if pairs and not mean and correction != "none":
         factor = factor * pick(stream.next_rho)
-    kept = step._replace(reward=total, discount=factor, next_obs=pick(step.next_obs))
+    next_mask = None if step.next_mask is None else pick(step.next_mask)
+    kept = step._replace(reward=total, discount=factor, next_obs=pick(step.next_obs), next_mask=next_mask)
     return stream._replace(step=kept, rho=gain, next_action=pick(stream.next_action))
 
 

@@ -37,17 +37,19 @@ def pair_numbers(actions: int, sampled: bool) -> Inputs:
     return inputs
 
 
-def pair_inputs(actions: int, sampled: bool, chances: Callable[[np.ndarray], np.ndarray]) -> Inputs:
+def pair_inputs(actions: int, sampled: bool, chances: Callable[..., np.ndarray]) -> Inputs:
     """Q of any observation: (s, u) with weights u [A] of the actions: 1 at a; π(·|s') or 1 at a'."""
     each = np.eye(actions, dtype=np.float32)
 
-    def expected(obs: Any) -> np.ndarray:
+    def expected(obs: Any, mask: Any = None) -> np.ndarray:
         obs = np.asarray(obs)
-        return np.asarray(chances(obs.reshape(-1, *obs.shape[2:])), np.float32).reshape(*obs.shape[:2], actions)
+        allowed = None if mask is None else np.asarray(mask).reshape(-1, actions)
+        found = chances(obs.reshape(-1, *obs.shape[2:]), allowed)
+        return np.asarray(found, np.float32).reshape(*obs.shape[:2], actions)
 
     def inputs(stream: Experience) -> tuple[Any, Any, Any]:
         step = stream.step
-        weights = each[np.asarray(stream.next_action)] if sampled else expected(step.next_obs)
+        weights = each[np.asarray(stream.next_action)] if sampled else expected(step.next_obs, step.next_mask)
         then = (step.next_obs, weights)
         other = then if stream.second[1] is step.next_obs else (stream.second[1], expected(stream.second[1]))
         return (step.obs, each[np.asarray(step.action)]), then, other
