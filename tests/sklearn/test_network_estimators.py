@@ -26,6 +26,14 @@ SMALL = [
     NetworkClassifier(MLP(hidden=(10,), epochs=60, lr=0.02)),
     NetworkRegressor(MLP(hidden=(10,), epochs=60, lr=0.02)),
 ]
+
+
+def expected_failures(estimator) -> dict[str, str]:
+    """Batches are drawn from other rows: equal weights and rows in one batch, see below."""
+    names = ("check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data")
+    return dict.fromkeys(names, "each batch holds other rows")
+
+
 QUICK = (  # each compiles for a second: these run always, all of them with -m slow
     "check_estimator_cloneable", "check_estimators_unfitted", "check_estimators_pickle", "check_n_features_in",
     "check_methods_subset_invariance", "check_no_attributes_set_in_init", "check_parameters_default_constructible",
@@ -34,7 +42,8 @@ QUICK = (  # each compiles for a second: these run always, all of them with -m s
 
 
 @pytest.mark.slow
-@parametrize_with_checks(SMALL)
+@pytest.mark.filterwarnings("ignore:Stochastic:sklearn.exceptions.ConvergenceWarning")
+@parametrize_with_checks(SMALL, expected_failed_checks=expected_failures)
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
 
