@@ -8,7 +8,7 @@ fixed point of the iteration is LSTD's. Networks go on from w⁻ by epochs of mi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ import optax
 
 from rlnut.agents.lstd import sums
 from rlnut.agents.offline import passes
-from rlnut.agents.td import TDRows
+from rlnut.agents.td import Approximator, TDRows
 from rlnut.runtime.arrays import owned
 from rlnut.types import Array, Key
 
@@ -27,10 +27,12 @@ BATCH = 128  # rows of one update of a network
 STILL = 1e-12  # change of w, relative to w, that counts as none
 PART = 4096  # rows whose values are computed at once
 
+Make = Callable[..., Approximator]
+Parts = tuple[Any, ...]  # arrays that `make` takes
 Weights = Iterator[tuple[np.ndarray, float]]  # (w [N, d], √mean δ² of the targets) after each iteration
 
 
-def linear_fqe(make: Any, parts: Any, rows: TDRows, w0: np.ndarray, iterations: int) -> Weights:
+def linear_fqe(make: Make, parts: Parts, rows: TDRows, w0: np.ndarray, iterations: int) -> Weights:
     """Linear `make(*parts)` over rows [T, N], in float64; ends where w does not change any more."""
     rows = rows._replace(slot=np.zeros_like(rows.slot))
     A, b = sums(make, parts, rows, 0.0, len(w0), 1)
@@ -45,7 +47,9 @@ def linear_fqe(make: Any, parts: Any, rows: TDRows, w0: np.ndarray, iterations: 
             return
 
 
-def network_fqe(make: Any, parts: Any, rows: TDRows, key: Key, iterations: int, epochs: int, alpha: float) -> Weights:
+def network_fqe(
+    make: Make, parts: Parts, rows: TDRows, key: Key, iterations: int, epochs: int, alpha: float
+) -> Weights:
     """A network by `epochs` passes of Adam with step size `alpha` in each iteration."""
     rows, parts = jax.tree.map(jnp.asarray, rows), jax.tree.map(jnp.asarray, parts)
     keys = jax.random.split(key, rows.reward.shape[1])
@@ -59,12 +63,12 @@ def network_fqe(make: Any, parts: Any, rows: TDRows, key: Key, iterations: int, 
 
 @partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=(4, 5))
 def _iteration(
-    make: Any, epochs: int, alpha: float, parts: Any, w: Array, moments: Any, rows: TDRows, keys: Any
-) -> tuple[Array, Any, Array]:
+    make: Make, epochs: int, alpha: float, parts: Parts, w: Array, moments: optax.OptState, rows: TDRows, keys: Key
+) -> tuple[Array, optax.OptState, Array]:
     """(w [N, d], Adam's moments, mean δ² [N] of the new targets) after one regression."""
     model, optimizer = make(*parts), optax.adam(alpha)
 
-    def run(w: Array, moments: Any, rows: TDRows, key: Key) -> tuple[Array, Any, Array]:
+    def run(w: Array, moments: optax.OptState, rows: TDRows, key: Key) -> tuple[Array, optax.OptState, Array]:
         def values(at: Any, inputs: Any) -> Array:
             return jax.lax.map(lambda x: at(w, x)[0], inputs, batch_size=PART)
 
@@ -76,7 +80,7 @@ def _iteration(
             x = jax.tree.map(lambda a: a[i], rows.now)
             return (counts[i] * (y[i] - jax.vmap(model.at, (None, 0))(w, x)[0]) ** 2).mean() / 2
 
-        def update(carry: tuple[Array, Any], i: Array) -> tuple[tuple[Array, Any], None]:
+        def update(carry: tuple[Array, optax.OptState], i: Array) -> tuple[tuple[Array, optax.OptState], None]:
             w, moments = carry
             change, moments = optimizer.update(jax.grad(cost)(w, i), moments)
             return (optax.apply_updates(w, change), moments), None

@@ -11,7 +11,7 @@ iteration, its experience the whole batch [T, N].
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,9 @@ from rlnut.regression.core import Regression
 from rlnut.regression.losses import Loss
 from rlnut.types import Array, Batch, Fit, Key, Look, Metrics, Params, Transition
 
+State = TypeVar("State")
+Out = TypeVar("Out")
+Learn = Callable[[AgentState, Transition], tuple[AgentState, Metrics]]
 LARGEST = 5000  # weights of a linear system
 BLOCK = 4096  # rows of features at once
 
@@ -93,15 +96,15 @@ def fitted_q(core: Regression, actions: int, epochs: int, batch: int, host: bool
 
 
 def passes(
-    update: Callable[[Any, Array], tuple[Any, Any]], state: Any, key: Key, rows: int, epochs: int, batch: int
-) -> tuple[Any, Any]:
+    update: Callable[[State, Array], tuple[State, Out]], state: State, key: Key, rows: int, epochs: int, batch: int
+) -> tuple[State, Out]:
     """`epochs` passes over numbered rows in batches, each in an order of its own: state, outputs [epochs, updates].
 
     `update`: (state, row numbers [B]) -> state, output. What fills no batch is left out of that pass.
     """
     size = min(batch, rows)
 
-    def one(state: Any, key: Key) -> tuple[Any, Any]:
+    def one(state: State, key: Key) -> tuple[State, Out]:
         order = jax.random.permutation(key, rows)
         return jax.lax.scan(update, state, order[: rows // size * size].reshape(-1, size))
 
@@ -131,7 +134,9 @@ def flat_rows(seen: Transition) -> Transition:
     return jax.tree.map(lambda a: np.asarray(a).reshape(-1, *np.shape(a)[2:])[keep], seen)
 
 
-def _agent(init_fit: Callable[[Key, Any], Fit], q: Callable[[Params, Array], Array], learn: Any, host: bool) -> Agent:
+def _agent(
+    init_fit: Callable[[Key, Array], Fit], q: Callable[[Params, Array], Array], learn: Learn, host: bool
+) -> Agent:
     """The batch learner as an `Agent`; it acts uniformly, which is how a batch is collected."""
     explore = epsilon_greedy(linear_schedule(1.0, 1.0, 1), 1)
 
@@ -140,13 +145,13 @@ def _agent(init_fit: Callable[[Key, Any], Fit], q: Callable[[Params, Array], Arr
         obs = jnp.zeros(seen.obs.shape, seen.obs.dtype)
         return AgentState(init_fit(fit_key, obs), (), (), jnp.zeros((), jnp.int32), explore_key, replay_key)
 
-    def draw(state: AgentState, envs: int) -> Any:
+    def draw(state: AgentState, envs: int) -> Array:
         return explore.draw(jax.random.fold_in(state.explore_key, state.steps), state.steps + jnp.zeros(1), envs)
 
     def values(params: Params, carry: Any, look: Look) -> tuple[Array, Any]:
         return q(params, look.obs), carry
 
-    def act(params: Params, carry: Any, look: Look, noise: Any) -> tuple[Array, Any]:
+    def act(params: Params, carry: Any, look: Look, noise: Array) -> tuple[Array, Any]:
         return explore.select(q(params, look.obs), look.mask, noise), carry
 
     return Agent(
