@@ -9,28 +9,29 @@ Monte-Carlo answer. What the data do not determine stays at w₀. All in float64
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlnut.agents.td import Approximator, TDRows
+from rlnut.agents.td import Approximator, Maker, Parts, TDRows
 from rlnut.errors import UsageError
 from rlnut.types import Array
 
 LARGEST = 1500  # features
+Tree = TypeVar("Tree")  # a pytree of arrays
 BLOCK = 2048  # rows whose outer products are summed by one matrix product
 
 
-def lstd(make: Any, parts: Any, rows: TDRows, lam: float, w0: np.ndarray, records: int) -> np.ndarray:
+def lstd(make: Maker, parts: Parts, rows: TDRows, lam: float, w0: np.ndarray, records: int) -> np.ndarray:
     """w [N, K, d] at K records of rows [T, N], `make(*parts)` a linear approximator: O(d²) a row, O(d³) a record."""
     A, b = sums(make, parts, rows, lam, len(w0), records)
     w0 = np.asarray(w0, np.float64)
     return w0 + np.einsum("nkij,nkj->nki", np.linalg.pinv(A, rcond=1e-12), b - A @ w0)
 
 
-def sums(make: Any, parts: Any, rows: TDRows, lam: float, d: int, records: int) -> tuple[np.ndarray, np.ndarray]:
+def sums(make: Maker, parts: Parts, rows: TDRows, lam: float, d: int, records: int) -> tuple[np.ndarray, np.ndarray]:
     """A [N, K, d, d] and b [N, K, d] of the rows up to each of K records."""
     _check_size(d)
     with jax.enable_x64(True):
@@ -39,7 +40,7 @@ def sums(make: Any, parts: Any, rows: TDRows, lam: float, d: int, records: int) 
 
 
 def recursive_lstd(
-    make: Any, parts: Any, rows: TDRows, lam: float, w0: np.ndarray, records: int, epsilon: float = 1e-3
+    make: Maker, parts: Parts, rows: TDRows, lam: float, w0: np.ndarray, records: int, epsilon: float = 1e-3
 ) -> np.ndarray:
     """The same by Sherman-Morrison from A₀ = εI, O(d²) for each new w (S&B 9.22): w [N, K, d]."""
     _check_size(len(w0))
@@ -56,12 +57,13 @@ def _check_size(d: int) -> None:
         )
 
 
-def _double(tree: Any) -> Any:
-    def cast(x: Any) -> Any:
+def _double(tree: Tree) -> Tree:
+    def cast(x: Array) -> Array:
         x = np.asarray(x)
         return jnp.asarray(x.astype(np.float64) if np.issubdtype(x.dtype, np.floating) else x)
 
-    return jax.tree.map(cast, tree)
+    doubled: Tree = jax.tree.map(cast, tree)
+    return doubled
 
 
 def _read(model: Approximator, w: Array, row: TDRows) -> tuple[Array, Array]:
@@ -71,7 +73,7 @@ def _read(model: Approximator, w: Array, row: TDRows) -> tuple[Array, Array]:
 
 
 @partial(jax.jit, static_argnums=(0, 4, 5))
-def _sums(make: Any, parts: Any, rows: TDRows, lam: Array, d: int, records: int) -> tuple[Array, Array]:
+def _sums(make: Maker, parts: Parts, rows: TDRows, lam: Array, d: int, records: int) -> tuple[Array, Array]:
     model, w = make(*parts), jnp.zeros(d)
     T = len(rows.reward)
     blocks = -(-T // BLOCK)
@@ -101,7 +103,7 @@ def _sums(make: Any, parts: Any, rows: TDRows, lam: Array, d: int, records: int)
 
 
 @partial(jax.jit, static_argnums=(0, 5))
-def _recursive(make: Any, parts: Any, rows: TDRows, lam: Array, w0: Array, records: int, epsilon: float) -> Array:
+def _recursive(make: Maker, parts: Parts, rows: TDRows, lam: Array, w0: Array, records: int, epsilon: float) -> Array:
     model, d = make(*parts), len(w0)
 
     def run(rows: TDRows) -> Array:

@@ -12,14 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 
-from rlnut.agents.td_gradient import GRADIENT_CORRECTIONS
+from rlnut.agents.td_gradient import GRADIENT_CORRECTIONS, Moment
 from rlnut.agents.td_rules import TDRule
-from rlnut.types import Array, Model, Params
+from rlnut.types import Array, Key, Model, Params
+
+Input = Array | tuple[Array, Array]  # what v reads: s; or what q reads: (s, weights of the actions [A])
+Parts = tuple  # a tuple of arrays, or of tuples of them
+Scalar = Array | float
+State = TypeVar("State")
 
 
 class TDHyper(NamedTuple):
@@ -33,9 +38,9 @@ class TDHyper(NamedTuple):
 class TDRows(NamedTuple):
     """What the recursion reads, [T, N, ...]: see `rows`."""
 
-    now: Any  # input of v(s), or of q(s, a)
-    then: Any  # input of the bootstrapped value
-    other: Any  # the same of the second try (double-sample residual gradient)
+    now: Input  # of v(s), or of q(s, a)
+    then: Input  # of the bootstrapped value
+    other: Input  # the same of the second try (double-sample residual gradient)
     reward: Array
     discount: Array  # D
     other_discount: Array  # D ρ of the second try
@@ -50,17 +55,20 @@ class TDRows(NamedTuple):
 class Approximator(NamedTuple):
     """v_w linearised where it is needed."""
 
-    init: Callable[[Any], Array]  # key -> w [d]
-    at: Callable[[Array, Any], tuple[Array, Array]]  # (w, input) -> v [], ∇v [d]
-    next: Callable[[Array, Any], tuple[Array, Array]]  # the same for inputs of bootstrapped values
+    init: Callable[[Key], Array]  # key -> w [d]
+    at: Callable[[Array, Input], tuple[Array, Array]]  # (w, input) -> v [], ∇v [d]
+    next: Callable[[Array, Input], tuple[Array, Array]]  # the same for inputs of bootstrapped values
 
 
-def linear_value(now: Callable[[Any], Array], then: Callable[[Any], Array], w0: Array) -> Approximator:
+Maker = Callable[..., Approximator]  # (*parts) -> the function; hashable, so that a recursion is compiled once
+
+
+def linear_value(now: Callable[[Input], Array], then: Callable[[Input], Array], w0: Array) -> Approximator:
     """v = wᵀx: `now` and `then` map an input to its features [d]."""
     return Approximator(lambda key: w0, lambda w, s: (w @ (x := now(s)), x), lambda w, s: (w @ (x := then(s)), x))
 
 
-def network_value(model: Model, example: Any, encode: Callable[[Any], Any] = lambda s: s) -> Approximator:
+def network_value(model: Model, example: Array, encode: Callable[[Array], Array] = lambda s: s) -> Approximator:
     """v = g_w(s) with w flat, for inputs (s, u) of action values q = uᵀg_w(s); ∇v by back-propagation.
 
     `encode` maps an input to what the network sees, of which `example` is one.
@@ -69,21 +77,21 @@ def network_value(model: Model, example: Any, encode: Callable[[Any], Any] = lam
 
     template: Params = jax.eval_shape(model.init, jax.random.key(0), example[None])
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), template)
-    unravel = ravel_pytree(zeros)[1]
+    unravel: Callable[..., Params] = ravel_pytree(zeros)[1]
 
-    def value(w: Any, s: Any) -> Array:
-        s, u = s if isinstance(s, tuple) else (s, None)
-        out = model.apply(unravel(w), encode(s)[None])[0]
+    def value(w: Array, s: Input) -> Array:
+        obs, u = s if isinstance(s, tuple) else (s, None)
+        out = model.apply(unravel(w), encode(obs)[None])[0]
         return out if u is None else out @ u
 
-    at: Any = jax.value_and_grad(value)
+    at = jax.value_and_grad(value)
     return Approximator(lambda key: ravel_pytree(model.init(key, example[None]))[0], at, at)
 
 
-def over_features(phi: Callable[[Any], Array], w0: Array) -> Approximator:
+def over_features(phi: Callable[[Array], Array], w0: Array) -> Approximator:
     """v = wᵀφ(s), for inputs (s, u) of action values q = wᵀ(u ⊗ φ(s)): the weights of an action lie together."""
 
-    def read(s: Any) -> Array:
+    def read(s: Input) -> Array:
         if isinstance(s, tuple):
             return (s[1][:, None] * phi(s[0])).reshape(-1)
         return phi(s)
@@ -103,19 +111,19 @@ class TDState(NamedTuple):
     square: Array  # [] sum of δ² so far
 
 
-class Learner(NamedTuple):
+class Learner(NamedTuple, Generic[State]):
     """A recursion over rows, for one run: pure functions, safe under vmap and scan."""
 
-    init: Callable[[Any], Any]  # key -> state
-    step: Callable[[Any, TDRows], Any]  # (state, row) -> state
-    weights: Callable[[Any], Array]  # state -> w
-    square: Callable[[Any], Array]  # state -> Σ δ²
+    init: Callable[[Key], State]  # key -> state
+    step: Callable[[State, TDRows], State]  # (state, row) -> state
+    weights: Callable[[State], Array]  # state -> w
+    square: Callable[[State], Array]  # state -> Σ δ²
 
 
-def dense_learner(rule: TDRule, model: Approximator, hyper: TDHyper) -> Learner:
+def dense_learner(rule: TDRule, model: Approximator, hyper: TDHyper) -> Learner[TDState]:
     """The recursion with every array as long as w: any approximator, every rule."""
 
-    def init(key: Any) -> TDState:
+    def init(key: Key) -> TDState:
         w = model.init(key)
         zero, none = jnp.zeros_like(w), jnp.zeros((), w.dtype)
         return TDState(w, zero, zero, w, none, none, none)
@@ -132,12 +140,13 @@ def td_step(rule: TDRule, model: Approximator, hyper: TDHyper, carry: TDState, r
         start = jnp.where(row.fresh, carry.w, carry.start)
     v, x = model.at(w, row.now)
     v_next, x_next = model.next(start, row.then)
-    delta, gain = row.reward + row.discount * v_next - v, row.gain
+    delta = row.reward + row.discount * v_next - v
+    gain: Scalar = row.gain
     if rule.window:
         delta, gain = _corrected(model, w, ahead), 1.0
     decay = row.decay * lam
-    F: Any = carry.F
-    M: Any = 1.0
+    F = carry.F
+    M: Scalar = 1.0
     if rule.emphatic:
         F = row.follow * carry.F + 1
         M = lam + (1 - lam) * F
@@ -156,7 +165,8 @@ def td_step(rule: TDRule, model: Approximator, hyper: TDHyper, carry: TDState, r
         change = alpha * gain * delta * (x - row.other_discount * model.next(w, row.other)[1])
     else:
         beta = hyper.beta * row.rate
-        change, h = GRADIENT_CORRECTIONS[rule.gradient](alpha, beta, lam, gain, delta, e, x, row.discount * x_next, h)
+        moment = Moment(alpha, beta, lam, gain, delta, e, x, row.discount * x_next, h)
+        change, h = GRADIENT_CORRECTIONS[rule.gradient](moment)
     if rule.online:
         change = change + alpha * jnp.where(row.fresh, 0.0, v - v_old) * (e - x)
         v_old = v_next
@@ -173,10 +183,10 @@ def _corrected(model: Approximator, w: Array, rows: TDRows) -> Array:
     return jax.lax.scan(lambda A, r: ((A := r[0] + r[1] * A), None), 0.0 * v[0], (errors, factor), reverse=True)[0]
 
 
-def recorder(learner: Learner, records: int) -> Callable[[TDRows, Any], Array]:
+def recorder(learner: Learner[State], records: int) -> Callable[[TDRows, Key], Array]:
     """(rows [T] of one run, key) -> w [K, ...]: row.slot says to which of K records the weights after a row belong."""
 
-    def run(rows: TDRows, key: Any) -> Array:
+    def run(rows: TDRows, key: Key) -> Array:
         def one(carry: tuple, row: TDRows) -> tuple[tuple, None]:
             state = learner.step(carry[0], row)
             return (state, carry[1].at[row.slot].set(learner.weights(state))), None
@@ -189,12 +199,12 @@ def recorder(learner: Learner, records: int) -> Callable[[TDRows, Any], Array]:
     return run
 
 
-def advance_learner(learner: Learner, state: Any, rows: TDRows, window: int = 0) -> Any:
+def advance_learner(learner: Learner[State], state: State, rows: TDRows, window: int = 0) -> State:
     """The state after rows [T] of one run; with a window rows [T + n − 1], of which the last only give targets."""
     if not window:
         return jax.lax.scan(lambda s, row: (learner.step(s, row), None), state, rows)[0]
 
-    def one(s: Any, t: Array) -> tuple[Any, None]:
+    def one(s: State, t: Array) -> tuple[State, None]:
         return learner.step(s, jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, t, window), rows)), None
 
     return jax.lax.scan(one, state, jnp.arange(len(rows.reward) - window + 1))[0]
@@ -202,13 +212,13 @@ def advance_learner(learner: Learner, state: Any, rows: TDRows, window: int = 0)
 
 @partial(jax.jit, static_argnums=(0, 1, 5))
 def swept_weights(
-    rule: TDRule, make: Callable[..., Any], parts: Any, rows: TDRows, hyper: TDHyper, records: int, key: Any
+    rule: TDRule, make: Maker, parts: Parts, rows: TDRows, hyper: TDHyper, records: int, key: Key
 ) -> Array:
     """Weights [*hyper, N, K, d] at K records of rows [T, N], a sweep over hyper; `make(*parts)` approximates."""
     keys = jax.random.split(key, rows.reward.shape[1])
     model = make(*parts)
 
-    def run(hyper: TDHyper, rows: TDRows, key: Any) -> Array:
+    def run(hyper: TDHyper, rows: TDRows, key: Key) -> Array:
         return recorder(dense_learner(rule, model, hyper), records)(rows, key)
 
     sweep = jax.vmap(run, in_axes=(None, 1, 0))

@@ -7,34 +7,47 @@ Both descend the projected Bellman error; TDRC is TDC with one step size and a p
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from rlnut.types import Array
 
-# (α, β, λ, u, δ, e, x, D x', h) -> (change of w, new h)
-Direction = Callable[..., tuple[Array, Array]]
+
+class Moment(NamedTuple):
+    """What a direction is made of, at one row."""
+
+    alpha: Array  # α []
+    beta: Array  # β []
+    lam: Array  # λ []
+    u: Array | float  # gain []
+    delta: Array  # δ []
+    e: Array  # trace [d]
+    x: Array  # ∇v(s) [d]
+    dx: Array  # D ∇v(s') [d]
+    h: Array  # second weights [d]
 
 
-def _second(beta: Any, u: Any, delta: Any, e: Any, x: Any, h: Any) -> Any:
+Direction = Callable[[Moment], tuple[Array, Array]]  # -> (change of w, new h)
+
+
+def _second(m: Moment, beta: Array) -> Array:
     """h + βu(δ e − (hᵀx) x), with ρ on both terms as in S&B 11.27."""
-    return h + beta * u * (delta * e - (h @ x) * x)
+    return m.h + beta * m.u * (m.delta * m.e - (m.h @ m.x) * m.x)
 
 
-def gtd2(alpha: Any, beta: Any, lam: Any, u: Any, delta: Any, e: Any, x: Any, dx: Any, h: Any) -> tuple[Any, Any]:
+def gtd2(m: Moment) -> tuple[Array, Array]:
     """w += αu(x − Dx')(eᵀh) (Sutton et al. 2009; S&B 11.28)."""
-    return alpha * u * (e @ h) * (x - dx), _second(beta, u, delta, e, x, h)
+    return m.alpha * m.u * (m.e @ m.h) * (m.x - m.dx), _second(m, m.beta)
 
 
-def tdc(alpha: Any, beta: Any, lam: Any, u: Any, delta: Any, e: Any, x: Any, dx: Any, h: Any) -> tuple[Any, Any]:
+def tdc(m: Moment) -> tuple[Array, Array]:
     """w += αu(δe − (1 − λ)(eᵀh) Dx') (Sutton et al. 2009; GTD(λ) of S&B 12.11)."""
-    return alpha * u * (delta * e - (1 - lam) * (e @ h) * dx), _second(beta, u, delta, e, x, h)
+    return m.alpha * m.u * (m.delta * m.e - (1 - m.lam) * (m.e @ m.h) * m.dx), _second(m, m.beta)
 
 
-def tdrc(alpha: Any, beta: Any, lam: Any, u: Any, delta: Any, e: Any, x: Any, dx: Any, h: Any) -> tuple[Any, Any]:
+def tdrc(m: Moment) -> tuple[Array, Array]:
     """TDC whose h has step size α and loses αh at each step (Ghiassian et al. 2020, their β = 1); no β of ours."""
-    change, _ = tdc(alpha, beta, lam, u, delta, e, x, dx, h)
-    return change, _second(alpha, u, delta, e, x, h) - alpha * h
+    return tdc(m)[0], _second(m, m.alpha) - m.alpha * m.h
 
 
-GRADIENT_CORRECTIONS: dict[str, Direction] = {"gtd2": gtd2, "tdc": tdc, "tdrc": tdrc}
+GRADIENT_CORRECTIONS: Mapping[str, Direction] = {"gtd2": gtd2, "tdc": tdc, "tdrc": tdrc}

@@ -13,15 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlnut.agents.td import Learner, TDHyper, TDRows, recorder
+from rlnut.agents.td import Input, Learner, Parts, Scalar, TDHyper, TDRows, recorder
 from rlnut.agents.td_rules import TDRule
-from rlnut.types import Array
+from rlnut.types import Array, Key
 
 CUT = 1e-8  # share of an entry that is left when it leaves the list
 
@@ -30,8 +30,20 @@ class Active(NamedTuple):
     """A linear function by its active features: index [n] and value [n] for an input."""
 
     w0: Array  # [d]
-    now: Callable[[Any], tuple[Array, Array]]
-    then: Callable[[Any], tuple[Array, Array]]  # of the bootstrapped value
+    now: Callable[[Input], tuple[Array, Array]]
+    then: Callable[[Input], tuple[Array, Array]]  # of the bootstrapped value
+
+
+Maker = Callable[..., Active]  # (*parts) -> the function
+
+
+class SparseForm(NamedTuple):
+    """A linear function as `Active` makes it, and the list that its traces need."""
+
+    make: Maker
+    parts: Parts  # of make
+    length: int  # of the list
+    width: int  # active features of an input
 
 
 class SparseState(NamedTuple):
@@ -62,11 +74,11 @@ def list_length(rows: TDRows, lam: float) -> int | None:
     return int(np.ceil(np.log(CUT) / np.log(fade))) + 1
 
 
-def sparse_learner(rule: TDRule, model: Active, hyper: TDHyper, length: int, count: int) -> Learner:
+def sparse_learner(rule: TDRule, model: Active, hyper: TDHyper, length: int, count: int) -> Learner[SparseState]:
     """The recursion for α, λ [H], with a list of `length` rows of `count` active features each (length 0: no trace)."""
     H = len(hyper.alpha)
 
-    def init(key: Any) -> SparseState:
+    def init(key: Key) -> SparseState:
         entries = jnp.zeros((length, count, H))
         none = jnp.zeros(H)
         w = jnp.broadcast_to(model.w0[:, None], (len(model.w0), H)) + 0.0
@@ -91,8 +103,8 @@ def sparse_learner(rule: TDRule, model: Active, hyper: TDHyper, length: int, cou
         v, v_next = value(state, index, x), value(state, *model.then(row.then))
         delta = row.reward + row.discount * v_next - v
         square = state.square + jnp.where(row.rate > 0, delta * delta, 0.0)
-        F: Any = state.F
-        M: Any = 1.0
+        F = state.F
+        M: Scalar = 1.0
         if rule.emphatic:
             F = row.follow * state.F + 1
             M = hyper.lam + (1 - hyper.lam) * F
@@ -123,7 +135,7 @@ def sparse_learner(rule: TDRule, model: Active, hyper: TDHyper, length: int, cou
 
 @partial(jax.jit, static_argnums=(0, 1, 5, 6, 7))
 def swept_sparse_weights(
-    rule: TDRule, make: Any, parts: Any, rows: TDRows, hyper: TDHyper, records: int, length: int, count: int
+    rule: TDRule, make: Maker, parts: Parts, rows: TDRows, hyper: TDHyper, records: int, length: int, count: int
 ) -> Array:
     """Weights [H, N, K, d] at K records of rows [T, N], like `td.swept_weights` for α, λ of shape [H]."""
     run = recorder(sparse_learner(rule, make(*parts), hyper, length, count), records)
@@ -138,6 +150,6 @@ def active_rows(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return index.astype(np.int32), np.take_along_axis(X, index, 1)
 
 
-def active_table(now: Any, then: Any, w0: Any) -> Active:
+def active_table(now: tuple[Array, Array], then: tuple[Array, Array], w0: Array) -> Active:
     """Features of numbered states by `active_rows` of their tables."""
     return Active(w0, lambda s: (now[0][s], now[1][s]), lambda s: (then[0][s], then[1][s]))

@@ -114,14 +114,13 @@ def tile_rate(tiles: int, steps: int, lists: bool) -> float:
     active = phi.active
     assert active is not None
     start = jnp.zeros(phi.dim)
+    task = LearningTask(
+        METHODS["td-lambda"], lambda: td.over_features(lambda s: phi(s[None])[0], start), (), rows, 0.01, 0.9, 0.0
+    )
     if lists:
         few = lambda s: (active(s[None])[0], jnp.ones(8))  # noqa: E731
-        task = LearningTask(METHODS["td-lambda"], lambda: sparse.Active(start, few, few), (), rows, 0.01, 0.9, 0.0)
-        task = task._replace(length=sparse.list_length(rows, 0.9), few=8)
-    else:
-        task = LearningTask(
-            METHODS["td-lambda"], lambda: td.over_features(lambda s: phi(s[None])[0], start), (), rows, 0.01, 0.9, 0.0
-        )
+        length = sparse.list_length(rows, 0.9) or 0
+        task = task._replace(few=sparse.SparseForm(lambda: sparse.Active(start, few, few), (), length, 8))
     times = [time.perf_counter() for _ in snapshots(task, 5, jax.random.key(0))]
     return 0.8 * steps / (times[-1] - times[0])
 

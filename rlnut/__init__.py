@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rlnut.networks.architectures import linear as linear
     from rlnut.networks.architectures import mlp as mlp
     from rlnut.networks.residual_networks import resnet as resnet
+    from rlnut.prediction.learned_values import load_values as load_values
     from rlnut.prediction.predict import predict as predict
     from rlnut.regression.core import Regression as Regression
     from rlnut.supervised.fit import fit as fit
@@ -62,6 +63,7 @@ _HOME = {
     "Regression": "regression.core",
     "resnet": "networks.residual_networks",
     "load_policy": "control.run_folder",
+    "load_values": "prediction.learned_values",
     "predict": "prediction.predict",
     "resume": "control.training",
     "train": "control.training",

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rlnut.agents import td
 from rlnut.agents import td_sparse as sparse
 from rlnut.prediction.methods import Method
 from rlnut.prediction.td_rows import few_active, table
+from rlnut.types import Array, Key
 
 
-def offline_table(X: Any, nexts: Any, w0: Any) -> td.Approximator:
-    """The same for rows whose bootstrapped features are given."""
-    return td.linear_value(lambda s: X[s], lambda x: x, w0)
+def offline_table(X: Array, nexts: Array, w0: Array) -> td.Approximator:
+    """A `table` for rows whose bootstrapped features are given."""
+
+    def given(w: Array, x: td.Input) -> tuple[Array, Array]:
+        assert not isinstance(x, tuple)
+        return w @ x, x
+
+    return table(X, nexts, w0)._replace(next=given)
 
 
-def lambda_features(rows: td.TDRows, nexts: Any, lam: float) -> td.TDRows:
+def lambda_features(rows: td.TDRows, nexts: Array, lam: float) -> td.TDRows:
     """G^λ = R + wᵀg under fixed w: rows whose reward is R [T, N] and whose `then` is g [T, N, d] (S&B 12.2)."""
     on = jnp.asarray(~np.concatenate([rows.fresh[1:], np.ones_like(rows.fresh[:1])]))  # the episode goes on after it
 
-    def back(carry: Any, row: Any) -> Any:
+    Four = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
+
+    def back(carry: tuple[jax.Array, jax.Array], row: Four) -> tuple[tuple, tuple]:
         R, g = carry
         reward, discount, then, on = row
         R = reward + jnp.where(on, discount * lam * R, 0)
@@ -38,20 +45,22 @@ def lambda_features(rows: td.TDRows, nexts: Any, lam: float) -> td.TDRows:
 
 
 def sweep(
-    method: Method, parts: tuple, rows: td.TDRows, alpha: Any, lam: Any, beta: Any, records: int, key: Any
+    method: Method,
+    parts: td.Parts,
+    rows: td.TDRows,
+    alpha: ArrayLike,
+    lam: ArrayLike,
+    beta: ArrayLike,
+    records: int,
+    key: Key,
 ) -> np.ndarray:
     """Weights [*sweep, N, K, d] for α, λ, β of one shape (numbers, or arrays that are swept)."""
     sizes = np.broadcast_arrays(*(np.asarray(x, np.float32) for x in (alpha, lam, beta)))
     hyper = td.TDHyper(*(jnp.asarray(x) for x in sizes))
     rule, parts = method.rule, tuple(jnp.asarray(x, jnp.float32) for x in parts)
     if (few := few_active(rule, parts, rows, float(sizes[1].max()))) is not None:
-        length, (now, then) = few
-        flat = jax.tree.map(jnp.ravel, hyper)
-        count = now[0].shape[1]
-        given = (*jax.tree.map(jnp.asarray, (now, then)), parts[2])
-        w = np.asarray(
-            sparse.swept_sparse_weights(rule, sparse.active_table, given, rows, flat, records, length, count)
-        )
+        flat, given = jax.tree.map(jnp.ravel, hyper), jax.tree.map(jnp.asarray, few.parts)
+        w = np.asarray(sparse.swept_sparse_weights(rule, few.make, given, rows, flat, records, few.length, few.width))
         return w.reshape(*sizes[0].shape, *w.shape[1:])
     if not rule.offline:
         return np.asarray(td.swept_weights(rule, table, parts, rows, hyper, records, key))

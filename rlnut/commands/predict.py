@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlnut.commands import apply
 from rlnut.commands.options import TRUST, add_settings, chosen_settings, plain
 from rlnut.errors import UsageError, unknown
 from rlnut.prediction.methods import METHODS, Prediction, find, settle
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from rlnut.envs.make import EnvName
+    from rlnut.prediction.result import PredictionResult
+    from rlnut.truth.monte_carlo import MonteCarloTruth
 
 ROWS = 30  # of the table on standard error
 
@@ -29,7 +36,21 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
         "MODULE:FUNCTION; with :ε at its end ε-soft, as in optimal:0.1 (default: the problem's own, else uniform)",
     )
     parser.add_argument("--trust", action="store_true", help=TRUST)
-    parser.add_argument("--out", metavar="DIR", help="folder for the picture and the result (default: none)")
+    parser.add_argument(
+        "--out", metavar="DIR", help="folder for the picture, the result and what was learned (default: none)"
+    )
+    parser.add_argument(
+        "--env-arg",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="argument of the environment: is_slippery=false, size=8, map_name=8x8, …",
+    )
+    parser.add_argument(
+        "--truth-states",
+        metavar="FILE.npy",
+        help="observations [K, ...] where a Monte-Carlo truth is estimated (default: some that the behaviour meets)",
+    )
     add_settings(parser, Prediction(), "prediction")
 
 
@@ -55,9 +76,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     policy, behaviour = args.policy, given.pop("behaviour", None)
     if args.trust:
         policy, behaviour = trusted(policy), trusted(behaviour)
-    found = predict(name, args.env, policy, behaviour, seed=args.seed, out=args.out, quiet=False, **given)
+    found = predict(
+        name, _environment(args), policy, behaviour, truth_states=args.truth_states, seed=args.seed, out=args.out,
+        quiet=False, **given,
+    )  # fmt: skip
     answer = {"method": name, "env": args.env, "rmse": found.rmse, "truth": found.truth, "values": found.values}
-    answer |= _known(found) if found.known is not None else _exact(found)
+    answer |= _exact(found) if found.known is None else _known(found.known)
     if found.weights is not None:
         answer["weights"] = found.weights
     answer |= {"diverged": bool(found.alarm), "alarm": found.alarm or None, "curve": found.curve, "seed": args.seed}
@@ -73,23 +97,34 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return answer
 
 
-def _exact(found: Any) -> dict[str, Any]:
+def _environment(args: argparse.Namespace) -> str | EnvName:
+    """The environment with its arguments; a file of tables has none."""
+    if args.env.endswith(".npz"):
+        if args.env_arg:
+            raise UsageError(f"--env-arg is for an environment; {args.env} is a file of tables")
+        return str(args.env)
+    from rlnut.envs.arguments import environment
+
+    return environment(args.env, args.env_arg)
+
+
+def _exact(found: PredictionResult) -> dict[str, Any]:
     """What only tables can tell; None where there is no such point."""
     each = {
-        key: {name: point and point[what] for name, point in found.exact.items()}
-        for key, what in (("exact", "weights"), ("exact_values", "values"), ("exact_rmse", "rmse"))
+        "exact": {name: point and point["weights"] for name, point in found.exact.items()},
+        "exact_values": {name: point and point["values"] for name, point in found.exact.items()},
+        "exact_rmse": {name: point and point["rmse"] for name, point in found.exact.items()},
     }
     return {"states": list(found.labels), **(each if found.exact else {}), "errors": found.errors}
 
 
-def _known(found: Any) -> dict[str, Any]:
+def _known(known: MonteCarloTruth) -> dict[str, Any]:
     """What belongs to a Monte-Carlo truth."""
-    known = found.known
     answer = {"ci95": known.ci95, "states": known.obs, "truth_bias": known.bias}
     return answer if known.actions is None else answer | {"actions": known.actions}
 
 
-def _say(found: Any) -> None:
+def _say(found: PredictionResult) -> None:
     """The table of learned and true values, and how wrong it is."""
     from rlnut.runtime.log import say
 
@@ -109,7 +144,7 @@ def _say(found: Any) -> None:
         say(found.alarm)
 
 
-def _say_table(labels: list[str], values: Any, truth: Any, ci95: Any = None) -> None:
+def _say_table(labels: list[str], values: np.ndarray, truth: np.ndarray, ci95: np.ndarray | None = None) -> None:
     """State, learned value, true value: on standard error, at most ROWS rows spread over the states."""
     import numpy as np
 

@@ -106,7 +106,7 @@ def fit_features(x: Array, *steps: Callable[[Array], Features]) -> Features:
     return compose(*maps)
 
 
-def _affine(shift: np.ndarray, scale: np.ndarray, clip: bool = False) -> Features:
+def affine(shift: np.ndarray, scale: np.ndarray, clip: bool = False) -> Features:
     """(x − shift)/scale for each column, optionally clipped to [0, 1]."""
 
     def apply(x: Array) -> Array:
@@ -119,18 +119,23 @@ def _affine(shift: np.ndarray, scale: np.ndarray, clip: bool = False) -> Feature
 
 def standardize(x: Array) -> Features:
     """(x − mean)/std of each column of x [B, k] (std with 1/B); a constant column becomes 0."""
+    return affine(*shift_and_scale(x))
+
+
+def shift_and_scale(x: Array) -> tuple[np.ndarray, np.ndarray]:
+    """What `standardize` holds: shift and scale [k]."""
     table = np.asarray(x, np.float64).reshape(len(x), -1)
     if not (len(table) and np.isfinite(table).all()):
         raise UsageError("standardize needs at least one row, and finite numbers only")
     std = table.std(0)
     constant = table.min(0) == table.max(0)  # its std is rounding noise, not a scale
-    return _affine(np.where(constant, table[:1].mean(0), table.mean(0)), np.where(constant | (std == 0), 1.0, std))
+    return np.where(constant, table[:1].mean(0), table.mean(0)), np.where(constant | (std == 0), 1.0, std)
 
 
 def min_max(low: ArrayLike, high: ArrayLike, clip: bool = False) -> Features:
     """(x − low)/(high − low): the box [low, high] becomes [0, 1]ᵏ; `clip` keeps values outside at its edge."""
     lo, hi = bounds(low, high)
-    return _affine(lo, hi - lo, clip)
+    return affine(lo, hi - lo, clip)
 
 
 def bounds(low: ArrayLike, high: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -149,6 +154,7 @@ def grid(low: ArrayLike, high: ArrayLike, counts: Sequence[int]) -> np.ndarray:
     lo, hi = bounds(low, high)
     if len(counts) != len(lo) or min(counts) < 1:
         raise UsageError(f"counts must be {len(lo)} numbers >= 1, got {tuple(counts)}")
+    _check_size(math.prod(counts), "this grid")
     axes = [np.linspace(a, b, n) if n > 1 else np.array([(a + b) / 2]) for a, b, n in zip(lo, hi, counts, strict=True)]
     return np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], 1)
 
@@ -229,6 +235,7 @@ def random_fourier(key: Key, dims: int, count: int, width: float = 1.0) -> Featu
     """√(2/D) cos(Wx + b), W ~ N(0, 1/σ²), b ~ U[0, 2π): φ(x)ᵀφ(y) ≈ exp(−‖x − y‖²/2σ²) (Rahimi & Recht 2007)."""
     if dims < 1 or count < 1 or not 0 < width < np.inf:
         raise UsageError(f"dims and count must be >= 1 and width > 0, got {dims}, {count} and {width}")
+    _check_size(count, "this map")
     w_key, b_key = jax.random.split(key)
     w = np.asarray(jax.random.normal(w_key, (dims, count), np.float32), np.float64) / width
     b = np.asarray(jax.random.uniform(b_key, (count,), np.float32), np.float64) * 2 * np.pi

@@ -187,8 +187,10 @@ class Prediction(Settings):
     epochs: int = setting(1, "passes of a network over the transitions in an iteration of fqe", low=1)
     data: str | None = setting(None, "transitions for fqe: an .npz file, or minari:DATASET (none: played by b)")
     initial: float | None = setting(None, "every weight at the start (none: the problem's own, else 0)")
-    rollouts: int = setting(100, "returns behind each Monte-Carlo truth, where the problem is not finite", low=2)
-    states: int = setting(20, "states with a Monte-Carlo truth", low=1)
+    rollouts: int = setting(
+        100, "returns behind each Monte-Carlo truth, where the problem is not finite", low=2, high=10**6
+    )
+    states: int = setting(20, "states with a Monte-Carlo truth", low=1, high=10**6)
 
 
 def settle(name: str, given: set[str], config: Prediction, network: bool = False) -> Prediction:

@@ -6,8 +6,8 @@ The problem is played first (`experience`), then everything is learned from the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,26 +15,27 @@ import numpy as np
 
 from rlnut.agents import td
 from rlnut.agents import td_expected as expected
-from rlnut.agents import td_sparse as sparse
 from rlnut.envs.spaces import read_spaces
 from rlnut.envs.tabular import Tabular
 from rlnut.errors import UsageError
-from rlnut.features import parsing as basis
-from rlnut.features.parsing import over_numbers
+from rlnut.features.parsing import over_numbers, parse_features
 from rlnut.networks.architectures import mlp
 from rlnut.prediction.defaults import RECORDS, record_count, settings_used, step_size, with_iterations
+from rlnut.prediction.learned_values import TableValues
 from rlnut.prediction.methods import METHODS, Method, Prediction
+from rlnut.prediction.plan import TABLE_ROW, check_experience, check_states, check_weights, rows_that_fit
 from rlnut.prediction.play import recorded_experience
-from rlnut.prediction.policies import as_table
+from rlnut.prediction.policies import PolicyLike, as_table
 from rlnut.prediction.result import PredictionReport, PredictionResult, follow_snapshots
 from rlnut.prediction.simulate import require_finite, simulate
 from rlnut.prediction.snapshots import LearningTask, Snapshot, snapshots
 from rlnut.prediction.table_truth import TableTruth, all_errors, solved_fixed_points, table_truth
-from rlnut.prediction.td_rows import few_active, make_rows, pair_inputs, table, window_length
+from rlnut.prediction.td_rows import Inputs, few_active, make_rows, pair_inputs, table, window_length
+from rlnut.prediction.value_function import GIVEN, checked_network
 from rlnut.truth.dynamic_programming import chain, ends, occupied, reachable
 from rlnut.truth.finite import Finite
 from rlnut.truth.fixed_points import bellman_error, linear_errors, rms
-from rlnut.types import Network
+from rlnut.types import Key, Network
 
 
 def over_states(words: str, finite: Finite) -> tuple[np.ndarray, str]:
@@ -43,127 +44,179 @@ def over_states(words: str, finite: Finite) -> tuple[np.ndarray, str]:
         words = "one-hot" if finite.features is None else "own"
     if words == "own" and finite.features is not None:
         return np.asarray(finite.features, np.float64), words
-    found: Any = over_numbers(words, len(finite.mdp.start), finite.shape)
+    found: np.ndarray = over_numbers(words, len(finite.mdp.start), finite.shape)
     return found, words
+
+
+class Setup(NamedTuple):
+    """One prediction on tables: a method, what is known of the problem, and the features of its states."""
+
+    method: Method
+    config: Prediction
+    known: TableTruth
+    X: np.ndarray  # [S, d]
+    words: str
+    seed: int
+    report: PredictionReport | None
+
+    @property
+    def off(self) -> bool:
+        """Is it learned from another policy's experience? A file's is taken for another's."""
+        return self.config.data is not None or not np.allclose(self.known.policy, self.known.acting)
+
+    def step_size(self, largest: float) -> tuple[float, bool]:
+        """α, and whether it falls; `largest` is max ‖∇v‖²."""
+        spread, lam = _spread(self.known, self.config), self.method.trace(self.config)
+        return step_size(self.method, self.config, largest, self.known.gamma, lam, spread)
 
 
 def predict_finite(
     name: str,
     finite: Finite,
     config: Prediction,
-    policy: Any = None,
+    policy: PolicyLike = None,
     seed: int = 0,
-    behaviour: Any = None,
+    behaviour: PolicyLike = None,
     network: Network | None = None,
     features: np.ndarray | None = None,
     report: PredictionReport | None = None,
 ) -> PredictionResult:
     """Evaluate π on a finite problem by METHODS[name]; `features` [S, d] and `network` take the place of words.
 
-    Raises UsageError where the combination means nothing, RlnutError where episodes do not end.
+    Raises UsageError where the combination is not supported, RlnutError where episodes do not end.
     """
-    method = METHODS[name]
+    method, pairs = METHODS[name], config.values == "q"
+    S, A, _ = finite.mdp.P.shape
     gamma = next(g for g in (config.gamma, finite.gamma, 0.99) if g is not None)
     config = with_iterations(config, gamma)
+    check_experience(config, TABLE_ROW)
+    check_states(S, A, 1, pairs)
     pi = as_table(policy, finite, gamma)
     acting = _behaviour(finite, config, behaviour, pi, gamma)
     _accept(name, method, config, finite, pi, acting, occupied(finite.mdp, pi, acting))
     known = table_truth(finite, config, pi, acting, gamma)
-    X, words = (features, "given") if features is not None else over_states(config.features, finite)
-    net = network or (
-        mlp(config.hidden or basis.parse_features(words)[1] * 2) if config.hidden or words[:3] == "mlp" else None
-    )
-    if net is not None:
-        return _with_network(method, known, config, net, X, words, seed, report)
-    S, A = pi.shape
-    nexts = X
+    X, words = (features, GIVEN) if features is not None else over_states(config.features, finite)
+    check_states(S, A, X.shape[1], pairs)
+    setup = Setup(method, config, known, X, words, seed, report)
+    net = network or _network_of(config, words)
+    return _linear(setup) if net is None else _with_network(setup, net)
+
+
+def _network_of(config: Prediction, words: str) -> Network | None:
+    """The network that the options ask for; None: a linear function."""
+    name, numbers = (GIVEN, ()) if words == GIVEN else parse_features(words)
+    hidden = config.hidden or (numbers * 2 if name == "mlp" else ())
+    return mlp(hidden) if hidden else None
+
+
+def _linear(setup: Setup) -> PredictionResult:
+    """A linear function, with all that can be said of it exactly."""
+    method, config, known = setup.method, setup.config, setup.known
+    S, A = known.policy.shape
+    X = nexts = setup.X
     if known.pairs:
         X = np.einsum("sd,ab->sabd", X, np.eye(A)).reshape(S * A, -1)
-        nexts = X if config.next_action == "sampled" else np.einsum("sa,sad->sd", pi, X.reshape(S, A, -1))
-    w0 = _start(finite, config, X.shape[1])
-    lam = method.trace(config)
-    largest = float((X[known.d > 0] ** 2).sum(1).max())
-    alpha, falling = step_size(method, config, largest, gamma, lam, _spread(known, config))
-    beta = config.beta if config.beta is not None else alpha
+        nexts = X if config.next_action == "sampled" else np.einsum("sa,sad->sd", known.policy, X.reshape(S, A, -1))
+    w0 = _start(known.finite, config, X.shape[1])
+    check_weights(method, config, len(w0), record_count(method, config))
+    alpha, falling = setup.step_size(float((X[known.d > 0] ** 2).sum(1).max()))
     if config.expected:
-        path = expected.iterate(method.expected, known.process, X, known.d, gamma, w0, alpha, config.steps, beta, lam)
-        at = np.unique(np.linspace(0, config.steps, min(RECORDS, config.steps) + 1).astype(int)[1:])
-        found: Iterable[Snapshot] = (Snapshot(int(k), config.steps, path[k][None], float("nan")) for k in at)
+        found = _expected(setup, X, w0, alpha)
     else:
-        rows, window, key = _rows(method, config, known, falling, seed, None)
-        parts: tuple = (X, nexts, w0)
-        task = LearningTask(method, table, parts, rows, alpha, lam, beta, window)
-        few = few_active(method.rule, parts, rows, lam) if not window and method.solver == "scan" else None
-        if few is not None:
-            given = (*few[1], parts[2].astype(np.float32))
-            task = task._replace(make=sparse.active_table, parts=given, length=few[0], few=few[1][0][0].shape[1])
-        found = snapshots(task, record_count(method, config), key)
-    chosen = settings_used(method, config, gamma, words, alpha)
+        found = _sampled(setup, (X, nexts, w0), alpha, falling)
+    chosen = settings_used(method, config, known.gamma, setup.words, alpha)
     flat = known.right.reshape(-1)
 
     def errors(w: np.ndarray) -> dict[str, float]:
-        return all_errors(known, X @ w, linear_errors(known.process, w, X, known.d, gamma, np.nan_to_num(flat)))
+        return all_errors(known, X @ w, linear_errors(known.process, w, X, known.d, known.gamma, np.nan_to_num(flat)))
 
-    before, off = rms((X @ w0 - flat)[known.seen]), _off(known, config)
+    before = rms((X @ w0 - flat)[known.seen])
     emphatic = method.rule.emphatic
-    points = solved_fixed_points(X, flat, known, 0.0 if chosen["lam"] is None else chosen["lam"], emphatic)
+    lam = 0.0 if method.whole_returns else method.trace(config)
+    points = solved_fixed_points(X, flat, known, lam, emphatic)
     point = points["emphatic_fixed_point" if emphatic else "td_fixed_point"]
     end = np.inf if method.solved else point["rmse"] if point else 0.0
-    answer = follow_snapshots(
-        found, lambda w: w @ X.T, errors, known.right, known.seen, before, off, chosen, report, end
+    answer, weights = follow_snapshots(
+        found, lambda w: w @ X.T, errors, known.right, known.seen, before, setup.off, chosen, setup.report, end
     )
-    return answer._replace(exact=points, labels=known.labels, policy=known.policy)
+    return _complete(answer, known, weights @ X.T)._replace(exact=points)
 
 
-def _rows(
-    method: Method, config: Prediction, known: TableTruth, falling: bool, seed: int, inputs: Any
-) -> tuple[td.TDRows, int, Any]:
-    """What is lived through, as rows; the window of n-step targets; the key that is left."""
-    key = jax.random.key(seed)
+def _complete(answer: PredictionResult, known: TableTruth, learned: np.ndarray) -> PredictionResult:
+    """With what belongs to a finite problem; `learned` [N, S] or [N, S·A] of every run."""
+    with np.errstate(all="ignore"):
+        mean = learned.mean(0).reshape(known.right.shape)
+    table = np.where(known.right == 0, np.where(np.isnan(answer.values), mean, answer.values), mean)
+    values = TableValues(table, known.finite.shown)
+    return answer._replace(labels=known.labels, policy=known.policy, learned=values)
+
+
+def _expected(setup: Setup, X: np.ndarray, w0: np.ndarray, alpha: float) -> Iterator[Snapshot]:
+    """The expected update, iterated."""
+    known, config = setup.known, setup.config
+    beta, lam = alpha if config.beta is None else config.beta, setup.method.trace(config)
+    path = expected.iterate(
+        setup.method.expected, known.process, X, known.d, known.gamma, w0, alpha, config.steps, beta, lam
+    )
+    for k in np.unique(np.linspace(0, config.steps, min(RECORDS, config.steps) + 1).astype(int)[1:]):
+        yield Snapshot(int(k), config.steps, path[k][None], float("nan"))
+
+
+def _sampled(
+    setup: Setup, parts: tuple[np.ndarray, np.ndarray, np.ndarray], alpha: float, falling: bool
+) -> Iterator[Snapshot]:
+    """Tables (features of what is read, of what is bootstrapped, first weights), learned from experience."""
+    method, config = setup.method, setup.config
+    rows, window, key = _rows(setup, falling, None)
+    lam, beta = method.trace(config), alpha if config.beta is None else config.beta
+    task = LearningTask(method, table, parts, rows, alpha, lam, beta, window)
+    if not window and method.solver == "scan":
+        task = task._replace(few=few_active(method.rule, parts, rows, lam))
+    return snapshots(task, record_count(method, config), key)
+
+
+def _rows(setup: Setup, falling: bool, inputs: Inputs | None) -> tuple[td.TDRows, int, Key]:
+    """The experience as rows; the window of n-step targets; the key that is left."""
+    method, config, known = setup.method, setup.config, setup.known
+    key = jax.random.key(setup.seed)
     steps = None if config.episodes is not None else config.steps
     if config.data is not None:
         spec = read_spaces(Tabular(known.finite))
         stream = recorded_experience(config.data, spec, known.gamma, lambda s, mask=None: known.policy[s])
     else:
         stream = simulate(
-            known.finite, known.policy, known.acting, known.gamma, key, config.runs, config.episodes, steps, known.pairs
-        )
+            known.finite, known.policy, known.acting, known.gamma, key, config.runs, config.episodes, steps,
+            known.pairs, rows_that_fit(TABLE_ROW),
+        )  # fmt: skip
     require_finite(stream, "this problem")
     actions = known.policy.shape[1] if known.pairs else None
     rows = make_rows(stream, method, config, actions, falling, record_count(method, config), inputs)
     return rows, window_length(stream, method, config), key
 
 
-def _with_network(
-    method: Method,
-    known: TableTruth,
-    config: Prediction,
-    network: Network,
-    Z: np.ndarray,
-    words: str,
-    seed: int,
-    report: PredictionReport | None,
-) -> PredictionResult:
-    """The same with g_w over rows Z [S, k], one for each state; Q: one output for each action."""
+def _with_network(setup: Setup, network: Network) -> PredictionResult:
+    """The same with g_w over rows X [S, k], one for each state; Q: one output for each action."""
+    method, config, known = setup.method, setup.config, setup.known
     S, A = known.policy.shape
-    table_of_inputs = jnp.asarray(Z, jnp.float32)
-    model = td.network_value(network((A,) if known.pairs else ()), table_of_inputs[0], lambda s: table_of_inputs[s])
+    table_of_inputs = jnp.asarray(setup.X, jnp.float32)
+    net = checked_network(network, A if known.pairs else 0, table_of_inputs[0])
+    model = td.network_value(net, table_of_inputs[0], lambda s: table_of_inputs[s])
     sampled = config.next_action == "sampled"
     inputs = pair_inputs(A, sampled, lambda s, mask=None: known.policy[s]) if known.pairs else None
     states = jnp.arange(S).repeat(A) if known.pairs else jnp.arange(S)
     every = (states, jnp.tile(jnp.eye(A), (S, 1))) if known.pairs else states
     read = jax.jit(jax.vmap(lambda w: jax.vmap(model.at, (None, 0))(w, every)[0]))
-    key = jax.random.key(seed)
-    w0 = model.init(key)
+    check_weights(method, config, jax.eval_shape(model.init, jax.random.key(0)).shape[0], record_count(method, config))
+    w0 = model.init(jax.random.key(setup.seed))
     slopes = jax.jit(jax.vmap(model.at, (None, 0)))(w0, every)[1]
-    lam = method.trace(config)
     largest = float((slopes**2).sum(1).max())
     if not np.isfinite(largest):
         raise UsageError("the network's gradients are NaN or infinite before anything is learned")
-    alpha, falling = step_size(method, config, largest, known.gamma, lam, _spread(known, config))
-    rows, window, key = _rows(method, config, known, falling, seed, inputs)
+    alpha, falling = setup.step_size(largest)
+    rows, window, key = _rows(setup, falling, inputs)
+    lam = method.trace(config)
     task = LearningTask(method, lambda: model, (), rows, alpha, lam, alpha, window, epochs=config.epochs)
-    chosen = settings_used(method, config, known.gamma, words, alpha, network=True)
+    chosen = settings_used(method, config, known.gamma, setup.words, alpha, network=True)
 
     def learned(w: np.ndarray) -> np.ndarray:
         return np.asarray(read(jnp.asarray(w, jnp.float32)), np.float64)
@@ -173,11 +226,12 @@ def _with_network(
         both = {"ve": rms(np.nan_to_num(known.right.reshape(-1)) - v, known.d)}
         return all_errors(known, v, both | {"be": rms(bellman_error(known.process, v, known.gamma), known.d)})
 
-    found = snapshots(task, record_count(method, config), key)
     before = rms((learned(np.asarray(w0)[None])[0] - known.right.reshape(-1))[known.seen])
-    off = _off(known, config)
-    answer = follow_snapshots(found, learned, errors, known.right, known.seen, before, off, chosen, report)
-    return answer._replace(weights=None, labels=known.labels, policy=known.policy)
+    answer, weights = follow_snapshots(
+        snapshots(task, record_count(method, config), key), learned, errors, known.right, known.seen, before,
+        setup.off, chosen, setup.report,
+    )  # fmt: skip
+    return _complete(answer, known, learned(weights))._replace(weights=None)
 
 
 def _start(finite: Finite, config: Prediction, dim: int) -> np.ndarray:
@@ -187,18 +241,13 @@ def _start(finite: Finite, config: Prediction, dim: int) -> np.ndarray:
     return np.array(finite.weights, np.float64) if own else np.zeros(dim)
 
 
-def _behaviour(finite: Finite, config: Prediction, behaviour: Any, pi: np.ndarray, gamma: float) -> np.ndarray:
+def _behaviour(finite: Finite, config: Prediction, behaviour: PolicyLike, pi: np.ndarray, gamma: float) -> np.ndarray:
     if config.data is not None:  # who made the transitions is not known
         return pi
     word = config.behaviour if behaviour is None else behaviour
     if isinstance(word, str) and word == "own":
         return pi if finite.behaviour is None else finite.behaviour
     return pi if isinstance(word, str) and word == "policy" else as_table(word, finite, gamma)
-
-
-def _off(known: TableTruth, config: Prediction) -> bool:
-    """Is it learned from another policy's experience? A file's is taken for another's."""
-    return config.data is not None or not np.allclose(known.policy, known.acting)
 
 
 def _spread(known: TableTruth, config: Prediction) -> float:

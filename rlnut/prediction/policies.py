@@ -27,10 +27,11 @@ from rlnut.prediction.masked import mask_row
 from rlnut.runtime.files import is_folder, read_npy
 from rlnut.runtime.modules import import_users_module
 from rlnut.truth.dynamic_programming import MDP, policy_iteration
-from rlnut.truth.finite import Finite, distribution
+from rlnut.truth.finite import Finite, array_of, distribution
 from rlnut.truth.monte_carlo import Act
 
 KINDS = ("uniform", "optimal", "FILE.npy", "a run folder", "DIR:behaviour", "MODULE:FUNCTION")
+PolicyLike = object  # words, a table, a function, or what has q; what it is not is refused where it is read
 
 
 class Chances(Protocol):
@@ -105,7 +106,7 @@ def _check_allowed(chances: np.ndarray, allowed: np.ndarray, at: Any) -> None:
 
 
 def _table(policy: Any, S: int, A: int) -> np.ndarray:
-    array = np.asarray(policy)
+    array = array_of("policy", policy)
     if array.shape == (S,) and array.dtype.kind in "iu":
         if not ((array >= 0) & (array < A)).all():
             raise UsageError(f"actions of a policy must be 0 … {A - 1}, got {array.min()} … {array.max()}")
@@ -115,7 +116,7 @@ def _table(policy: Any, S: int, A: int) -> np.ndarray:
 
 def _row(answer: Any, A: int, at: Any) -> np.ndarray:
     """What a policy function answered, as probabilities [A]."""
-    array = np.asarray(answer)
+    array = array_of(f"the policy's answer at {at}", answer)
     if array.ndim == 0 and array.dtype.kind in "iu" and 0 <= array < A:
         return np.eye(A)[int(array)]
     if array.shape != (A,):

@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from rlnut.envs.make import EnvLike, EnvName, maker
+from rlnut.envs.make import EnvLike, EnvName, env_name, maker
 from rlnut.envs.tabular import from_env
 from rlnut.errors import UsageError
 from rlnut.features.maps import Features
 from rlnut.prediction.methods import Prediction, find, settle
 from rlnut.prediction.on_tables import predict_finite
+from rlnut.prediction.policies import PolicyLike
 from rlnut.prediction.result import PredictionResult
-from rlnut.runtime.files import new_folder
+from rlnut.runtime.files import new_folder, read_npy
 from rlnut.runtime.log import MetricsFile, Progress
-from rlnut.truth.finite import Finite, load_npz
+from rlnut.truth.finite import Finite, check_features, load_npz
 from rlnut.types import Network
 
 COLUMNS = ("step", "rmse", "ve", "be", "pbe", "tde", "re", "sampled_tde")
 WORDS = (
     ("RMSVE", "rmse"), ("weighted", "ve"), ("√BE", "be"), ("√PBE", "pbe"), ("√RE", "re"), ("√mean δ²", "sampled_tde"),
 )  # fmt: skip
+LARGEST_SEED = 2**32 - 1
 
 
 def predict(
     method: str,
-    env: EnvLike | Finite,
-    policy: Any = None,
-    behaviour: Any = None,
+    env: EnvLike | Finite | Path,
+    policy: PolicyLike = None,
+    behaviour: PolicyLike = None,
     *,
     features: str | Features | np.ndarray | None = None,
     network: Network | None = None,
+    truth_states: str | Path | ArrayLike | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     quiet: bool = True,
@@ -42,68 +47,106 @@ def predict(
 
     `env` is a Gymnasium environment by name or by a function that makes it, an `.npz` path or a `Finite`; `policy` and
     `behaviour` what `rlnut.prediction.policies` reads: words, arrays, functions, saved policies. `features` are words,
-    a `Features` or, for finite problems, an array [S, d]; `network` e.g. `rlnut.mlp((64, 64))`. `options` are fields of
-    `rlnut.prediction.methods.Prediction`. `out` is a new folder for values.png and metrics.csv. Raises UsageError,
-    RlnutError.
+    a `Features` or, for finite problems, an array [S, d]; `network` e.g. `rlnut.mlp((64, 64))`. `truth_states` are the
+    observations [K, ...] where a truth that must be estimated is estimated, as an array or an `.npy` file. `options`
+    are fields of `rlnut.prediction.methods.Prediction`. `out` is a new folder for values.png, metrics.csv and what was
+    learned (`rlnut.load_values(out)`). The result answers `value(obs)`. Raises UsageError, RlnutError.
 
     >>> import rlnut
     >>> answer = rlnut.predict("lstd", "rlnut/RandomWalk5-v0", steps=2000)
     >>> answer.truth.round(3).tolist()
     [0.167, 0.333, 0.5, 0.667, 0.833]
     """
+    check_arguments(method, env, features, network, seed, out)
     name = find(method)
     if isinstance(features, str):
         options["features"] = features
     chosen = set(options) | ({"behaviour"} if behaviour is not None else set())
     config = settle(name, chosen, Prediction().replace(**options), network is not None)
+    places = _truth_states(truth_states, options)
     problem = read_environment(env)
-    folder = None if out is None else new_folder(out)
-    file = None if folder is None else MetricsFile(folder / "metrics.csv", COLUMNS)
-    shown: list[Progress] = []
-
-    def report(row: dict[str, Any], total: int) -> None:
-        if not shown:
-            shown.append(Progress(total, 0, quiet, WORDS))
-        shown[0].show(int(row["step"]), row, plain=row["step"] == total)
-        if file is not None:
-            file.write(row)
-
     given = None if isinstance(features, str) else features
+    if isinstance(problem, Finite) and places is not None:
+        raise UsageError("--truth-states: this problem has tables, so its truth is exact in every state")
+    array = _over_states(given, problem) if isinstance(problem, Finite) and given is not None else None
+    if not isinstance(problem, Finite) and given is not None and not isinstance(given, Features):
+        raise UsageError("features of an environment without tables are words or a rlnut.features.maps.Features")
+    folder = None if out is None else new_folder(out)
+    report = Report(folder, quiet)
     try:
         if isinstance(problem, Finite):
-            array = _over_states(given, problem) if given is not None else None
             answer = predict_finite(name, problem, config, policy, seed, behaviour, network, array, report)
         else:
             from rlnut.prediction.on_gymnasium import predict_host
 
-            if given is not None and not isinstance(given, Features):
-                raise UsageError(
-                    "features of an environment without tables are words or a rlnut.features.maps.Features"
-                )
-            answer = predict_host(name, problem, config, policy, seed, behaviour, network, given, report)
+            phi = given if isinstance(given, Features) else None
+            answer = predict_host(name, problem, config, policy, seed, behaviour, network, phi, report, places)
     finally:
-        for progress in shown:
-            progress.close()
+        report.close()
     if folder is not None:
         from rlnut.prediction.plots import draw_prediction
 
+        if answer.learned is not None:
+            answer.learned.save(folder)
         finite = problem if isinstance(problem, Finite) else None
         draw_prediction(folder / "values.png", f"{name} on {title(env)}", answer, finite)
     return answer
 
 
-def title(env: Any) -> str:
+class Report:
+    """A row of the log for every point of the curve: on a progress line, and in metrics.csv of a folder."""
+
+    def __init__(self, folder: Path | None, quiet: bool) -> None:
+        self.file = None if folder is None else MetricsFile(folder / "metrics.csv", COLUMNS)
+        self.quiet = quiet
+        self.progress: Progress | None = None
+
+    def __call__(self, row: Mapping[str, float], total: int) -> None:
+        if self.progress is None:
+            self.progress = Progress(total, 0, self.quiet, WORDS)
+        self.progress.show(int(row["step"]), dict(row), plain=row["step"] == total)
+        if self.file is not None:
+            self.file.write(dict(row))
+
+    def close(self) -> None:
+        """End the progress line."""
+        if self.progress is not None:
+            self.progress.close()
+
+
+def check_arguments(method: object, env: object, features: object, network: object, seed: object, out: object) -> None:
+    """UsageError in one line for arguments of the wrong kind."""
+    if not isinstance(method, str):
+        raise UsageError(f"method must be a name, such as 'td0' or 'lstd'; got {method!r}")
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed <= LARGEST_SEED:
+        raise UsageError(f"seed must be a whole number >= 0 and <= {LARGEST_SEED}, got {seed!r}")
+    if not isinstance(env, (str, Path, Finite, EnvName)) and not hasattr(env, "step") and not callable(env):
+        raise UsageError(f"env must be a name, an .npz file, an environment or a function that makes one; got {env!r}")
+    if not (features is None or isinstance(features, (str, Features, np.ndarray, list, tuple))):
+        raise UsageError(f"features must be words, an array or a rlnut.features.maps.Features; got {features!r}")
+    if not (network is None or callable(network)):
+        raise UsageError(f"network must be an architecture such as rlnut.mlp((64, 64)); got {network!r}")
+    if not (out is None or isinstance(out, (str, Path))):
+        raise UsageError(f"out must be the path of a new folder, got {out!r}")
+
+
+def title(env: object) -> str:
     """The problem's name in a picture."""
-    return env if isinstance(env, str) else getattr(env, "id", type(env).__name__)
+    if isinstance(env, (str, Path)):
+        return str(env)
+    named = None if isinstance(env, Finite) or not hasattr(env, "step") else getattr(env, "spec", None)
+    return str(env) if isinstance(env, EnvName) else getattr(named, "id", type(env).__name__)
 
 
-def read_environment(env: Any) -> Finite | EnvLike:
+def read_environment(env: EnvLike | Finite | Path) -> Finite | EnvLike:
     """Tables where there are any: an `.npz` path, a `Finite`, or an environment that has them; else the environment."""
     if isinstance(env, Finite):
         return env
     if isinstance(env, (str, Path)) and str(env).endswith(".npz"):
         return load_npz(env)
-    named = EnvName(env) if isinstance(env, str) else env
+    if isinstance(env, Path):
+        raise UsageError(f"{env} is not an .npz file with tables P, R, …")
+    named = env_name(env) or env
     made = maker(named)()
     try:
         return from_env(made) or named
@@ -111,9 +154,29 @@ def read_environment(env: Any) -> Finite | EnvLike:
         made.close()
 
 
-def _over_states(features: Any, finite: Finite) -> np.ndarray:
+def _over_states(features: Features | np.ndarray, finite: Finite) -> np.ndarray:
     """Features of every state [S, d], from an array or a map of state numbers."""
-    from rlnut.truth.finite import check_features
-
     S = len(finite.mdp.start)
     return check_features(features(np.arange(S)) if isinstance(features, Features) else features, S)
+
+
+def _truth_states(given: str | Path | ArrayLike | None, options: Mapping[str, object]) -> np.ndarray | None:
+    """The observations where the truth is estimated, from an array or an .npy file."""
+    if given is None:
+        return None
+    if "states" in options:
+        raise UsageError("give --states or --truth-states, not both")
+    if isinstance(given, (str, Path)):
+        if not str(given).endswith(".npy"):
+            raise UsageError(f"--truth-states takes an .npy file of observations, got {given}")
+        given = read_npy(given)
+    try:
+        places = np.asarray(given)
+    except ValueError:
+        raise UsageError(
+            "truth_states must be an array of observations [K, ...], got rows of different lengths"
+        ) from None
+    if places.dtype.kind not in "biuf" or places.ndim < 1 or not len(places) or not np.isfinite(places).all():
+        got = f"{places.dtype} {list(places.shape)}"
+        raise UsageError(f"truth_states must be finite numbers [K, ...], K >= 1; got {got}")
+    return places

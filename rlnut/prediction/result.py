@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from rlnut.errors import UsageError
+from rlnut.prediction.learned_values import Values
 from rlnut.prediction.snapshots import Snapshot
+from rlnut.prediction.table_truth import FixedPoint, shown
 from rlnut.truth.fixed_points import rms
 from rlnut.truth.monte_carlo import MonteCarloTruth
 
 BLOWN_UP = 10.0  # times the error at the start, or the truth: it diverged
 
-PredictionReport = Callable[[dict[str, Any], int], None]  # a row of the log and the rows in all, while it learns
+PredictionReport = Callable[[Mapping[str, float], int], None]  # a row of the log and the rows in all, while it learns
 
 
 class Lattice(NamedTuple):
@@ -32,15 +36,22 @@ class PredictionResult(NamedTuple):
     rmse: float  # mean over runs of the plain RMS error over what is reached
     curve: np.ndarray  # [K] the same while learning
     weights: np.ndarray | None  # [d] of the first run; None: of a network
-    exact: dict[str, Any]  # td_fixed_point, projection, bellman_residual: {weights, values, rmse}; finite problems
+    exact: Mapping[str, FixedPoint | None]  # td_fixed_point, projection, bellman_residual of a finite problem
     errors: dict[str, float]  # √VE, √BE, √PBE, √TDE, √RE of the first run under the behaviour's distribution
     alarm: str  # "" or why it diverged
     settings: dict[str, Any]  # gamma, features, alpha, … that were chosen
-    log: list[dict[str, Any]]  # a row for each point of the curve
+    log: list[dict[str, float]]  # a row for each point of the curve
     known: MonteCarloTruth | None = None  # where the truth is estimated
     labels: tuple[str, ...] = ()  # of the states of a finite problem
     policy: np.ndarray | None = None  # π [S, A] of a finite problem
     picture: Lattice | None = None  # of a 2-D box
+    learned: Values | None = None  # the function that was learned
+
+    def value(self, obs: ArrayLike | tuple[ArrayLike, ...]) -> np.ndarray:
+        """Learned v(s) [] or q(s, ·) [A] of one observation, [B] and [B, A] of several: the mean over runs."""
+        if self.learned is None:
+            raise UsageError("this result was made without the function that was learned")
+        return self.learned.value(obs)
 
 
 def follow_snapshots(
@@ -54,14 +65,15 @@ def follow_snapshots(
     chosen: dict[str, Any],
     report: PredictionReport | None,
     end: float = 0.0,
-) -> PredictionResult:
+) -> tuple[PredictionResult, np.ndarray]:
     """Moment by moment the RMS error against `right` where `seen`, and the `errors` of the first run's weights.
 
     `read` maps weights [N, d] to values [N, ·] of `right`, flat; `before` is the error at the first weights,
-    `end` that of the point where the method should end: to be near it is no divergence, however wrong it is.
+    `end` that of the point where the method should end: to be near it is no divergence, however wrong it is. Returns
+    the result and the last weights of all runs [N, d].
     """
     flat = right.reshape(-1)
-    log: list[dict[str, Any]] = []
+    log: list[dict[str, float]] = []
     learned, weights = np.zeros((1, len(flat))), np.zeros((1, 0))
     for moment in found:
         weights = moment.weights
@@ -79,7 +91,7 @@ def follow_snapshots(
     scale = max(before, rms(flat[seen]), 1e-6)
     blown = not np.isfinite(curve[-1]) or curve[-1] > max(BLOWN_UP * scale, 3 * end)
     said = alarm(chosen, off) if blown else ""
-    return PredictionResult(mean, right, float(curve[-1]), curve, weights[0], {}, numbers, said, chosen, log)
+    return PredictionResult(mean, right, float(curve[-1]), curve, weights[0], {}, numbers, said, chosen, log), weights
 
 
 def alarm(chosen: dict[str, Any], off: bool) -> str:
@@ -91,8 +103,3 @@ def alarm(chosen: dict[str, Any], off: bool) -> str:
     ]
     at_work = [name for name, here in members if here]
     return "diverged; of the deadly triad at work: " + (", ".join(at_work) or "none, so α is too large")
-
-
-def shown(values: np.ndarray, right: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Learned values; 0 where episodes only end, NaN where none can be."""
-    return np.where(seen, values, np.where(right == 0, 0.0, np.nan))

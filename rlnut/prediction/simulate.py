@@ -45,11 +45,12 @@ def simulate(
     episodes: int | None = None,
     steps: int | None = None,
     pairs: bool = False,
+    most: int = MOST_ROWS,
 ) -> Experience:
     """N runs of `episodes` episodes each (all rows until the longest is through), or of `steps` steps.
 
     A new episode begins at the start distribution. With `pairs` the second try takes the same action, and its ρ is 1.
-    Raises RlnutError if episodes do not end within reason.
+    Raises RlnutError if episodes do not end within `most` rows, or within reason.
     """
     table = Outcomes(*(jnp.asarray(x, jnp.float32 if x.dtype == np.float64 else x.dtype) for x in outcomes(finite)))
     cumulative = np.cumsum(behaviour, 1)
@@ -63,7 +64,8 @@ def simulate(
     carry = (s0, _choose(odds[0], s0, u[1]), jnp.zeros(runs, jnp.int32))
     parts: list[Experience] = []
     rows = 0
-    while rows < (steps or MOST_ROWS // runs):
+    longest = steps or max(1, min(most, MOST_ROWS) // runs)
+    while rows < longest:
         key, chunk_key = jax.random.split(key)
         carry, part = _chunk(table, odds, gamma, carry, chunk_key, chunk, runs, finite.noise is not None, pairs)
         parts.append(jax.tree.map(np.asarray, part))

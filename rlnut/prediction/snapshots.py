@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,23 +15,39 @@ from rlnut.agents import td_sparse as sparse
 from rlnut.agents.td_rules import TDRule
 from rlnut.prediction.methods import Method
 from rlnut.runtime.arrays import owned
-from rlnut.types import Array
+from rlnut.types import Array, Key
 
 
 class LearningTask(NamedTuple):
     """A method, a function to learn and the rows to learn it from."""
 
     method: Method
-    make: Callable[..., Any]  # make(*parts) -> td.Approximator; with `length` sparse.Active
-    parts: tuple
+    make: td.Maker  # make(*parts) -> the function
+    parts: td.Parts
     rows: td.TDRows  # [T, N]
     alpha: float
     lam: float
     beta: float
-    window: int = 0  # see td.Rule
-    length: int | None = None  # of the list of sparse features; None: whole arrays
-    few: int = 0  # sparse features of an input
+    window: int = 0  # see TDRule
+    few: sparse.SparseForm | None = None  # the same function by its active features
     epochs: int | None = None  # passes of a network over the rows in an iteration of FQE; None: linear, solved
+
+
+class Recursion(NamedTuple):
+    """What is compiled: a rule, and how its function is made; hashable."""
+
+    rule: TDRule
+    make: td.Maker | sparse.Maker
+    length: int = 0  # of the list of active features, where the function has such
+    width: int = 0  # active features of an input
+
+    def learner(self, parts: td.Parts, hyper: td.TDHyper) -> td.Learner[Any]:
+        """The learner of one run."""
+        model = self.make(*parts)
+        if isinstance(model, td.Approximator):
+            return td.dense_learner(self.rule, model, hyper)
+        lanes = jax.tree.map(lambda x: x[None], hyper)
+        return sparse.sparse_learner(self.rule, model, lanes, self.length, self.width)
 
 
 class Snapshot(NamedTuple):
@@ -43,7 +59,7 @@ class Snapshot(NamedTuple):
     td_error: float  # root of the mean δ² since the last moment; NaN where nothing is followed step by step
 
 
-def snapshots(task: LearningTask, count: int, key: Any) -> Iterator[Snapshot]:
+def snapshots(task: LearningTask, count: int, key: Key) -> Iterator[Snapshot]:
     """At most `count` moments, the last at the end, or as soon as the weights are no numbers any more."""
     rows = jax.tree.map(np.asarray, task.rows)
     T, N = rows.reward.shape
@@ -56,14 +72,16 @@ def snapshots(task: LearningTask, count: int, key: Any) -> Iterator[Snapshot]:
         return
     size, extra = -(-T // count), max(0, task.window - 1)
     rule = task.method.rule._replace(window=task.window)
-    parts = jax.tree.map(jnp.asarray, task.parts)
+    recursion, parts = Recursion(rule, task.make), task.parts
+    if task.few is not None:
+        recursion, parts = Recursion(rule, task.few.make, task.few.length, task.few.width), task.few.parts
+    parts = jax.tree.map(jnp.asarray, parts)
     hyper = td.TDHyper(*(jnp.asarray(x, jnp.float32) for x in (task.alpha, task.lam, task.beta)))
-    build = (rule, task.make, task.length, task.few)
-    state = owned(_begin(*build, parts, hyper, jax.random.split(key, N)))  # it is donated
+    state = owned(first_state(recursion, parts, hyper, jax.random.split(key, N)))  # it is donated
     before = 0.0
     for first in range(0, T, size):
         part = jax.tree.map(partial(_rows, first=first, size=size + extra), rows)
-        state, weights, square = _advance(*build, parts, hyper, state, part)
+        state, weights, square = advance_runs(recursion, parts, hyper, state, part)
         learned = float((rows.rate[first : first + size] > 0).sum())
         total = float(square.sum())
         w = np.asarray(weights, np.float64)
@@ -79,7 +97,7 @@ def _rows(x: np.ndarray, first: int, size: int) -> np.ndarray:
     return np.concatenate([part, np.zeros((size - len(part), *x.shape[1:]), x.dtype)]) if len(part) < size else part
 
 
-def _iterated(task: LearningTask, rows: td.TDRows, count: int, key: Any) -> Iterator[Snapshot]:
+def _iterated(task: LearningTask, rows: td.TDRows, count: int, key: Key) -> Iterator[Snapshot]:
     """FQE: a moment is an iteration over all rows."""
     given = (task.make, task.parts, rows)
     if task.epochs is None:
@@ -102,31 +120,18 @@ def _solved(task: LearningTask, rows: td.TDRows, count: int) -> Iterator[Snapsho
         yield Snapshot(T * (k + 1) // count, T, np.asarray(w, np.float64), float("nan"))
 
 
-def _learner(rule: TDRule, make: Any, length: int | None, count: int, parts: Any, hyper: td.TDHyper) -> td.Learner:
-    if length is None:
-        return td.dense_learner(rule, make(*parts), hyper)
-    lanes = jax.tree.map(lambda x: x[None], hyper)
-    return sparse.sparse_learner(rule, make(*parts), lanes, length, count)
+@partial(jax.jit, static_argnums=0)
+def first_state(recursion: Recursion, parts: td.Parts, hyper: td.TDHyper, keys: Key) -> Any:
+    """The states of N runs before anything is learned."""
+    return jax.vmap(recursion.learner(parts, hyper).init)(keys)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _begin(rule: TDRule, make: Any, length: int | None, count: int, parts: Any, hyper: td.TDHyper, keys: Any) -> Any:
-    return jax.vmap(_learner(rule, make, length, count, parts, hyper).init)(keys)
-
-
-@partial(jax.jit, static_argnums=(0, 1, 2, 3), donate_argnums=6)
-def _advance(
-    rule: TDRule,
-    make: Any,
-    length: int | None,
-    count: int,
-    parts: Any,
-    hyper: td.TDHyper,
-    state: Any,
-    rows: td.TDRows,
+@partial(jax.jit, static_argnums=0, donate_argnums=3)
+def advance_runs(
+    recursion: Recursion, parts: td.Parts, hyper: td.TDHyper, state: Any, rows: td.TDRows
 ) -> tuple[Any, Array, Array]:
     """State, weights [N, d] and Σδ² [N] after a stretch of rows."""
-    learner = _learner(rule, make, length, count, parts, hyper)
-    state = jax.vmap(lambda s, r: td.advance_learner(learner, s, r, rule.window), (0, 1))(state, rows)
+    learner = recursion.learner(parts, hyper)
+    state = jax.vmap(lambda s, r: td.advance_learner(learner, s, r, recursion.rule.window), (0, 1))(state, rows)
     weights, square = jax.vmap(learner.weights)(state), jax.vmap(learner.square)(state)
     return state, weights.reshape(len(weights), -1), square

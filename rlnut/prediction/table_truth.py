@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 
 from rlnut.errors import RlnutError
 from rlnut.prediction.methods import Prediction
-from rlnut.prediction.result import shown
 from rlnut.truth.dynamic_programming import Chain, action_values, chain, occupied, pair_chain, true_values, visits
 from rlnut.truth.finite import Finite, observed, outcomes
 from rlnut.truth.fixed_points import bellman_residual, emphatic_fixed_point, projection, rms, td_error, td_fixed_point
@@ -71,6 +70,11 @@ def _second_moment(law: Outcomes, action: int, gamma: float, v: np.ndarray, squa
     return found
 
 
+def shown(values: np.ndarray, right: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Learned values; 0 where episodes only end, NaN where none can be."""
+    return np.where(seen, values, np.where(right == 0, 0.0, np.nan))
+
+
 def all_errors(known: TableTruth, v: np.ndarray, errors: dict[str, float]) -> dict[str, float]:
     """With √TDE (of V) and √RE added: RE = VE + Σ d Var[G|s] (S&B 11.22, 11.24)."""
     if not known.pairs:
@@ -80,11 +84,19 @@ def all_errors(known: TableTruth, v: np.ndarray, errors: dict[str, float]) -> di
     return errors | {"re": float(np.sqrt(spread + errors["ve"] ** 2))}
 
 
+class FixedPoint(TypedDict):
+    """Where a linear method ends."""
+
+    weights: np.ndarray  # [d]
+    values: np.ndarray  # over states or pairs, as a report shows them
+    rmse: float
+
+
 def solved_fixed_points(
     X: np.ndarray, right: np.ndarray, known: TableTruth, lam: float, emphatic: bool
-) -> dict[str, Any]:
-    """Where linear methods end: weights, values over states, their RMS error; None where there is no such point."""
-    found: dict[str, Any] = {}
+) -> dict[str, FixedPoint | None]:
+    """Where linear methods end, by name; None where there is no such point."""
+    found: dict[str, FixedPoint | None] = {}
     v, seen = np.nan_to_num(right), known.seen
     solve = {
         "td_fixed_point": lambda: td_fixed_point(known.process, X, known.d, known.gamma, lam),

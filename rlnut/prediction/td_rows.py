@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import numpy as np
 
@@ -12,14 +12,16 @@ from rlnut.agents import td_sparse as sparse
 from rlnut.agents.td_rules import TDRule
 from rlnut.prediction.methods import Method, Prediction
 from rlnut.prediction.simulate import Experience, folded_experience
+from rlnut.types import Array
 
 FALL = 300.0  # α at the start over α at the end, where it falls: early steps are large, late ones average
 
 
-Inputs = Callable[[Experience], tuple[Any, Any, Any]]  # what v or q reads of a row: now, bootstrapped, second try
+Three = tuple[td.Input, td.Input, td.Input]
+Inputs = Callable[[Experience], Three]  # what v or q reads of a row: now, bootstrapped, second try
 
 
-def state_inputs(stream: Experience) -> tuple[Any, Any, Any]:
+def state_inputs(stream: Experience) -> Three:
     """V: s, s' and the s' of the second try."""
     return stream.step.obs, stream.step.next_obs, stream.second[1]
 
@@ -27,7 +29,7 @@ def state_inputs(stream: Experience) -> tuple[Any, Any, Any]:
 def pair_numbers(actions: int, sampled: bool) -> Inputs:
     """Q of numbered states: pair s·A + a; then s' (an expectation over it), or the pair (s', a') if `sampled`."""
 
-    def inputs(stream: Experience) -> tuple[Any, Any, Any]:
+    def inputs(stream: Experience) -> Three:
         step = stream.step
         then = np.asarray(step.next_obs)
         if sampled:
@@ -41,13 +43,13 @@ def pair_inputs(actions: int, sampled: bool, chances: Callable[..., np.ndarray])
     """Q of any observation: (s, u) with weights u [A] of the actions: 1 at a; π(·|s') or 1 at a'."""
     each = np.eye(actions, dtype=np.float32)
 
-    def expected(obs: Any, mask: Any = None) -> np.ndarray:
+    def expected(obs: Array, mask: Array | None = None) -> np.ndarray:
         obs = np.asarray(obs)
         allowed = None if mask is None else np.asarray(mask).reshape(-1, actions)
         found = chances(obs.reshape(-1, *obs.shape[2:]), allowed)
         return np.asarray(found, np.float32).reshape(*obs.shape[:2], actions)
 
-    def inputs(stream: Experience) -> tuple[Any, Any, Any]:
+    def inputs(stream: Experience) -> Three:
         step = stream.step
         weights = each[np.asarray(stream.next_action)] if sampled else expected(step.next_obs, step.next_mask)
         then = (step.next_obs, weights)
@@ -94,7 +96,7 @@ def make_rows(
         learns = valid & np.logical_or.accumulate((np.asarray(step.end) & valid)[::-1])[::-1]
     rate = np.where(learns, FALL**-done if falling else 1.0, 0.0)
 
-    def before(x: Any) -> np.ndarray:
+    def before(x: Array) -> np.ndarray:
         moved = np.roll(np.asarray(x), 1, 0)
         moved[0] = 0
         return np.where(np.roll(end, 1, 0), 0, moved)
@@ -120,7 +122,9 @@ def make_rows(
     )  # fmt: skip
 
 
-def _traces(stream: Experience, correction: str, pairs: bool, before: Callable[[Any], np.ndarray]) -> tuple:
+def _traces(
+    stream: Experience, correction: str, pairs: bool, before: Callable[[Array], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Decay D₋c, gain u and follow-on factor D₋ρ of every row: for V of the step before, for Q of the action now."""
     rho, discount = np.asarray(stream.rho), np.asarray(stream.step.discount)
     one, clip = np.ones_like(rho), np.minimum(1, rho)
@@ -131,15 +135,21 @@ def _traces(stream: Experience, correction: str, pairs: bool, before: Callable[[
     return before(discount) * c, one, before(discount) * rho
 
 
-def table(X: Any, nexts: Any, w0: Any) -> td.Approximator:
+def table(X: Array, nexts: Array, w0: Array) -> td.Approximator:
     """v = wᵀX[s]; bootstrapped values read `nexts` (Σ_a π(a|s') x(s', a) for Q)."""
-    return td.linear_value(lambda s: X[s], lambda s: nexts[s], w0)
+    return td.linear_value(partial(_row_of, X), partial(_row_of, nexts), w0)
 
 
-def few_active(rule: TDRule, parts: tuple, rows: td.TDRows, lam: float) -> tuple[int, tuple] | None:
-    """Length of the trace list and active features of two tables, where a list costs less than whole arrays."""
+def _row_of(table: Array, s: td.Input) -> Array:
+    assert not isinstance(s, tuple)
+    return table[s]
+
+
+def few_active(rule: TDRule, parts: td.Parts, rows: td.TDRows, lam: float) -> sparse.SparseForm | None:
+    """Two tables by their active features, where a list of these costs less than whole arrays."""
     if not sparse.supports_sparse(rule) or (length := sparse.list_length(rows, lam)) is None:
         return None
     now, then = (sparse.active_rows(np.asarray(x, np.float32)) for x in parts[:2])
-    n, m = now[0].shape[1], then[0].shape[1]
-    return (length, (now, then)) if 2 * (1 + length * n) * (n + m) < len(parts[2]) else None
+    n, m, start = now[0].shape[1], then[0].shape[1], np.asarray(parts[2], np.float32)
+    form = sparse.SparseForm(sparse.active_table, (now, then, start), length, n)
+    return form if 2 * (1 + length * n) * (n + m) < len(start) else None

@@ -12,6 +12,7 @@ from rlnut.runtime.files import read_npz
 from rlnut.truth.dynamic_programming import MDP, check_gamma
 from rlnut.truth.outcomes import Outcomes, from_lists, from_mdp, means
 
+LARGEST_TABLE = 2**28  # numbers of P: 2 GiB, and several tables are made from it
 KEYS = ("P", "R", "start", "policy", "behaviour", "features", "gamma")
 
 
@@ -38,8 +39,16 @@ def outcomes(finite: Finite) -> Outcomes:
     return from_mdp(finite.mdp, finite.noise) if finite.law is None else finite.law
 
 
+def array_of(name: str, value: Any) -> np.ndarray:
+    """The value as an array; UsageError for rows of different lengths."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise UsageError(f"{name} must be an array, and its rows differ in length") from None
+
+
 def _numbers(name: str, value: Any, shapes: dict[str, tuple[int, ...]]) -> np.ndarray:
-    array = np.asarray(value)
+    array = array_of(name, value)
     if array.dtype.kind not in "biuf":
         raise UsageError(f"{name} must hold real numbers, got {array.dtype}")
     if array.shape not in shapes.values():
@@ -66,16 +75,25 @@ def _place(bad: np.ndarray) -> list[int]:
     return [int(i) for i in np.argwhere(bad)[0]]
 
 
+def check_table_size(states: int, actions: int) -> None:
+    """UsageError where tables [S, A, S] would hold more than LARGEST_TABLE numbers; said before they are made."""
+    if (size := states * actions * states) > LARGEST_TABLE:
+        raise UsageError(
+            f"tables of {states:,} states and {actions:,} actions hold {size:,} numbers; at most {LARGEST_TABLE:,} fit"
+        )
+
+
 def make_mdp(P: Any, R: Any, start: Any = None) -> MDP:
     """An MDP from P [S, A, S], R [S, A] or [S, A, S] and start [S] (default: uniform, terminal states left out).
 
     A state that every action leaves where it is, with reward 0, is terminal: episodes end on entering it.
     Raises UsageError for wrong shapes, NaN, negative probabilities and rows that do not sum to 1.
     """
-    size = np.shape(P)
+    size = array_of("P", P).shape
     if len(size) != 3 or size[0] != size[2] or 0 in size:
         raise UsageError(f"P must have shape [S, A, S], got {list(size)}")
     S, A, _ = size
+    check_table_size(S, A)
     P = distribution("P", P, {"[S, A, S]": (S, A, S)})
     R = _numbers("R", R, {"[S, A]": (S, A), "[S, A, S]": (S, A, S)})
     R = np.broadcast_to(R[..., None] if R.ndim == 2 else R, P.shape)
@@ -96,6 +114,7 @@ def make_mdp(P: Any, R: Any, start: Any = None) -> MDP:
 
 def from_toy_text(P: dict, start: Any) -> Finite:
     """A problem from Gymnasium's P[s][a] = [(probability, s', reward, terminated), ...] and start distribution [S]."""
+    check_table_size(len(P), len(P[0]))
     first = distribution("initial_state_distrib", start, {"[S]": (len(P),)})
     law = from_lists(P, first)
     return Finite(means(law, first), law=law)
@@ -117,9 +136,10 @@ def observed(values: np.ndarray, weight: np.ndarray, observe: np.ndarray) -> np.
 
 def check_features(value: Any, states: int) -> np.ndarray:
     """Features [S, d], d >= 1, finite; else UsageError."""
-    width = np.shape(value)[1] if np.ndim(value) == 2 else 0
+    shape = array_of("features", value).shape
+    width = shape[1] if len(shape) == 2 else 0
     if width == 0:
-        raise UsageError(f"features must have shape [S, d] = [{states}, d >= 1], got {list(np.shape(value))}")
+        raise UsageError(f"features must have shape [S, d] = [{states}, d >= 1], got {list(shape)}")
     return _numbers("features", value, {"[S, d]": (states, width)})
 
 

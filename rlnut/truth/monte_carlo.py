@@ -7,14 +7,15 @@ actions that lead to it, which are played again and must lead to the same observ
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import gymnasium as gym
 import numpy as np
 from scipy.stats import t as student
 
 from rlnut.errors import RlnutError
 from rlnut.runtime.wrappers import lift_time_limits
+from rlnut.truth.start_states import Act, Make, StartState, chosen_places, copied
 
 TAIL = 1e-4  # a return is cut when what follows weighs less than this
 LONGEST = 100_000  # steps
@@ -27,23 +28,11 @@ class MonteCarloTruth(NamedTuple):
     mean: np.ndarray  # [K]
     ci95: np.ndarray  # [K] half width; NaN of a single return, which has none
     bias: float = 0.0  # bound on what the cut of long returns hides: γᴴ max|r| / (1 − γ)
-    actions: Any = None  # [K] first actions, where Q is asked for
-
-
-class StartState(NamedTuple):
-    """A state to start from."""
-
-    obs: Any
-    env: Any  # a copy of the environment there, or None
-    seed: int  # of the episode's reset
-    path: list  # actions since
-
-
-Act = Callable[[Any, np.random.Generator], Any]
+    actions: np.ndarray | None = None  # [K] first actions, where Q is asked for
 
 
 def monte_carlo_truth(
-    make: Callable[[], Any],
+    make: Make,
     act: Act,
     gamma: float,
     states: int,
@@ -51,15 +40,21 @@ def monte_carlo_truth(
     seed: int,
     walk: Act | None = None,
     pairs: bool = False,
+    wanted: np.ndarray | None = None,
 ) -> MonteCarloTruth:
     """V_π at `states` states, or with `pairs` Q_π at states and actions, each from `rollouts` returns under `act`.
 
-    The states are drawn from those that `walk` (None: `act`) passes. A time limit is no end: returns run without it,
-    until termination or until γᵗ < 1e-4; `bias` bounds what is cut. Raises RlnutError for γ = 1 if an episode does not
-    end, and for an environment that can be neither copied nor repeated.
+    The states are drawn from those that `walk` (None: `act`) passes, or are those that show `wanted` [K, ...]. A time
+    limit is no end: returns run without it, until termination or until γᵗ < 1e-4; `bias` bounds what is cut. Raises
+    RlnutError for γ = 1 if an episode does not end, and for an environment that can be neither copied nor repeated;
+    UsageError for wanted states that cannot be reached.
     """
     rng = np.random.default_rng(seed)
-    places, first = _places(make, walk or act, states, rng, pairs)
+    if wanted is None:
+        places, first = _places(make, walk or act, states, rng)
+    else:
+        places, first = chosen_places(make, walk or act, wanted, rng)
+        states = len(places)
     horizon = LONGEST if gamma == 1 else int(np.ceil(np.log(TAIL) / np.log(max(gamma, 1e-9)))) + 1
     returns, largest, cut = np.zeros((states, rollouts)), 0.0, False
     for k, place in enumerate(places):
@@ -75,7 +70,7 @@ def monte_carlo_truth(
     return MonteCarloTruth(obs, returns.mean(1), half, float(bias), np.array(first) if pairs else None)
 
 
-def _places(make: Any, walk: Act, states: int, rng: np.random.Generator, pairs: bool) -> tuple[list[StartState], list]:
+def _places(make: Make, walk: Act, states: int, rng: np.random.Generator) -> tuple[list[StartState], list[Any]]:
     """States drawn from a walk over many episodes, and what the walk did there."""
     env = make()
     steps = 100 * states
@@ -89,12 +84,8 @@ def _places(make: Any, walk: Act, states: int, rng: np.random.Generator, pairs: 
     for t in range(steps):
         action = walk(obs, rng)
         if t in chosen:
-            saved = None
-            if copies:
-                try:
-                    saved = copy.deepcopy(env)
-                except Exception:  # whatever an environment holds: its states are then reached by playing again
-                    copies = False
+            saved = copied(env) if copies else None
+            copies = saved is not None
             found.append(StartState(copy.deepcopy(obs), saved, number, list(path)))
             first.append(action)
         obs, _, terminated, truncated, _ = env.step(action)
@@ -106,7 +97,7 @@ def _places(make: Any, walk: Act, states: int, rng: np.random.Generator, pairs: 
     return found, first
 
 
-def _at(place: StartState, make: Any, rng: np.random.Generator) -> Any:
+def _at(place: StartState, make: Make, rng: np.random.Generator) -> gym.Env:
     """An environment in a state, without time limit and with luck of its own."""
     if place.env is not None:
         env = copy.deepcopy(place.env)
@@ -123,14 +114,14 @@ def _at(place: StartState, make: Any, rng: np.random.Generator) -> Any:
 
 
 def _play(
-    env: Any, obs: Any, act: Act, gamma: float, horizon: int, rng: np.random.Generator, first: Any
+    env: gym.Env, obs: Any, act: Act, gamma: float, horizon: int, rng: np.random.Generator, first: Any
 ) -> tuple[float, float, bool]:
     """One return, the largest |r| met, and whether the episode ended by itself."""
     total, weight, largest = 0.0, 1.0, 0.0
     for t in range(horizon):
         action = act(obs, rng) if t or first is None else first
         obs, reward, terminated, truncated, _ = env.step(action)
-        if not np.isfinite(reward):
+        if not np.isfinite(float(reward)):
             raise RlnutError(f"no Monte-Carlo truth: the environment gave the reward {reward}")
         total += weight * float(reward)
         largest = max(largest, abs(float(reward)))

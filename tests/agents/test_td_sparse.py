@@ -12,10 +12,11 @@ from rlnut.agents import td_sparse as sparse
 from rlnut.agents.td_rules import TDRule
 from rlnut.envs.garnet import garnet
 from rlnut.envs.walks import random_walk
-from rlnut.prediction import snapshots as moments
 from rlnut.prediction.methods import METHODS, Prediction
 from rlnut.prediction.simulate import simulate
+from rlnut.prediction.snapshots import Recursion, advance_runs, first_state
 from rlnut.prediction.td_rows import few_active, make_rows, table
+from rlnut.types import Array
 
 
 @pytest.mark.parametrize("name", ["td-lambda", "td-lambda-replacing", "td-lambda-dutch", "true-online-td", "etd"])
@@ -75,14 +76,15 @@ def test_a_step_changes_the_table_in_place() -> None:
     rows = td.TDRows(*inputs, one, one, one, one, one, one, number.astype(bool), one, number)
 
     def make() -> sparse.Active:
-        def read(s: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def read(s: td.Input) -> tuple[Array, Array]:
+            assert not isinstance(s, tuple)
             return jnp.stack([s, s * 7 % size]), jnp.ones(2)
 
         return sparse.Active(jnp.zeros(size), read, read)
 
-    build, hyper = (TDRule(), make, 10, 2), td.TDHyper(*map(jnp.float32, (0.1, 0.5, 0.1)))
-    state = moments._begin(*build, (), hyper, jax.random.split(jax.random.key(0), 1))
-    program = moments._advance.lower(*build, (), hyper, state, jax.tree.map(jnp.asarray, rows)).compile().as_text()
+    recursion, hyper = Recursion(TDRule(), make, 10, 2), td.TDHyper(*map(jnp.float32, (0.1, 0.5, 0.1)))
+    state = first_state(recursion, (), hyper, jax.random.split(jax.random.key(0), 1))
+    program = advance_runs.lower(recursion, (), hyper, state, jax.tree.map(jnp.asarray, rows)).compile().as_text()
     body = [part for part in (program or "").split("\n\n") if "ENTRY" not in part]
     assert any(f"{size}" in line and "scatter" in line for part in body for line in part.splitlines())
     assert not [line for part in body for line in part.splitlines() if re.search(rf"{size}[^ ]* copy\(", line)]

@@ -49,7 +49,8 @@ def moved(name: str, stream: Experience, w: np.ndarray, **given: Any) -> np.ndar
     if rule.window:
         learner = td.dense_learner(rule, table(*map(jnp.asarray, (X, nexts, w))), hyper)
         padded = jax.tree.map(lambda x: np.concatenate([x, np.zeros_like(x[: n - 1])]), rows)
-        ends = jax.jit(jax.vmap(lambda r: td.advance_learner(learner, learner.init(None), r, n).w, 1))(padded)
+        begin = learner.init(jax.random.key(0))
+        ends = jax.jit(jax.vmap(lambda r: td.advance_learner(learner, begin, r, n).w, 1))(padded)
     else:
         parts = tuple(map(jnp.asarray, (X, nexts, w)))
         ends = td.swept_weights(rule, table, parts, rows, hyper, 1, jax.random.key(0))[:, -1]

@@ -50,6 +50,7 @@ def test_actions_come_first_and_the_walk_may_be_anothers() -> None:
     walk = random_walk(5, left=0.0)
     found = monte_carlo_truth(make, even, 1.0, 8, 200, 1, lambda obs, rng: int(rng.random() < 0.9), True)
     v = np.concatenate([[0], np.arange(1, 6) / 6, [1]])
+    assert found.actions is not None
     right = v[found.obs + 1 + 2 * found.actions - 1]
     assert (np.abs(found.mean - right) < 4 * np.sqrt(0.25 / 200) + 1e-9).all()
     assert found.actions.mean() > 0.6 and walk.gamma == 1

@@ -1,0 +1,170 @@
+"""What a prediction learned, to be asked for v(s) or q(s, ·) afterwards, and kept in a file.
+
+result = rlnut.predict("lstd", "CartPole-v1", out="there")
+result.value(obs)                       # the mean over runs
+rlnut.load_values("there").value(obs)   # the same, later
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rlnut.agents import td
+from rlnut.errors import RlnutError, UsageError
+from rlnut.features.maps import Features
+from rlnut.prediction.value_function import ObservationScale, ValueFunction, ValueRecipe, value_function
+from rlnut.runtime.arrays import load_arrays, load_meta, save_arrays
+from rlnut.types import Array, Network
+
+FILE = "values.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class TableValues:
+    """Values of a finite problem, state by state."""
+
+    table: np.ndarray  # [S] or [S, A]
+    shown: tuple[np.ndarray, ...] | None = None  # the observation of each state, where that is not its number
+
+    def value(self, obs: ArrayLike | tuple[ArrayLike, ...]) -> np.ndarray:
+        """v(s) [] or q(s, ·) [A] of one state, [B] and [B, A] of several: numbers, or observations of the problem."""
+        if isinstance(obs, tuple) and self.shown is not None:
+            return self.table[self._numbers(obs)]
+        return self.table[_numbers(obs, 0, len(self.table))]
+
+    def _numbers(self, obs: tuple[ArrayLike, ...]) -> np.ndarray:
+        """Numbers of the states that show (part, part, …), each [] or [B]."""
+        assert self.shown is not None
+        if len(obs) != len(self.shown):
+            raise UsageError(f"an observation has {len(self.shown)} parts here, got {len(obs)}")
+        same = [np.asarray(part)[..., None] == known for part, known in zip(obs, self.shown, strict=True)]
+        found = np.logical_and.reduce(same)
+        if not found.any(-1).all():
+            raise UsageError(f"no state of this problem shows {obs!r}")
+        return found.argmax(-1)
+
+    def save(self, folder: Path) -> None:
+        """Write FILE into the folder."""
+        parts = {} if self.shown is None else {f"shown{i}": np.asarray(x) for i, x in enumerate(self.shown)}
+        _save(folder, "table", {"table": self.table} | parts, {})
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionValues:
+    """A function of observations, with the weights of every run; values are means over runs."""
+
+    function: ValueFunction
+    weights: np.ndarray  # [N, d]
+    BATCH: ClassVar[int] = 1024  # observations at once
+
+    @cached_property
+    def _read(self) -> Callable[[Array, td.Input], Array]:
+        """(w [N, d], inputs [B, ...]) -> the mean over runs [B], compiled once."""
+        at = self.function.model.at
+        return jax.jit(lambda w, s: jax.vmap(lambda one: jax.vmap(lambda u: at(u, one)[0])(w).mean())(s))
+
+    def value(self, obs: ArrayLike | tuple[ArrayLike, ...]) -> np.ndarray:
+        """v(s) [] or q(s, ·) [A] of one observation, or [B] and [B, A] of several."""
+        recipe = self.function.recipe
+        one, many = _observations(recipe, obs)
+        parts = [self._values(many[i : i + self.BATCH]) for i in range(0, len(many), self.BATCH)]
+        found = np.concatenate(parts) if parts else np.zeros((0, *([recipe.actions] if recipe.actions else [])))
+        return found[0] if one else found
+
+    def _values(self, obs: np.ndarray) -> np.ndarray:
+        w, A = jnp.asarray(self.weights, jnp.float32), self.function.recipe.actions
+        if not A:
+            return np.asarray(self._read(w, jnp.asarray(obs)), np.float64)
+        pairs = jnp.repeat(jnp.asarray(obs), A, 0), jnp.tile(jnp.eye(A), (len(obs), 1))
+        return np.asarray(self._read(w, pairs), np.float64).reshape(-1, A)
+
+    def save(self, folder: Path) -> None:
+        """Write FILE into the folder."""
+        arrays = {"weights": self.weights} | self.function.scale._asdict()
+        _save(folder, "function", arrays, {"recipe": asdict(self.function.recipe)})
+
+
+Values = TableValues | FunctionValues
+
+
+def load_values(folder: str | Path, features: Features | None = None, network: Network | None = None) -> Values:
+    """What `rlnut predict … --out FOLDER` learned; `value(obs)` asks it.
+
+    `features` and `network` are needed where a map or a network of one's own was given to `predict`, which no file
+    holds. Raises UsageError for what is no such folder, RlnutError for a damaged file.
+    """
+    if not isinstance(folder, (str, Path)):
+        raise UsageError(f"load_values takes the folder of a prediction, got {folder!r}")
+    path = Path(folder) / FILE
+    if not path.exists():
+        raise UsageError(f"{folder} is not the folder of a prediction: it has no {FILE}")
+    meta = load_meta(path, ("kind", "shapes"))
+    arrays = load_arrays(path, {name: jax.ShapeDtypeStruct(*form) for name, form in _forms(path, meta).items()})
+    try:
+        if meta["kind"] not in ("table", "function"):
+            raise ValueError(f"kind {meta['kind']!r}")
+        if meta["kind"] == "table":
+            shown = tuple(arrays[f"shown{i}"] for i in range(len(arrays) - 1))
+            return TableValues(arrays["table"], shown or None)
+        recipe = ValueRecipe().replace(**meta["recipe"])
+        function = value_function(recipe, ObservationScale(arrays["shift"], arrays["scale"]), features, network)
+        size = len(jax.eval_shape(function.model.init, jax.random.key(0)))
+        weights = arrays["weights"]
+    except UsageError:
+        raise
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise RlnutError(f"{path} is damaged: {type(error).__name__}: {error}") from None
+    if weights.ndim != 2 or weights.shape[1] != size:
+        raise RlnutError(f"{path}: weights {list(weights.shape)} do not fit a function of {size:,} weights")
+    return FunctionValues(function, weights)
+
+
+def _save(folder: Path, kind: str, arrays: dict[str, np.ndarray], more: dict[str, Any]) -> None:
+    shapes = {name: [list(x.shape), str(x.dtype)] for name, x in arrays.items()}
+    save_arrays(folder / FILE, arrays, {"kind": kind, "shapes": shapes} | more)
+
+
+def _forms(path: Path, meta: dict[str, Any]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Shape and type of every array, as the file says; the arrays are held to them."""
+    try:
+        return {name: (tuple(map(int, shape)), np.dtype(kind)) for name, (shape, kind) in meta["shapes"].items()}
+    except (TypeError, ValueError, AttributeError) as error:
+        raise RlnutError(f"{path} is damaged: {error}") from None
+
+
+def _numbers(obs: Any, first: int, count: int) -> np.ndarray:
+    """Numbers of states [] or [B], checked."""
+    try:
+        array = np.asarray(obs)
+    except ValueError:
+        raise UsageError(f"a state is a number {first} … {first + count - 1}, got {obs!r}") from None
+    if array.dtype.kind not in "iu" or array.ndim > 1 or ((array < first) | (array >= first + count)).any():
+        raise UsageError(f"a state is a number {first} … {first + count - 1}, got {obs!r}")
+    return array
+
+
+def _observations(recipe: ValueRecipe, obs: Any) -> tuple[bool, np.ndarray]:
+    """(is it a single one?, observations [B, ...]), checked."""
+    if recipe.count:
+        array = _numbers(obs, recipe.first, recipe.count)
+        return array.ndim == 0, np.atleast_1d(array)
+    form = f"an observation has shape {list(recipe.shape)} here, several have [B, …]"
+    try:
+        array = np.asarray(obs)
+    except ValueError:
+        raise UsageError(f"{form}; got rows of different lengths") from None
+    if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
+        raise UsageError(f"{form} and finite numbers, got {array.dtype} {list(array.shape)}")
+    if array.shape not in (recipe.shape, (*array.shape[:1], *recipe.shape)):
+        raise UsageError(f"{form}; got {list(array.shape)}")
+    one = array.shape == recipe.shape
+    return one, array.astype(recipe.dtype)[None] if one else array.astype(recipe.dtype)
