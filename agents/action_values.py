@@ -20,7 +20,7 @@ from rlnut.features import parsing as words_of
 from rlnut.learner.spec import Spec
 from rlnut.networks.architectures import mlp
 from rlnut.networks.layers import serial
-from rlnut.types import Array, Key, Model, namespace
+from rlnut.types import Array, Key, Model, Shaped, namespace
 
 
 class ActionValues(NamedTuple):
@@ -44,21 +44,25 @@ def linear_values(
     d, active = phi.dim, phi.active
     rate = None if phi.rate is None else np.tile(phi.rate.astype(np.float32), actions)
 
-    def q(w: Array, obs: Array) -> Array:
+    def q(w: Shaped[Array, " P"], obs: Shaped[Array, "N ..."]) -> Shaped[Array, "N A"]:
         if active is None:
             x = phi(obs)
             return x @ namespace(x).asarray(w).reshape(actions, d).T
         return w.reshape(actions, d)[:, active(obs)].sum(-1).T
 
-    def gradient(w: Array, obs: Array, action: Array) -> Array:
+    def gradient(
+        w: Shaped[Array, " P"], obs: Shaped[Array, "N ..."], action: Shaped[Array, " N"]
+    ) -> Shaped[Array, "N P"]:
         chosen = jnp.arange(actions) == action[:, None]
         return (chosen[:, :, None] * phi(obs)[:, None, :]).reshape(len(action), actions * d)
 
-    def step(alpha: Array, change: Array) -> Array:
+    def step(alpha: Shaped[Array, " N"], change: Shaped[Array, "N P"]) -> Shaped[Array, " P"]:
         whole = alpha @ change
         return whole if rate is None else rate * whole
 
-    def add(w: Array, obs: Array, action: Array, amount: Array) -> Array:
+    def add(
+        w: Shaped[Array, " P"], obs: Shaped[Array, "N ..."], action: Shaped[Array, " N"], amount: Shaped[Array, " N"]
+    ) -> Shaped[Array, " P"]:
         if active is None:
             return w + step(amount, gradient(w, obs, action))
         index = action[:, None] * d + active(obs)
@@ -78,14 +82,18 @@ def network_values(model: Model, example: Array) -> ActionValues:
     shapes = jax.eval_shape(model.init, jax.random.key(0), example)
     unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes))[1]
 
-    def q(w: Array, obs: Array) -> Array:
+    def q(w: Shaped[Array, " P"], obs: Shaped[Array, "N ..."]) -> Shaped[Array, "N A"]:
         return model.apply(unravel(jnp.asarray(w)), obs)
 
-    def gradient(w: Array, obs: Array, action: Array) -> Array:
+    def gradient(
+        w: Shaped[Array, " P"], obs: Shaped[Array, "N ..."], action: Shaped[Array, " N"]
+    ) -> Shaped[Array, "N P"]:
         one = jax.grad(lambda w, s, a: q(w, s[None])[0, a])
         return jax.vmap(one, (None, 0, 0))(w, obs, action)
 
-    def add(w: Array, obs: Array, action: Array, amount: Array) -> Array:
+    def add(
+        w: Shaped[Array, " P"], obs: Shaped[Array, "N ..."], action: Shaped[Array, " N"], amount: Shaped[Array, " N"]
+    ) -> Shaped[Array, " P"]:
         taken = jnp.arange(len(action))
         return w + jax.vjp(lambda w: q(w, obs)[taken, action], w)[1](amount.astype(w.dtype))[0]
 

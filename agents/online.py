@@ -23,7 +23,7 @@ from rlnut.learner.agent import Agent, AgentState, Carry, Pace
 from rlnut.learner.behaviour import Behaviour, epsilon_greedy_behaviour, sample
 from rlnut.learner.explore import Schedule, allowed
 from rlnut.learner.returns import fold
-from rlnut.types import Array, Fit, Key, Look, Metrics, Params, Transition
+from rlnut.types import Array, Experience, Fit, Key, Look, Metrics, Params, Shaped, Transition
 
 
 class Held(NamedTuple):
@@ -52,7 +52,14 @@ CUTS: dict[str, Callable[[Array, Array, Array, Array], Array | float]] = {
 }
 
 
-def faded(kind: str, decay: Array, e: Array, x: Array, shared: Array, alpha: Array) -> tuple[Array, Array]:
+def faded(
+    kind: str,
+    decay: Shaped[Array, " N"],
+    e: Shaped[Array, "N P"],
+    x: Shaped[Array, "N P"],
+    shared: Shaped[Array, "N _"],
+    alpha: Shaped[Array, " N"],
+) -> tuple[Shaped[Array, "N P"], Shaped[Array, "N P"]]:
     """The trace e = rest + own [N, P]: what is left of older rows, and the row's own part.
 
     accumulating: own x; replacing: x in place of what was there (Singh & Sutton 1996; S&B 12.7); clearing: and nothing
@@ -104,7 +111,9 @@ class Due(NamedTuple):
     y: Array  # R + D v(s')
 
 
-def target_of(member: Member, params: Params, rows: Transition, rate: Array, u: Array) -> Due:
+def target_of(
+    member: Member, params: Params, rows: Experience, rate: Shaped[Array, " N"], u: Shaped[Array, " N"]
+) -> Due:
     """The first of rows [L, N] and its target; u [N]: which of two tables learns, and chance among equal actions."""
     rule, values, w = member.rule, member.values, params["w"]
     now, (reward, discount, last) = jax.tree.map(lambda a: a[0], rows), n_step_target(rows, rule.n)
@@ -161,7 +170,9 @@ def traced_update(
     )
 
 
-def plain_update(member: Member, w: Array, due: Due, step: Array, coin: Array) -> Array:
+def plain_update(
+    member: Member, w: Shaped[Array, "K P"], due: Due, step: Shaped[Array, " N"], coin: Shaped[Array, " N"]
+) -> Shaped[Array, "K P"]:
     """w + Σ_n α δ ∂q/∂w of the table that learns."""
     now, amount = due.now, step * (due.y - due.taken)
     return jnp.stack(
@@ -219,7 +230,7 @@ def classic_agent(
         chosen = member.behaviour(params, member.q(params, look.obs), look.obs, look.mask, noise.rate)
         return sample(chosen, noise.u), carry
 
-    def learn(state: AgentState, seen: Transition) -> tuple[AgentState, Metrics]:
+    def learn(state: AgentState, seen: Experience) -> tuple[AgentState, Metrics]:
         now = jnp.broadcast_to(jnp.asarray(rate(state.steps), jnp.float32), (seen.reward.shape[1],))
         u = jnp.zeros_like(seen.reward)
         if rule.double:
@@ -260,6 +271,6 @@ def n_step_target(rows: Transition, n: int) -> tuple[Array, Array, Array]:
     return ready.reward[0], ready.discount[0], ready.last[0]
 
 
-def at(rows: Transition, index: Array) -> Transition:
+def at(rows: Experience, index: Shaped[Array, " N"]) -> Experience:
     """Row index [N] of each environment: [L, N, ...] -> [N, ...]."""
     return jax.tree.map(lambda a: a[index, jnp.arange(len(index))], rows)

@@ -6,6 +6,7 @@ All are NamedTuples, so all are pytrees: state goes into a pure function and com
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated as Shaped  # Shaped[Array, "T N"]: an array and its axes, which the tests check  # noqa: F401
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +14,7 @@ import numpy as np
 
 Array = jax.Array | np.ndarray
 Key = jax.Array  # an explicit random key: jax.random.key(seed)
+Example = Array | jax.ShapeDtypeStruct  # an array of which only shape and type are read
 Params = Any  # a pytree of arrays, the lecture's θ
 Shape = tuple[int, ...]
 Metrics = dict[str, Any]  # name -> scalar
@@ -29,7 +31,7 @@ class Model(NamedTuple):
             lambda key, x: eqx.filter(make(key), eqx.is_array), lambda θ, x: jax.vmap(eqx.combine(θ, static))(x))
     """
 
-    init: Callable[[Key, Array], Params]  # (key, x [B, ...]) -> θ
+    init: Callable[[Key, Any], Params]  # (key, x [B, ...], of which shape and type are read) -> θ
     apply: Callable[..., Array]  # (θ, x [B, ...]) -> ŷ [B, ...]; a stochastic model: (θ, x, key or None)
     stochastic: bool = False  # apply takes a third argument; None there means "no noise" (dropout off)
     host: bool = False  # apply works on NumPy arrays as it does on JAX arrays: small nets then act without a device
@@ -69,6 +71,9 @@ class Transition(NamedTuple):
     next_mask: Array | None = None  # the same at next_obs: what a bootstrapped maximum may choose from
     carry: Any = ()  # what the actor carried into obs, [T, N, ...]; () for feed-forward networks
     fresh: Array | None = None  # bool: an episode begins here; None where nobody asks
+
+
+Experience = Transition  # as an argument: all of it has the same leading axes, which the tests check
 
 
 def discount_of(gamma: Array | float, terminated: Array) -> Array:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import psutil
 import pytest
+from helpers.shapes import check_shapes
 
 # before JAX starts: tests compile much and run little, so LLVM's optimisation is left out (half the time of the suite);
 # not for the slow ones (-m slow), which run long. Workers of xdist inherit the choice.
@@ -27,6 +28,8 @@ os.environ.setdefault("XLA_FLAGS", "" if SLOW else QUICK)
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
+
+check_shapes()
 
 
 WORKER = 1.5 * 2**30  # bytes of memory that one worker may need

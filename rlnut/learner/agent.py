@@ -19,7 +19,7 @@ from rlnut.learner.readout import Readout
 from rlnut.learner.replay import Memory
 from rlnut.learner.rollout import Label
 from rlnut.regression.core import Regression
-from rlnut.types import Array, Fit, Key, Look, Metrics, Model, Params, Transition, call
+from rlnut.types import Array, Experience, Fit, Key, Look, Metrics, Model, Params, Transition, call
 
 Sync = Callable[[Params, Params, Any], Params]  # (online θ, target θ⁻, updates done) -> target θ⁻
 Carry = Any  # what an actor carries through time for N environments, a pytree [N, ...]; () for feed-forward networks
@@ -119,7 +119,7 @@ def value_agent(
     of the round's start, puts targets into the experience of a round before it is stored (λ-returns).
     """
 
-    def init(key: Key, seen: Transition) -> AgentState:
+    def init(key: Key, seen: Experience) -> AgentState:
         fit_key, explore_key, replay_key = jax.random.split(key, 3)
         fit = core.init(fit_key, seen.obs)
         target = jax.tree.map(jnp.copy, fit.params) if sync else ()  # the same buffers could not both be donated
@@ -138,7 +138,7 @@ def value_agent(
         outputs, carry = actor.step(params, carry, look, None)
         return readout.q(outputs), carry
 
-    def learn(state: AgentState, seen: Transition) -> tuple[AgentState, Metrics]:
+    def learn(state: AgentState, seen: Experience) -> tuple[AgentState, Metrics]:
         kept = memory.add(state.memory, label(state.fit.params, seen) if label else seen)
         steps = state.steps + seen.valid.sum(dtype=jnp.int32)
         owed = pace.due(steps) - pace.due(state.steps)

@@ -11,13 +11,18 @@ from collections.abc import Callable
 import numpy as np
 
 from rlnut.learner.explore import allowed
-from rlnut.types import Array, namespace
+from rlnut.types import Array, Shaped, namespace
 
 # (q [N, A], mask [N, A] or None, rate [N], visits [N, A] or None) -> π [N, A]
 Behaviour = Callable[[Array, Array | None, Array, Array | None], Array]
 
 
-def epsilon_greedy_behaviour(q: Array, mask: Array | None, rate: Array, visits: Array | None = None) -> Array:
+def epsilon_greedy_behaviour(
+    q: Shaped[Array, "N A"],
+    mask: Shaped[Array, "N A"] | None,
+    rate: Shaped[Array, " N"],
+    visits: Shaped[Array, "N A"] | None = None,
+) -> Shaped[Array, "N A"]:
     """(1 − ε)·greedy + ε·uniform, ε = rate [N]; ε = 0 is the greedy policy (S&B 2.2, 5.4)."""
     xp = namespace(q)
     values = allowed(q, mask)
@@ -27,7 +32,12 @@ def epsilon_greedy_behaviour(q: Array, mask: Array | None, rate: Array, visits: 
     return (1 - epsilon) * (best / best.sum(-1, keepdims=True)) + epsilon * (may / may.sum(-1, keepdims=True))
 
 
-def boltzmann_behaviour(q: Array, mask: Array | None, rate: Array, visits: Array | None = None) -> Array:
+def boltzmann_behaviour(
+    q: Shaped[Array, "N A"],
+    mask: Shaped[Array, "N A"] | None,
+    rate: Shaped[Array, " N"],
+    visits: Shaped[Array, "N A"] | None = None,
+) -> Shaped[Array, "N A"]:
     """π ∝ exp(q / τ), τ = rate [N] > 0 (S&B 2.8, 13.2)."""
     xp = namespace(q)
     values = allowed(q, mask)
@@ -35,7 +45,12 @@ def boltzmann_behaviour(q: Array, mask: Array | None, rate: Array, visits: Array
     return odds / odds.sum(-1, keepdims=True)
 
 
-def ucb_behaviour(q: Array, mask: Array | None, rate: Array, visits: Array | None = None) -> Array:
+def ucb_behaviour(
+    q: Shaped[Array, "N A"],
+    mask: Shaped[Array, "N A"] | None,
+    rate: Shaped[Array, " N"],
+    visits: Shaped[Array, "N A"] | None = None,
+) -> Shaped[Array, "N A"]:
     """Greedy in q + c √(ln N(s) / N(s, a)), c = rate [N]; what was never tried comes first (S&B 2.10)."""
     if visits is None:
         raise ValueError("upper_confidence needs the visits N(s, a)")
@@ -45,7 +60,7 @@ def ucb_behaviour(q: Array, mask: Array | None, rate: Array, visits: Array | Non
     return epsilon_greedy_behaviour(xp.where(visits > 0, q + bonus, np.inf), mask, xp.zeros_like(rate))
 
 
-def sample(policy: Array, u: Array) -> Array:
+def sample(policy: Shaped[Array, "N A"], u: Shaped[Array, " N"]) -> Shaped[Array, " N"]:
     """An action from π [N, A] for u [N] ~ U[0, 1): the first whose cumulative probability exceeds u."""
     below = policy.cumsum(-1)
     return (below > u[..., None] * below[..., -1:]).argmax(-1).astype(np.int32)

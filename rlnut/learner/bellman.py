@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from rlnut.learner.explore import allowed, greedy
 from rlnut.learner.readout import Readout, mixed, scalar
 from rlnut.learner.readout import bootstrap as bootstrap
-from rlnut.types import Array, Batch, Key, Params, Transition
+from rlnut.types import Array, Batch, Experience, Key, Params, Shaped, Transition
 
 
 class Next(NamedTuple):
@@ -38,22 +38,26 @@ BellmanProblem = Callable[
 Extra = Callable[[Array, Array, Array | None], Array]  # (q⁻(s, ·) [B, A], action [B], mask) -> added reward [B]
 
 
-def one_hot_policy(action: Array, like: Array) -> Array:
+def one_hot_policy(action: Shaped[Array, "*B"], like: Shaped[Array, "*B A"]) -> Shaped[Array, "*B A"]:
     """π of an action: [B] -> [B, A]."""
     return jax.nn.one_hot(action, like.shape[-1], dtype=like.dtype)
 
 
-def over_groups(x: Array) -> Array:
+def over_groups(x: Shaped[Array, "B ..."]) -> Shaped[Array, " B"]:
     """[B] as it is; the mean over D groups of actions of [B, D]."""
     return x.reshape(len(x), -1).mean(1)
 
 
-def greedy_policy(q_online: Array, q_target: Array, mask: Array | None = None) -> Next:
+def greedy_policy(
+    q_online: Shaped[Array, "*B A"], q_target: Shaped[Array, "*B A"], mask: Shaped[Array, "*B A"] | None = None
+) -> Next:
     """v = max_a q⁻(s', a): Q-learning (Watkins 1989; Mnih et al. 2015)."""
     return Next(one_hot_policy(greedy(q_target, mask), q_target), one=True)
 
 
-def double_policy(q_online: Array, q_target: Array, mask: Array | None = None) -> Next:
+def double_policy(
+    q_online: Shaped[Array, "*B A"], q_target: Shaped[Array, "*B A"], mask: Shaped[Array, "*B A"] | None = None
+) -> Next:
     """v = q⁻(s', argmax_a q(s', a)): the online net selects, the target net evaluates.
 
     Double DQN (van Hasselt et al. 2016, eq. 4).
@@ -61,7 +65,9 @@ def double_policy(q_online: Array, q_target: Array, mask: Array | None = None) -
     return Next(one_hot_policy(greedy(q_online, mask), q_target), one=True)
 
 
-def softmax_policy(q: Array, temperature: float, mask: Array | None = None) -> tuple[Array, Array]:
+def softmax_policy(
+    q: Shaped[Array, "*B A"], temperature: float, mask: Shaped[Array, "*B A"] | None = None
+) -> tuple[Shaped[Array, "*B A"], Shaped[Array, "*B A"]]:
     """π = softmax(q/τ) over the allowed actions, and ln π (0 where an action is not allowed): [B, A]."""
     log = jax.nn.log_softmax(allowed(q, mask) / temperature)
     return jnp.exp(log), log if mask is None else jnp.where(mask, log, 0.0)
@@ -73,7 +79,9 @@ def soft_policy(temperature: float) -> NextPolicy:
     (Haarnoja et al. 2017, eq. 5 for discrete actions.)
     """
 
-    def rule(q_online: Array, q_target: Array, mask: Array | None = None) -> Next:
+    def rule(
+        q_online: Shaped[Array, "*B A"], q_target: Shaped[Array, "*B A"], mask: Shaped[Array, "*B A"] | None = None
+    ) -> Next:
         policy, log = softmax_policy(q_target, temperature, mask)
         return Next(policy, -temperature * over_groups((policy * log).sum(-1)))
 
@@ -83,7 +91,7 @@ def soft_policy(temperature: float) -> NextPolicy:
 def munchausen(temperature: float, share: float = 0.9, lowest: float = -1.0) -> Extra:
     """α clip(τ ln π(a|s), l₀, 0), π = softmax(q⁻(s, ·)/τ), added to the reward (Vieillard et al. 2020, eq. 1)."""
 
-    def extra(q: Array, action: Array, mask: Array | None) -> Array:
+    def extra(q: Shaped[Array, "*B A"], action: Shaped[Array, "*B"], mask: Shaped[Array, "*B A"] | None) -> Array:
         log = softmax_policy(q, temperature, mask)[1]
         return share * over_groups(jnp.clip(temperature * (log * one_hot_policy(action, q)).sum(-1), lowest, 0))
 
@@ -107,7 +115,7 @@ def q_problem(
     """
     readout = scalar() if readout is None else readout
 
-    def problem(params: Params, target: Params, seen: Transition, key: Key) -> Batch:
+    def problem(params: Params, target: Params, seen: Experience, key: Key) -> Batch:
         online_key, target_key, now_key = jax.random.split(key, 3)
         online = apply(params, seen.next_obs, online_key)
         frozen = apply(target, seen.next_obs, target_key)
@@ -126,7 +134,7 @@ def q_problem(
 def labelled(readout: Readout) -> BellmanProblem:
     """Experience whose `reward` already is the whole target (λ-returns): regress on it, bootstrap no more."""
 
-    def problem(params: Params, target: Params, seen: Transition, key: Key) -> Batch:
+    def problem(params: Params, target: Params, seen: Experience, key: Key) -> Batch:
         nothing = jnp.zeros_like(seen.reward)
         return Batch(seen.obs, readout.target(seen.reward, nothing, nothing), index=seen.action)
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlnut.types import Array, Key, namespace
+from rlnut.types import Array, Key, Shaped, namespace
 
 Schedule = Callable[[Any], Array]  # environment steps so far (array or number) -> value
 
@@ -38,17 +38,17 @@ def exponential_schedule(start: float, end: float, over: int) -> Schedule:
     return lambda step: start * (end / start) ** jnp.clip(step / max(over, 1), 0.0, 1.0)
 
 
-def allowed(q: Array, mask: Array | None) -> Array:
+def allowed(q: Shaped[Array, "*N A"], mask: Shaped[Array, "*N A"] | None) -> Shaped[Array, "*N A"]:
     """q where an action is allowed, −∞ elsewhere: to choose from, never to learn from."""
     return q if mask is None else namespace(q).where(mask, q, -np.inf)
 
 
-def greedy(q: Array, mask: Array | None = None) -> Array:
+def greedy(q: Shaped[Array, "*N A"], mask: Shaped[Array, "*N A"] | None = None) -> Shaped[Array, "*N"]:
     """argmax_a q(s, a) over the allowed actions: [N, A] -> [N]."""
     return allowed(q, mask).argmax(-1)
 
 
-def nth_allowed(mask: Array, n: Array) -> Array:
+def nth_allowed(mask: Shaped[Array, "*N A"], n: Shaped[Array, "*N"]) -> Shaped[Array, "*N"]:
     """The action number n mod (how many are allowed) among the allowed ones: mask [N, A], n [N] >= 0 -> [N]."""
     rank = mask.cumsum(-1)
     return (rank > (n % rank[..., -1])[..., None]).argmax(-1)
@@ -61,7 +61,7 @@ def epsilon_greedy(epsilon: Schedule, actions: int, spread: float = 0.0, groups:
     Of D groups of actions, `groups` = (D,), all are random or none.
     """
 
-    def draw(key: Key, steps: Array, envs: int) -> Array:
+    def draw(key: Key, steps: Shaped[Array, " T"], envs: int) -> Shaped[Array, "T N ..."]:
         shape = (len(steps), envs)
         coin, *action = jax.random.bits(key, (1 + math.prod(groups), *shape), jnp.uint32)
         power = 1 + spread * jnp.arange(envs) / max(envs - 1, 1)
@@ -69,7 +69,9 @@ def epsilon_greedy(epsilon: Schedule, actions: int, spread: float = 0.0, groups:
         explores = ((coin >> 8) * 2.0**-24 < rates)[..., None]
         return jnp.where(explores, (jnp.stack(action, -1) >> 1).astype(jnp.int32), -1).reshape(*shape, *groups)
 
-    def select(q: Array, mask: Array | None, noise: Array) -> Array:
+    def select(
+        q: Shaped[Array, "*N A"], mask: Shaped[Array, "*N A"] | None, noise: Shaped[Array, "*N"]
+    ) -> Shaped[Array, "*N"]:
         random = noise % actions if mask is None else nth_allowed(mask, noise)
         return namespace(q).where(noise >= 0, random, greedy(q, mask))
 
@@ -87,7 +89,9 @@ def boltzmann_actions(temperature: float, choices: tuple[int, ...]) -> Explorati
     def draw(key: Key, steps: Array, envs: int) -> Array:
         return jax.random.gumbel(key, (len(steps), envs, *choices), jnp.float32)
 
-    def select(q: Array, mask: Array | None, noise: Array) -> Array:
+    def select(
+        q: Shaped[Array, "*N A"], mask: Shaped[Array, "*N A"] | None, noise: Shaped[Array, "*N A"]
+    ) -> Shaped[Array, "*N"]:
         return greedy(q / np.float32(temperature) + noise, mask)
 
     return Exploration(draw, select, nothing_random)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from rlnut.learner.explore import allowed
 from rlnut.learner.returns import on_policy, returns
 from rlnut.learner.rollout import Label
-from rlnut.types import Array, Look, Params, Transition
+from rlnut.types import Array, Experience, Look, Params, Shaped, Transition
 
 Values = Callable[[Params, Transition], tuple[Array, Array]]  # (θ, experience) -> q(s, ·), q(s', ·) [T, N, (D,) A]
 
@@ -19,7 +19,7 @@ Values = Callable[[Params, Transition], tuple[Array, Array]]  # (θ, experience)
 def each_alone(q: Callable[[Params, Array], Array]) -> Values:
     """Values of a network that remembers nothing; q: (θ, obs [B, ...]) -> q(s, ·) [B, A]."""
 
-    def values(params: Params, seen: Transition) -> tuple[Array, Array]:
+    def values(params: Params, seen: Experience) -> tuple[Array, Array]:
         def over(obs: Array) -> Array:
             flat = q(params, obs.reshape(-1, *obs.shape[2:]))
             return flat.reshape(*obs.shape[:2], *flat.shape[1:])
@@ -35,7 +35,7 @@ def along(step: Callable[[Params, Any, Look], tuple[Array, Any]]) -> Values:
     The successor is read with what is remembered after s, also where it is the last observation of an episode.
     """
 
-    def values(params: Params, seen: Transition) -> tuple[Array, Array]:
+    def values(params: Params, seen: Experience) -> tuple[Array, Array]:
         def one(carry: Any, now: tuple[Array, Array, Array]) -> tuple[Any, tuple[Array, Array]]:
             obs, fresh, next_obs = now
             q, carry = step(params, carry, Look(obs, fresh))
@@ -52,8 +52,8 @@ def along(step: Callable[[Params, Any, Look], tuple[Array, Any]]) -> Values:
 def q_lambda_labels(values: Values, lam: float) -> Label:
     """Put the λ-return y into `reward` and 0 into `discount`."""
 
-    def label(params: Params, seen: Transition) -> Transition:
-        def best(q: Array, mask: Array | None) -> Array:
+    def label(params: Params, seen: Experience) -> Experience:
+        def best(q: Shaped[Array, "T N *D A"], mask: Shaped[Array, "T N *D A"] | None) -> Shaped[Array, "T N"]:
             most = allowed(q, mask).max(-1)
             return most.reshape(*seen.reward.shape, -1).mean(-1)  # over groups of actions
 

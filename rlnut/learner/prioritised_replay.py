@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from rlnut.learner.replay import Memory, ReplayRows, ReplayState, replay, row_indices
-from rlnut.types import Key, Transition
+from rlnut.types import Key, Shaped, Transition
 
 FLOOR = 1e-6  # added to every priority, so that no row is never drawn again
 
@@ -29,7 +29,7 @@ class PrioritisedState(NamedTuple):
     top: Array  # [] the largest priority so far
 
 
-def search(mass: Array, share: Array) -> Array:
+def search(mass: Shaped[Array, " n"], share: Shaped[Array, " B"]) -> Shaped[Array, " B"]:
     """The place in mass [n] where the running sum first exceeds share · Σ mass; share [B] in [0, 1) -> int32 [B].
 
     A place of mass 0 is never found as long as there is any mass.
@@ -75,7 +75,7 @@ def prioritised(capacity: int, n: int = 1, alpha: float = 0.6, beta: float = 0.4
         power = beta + (1 - beta) * jnp.clip(steps / beta_steps, 0, 1)
         return (least / state.mass[rows.row, rows.env]) ** power
 
-    def score(state: PrioritisedState, rows: ReplayRows, surprise: Array) -> PrioritisedState:
+    def score(state: PrioritisedState, rows: ReplayRows, surprise: Shaped[Array, " B"]) -> PrioritisedState:
         priority = surprise + FLOOR
         mass = state.mass.at[rows.row, rows.env].set(priority**alpha)
         return state._replace(mass=mass, top=jnp.maximum(state.top, priority.max()))

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlnut.regression.losses import Loss, cross_entropy, quantile_huber, squared
-from rlnut.types import Array, Shape, namespace
+from rlnut.types import Array, Shape, Shaped, namespace
 
 SPREAD = 0.75  # σ of HL-Gauss in widths of a bin (Farebrother et al. 2024, section 3.1)
 
@@ -63,7 +63,7 @@ def scalar(loss: Loss = squared) -> Readout:
     return Readout((), same, same, bootstrap, loss, same, lambda q, y: jnp.abs(y - q), mixed)
 
 
-def softmax(logits: Array) -> Array:
+def softmax(logits: Shaped[Array, "*B M"]) -> Shaped[Array, "*B M"]:
     """exp(x) / Σ exp(x) over the last axis, NumPy or JAX."""
     powers = namespace(logits).exp(logits - logits.max(-1, keepdims=True))
     return powers / powers.sum(-1, keepdims=True)
@@ -75,7 +75,7 @@ class Support(NamedTuple):
     z: np.ndarray  # [M] float32, rising
     encode: Callable[[Array], Array]  # value [...] -> chances [..., M]
 
-    def mean(self, chances: Array) -> Array:
+    def mean(self, chances: Shaped[Array, "*B M"]) -> Shaped[Array, "*B"]:
         """Σₘ pₘ zₘ: [..., M] -> [...]."""
         return chances @ self.z
 
@@ -88,7 +88,7 @@ def two_hot(low: float, high: float, atoms: int) -> Support:
     z = np.linspace(low, high, atoms, dtype=np.float32)
     width = (high - low) / (atoms - 1)
 
-    def encode(value: Array) -> Array:
+    def encode(value: Shaped[Array, "*B"]) -> Shaped[Array, "*B M"]:
         place = jnp.clip((value - low) / width, 0, atoms - 1)
         return jnp.clip(1 - jnp.abs(place[..., None] - jnp.arange(atoms)), 0, 1)
 
@@ -105,7 +105,7 @@ def hl_gauss(low: float, high: float, bins: int, spread: float = SPREAD) -> Supp
     sigma = spread * width
     edges = np.linspace(low - 3 * sigma, high + 3 * sigma, bins + 1)
 
-    def encode(value: Array) -> Array:
+    def encode(value: Shaped[Array, "*B"]) -> Shaped[Array, "*B M"]:
         value = jnp.clip(value, low, high)
         below = jax.scipy.special.ndtr((edges - value[..., None]) / sigma)
         return (below[..., 1:] - below[..., :-1]) / (below[..., -1:] - below[..., :1])
@@ -116,19 +116,21 @@ def hl_gauss(low: float, high: float, bins: int, spread: float = SPREAD) -> Supp
 def classes(support: Support) -> Readout:
     """Classification in place of regression: the number r + D v as chances on a support (Farebrother et al. 2024)."""
 
-    def value(logits: Array) -> Array:
+    def value(logits: Shaped[Array, "*B M"]) -> Shaped[Array, "*B"]:
         return support.mean(softmax(logits))
 
-    def target(reward: Array, discount: Array, v: Array) -> Array:
+    def target(
+        reward: Shaped[Array, " B"], discount: Shaped[Array, " B"], v: Shaped[Array, " B"]
+    ) -> Shaped[Array, "B M"]:
         return support.encode(bootstrap(reward, discount, v))
 
-    def score(logits: Array, y: Array) -> Array:
+    def score(logits: Shaped[Array, "B M"], y: Shaped[Array, "B M"]) -> Shaped[Array, " B"]:
         return jnp.abs(support.mean(y) - value(logits))
 
     return Readout((len(support.z),), value, value, target, cross_entropy, support.mean, score, mixed)
 
 
-def project(support: Support, values: Array, chances: Array) -> Array:
+def project(support: Support, values: Shaped[Array, "B K"], chances: Shaped[Array, "B K"]) -> Shaped[Array, "B M"]:
     """Chances at values [B, K] -> chances on the support [B, M], each value shared between its neighbours.
 
     Within the support the mean is kept (Bellemare et al. 2017, eq. 7); slow twin: `oracle.categorical_projection`.
@@ -140,20 +142,22 @@ def categorical(low: float, high: float, atoms: int) -> Readout:
     """C51: the law of the return on M atoms; y is the law of r + D Z projected on them (Bellemare et al. 2017)."""
     support = two_hot(low, high, atoms)
 
-    def target(reward: Array, discount: Array, chances: Array) -> Array:
+    def target(
+        reward: Shaped[Array, " B"], discount: Shaped[Array, " B"], chances: Shaped[Array, "B M"]
+    ) -> Shaped[Array, "B M"]:
         return project(support, reward[:, None] + discount[:, None] * support.z, chances)
 
-    def divergence(logits: Array, y: Array) -> Array:
+    def divergence(logits: Shaped[Array, "B M"], y: Shaped[Array, "B M"]) -> Shaped[Array, " B"]:
         """KL(y ‖ p): the priority of Rainbow (Hessel et al. 2018)."""
         return jnp.maximum(cross_entropy(logits, y) + jax.scipy.special.xlogy(y, y).sum(-1), 0)
 
-    def value(logits: Array) -> Array:
+    def value(logits: Shaped[Array, "*B M"]) -> Shaped[Array, "*B"]:
         return support.mean(softmax(logits))
 
     return Readout((atoms,), value, softmax, target, cross_entropy, support.mean, divergence, mixed)
 
 
-def mixture(policy: Array, values: Array) -> Array:
+def mixture(policy: Shaped[Array, "B A"], values: Shaped[Array, "B A n"]) -> Shaped[Array, "B m 2"]:
     """The law of returns under π as a weighted sample: all θ'ₐⱼ with weights π(a)/n: [B, A], [B, A, n] -> [B, A·n, 2].
 
     Quantile functions of actions must not be averaged: of a coin toss between returns 0 and 1 that gives ½ for sure.
@@ -175,7 +179,9 @@ def quantiles(n: int, kappa: float = 1.0) -> Readout:
     def q(outputs: Array) -> Array:
         return outputs[..., 0].mean(-1)
 
-    def target(reward: Array, discount: Array, part: Array) -> Array:
+    def target(
+        reward: Shaped[Array, " B"], discount: Shaped[Array, " B"], part: Shaped[Array, "B m ..."]
+    ) -> Shaped[Array, "B m ..."]:
         if part.ndim < 3:
             return reward[:, None] + discount[:, None] * part
         return jnp.stack([reward[:, None] + discount[:, None] * part[..., 0], part[..., 1]], -1)

@@ -17,7 +17,7 @@ from jax import Array
 
 from rlnut.errors import UsageError
 from rlnut.learner.returns import fold
-from rlnut.types import Key, Transition
+from rlnut.types import Experience, Key, Transition
 
 
 class ReplayState(NamedTuple):
@@ -61,7 +61,7 @@ def cut_episodes(state: ReplayState) -> ReplayState:
 RowIndex = tuple[Array, Array]  # row and environment
 
 
-def row_indices(state: ReplayState, seen: Transition) -> tuple[RowIndex, RowIndex, Array]:
+def row_indices(state: ReplayState, seen: Experience) -> tuple[RowIndex, RowIndex, Array]:
     """Where the rows [T, N] of `seen` go, where their successors go, and how far each head moves [N].
 
     Rows that are not valid get a row that does not exist: `mode="drop"` leaves them out.
@@ -86,7 +86,7 @@ def replay(capacity: int, n: int = 1) -> Memory:
     def rows(envs: int) -> int:
         return max(2, math.ceil(capacity / envs)) + 1  # the newest observation has no transition yet
 
-    def init(seen: Transition, steps: int) -> ReplayState:
+    def init(seen: Experience, steps: int) -> ReplayState:
         envs = len(seen.reward)
         if 2 * steps + 1 > rows(envs):
             need = 2 * steps * envs
@@ -103,7 +103,7 @@ def replay(capacity: int, n: int = 1) -> Memory:
             filled=jnp.zeros((), jnp.int32),
         )
 
-    def add(state: ReplayState, seen: Transition) -> ReplayState:
+    def add(state: ReplayState, seen: Experience) -> ReplayState:
         length = len(state.begins)
         if 2 * len(seen.reward) + 1 > length:
             raise ValueError(f"{len(seen.reward)} steps at once do not fit a replay of {length - 1} per environment")

@@ -18,7 +18,7 @@ from jax import lax
 
 from rlnut.choices import PADDINGS, POOLINGS
 from rlnut.errors import UsageError, unknown
-from rlnut.types import Array, Key, Model, Params, Shape
+from rlnut.types import Array, Example, Key, Model, Params, Shape
 
 BLOCK = 2**18  # numbers in the patches that are held at once: about what the cache of one core holds
 FEW = 27  # numbers in one patch up to which a product is at least as fast on CPUs as XLA's convolution: 3 × 3 × 3
@@ -35,7 +35,7 @@ def conv(
     if padding not in PADDINGS:
         raise unknown("padding", padding, PADDINGS)
 
-    def init(key: Key, x: Array) -> Params:
+    def init(key: Key, x: Example) -> Params:
         shape = (size,) * (x.ndim - 2) + (x.shape[-1], depth)
         params = {"w": jax.nn.initializers.he_normal()(key, shape, jnp.float32)}
         return params | ({"b": jnp.zeros(depth)} if bias else {}) | ({"gain": jnp.ones(depth)} if standard else {})

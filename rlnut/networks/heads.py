@@ -14,7 +14,7 @@ import numpy as np
 
 from rlnut.networks.architectures import trunk
 from rlnut.networks.layers import activation, dense, function, head, serial
-from rlnut.types import Array, Key, Model, Network, Params, Shape, call, namespace
+from rlnut.types import Array, Example, Key, Model, Network, Params, Shape, Shaped, call, namespace
 
 
 def midpoints(n: int) -> np.ndarray:
@@ -38,7 +38,7 @@ COSINES = 64  # of a fraction's embedding (Dabney et al. 2018b, eq. 4)
 def combined(centre: str) -> Model:
     """v + a − centre(a), centre the mean or the max over actions: [B, 1 + A, ...] (v first) -> [B, A, ...]."""
 
-    def apply(x: Array) -> Array:
+    def apply(x: Shaped[Array, "B A1 ..."]) -> Shaped[Array, "B A ..."]:
         advantage = x[:, 1:]
         base = advantage.mean(1, keepdims=True) if centre == "mean" else advantage.max(1, keepdims=True)
         return x[:, :1] + advantage - base
@@ -78,12 +78,12 @@ def implicit(
         parts = (below, cosine, last)
         waves = np.pi * np.arange(COSINES, dtype=np.float32)
 
-        def init(key: Key, x: Array) -> Params:
+        def init(key: Key, x: Example) -> Params:
             keys = jax.random.split(key, 3)
             inputs = (jnp.zeros(x.shape, x.dtype), jnp.zeros((1, COSINES)), jnp.zeros((1, width)))
             return tuple(part.init(k, i) for part, k, i in zip(parts, keys, inputs, strict=True))
 
-        def apply(params: Params, x: Array, key: Key | None = None) -> Array:
+        def apply(params: Params, x: Shaped[Array, "B ..."], key: Key | None = None) -> Shaped[Array, "B A n 2"]:
             tau_key, *keys = (None,) * 4 if key is None else jax.random.split(key, 4)
             features = call(below, params[0], x, keys[0])
             xp, rows = namespace(features), len(features)

@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from rlnut.errors import unknown
-from rlnut.types import Array, Key, Model, Params, Shape, namespace
+from rlnut.types import Array, Example, Key, Model, Params, Shape, Shaped, namespace
 
 
-def sigmoid(x: Array) -> Array:
+def sigmoid(x: Shaped[Array, "*N"]) -> Shaped[Array, "*N"]:
     """σ(x) = 1/(1 + e⁻ˣ), written so that nothing overflows and every slope is a number (to 1e-7); NumPy or JAX."""
     return 0.5 + 0.5 * namespace(x).tanh(0.5 * x)
 
 
-def elu(x: Array) -> Array:
+def elu(x: Shaped[Array, "*N"]) -> Shaped[Array, "*N"]:
     """x for x > 0, eˣ − 1 below, with the slope 1 at 0 (Clevert et al. 2016); NumPy or JAX."""
     xp = namespace(x)
     return xp.where(x > 0, x, xp.expm1(xp.where(x > 0, 0, x)))
@@ -66,10 +67,13 @@ def dense(width: int, initializer: str = "he") -> Model:
     if initializer not in INITIALIZERS:
         raise unknown("initializer", initializer, INITIALIZERS)
 
-    def init(key: Key, x: Array) -> Params:
+    def init(key: Key, x: Example) -> Params:
         return {"w": INITIALIZERS[initializer](key, (x.shape[-1], width), jnp.float32), "b": jnp.zeros(width)}
 
-    return Model(init, lambda params, x: x @ params["w"] + params["b"], host=True)
+    def apply(params: Params, x: Shaped[Array, "... D"]) -> Shaped[Array, "... W"]:
+        return x @ params["w"] + params["b"]
+
+    return Model(init, apply, host=True)
 
 
 def noisy_dense(sigma: float = 0.5) -> Callable[..., Model]:
@@ -81,7 +85,7 @@ def noisy_dense(sigma: float = 0.5) -> Callable[..., Model]:
     """
 
     def layer(width: int, initializer: str = "") -> Model:
-        def init(key: Key, x: Array) -> Params:
+        def init(key: Key, x: Example) -> Params:
             fan_in = x.shape[-1]
             w_key, b_key = jax.random.split(key)
             limit, spread = 1 / math.sqrt(fan_in), sigma / math.sqrt(fan_in)
@@ -120,7 +124,7 @@ def layer_norm() -> Model:
     1e-5 is what PyTorch and Haiku take; Flax takes 1e-6.
     """
 
-    def apply(params: Params, x: Array) -> Array:
+    def apply(params: Params, x: Shaped[Array, "*B D"]) -> Shaped[Array, "*B D"]:
         centred = x - x.mean(-1, keepdims=True)
         scaled = centred / namespace(x).sqrt((centred * centred).mean(-1, keepdims=True) + 1e-5)
         return scaled * params["gamma"] + params["beta"]
@@ -131,7 +135,7 @@ def layer_norm() -> Model:
 def serial(*layers: Model) -> Model:
     """Layers one after the other: θ is the tuple of their θ; a stochastic layer i draws from fold_in(key, i)."""
 
-    def init(key: Key, x: Array) -> Params:
+    def init(key: Key, x: Any) -> Params:  # an array, or several in a tuple
         params = []
         shape = jax.eval_shape(lambda a: a, x)
         for layer, k in zip(layers, jax.random.split(key, len(layers)), strict=True):
@@ -139,7 +143,7 @@ def serial(*layers: Model) -> Model:
             shape = jax.eval_shape(layer.apply, params[-1], shape)
         return tuple(params)
 
-    def apply(params: Params, x: Array, key: Key | None = None) -> Array:
+    def apply(params: Params, x: Any, key: Key | None = None) -> Array:
         for i, (layer, theta) in enumerate(zip(layers, params, strict=True)):
             if layer.stochastic and key is not None:
                 x = layer.apply(theta, x, jax.random.fold_in(key, i))

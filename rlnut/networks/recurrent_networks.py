@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from rlnut.errors import UsageError
 from rlnut.networks.layers import dropout, head, serial, sigmoid
-from rlnut.types import Array, Key, Model, Network, Params, Shape, namespace
+from rlnut.types import Array, Example, Key, Model, Network, Params, Shape, Shaped, namespace
 
 Carry = tuple[Array, ...]  # what a cell remembers, [B, H] each; the first is its output y
 
@@ -27,7 +27,7 @@ Carry = tuple[Array, ...]  # what a cell remembers, [B, H] each; the first is it
 class Cell(NamedTuple):
     """One step of a recurrent network, (carry, x) -> (carry, y); `inputs` is the part that does not need the carry."""
 
-    init: Callable[[Key, Array], Params]  # (key, x [..., D]) -> θ
+    init: Callable[[Key, Example], Params]  # (key, x [..., D]) -> θ
     start: Callable[[Params, int], Carry]  # (θ, B) -> the carry before the first step
     inputs: Callable[[Params, Array], Array]  # (θ, x [..., D]) -> z [..., kH], for all time steps at once
     advance: Callable[[Params, Carry, Array], Carry]  # (θ, carry, z [B, kH]) -> carry
@@ -43,7 +43,7 @@ def _cell(width: int, gates: int, parts: int, advance: Callable[[Params, Carry, 
     if width < 1:
         raise UsageError(f"a recurrent layer needs at least one unit, got {width}")
 
-    def init(key: Key, x: Array) -> Params:
+    def init(key: Key, x: Example) -> Params:
         w_key, u_key = jax.random.split(key)
         glorot, orthogonal = jax.nn.initializers.glorot_uniform(), jax.nn.initializers.orthogonal()
         w = [glorot(k, (x.shape[-1], width), jnp.float32) for k in jax.random.split(w_key, gates)]
@@ -83,7 +83,7 @@ def lstm(width: int) -> Cell:
 
     cell = _cell(width, 4, 2, advance)
 
-    def init(key: Key, x: Array) -> Params:
+    def init(key: Key, x: Example) -> Params:
         params = cell.init(key, x)
         return params | {"b": params["b"].at[width : 2 * width].set(1.0)}
 
@@ -111,12 +111,12 @@ def gru(width: int) -> Cell:
 CELLS: dict[str, Callable[[int], Cell]] = {"rnn": rnn, "lstm": lstm, "gru": gru}
 
 
-def restart(cell: Cell, params: Params, carry: Carry, where: Array) -> Carry:
+def restart(cell: Cell, params: Params, carry: Carry, where: Shaped[Array, " B"]) -> Carry:
     """The carry with the rows `where` [B] (an episode begins there) back at the cell's start."""
     return _pick(where, cell.start(params, len(where)), carry)
 
 
-def _pick(where: Array, yes: Carry, no: Carry) -> Carry:
+def _pick(where: Shaped[Array, " B"], yes: Carry, no: Carry) -> Carry:
     xp = namespace(no[0])
     return tuple(xp.where(where[:, None], a, b) for a, b in zip(yes, no, strict=True))
 
@@ -124,11 +124,11 @@ def _pick(where: Array, yes: Carry, no: Carry) -> Carry:
 def scan(
     cell: Cell,
     params: Params,
-    x: Array,
+    x: Shaped[Array, "B T D"],
     mask: Array | None = None,
     begin: Array | None = None,
     carry: Carry | None = None,
-) -> tuple[Carry, Array]:
+) -> tuple[Carry, Shaped[Array, "B T H"]]:
     """The cell over windows x [B, T, D] -> (last carry, y [B, T, H]); the products x W of all steps are one.
 
     `mask` [B, T]: False is padding, where carry and y stay what they were, so a padded row ends as it would alone.
@@ -155,7 +155,7 @@ def scan(
     return last, jnp.swapaxes(y, 0, 1)
 
 
-def lengths_mask(lengths: Array, steps: int) -> Array:
+def lengths_mask(lengths: Shaped[Array, " B"], steps: int) -> Shaped[Array, "B T"]:
     """Lengths [B] -> mask [B, T]: True in the first `lengths` steps."""
     return namespace(lengths).arange(steps) < lengths[:, None]
 

@@ -7,13 +7,13 @@ import jax.numpy as jnp
 from rlnut.networks.architectures import filters, with_channels
 from rlnut.networks.convolution import pool
 from rlnut.networks.layers import activation, dropout, function, head, serial
-from rlnut.types import Array, Key, Model, Network, Params, Shape
+from rlnut.types import Array, Example, Key, Model, Network, Params, Shape
 
 
 def residual(inner: Model) -> Model:
     """x + α f(x), f = `inner` of x's own shape, α learned from 0: a block begins as the identity (De & Smith 2020)."""
 
-    def init(key: Key, x: Array) -> Params:
+    def init(key: Key, x: Example) -> Params:
         return {"f": inner.init(key, x), "scale": jnp.zeros(())}
 
     def apply(params: Params, x: Array, *noise: Key | None) -> Array:

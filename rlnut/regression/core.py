@@ -17,20 +17,20 @@ import jax.numpy as jnp
 import optax
 
 from rlnut.regression.losses import Loss, Penalty, squared
-from rlnut.types import Array, Batch, Fit, Key, Metrics, Model, Params
+from rlnut.types import Array, Batch, Example, Fit, Key, Metrics, Model, Params, Shaped
 
 
 class Regression(NamedTuple):
     """A regression method, built by `regression`: four pure functions, safe under jit, vmap and scan."""
 
-    init: Callable[[Key, Array], Fit]  # (key, x [B, ...]) -> Fit
+    init: Callable[[Key, Example], Fit]  # (key, x [B, ...]) -> Fit
     predict: Callable[[Params, Array], Array]  # (θ, x [B, ...]) -> ŷ [B, ...], without noise
     loss: Callable[..., tuple[Array, Array]]  # (θ, Batch) -> E(θ) [], δ [B, ...]
     update: Callable[[Fit, Batch], tuple[Fit, Metrics]]  # one step of the optimiser
     step: Callable[[Fit, Batch], tuple[Fit, Metrics, Array]]  # the same, and ŷ [B, ...] before it
 
 
-def select(outputs: Array, index: Array | None) -> Array:
+def select(outputs: Shaped[Array, "B ..."], index: Shaped[Array, "B ..."] | None) -> Shaped[Array, "B ..."]:
     """The outputs that a batch regresses: [B, A, ...] and index [B] -> [B, ...]; index None -> all.
 
     An index [B, D] chooses in each of D groups of outputs [B, D, A, ...]; their mean is regressed.
@@ -63,7 +63,7 @@ def regression(
     """
     chosen = optax.adam(1e-3) if optimizer is None else optimizer
 
-    def init(key: Key, x: Array) -> Fit:
+    def init(key: Key, x: Example) -> Fit:
         init_key, noise_key = jax.random.split(key)
         params = model.init(init_key, x)
         return Fit(params, chosen.init(params), jnp.zeros((), jnp.int32), noise_key)
@@ -71,13 +71,15 @@ def regression(
     def predict(params: Params, x: Array) -> Array:
         return model.apply(params, x)
 
-    def residual(outputs: Array, y: Array) -> tuple[Array, Array]:
+    def residual(outputs: Shaped[Array, "B ..."], y: Array) -> tuple[Shaped[Array, " B"], Shaped[Array, "B ..."]]:
         """ℓ [B] and δ = −∂ℓ/∂ŷ, of ŷ's shape."""
         losses, pull = jax.vjp(lambda o: loss(o, y), outputs)
         (slope,) = pull(jnp.ones_like(losses))
         return losses, -slope
 
-    def mean(losses: Array, weight: Array | None) -> Array:
+    def mean(losses: Shaped[Array, " B"], weight: Array | None) -> Shaped[Array, ""]:
+        if weight is not None and weight.shape != losses.shape:
+            raise ValueError(f"a batch of {len(losses)} rows needs weights of shape {losses.shape}, got {weight.shape}")
         return jnp.mean(losses if weight is None else losses * weight)
 
     def cost(params: Params, batch: Batch) -> tuple[Array, Array]:
@@ -91,10 +93,10 @@ def regression(
         noise: tuple[Any, ...] = (jax.random.fold_in(fit.key, fit.step),) if model.stochastic else ()
         outputs, pull = jax.vjp(lambda p: select(model.apply(p, batch.x, *noise), batch.index), fit.params)
         losses, delta = residual(outputs, batch.y)
+        value = mean(losses, batch.weight)
         share = jnp.ones(len(losses)) if batch.weight is None else batch.weight
         share = share.reshape(share.shape + (1,) * (delta.ndim - 1)) / len(losses)
         (grads,) = pull((-share * delta).astype(outputs.dtype))
-        value = mean(losses, batch.weight)
         if penalty is not None:
             extra, slope = jax.value_and_grad(penalty)(fit.params)
             value, grads = value + extra, jax.tree.map(jnp.add, grads, slope)

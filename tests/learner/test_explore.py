@@ -97,7 +97,8 @@ def test_boltzmann_frequencies():
     explore = boltzmann_actions(temperature, (4,))
     noise = np.asarray(explore.draw(jax.random.key(0), jnp.zeros(20_000, int), 1))
     for mask in (None, np.array([[True, True, False, True]])):
-        actions = explore.select(np.repeat(q, 20_000, 0), mask, noise[:, 0])
+        may = None if mask is None else np.repeat(mask, 20_000, 0)
+        actions = explore.select(np.repeat(q, 20_000, 0), may, noise[:, 0])
         weights = np.exp(q[0].astype(float) / temperature) * (1 if mask is None else mask[0])
         counts, expected = np.bincount(actions, minlength=4), 20_000 * weights / weights.sum()
         kept = expected > 0
