@@ -96,7 +96,8 @@ class Policy:
     def _allowed(self, mask: Any, lead: tuple[int, ...]) -> np.ndarray | None:
         """A mask, or N of them, as [A] or [N, A] bool; UsageError if it is none."""
         if mask is None:
-            return self.spec.acts.allowed() if self.spec.acts.padded else None
+            may = self.spec.acts.allowed()
+            return np.broadcast_to(may, (*lead, *may.shape)) if self.spec.acts.padded else None
         try:
             rows = [self.spec.acts.allowed(one) for one in (mask if lead else [mask])]
         except (ValueError, TypeError) as error:
