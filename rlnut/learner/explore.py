@@ -45,7 +45,7 @@ def allowed(q: Shaped[Array, "*N A"], mask: Shaped[Array, "*N A"] | None) -> Sha
 
 def greedy(q: Shaped[Array, "*N A"], mask: Shaped[Array, "*N A"] | None = None) -> Shaped[Array, "*N"]:
     """argmax_a q(s, a) over the allowed actions: [N, A] -> [N]."""
-    return allowed(q, mask).argmax(-1)
+    return namespace(q).asarray(allowed(q, mask).argmax(-1))  # an array for one row, too
 
 
 def nth_allowed(mask: Shaped[Array, "*N A"], n: Shaped[Array, "*N"]) -> Shaped[Array, "*N"]:

@@ -44,5 +44,7 @@ def check_shapes() -> bool:
     words: Any = rlnut.types
     words.Shaped = jaxtyping.Shaped
     words.Experience = Annotated[rlnut.types.Transition, Is[same_lead]]
-    jaxtyping.install_import_hook(CHECKED, "beartype.beartype")
+    # an int is a float, as type checkers have it (PEP 484)
+    checker = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+    jaxtyping.install_import_hook(CHECKED, checker)
     return True
