@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rlnut.runtime.files import read_json
@@ -46,6 +47,6 @@ def learning_curve(folder: Path) -> Path | None:
     return path
 
 
-def _line(axes, x: np.ndarray, y: np.ndarray, color: str, label: str, marker: str | None = None) -> None:
+def _line(axes: Axes, x: np.ndarray, y: np.ndarray, color: str, label: str, marker: str | None = None) -> None:
     seen = np.isfinite(y)
     axes.plot(x[seen], y[seen], color=color, label=label, marker=marker, markersize=4)

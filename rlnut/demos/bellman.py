@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from matplotlib.figure import Figure
 
 from rlnut.demos.frame import Ask, Chapter, panels
 from rlnut.envs.walks import random_walk
@@ -26,7 +27,7 @@ from rlnut.prediction.simulate import folded_experience, simulate
 from rlnut.regression.core import regression
 from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE
 from rlnut.truth.dynamic_programming import chain, values
-from rlnut.types import Batch
+from rlnut.types import Array, Batch, Fit
 
 WAYS = {"labels": GREEN, "returns": ORANGE, "bellman": BLUE}
 STATES = 5
@@ -53,8 +54,8 @@ def chapter(ask: Ask, episodes: int = 2000, steps: int = 400) -> Chapter:
     every = jnp.arange(STATES)
     count = jnp.maximum(jnp.bincount(s, length=STATES), 1)
 
-    def learn(way: str):
-        def step(fit, _):
+    def learn(way: str) -> tuple[Array, ...]:
+        def step(fit: Fit, _: None) -> tuple[Fit, tuple[Array, ...]]:
             batch = Batch(s, make[way](fit.params))
             delta = batch.y - core.predict(fit.params, s)
             mean = jnp.bincount(s, weights=delta, length=STATES) / count
@@ -94,7 +95,7 @@ def chapter(ask: Ask, episodes: int = 2000, steps: int = 400) -> Chapter:
     )
 
 
-def draw(truth, found, rms):
+def draw(truth: np.ndarray, found: dict[str, tuple[np.ndarray, ...]], rms: dict[str, np.ndarray]) -> Figure:
     figure, (value, error, delta) = panels(1, 3)
     states = np.arange(1, STATES + 1)
     value.plot(states, truth, color=GREY, lw=6, alpha=0.4, label="exact")
