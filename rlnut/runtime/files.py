@@ -13,7 +13,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -174,7 +174,7 @@ def _numpy_file(path: str | Path, kind: str) -> np.ndarray | dict[str, np.ndarra
         with open(path, "rb") as file:
             if file.read(2) != b"PK":
                 file.seek(0)
-                return np.lib.format.read_array(file, allow_pickle=False)
+                return _one_array(file)
         _check_size(path)
         with np.load(path, allow_pickle=False) as archive:
             return {name: _plain(archive[name]) for name in archive.files}
@@ -185,6 +185,18 @@ def _numpy_file(path: str | Path, kind: str) -> np.ndarray | dict[str, np.ndarra
     except Exception as error:  # damage comes as zlib.error, BadZipFile, SyntaxError, TokenError, RuntimeError, …
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UsageError(f"cannot read {path}: it is not {kind}: {reason}") from None
+
+
+def _one_array(file: BinaryIO) -> np.ndarray:
+    """The array of an `.npy`; a negative length, which older NumPy reads as 0, is damage."""
+    version = np.lib.format.read_magic(file)
+    if version in ((1, 0), (2, 0)):
+        old = version == (1, 0)
+        shape = (np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0)(file)[0]
+        if min(shape, default=0) < 0:
+            raise ValueError(f"its header says that it has the shape {shape}")
+    file.seek(0)
+    return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _plain(found: Any) -> np.ndarray:

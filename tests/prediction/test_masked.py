@@ -39,7 +39,11 @@ class Greedy:
 
 
 @pytest.mark.parametrize("told", ["info", "action_masks", "action_mask"])
-@pytest.mark.parametrize("policy", [None, "uniform", "uniform:0.5", Greedy(), lambda obs: 0], ids=repr)
+@pytest.mark.parametrize(
+    "policy",
+    [None, "uniform", "uniform:0.5", Greedy(), lambda obs: 0],
+    ids=["none", "uniform", "soft", "greedy", "function"],
+)
 def test_values_of_allowed_actions(told: str, policy: Any) -> None:
     """The corridor raises where a forbidden action is played; v is −5 … −1 for every policy."""
     answer = rlnut.predict("lstd", partial(Corridor, told), policy, **OPTIONS)
