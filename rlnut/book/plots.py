@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import colormaps
@@ -11,8 +11,13 @@ from matplotlib.figure import Figure
 
 from rlnut.runtime.plotting import GREY, save_figure
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-def draw_page(path: Path, page: Any) -> None:
+    from rlnut.book.figures import Page, Panel
+
+
+def draw_page(path: Path, page: Page) -> None:
     """The panels of a `book.Page` side by side: curves, and their reference points as rings."""
     figure = Figure(figsize=(1 + 6.5 * len(page.panels), 5.5), layout="constrained")
     for axis, panel in zip(np.ravel(figure.subplots(1, len(page.panels))), page.panels, strict=True):
@@ -21,7 +26,7 @@ def draw_page(path: Path, page: Any) -> None:
     save_figure(figure, path)
 
 
-def _panel(axis: Any, panel: Any) -> None:
+def _panel(axis: Axes, panel: Panel) -> None:
     colours = colormaps["viridis"](np.linspace(0, 0.9, len(panel.curves)))
     for curve, colour in zip(panel.curves, colours, strict=True):
         axis.plot(curve.x, curve.y, color=colour, label=curve.label)

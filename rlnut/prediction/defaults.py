@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -18,9 +18,18 @@ LEFT, MOST_ITERATIONS = 0.01, 1000  # of the value that FQE's iterations have no
 ADAM = 1e-3  # its step size
 
 
+class SettingsUsed(TypedDict):
+    """What a run chose; None: the method has none."""
+
+    gamma: float
+    features: str
+    lam: float | None
+    alpha: float | None
+
+
 def settings_used(
     method: Method, config: Prediction, gamma: float, words: str, alpha: float, network: bool = False
-) -> dict[str, Any]:
+) -> SettingsUsed:
     """What the run chose where the user left it open; None: the method has none."""
     lam = None if method.lam == 1 else method.trace(config)
     steps = "alpha" in method.uses and (network or method.solver == "scan")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -128,12 +128,12 @@ def load_values(folder: str | Path, features: Features | None = None, network: N
     return FunctionValues(function, weights)
 
 
-def _save(folder: Path, kind: str, arrays: dict[str, np.ndarray], more: dict[str, Any]) -> None:
+def _save(folder: Path, kind: str, arrays: dict[str, np.ndarray], more: dict[str, object]) -> None:
     shapes = {name: [list(x.shape), str(x.dtype)] for name, x in arrays.items()}
     save_arrays(folder / FILE, arrays, {"kind": kind, "shapes": shapes} | more)
 
 
-def _forms(path: Path, meta: dict[str, Any]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+def _forms(path: Path, meta: dict) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     """Shape and type of every array, as the file says; the arrays are held to them."""
     try:
         return {name: (tuple(map(int, shape)), np.dtype(kind)) for name, (shape, kind) in meta["shapes"].items()}
@@ -141,7 +141,7 @@ def _forms(path: Path, meta: dict[str, Any]) -> dict[str, tuple[tuple[int, ...],
         raise RlnutError(f"{path} is damaged: {error}") from None
 
 
-def _numbers(obs: Any, first: int, count: int) -> np.ndarray:
+def _numbers(obs: ArrayLike | tuple[ArrayLike, ...], first: int, count: int) -> np.ndarray:
     """Numbers of states [] or [B], checked."""
     try:
         array = np.asarray(obs)
@@ -152,7 +152,7 @@ def _numbers(obs: Any, first: int, count: int) -> np.ndarray:
     return array
 
 
-def _observations(recipe: ValueRecipe, obs: Any) -> tuple[bool, np.ndarray]:
+def _observations(recipe: ValueRecipe, obs: ArrayLike | tuple[ArrayLike, ...]) -> tuple[bool, np.ndarray]:
     """(is it a single one?, observations [B, ...]), checked."""
     if recipe.count:
         array = _numbers(obs, recipe.first, recipe.count)

@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import SupportsFloat
 
 import gymnasium as gym
 import numpy as np
 
 from rlnut.envs.masks import MASK
 from rlnut.errors import RlnutError
+from rlnut.truth.start_states import Element
 
 
 class MaskedObservation(np.ndarray):
     """An observation with what its environment says of the actions that are allowed there; copies keep it."""
 
-    mask: Any
+    mask: object
 
-    def __array_finalize__(self, other: Any) -> None:
+    def __array_finalize__(self, other: object) -> None:
         self.mask = getattr(other, "mask", None)
 
 
 class ShowsMasks(gym.Wrapper):
     """Gives `MaskedObservation` wherever `info` has a mask."""
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, object] | None = None
+    ) -> tuple[Element, dict[str, object]]:
         """Start an episode."""
         obs, info = self.env.reset(seed=seed) if options is None else self.env.reset(seed=seed, options=options)
         return masked(obs, info), info
 
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+    def step(self, action: Element) -> tuple[Element, SupportsFloat, bool, bool, dict]:
         """One step."""
         obs, reward, terminated, truncated, info = self.env.step(action)
         return masked(obs, info), reward, terminated, truncated, info
 
 
-def masked(obs: Any, info: dict[str, Any]) -> Any:
+def masked(obs: Element, info: dict[str, object]) -> Element:
     """The observation with the mask of `info`; as it is if there is none."""
     if MASK not in info:
         return obs
@@ -43,7 +46,7 @@ def masked(obs: Any, info: dict[str, Any]) -> Any:
     return found
 
 
-def mask_row(obs: Any, actions: int) -> np.ndarray | None:
+def mask_row(obs: object, actions: int) -> np.ndarray | None:
     """The mask [A] of an observation of numbered actions; None if nothing is forbidden. RlnutError for another shape.
 
     A mask that allows nothing belongs to the end of an episode, where nothing is asked.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -16,6 +15,7 @@ from rlnut.learner.spec import Spec
 from rlnut.prediction.masked import ShowsMasks, mask_row
 from rlnut.prediction.policies import Chances, HostPolicy
 from rlnut.prediction.simulate import Experience
+from rlnut.truth.start_states import Element
 from rlnut.types import discount_of, transition
 
 MOST_STEPS = 5_000_000  # of one run that is told to play episodes
@@ -118,7 +118,7 @@ def _run(
     return columns | _masks([row[0] for row in rows], [row[5] for row in rows], behaviour, again)
 
 
-def _masks(obs: list[Any], after: list[Any], behaviour: HostPolicy, again: str) -> dict[str, np.ndarray]:
+def _masks(obs: list[Element], after: list[Element], behaviour: HostPolicy, again: str) -> dict[str, np.ndarray]:
     """Masks [T, A] at the observations and at their successors; none where no environment gives any."""
     if behaviour.chances is None or not any(hasattr(seen, "mask") for seen in (*obs, *after)):
         return {}
@@ -132,7 +132,9 @@ def _masks(obs: list[Any], after: list[Any], behaviour: HostPolicy, again: str) 
     return found
 
 
-def _second_try(env: Any, obs: Any, action: Any, behaviour: HostPolicy, rng: np.random.Generator, again: str) -> tuple:
+def _second_try(
+    env: gym.Env, obs: Element, action: Element, behaviour: HostPolicy, rng: np.random.Generator, again: str
+) -> tuple:
     """Action, `terminated` and successor of an independent try."""
     try:
         twin = copy.deepcopy(env)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import gymnasium as gym
 import jax
@@ -28,9 +28,13 @@ from rlnut.runtime.files import is_folder, read_npy
 from rlnut.runtime.modules import import_users_module
 from rlnut.truth.dynamic_programming import MDP, policy_iteration
 from rlnut.truth.finite import Finite, array_of, distribution
-from rlnut.truth.monte_carlo import Act
+from rlnut.truth.start_states import Act, Element
+
+if TYPE_CHECKING:
+    from rlnut.learner.agent import Agent
 
 KINDS = ("uniform", "optimal", "FILE.npy", "a run folder", "DIR:behaviour", "MODULE:FUNCTION")
+Anything = TypeVar("Anything")
 PolicyLike = object  # words, a table, a function, or what has q; what it is not is refused where it is read
 
 
@@ -38,6 +42,13 @@ class Chances(Protocol):
     """π(a|s) [B, A] of observations [B, ...]; `mask` [B, A] bool: allowed actions, no other has a chance."""
 
     def __call__(self, obs: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray: ...
+
+
+class HasQ(Protocol):
+    """A policy that is greedy on values."""
+
+    @property
+    def q(self) -> Callable[[np.ndarray], np.ndarray]: ...  # of observations [B, ...]: [B, A]
 
 
 def split_softness(words: str) -> tuple[str, float]:
@@ -60,7 +71,7 @@ def soft(policy: np.ndarray, epsilon: float, allowed: np.ndarray | None = None) 
     return (1 - epsilon) * policy + epsilon * count / count.sum(-1, keepdims=True)
 
 
-def as_table(policy: Any, finite: Finite, gamma: float) -> np.ndarray:
+def as_table(policy: PolicyLike, finite: Finite, gamma: float) -> np.ndarray:
     """π [S, A] of a finite problem; None: the problem's own, else uniform. Raises UsageError for what is no policy."""
     S, A, _ = finite.mdp.P.shape
     if policy is None:
@@ -98,14 +109,14 @@ def _optimal(finite: Finite, gamma: float) -> np.ndarray:
     return found
 
 
-def _check_allowed(chances: np.ndarray, allowed: np.ndarray, at: Any) -> None:
+def _check_allowed(chances: np.ndarray, allowed: np.ndarray, at: np.ndarray) -> None:
     """UsageError for a policy [B, A] that takes an action which is forbidden where others are allowed."""
     if (bad := (chances > 0) & ~allowed.astype(bool) & allowed.any(1, keepdims=True)).any():
         k, a = np.argwhere(bad)[0]
         raise UsageError(f"the policy takes action {a} at {at[k]}, where it is forbidden")
 
 
-def _table(policy: Any, S: int, A: int) -> np.ndarray:
+def _table(policy: PolicyLike, S: int, A: int) -> np.ndarray:
     array = array_of("policy", policy)
     if array.shape == (S,) and array.dtype.kind in "iu":
         if not ((array >= 0) & (array < A)).all():
@@ -114,7 +125,7 @@ def _table(policy: Any, S: int, A: int) -> np.ndarray:
     return distribution("policy", array, {"[S, A]": (S, A)})
 
 
-def _row(answer: Any, A: int, at: Any) -> np.ndarray:
+def _row(answer: object, A: int, at: object) -> np.ndarray:
     """What a policy function answered, as probabilities [A]."""
     array = array_of(f"the policy's answer at {at}", answer)
     if array.ndim == 0 and array.dtype.kind in "iu" and 0 <= array < A:
@@ -126,7 +137,7 @@ def _row(answer: Any, A: int, at: Any) -> np.ndarray:
     return distribution(f"the policy's answer at {at}", array, {"[A]": (A,)})
 
 
-def _named(base: str) -> Any:
+def _named(base: str) -> PolicyLike:
     """What stands behind a word that is not `uniform` or `optimal`: a table, a function, or a saved run with q."""
     if base.endswith(".npy"):
         return read_npy(base)
@@ -140,7 +151,7 @@ def _named(base: str) -> Any:
     raise unknown("policy", base, KINDS)
 
 
-def _imported(module: str, name: str) -> Callable[..., Any]:
+def _imported(module: str, name: str) -> Callable[..., object]:
     """A function of the user's, from a module that Python finds, or one in the working folder."""
     try:
         found = getattr(import_users_module(module), name)
@@ -157,7 +168,7 @@ class Saved(NamedTuple):
     q: Callable[[np.ndarray], np.ndarray]  # observations [B, ...] -> [B, A]
     epsilon: float
     act: Callable[..., np.ndarray] | None = None  # (observation, mask) -> the greedy action as the environment takes it
-    agent: Any = None
+    agent: Agent | None = None
 
 
 def saved(folder: str, behaviour: bool = False, trust: bool = False) -> Saved:
@@ -171,7 +182,7 @@ def saved(folder: str, behaviour: bool = False, trust: bool = False) -> Saved:
     return Saved(greedy.q, float(epsilon), greedy.act, greedy.agent)
 
 
-def trusted(policy: str | None) -> Any:
+def trusted(policy: str | None) -> str | Saved | None:
     """The policy of a run folder that may import what it names; other spellings as they are."""
     base, epsilon = split_softness(policy or "")
     folder = base.removesuffix(":behaviour")
@@ -181,7 +192,7 @@ def trusted(policy: str | None) -> Any:
     return found._replace(epsilon=1 - (1 - epsilon) * (1 - found.epsilon))
 
 
-def _greedy(policy: Any, epsilon: float, shape: tuple[int, int] | None = None) -> Chances:
+def _greedy(policy: HasQ, epsilon: float, shape: tuple[int, int] | None = None) -> Chances:
     """ε-greedy on q: `policy.q` of observations [B, ...]."""
     epsilon = max(epsilon, getattr(policy, "epsilon", 0.0))
 
@@ -207,7 +218,7 @@ class HostPolicy(NamedTuple):
     first: int = 0  # the environment's number of action 0
 
 
-def on_env(policy: Any, space: gym.Space, name: str) -> HostPolicy:
+def on_env(policy: PolicyLike, space: gym.Space, name: str) -> HostPolicy:
     """A policy for an action space; None: uniform. Raises UsageError for what needs tables."""
     if isinstance(policy, HostPolicy):
         return policy
@@ -237,7 +248,7 @@ def on_env(policy: Any, space: gym.Space, name: str) -> HostPolicy:
     def probabilities(obs: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
         return soft(chances(obs, mask), epsilon, mask) if epsilon else chances(obs, mask)
 
-    def act(obs: Any, rng: np.random.Generator) -> int:
+    def act(obs: Element, rng: np.random.Generator) -> int:
         mask = mask_row(obs, A)
         row = np.cumsum(probabilities(np.asarray(obs)[None], None if mask is None else mask[None])[0])
         return first + min(int(np.searchsorted(row, rng.random() * row[-1], side="right")), A - 1)
@@ -248,7 +259,7 @@ def on_env(policy: Any, space: gym.Space, name: str) -> HostPolicy:
 def _uniform(A: int, first: int) -> HostPolicy:
     """Every allowed action with equal chance."""
 
-    def act(obs: Any, rng: np.random.Generator) -> int:
+    def act(obs: Element, rng: np.random.Generator) -> int:
         mask = mask_row(obs, A)
         return first + int(rng.integers(A) if mask is None else rng.choice(np.flatnonzero(mask)))
 
@@ -258,7 +269,7 @@ def _uniform(A: int, first: int) -> HostPolicy:
     return HostPolicy(act, chances, first)
 
 
-def _memoryless(policy: Any) -> Any:
+def _memoryless(policy: Anything) -> Anything:
     """The policy; UsageError for one that carries something through time: it is no function of the observation."""
     agent = getattr(policy, "agent", None)
     if agent is not None and jax.tree.leaves(agent.carry(1)):
@@ -268,7 +279,7 @@ def _memoryless(policy: Any) -> Any:
     return policy
 
 
-def _continuous(policy: Any, space: gym.Space, name: str) -> HostPolicy:
+def _continuous(policy: PolicyLike, space: gym.Space, name: str) -> HostPolicy:
     """Actions that are no numbers 0 … A − 1: uniform over a bounded box, or a function of the user's."""
     found = _named(policy) if isinstance(policy, str) and policy != "uniform" else policy
     if found is None or isinstance(found, str):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -41,7 +40,7 @@ def predict(
     seed: int = 0,
     out: str | Path | None = None,
     quiet: bool = True,
-    **options: Any,
+    **options: object,
 ) -> PredictionResult:
     """Learn V_π (`values="q"`: Q_π) of a policy by a method of `METHODS`, with the truth beside it.
 

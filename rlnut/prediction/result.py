@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rlnut.errors import UsageError
+from rlnut.prediction.defaults import SettingsUsed
 from rlnut.prediction.learned_values import Values
 from rlnut.prediction.snapshots import Snapshot
 from rlnut.prediction.table_truth import FixedPoint, shown
@@ -39,7 +40,7 @@ class PredictionResult(NamedTuple):
     exact: Mapping[str, FixedPoint | None]  # td_fixed_point, projection, bellman_residual of a finite problem
     errors: dict[str, float]  # √VE, √BE, √PBE, √TDE, √RE of the first run under the behaviour's distribution
     alarm: str  # "" or why it diverged
-    settings: dict[str, Any]  # gamma, features, alpha, … that were chosen
+    settings: SettingsUsed  # gamma, features, alpha, … that were chosen
     log: list[dict[str, float]]  # a row for each point of the curve
     known: MonteCarloTruth | None = None  # where the truth is estimated
     labels: tuple[str, ...] = ()  # of the states of a finite problem
@@ -62,7 +63,7 @@ def follow_snapshots(
     seen: np.ndarray,
     before: float,
     off: bool,
-    chosen: dict[str, Any],
+    chosen: SettingsUsed,
     report: PredictionReport | None,
     end: float = 0.0,
 ) -> tuple[PredictionResult, np.ndarray]:
@@ -94,7 +95,7 @@ def follow_snapshots(
     return PredictionResult(mean, right, float(curve[-1]), curve, weights[0], {}, numbers, said, chosen, log), weights
 
 
-def alarm(chosen: dict[str, Any], off: bool) -> str:
+def alarm(chosen: SettingsUsed, off: bool) -> str:
     """Which members of the deadly triad (S&B 11.3) are at work, when the error exploded."""
     members = [
         ("function approximation", chosen["features"] != "one-hot"),

@@ -6,8 +6,9 @@ problem in one compiled loop; `play.play` steps a Gymnasium environment.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ import numpy as np
 
 from rlnut.envs.tabular import Outcomes, draw_outcome, first, outcomes
 from rlnut.errors import RlnutError
-from rlnut.learner.returns import fold
+from rlnut.learner.returns import Folded, fold
 from rlnut.truth.finite import Finite
 from rlnut.types import Array, Key, Transition, discount_of, transition
 
@@ -149,7 +150,7 @@ def folded_experience(
     last = np.asarray(plain.last)
     total, factor, gain = np.asarray(plain.reward), np.asarray(plain.discount), np.ones_like(rho)
 
-    def pick(x: Any) -> np.ndarray:
+    def pick(x: Array) -> np.ndarray:
         x = np.asarray(x)
         return np.take_along_axis(x, last.reshape(last.shape + (1,) * (x.ndim - 2)), 0)
 
@@ -172,7 +173,7 @@ def folded_experience(
 
 
 def _later(
-    run: Any, reward: np.ndarray, discount: np.ndarray, end: np.ndarray, n: int
+    run: Callable[..., Folded], reward: np.ndarray, discount: np.ndarray, end: np.ndarray, n: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The fold of the next row, of n − 1 steps, in the same episode: 0 and 1 where there is none."""
     if n == 1:

@@ -17,6 +17,8 @@ from rlnut.prediction.methods import Method
 from rlnut.runtime.arrays import owned
 from rlnut.types import Array, Key
 
+LearnerState = td.TDState | sparse.SparseState
+
 
 class LearningTask(NamedTuple):
     """A method, a function to learn and the rows to learn it from."""
@@ -121,15 +123,15 @@ def _solved(task: LearningTask, rows: td.TDRows, count: int) -> Iterator[Snapsho
 
 
 @partial(jax.jit, static_argnums=0)
-def first_state(recursion: Recursion, parts: td.Parts, hyper: td.TDHyper, keys: Key) -> Any:
+def first_state(recursion: Recursion, parts: td.Parts, hyper: td.TDHyper, keys: Key) -> LearnerState:
     """The states of N runs before anything is learned."""
     return jax.vmap(recursion.learner(parts, hyper).init)(keys)
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=3)
 def advance_runs(
-    recursion: Recursion, parts: td.Parts, hyper: td.TDHyper, state: Any, rows: td.TDRows
-) -> tuple[Any, Array, Array]:
+    recursion: Recursion, parts: td.Parts, hyper: td.TDHyper, state: LearnerState, rows: td.TDRows
+) -> tuple[LearnerState, Array, Array]:
     """State, weights [N, d] and Σδ² [N] after a stretch of rows."""
     learner = recursion.learner(parts, hyper)
     state = jax.vmap(lambda s, r: td.advance_learner(learner, s, r, recursion.rule.window), (0, 1))(state, rows)

@@ -14,6 +14,7 @@ from rlnut.truth.outcomes import Outcomes, from_lists, from_mdp, means
 
 LARGEST_TABLE = 2**28  # numbers of P: 2 GiB, and several tables are made from it
 KEYS = ("P", "R", "start", "policy", "behaviour", "features", "gamma")
+MaybeArray = Any  # an array (`shown`: a tuple of them) or None: most callers know which their problem has
 
 
 class Finite(NamedTuple):
@@ -21,16 +22,16 @@ class Finite(NamedTuple):
 
     mdp: MDP
     gamma: float | None = None
-    policy: Any = None  # [S, A] π, the policy to evaluate
-    behaviour: Any = None  # [S, A] b, the policy that acts; None = π
-    features: Any = None  # [S, d]
-    weights: Any = None  # [d] where learning starts; None = 0
-    allowed: Any = None  # [S, A] bool: actions that count in a state; None = all
-    noise: Any = None  # [S, A] standard deviation of the reward around R; None = 0
+    policy: MaybeArray = None  # [S, A] π, the policy to evaluate
+    behaviour: MaybeArray = None  # [S, A] b, the policy that acts; None = π
+    features: MaybeArray = None  # [S, d]
+    weights: MaybeArray = None  # [d] where learning starts; None = 0
+    allowed: np.ndarray | None = None  # [S, A] bool: actions that count in a state; None = all
+    noise: np.ndarray | None = None  # [S, A] standard deviation of the reward around R; None = 0
     shape: tuple[int, ...] = ()  # how states lie in a picture: (rows, columns) of a grid
-    law: Any = None  # Outcomes, where rewards or ends are not fixed given s, a, s'; None = they are
-    observe: Any = None  # int [S] the number of what a state shows, where two show the same; None = every state its own
-    shown: Any = None  # tuple of int [S]: the observation of each state, where it is not the state's number
+    law: Outcomes | None = None  # where rewards or ends are not fixed given s, a, s'; None = they are
+    observe: MaybeArray = None  # int [S] the number of what a state shows; None = every state its own
+    shown: MaybeArray = None  # tuple of int [S]: the observation of each state, where it is not the state's number
     labels: tuple[str, ...] = ()  # names of the states; () = their numbers
 
 
@@ -39,7 +40,7 @@ def outcomes(finite: Finite) -> Outcomes:
     return from_mdp(finite.mdp, finite.noise) if finite.law is None else finite.law
 
 
-def array_of(name: str, value: Any) -> np.ndarray:
+def array_of(name: str, value: object) -> np.ndarray:
     """The value as an array; UsageError for rows of different lengths."""
     try:
         return np.asarray(value)
@@ -47,7 +48,7 @@ def array_of(name: str, value: Any) -> np.ndarray:
         raise UsageError(f"{name} must be an array, and its rows differ in length") from None
 
 
-def _numbers(name: str, value: Any, shapes: dict[str, tuple[int, ...]]) -> np.ndarray:
+def _numbers(name: str, value: object, shapes: dict[str, tuple[int, ...]]) -> np.ndarray:
     array = array_of(name, value)
     if array.dtype.kind not in "biuf":
         raise UsageError(f"{name} must hold real numbers, got {array.dtype}")
@@ -59,7 +60,7 @@ def _numbers(name: str, value: Any, shapes: dict[str, tuple[int, ...]]) -> np.nd
     return array.astype(np.float64)
 
 
-def distribution(name: str, value: Any, shapes: dict[str, tuple[int, ...]]) -> np.ndarray:
+def distribution(name: str, value: object, shapes: dict[str, tuple[int, ...]]) -> np.ndarray:
     """Rows that are probabilities (not negative, sum 1 to 1e-6), made to sum to 1 exactly; else UsageError."""
     rows = _numbers(name, value, shapes)
     if (rows < 0).any():
@@ -83,7 +84,7 @@ def check_table_size(states: int, actions: int) -> None:
         )
 
 
-def make_mdp(P: Any, R: Any, start: Any = None) -> MDP:
+def make_mdp(P: object, R: object, start: object = None) -> MDP:
     """An MDP from P [S, A, S], R [S, A] or [S, A, S] and start [S] (default: uniform, terminal states left out).
 
     A state that every action leaves where it is, with reward 0, is terminal: episodes end on entering it.
@@ -112,7 +113,7 @@ def make_mdp(P: Any, R: Any, start: Any = None) -> MDP:
     return MDP(P, np.array(R), np.broadcast_to(terminal, P.shape).astype(np.float64), first)
 
 
-def from_toy_text(P: dict, start: Any) -> Finite:
+def from_toy_text(P: dict, start: object) -> Finite:
     """A problem from Gymnasium's P[s][a] = [(probability, s', reward, terminated), ...] and start distribution [S]."""
     check_table_size(len(P), len(P[0]))
     first = distribution("initial_state_distrib", start, {"[S]": (len(P),)})
@@ -134,7 +135,7 @@ def observed(values: np.ndarray, weight: np.ndarray, observe: np.ndarray) -> np.
     return np.where((mass[observe] > 0).reshape(-1, *[1] * (values.ndim - 1)), mean, values)
 
 
-def check_features(value: Any, states: int) -> np.ndarray:
+def check_features(value: object, states: int) -> np.ndarray:
     """Features [S, d], d >= 1, finite; else UsageError."""
     shape = array_of("features", value).shape
     width = shape[1] if len(shape) == 2 else 0
@@ -167,7 +168,7 @@ def _finite(arrays: dict[str, np.ndarray]) -> Finite:
     gamma, features = arrays.get("gamma"), arrays.get("features")
     if gamma is not None:
         gamma = _numbers("gamma", gamma, {"a number": (), "one number": (1,)}).reshape(())
-    acts: dict[str, Any] = {}
+    acts: dict[str, MaybeArray] = {}
     for name in {"policy", "behaviour"} & set(arrays):
         acts[name] = distribution(name, arrays[name], {"[S, A]": (S, A)})
     return Finite(

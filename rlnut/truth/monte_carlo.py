@@ -7,7 +7,7 @@ actions that lead to it, which are played again and must lead to the same observ
 from __future__ import annotations
 
 import copy
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -15,7 +15,7 @@ from scipy.stats import t as student
 
 from rlnut.errors import RlnutError
 from rlnut.runtime.wrappers import lift_time_limits
-from rlnut.truth.start_states import Act, Make, StartState, chosen_places, copied
+from rlnut.truth.start_states import Act, Element, Make, StartState, chosen_places, copied
 
 TAIL = 1e-4  # a return is cut when what follows weighs less than this
 LONGEST = 100_000  # steps
@@ -70,14 +70,14 @@ def monte_carlo_truth(
     return MonteCarloTruth(obs, returns.mean(1), half, float(bias), np.array(first) if pairs else None)
 
 
-def _places(make: Make, walk: Act, states: int, rng: np.random.Generator) -> tuple[list[StartState], list[Any]]:
+def _places(make: Make, walk: Act, states: int, rng: np.random.Generator) -> tuple[list[StartState], list[Element]]:
     """States drawn from a walk over many episodes, and what the walk did there."""
     env = make()
     steps = 100 * states
     chosen = set(rng.choice(steps, states, replace=False).tolist())
     found: list[StartState] = []
-    first: list[Any] = []
-    path: list[Any] = []
+    first: list[Element] = []
+    path: list[Element] = []
     copies = True
     number = int(rng.integers(2**31))
     obs, _ = env.reset(seed=number)
@@ -114,7 +114,7 @@ def _at(place: StartState, make: Make, rng: np.random.Generator) -> gym.Env:
 
 
 def _play(
-    env: gym.Env, obs: Any, act: Act, gamma: float, horizon: int, rng: np.random.Generator, first: Any
+    env: gym.Env, obs: Element, act: Act, gamma: float, horizon: int, rng: np.random.Generator, first: Element | None
 ) -> tuple[float, float, bool]:
     """One return, the largest |r| met, and whether the episode ended by itself."""
     total, weight, largest = 0.0, 1.0, 0.0

@@ -7,7 +7,7 @@ environments draw from it, and the laws of returns and the TD error are computed
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -97,5 +97,5 @@ def jumps(law: Outcomes, policy: np.ndarray) -> Jumps:
     chance = chances(law) * policy[..., None]
     noise = np.broadcast_to(np.asarray(law.noise)[..., None], chance.shape)
     seen = chance > 0
-    parts: list[Any] = [chance, law.reward, noise, law.successor, ~np.asarray(law.ends)]
+    parts: list[Array] = [chance, law.reward, noise, law.successor, ~np.asarray(law.ends)]
     return Jumps(np.nonzero(seen)[0], *(np.asarray(x)[seen] for x in parts))

@@ -15,17 +15,18 @@ TRIED = 20  # steps in which `state` must be what is shown, before it is set
 SEARCH = 2000  # steps of the walk for each state that it must come by
 NEAR = 1e-6  # relative difference of observations that count as equal
 
-Act = Callable[[Any, np.random.Generator], Any]  # (observation, rng) -> action
+Element = Any  # of an environment's observation or action space: what it is, the space says
+Act = Callable[[Element, np.random.Generator], Element]  # (observation, rng) -> action
 Make = Callable[[], gym.Env]
 
 
 class StartState(NamedTuple):
     """A state to start from."""
 
-    obs: Any
+    obs: Element
     env: gym.Env | None  # a copy of the environment there, where it can be copied
     seed: int  # of the episode's reset
-    path: list[Any]  # actions since
+    path: list[Element]  # actions since
 
 
 def copied(env: gym.Env) -> gym.Env | None:
@@ -38,7 +39,7 @@ def copied(env: gym.Env) -> gym.Env | None:
 
 def chosen_places(
     make: Make, walk: Act, wanted: np.ndarray, rng: np.random.Generator
-) -> tuple[list[StartState], list[Any]]:
+) -> tuple[list[StartState], list[Element]]:
     """The states that show the observations `wanted` [K, ...], and what the walk does there.
 
     An environment whose `state` is what it shows (CartPole, MountainCar) is put there; in others the walk must come by
@@ -62,7 +63,7 @@ def _put_there(make: Make, walk: Act, wanted: np.ndarray, rng: np.random.Generat
     obs, _ = env.reset(seed=int(rng.integers(2**31)))
     try:
         for _ in range(TRIED):
-            state: Any = getattr(env.unwrapped, "state", None)
+            state = getattr(env.unwrapped, "state", None)
             shows = np.asarray(state, float) if isinstance(state, (tuple, np.ndarray)) else np.zeros(0)
             if shows.shape != np.shape(obs) or not np.allclose(shows, obs, NEAR, NEAR):
                 return []
@@ -84,11 +85,11 @@ def _put_there(make: Make, walk: Act, wanted: np.ndarray, rng: np.random.Generat
 
 
 def _walked_to(
-    env: gym.Env, obs: Any, number: int, walk: Act, wanted: np.ndarray, rng: np.random.Generator
+    env: gym.Env, obs: Element, number: int, walk: Act, wanted: np.ndarray, rng: np.random.Generator
 ) -> list[StartState]:
     """The first visit of each wanted observation, on a walk from a reset with seed `number`."""
     found: dict[int, StartState] = {}
-    path: list[Any] = []
+    path: list[Element] = []
     steps = SEARCH * len(wanted)
     flat = wanted.reshape(len(wanted), -1).astype(float)
     nearest, near = np.full(len(wanted), np.inf), NEAR * np.maximum(1, np.abs(flat).max(1))

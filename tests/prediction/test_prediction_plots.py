@@ -11,6 +11,7 @@ from matplotlib import colormaps
 import rlnut
 from rlnut.envs.garnet import garnet
 from rlnut.envs.tabular import from_env
+from rlnut.prediction.defaults import SettingsUsed
 from rlnut.prediction.plots import action_letters, box_scale, cell_words, draw_prediction, grid_maps, text_colour
 from rlnut.prediction.result import PredictionResult
 from rlnut.truth.finite import Finite
@@ -23,7 +24,8 @@ def lake(name: str = "FrozenLake-v1") -> Finite:
 
 
 def result(values: np.ndarray, truth: np.ndarray, policy: np.ndarray | None = None) -> PredictionResult:
-    return PredictionResult(values, truth, 0.0, np.ones(3), None, {}, {}, "", {}, [], policy=policy)
+    used = SettingsUsed(gamma=1.0, features="one-hot", lam=None, alpha=None)
+    return PredictionResult(values, truth, 0.0, np.ones(3), None, {}, {}, "", used, [], policy=policy)
 
 
 def test_equal_colours_are_equal_numbers() -> None:
