@@ -5,8 +5,6 @@ from __future__ import annotations
 if __name__ != "rlnut.envs":  # the checkout's root is on sys.path: there this would be a second copy of everything
     raise ImportError(f"{__name__} is imported as rlnut.envs")
 
-from typing import Any
-
 import gymnasium
 
 PROBES = ("Constant", "Obs", "Delay", "Action", "Both", "Limit")
@@ -14,7 +12,7 @@ WALKS, BROKEN = "rlnut.envs.walks", "rlnut.envs.counterexamples"
 GRIDS = "rlnut.envs.gridworlds"
 
 # id -> (function that makes the tables, its options, time limit of those that never end)
-FINITE: dict[str, tuple[str, dict[str, Any], int | None]] = {
+FINITE: dict[str, tuple[str, dict[str, object], int | None]] = {
     "RandomWalk5-v0": (f"{WALKS}:random_walk", {"states": 5, "left": 0.0}, None),
     "RandomWalk19-v0": (f"{WALKS}:random_walk", {"states": 19}, None),
     "RandomWalk1000-v0": (f"{WALKS}:random_walk", {"states": 1000, "jump": 100}, None),

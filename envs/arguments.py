@@ -19,7 +19,6 @@ import json
 import types
 import typing
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import gymnasium as gym
 
@@ -42,7 +41,7 @@ def environment(name: str, words: Sequence[str] = ()) -> EnvName:
     """The environment of a name and of arguments NAME=VALUE as on the command line; UsageError for what is wrong."""
     found = resolve_name(name)
     known, open_ended = parameters(found)
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, object] = {}
     for word in words:
         argument, equals, text = word.partition("=")
         if not equals or not argument.isidentifier():
@@ -56,7 +55,8 @@ def environment(name: str, words: Sequence[str] = ()) -> EnvName:
     return EnvName(found, arguments)
 
 
-Parameters = dict[str, tuple[tuple[type, ...], Any]]  # name -> the types that it takes (none: not known), its default
+# name -> the types that it takes (none: not known), its default
+Parameters = dict[str, tuple[tuple[type, ...], object]]
 
 
 def parameters(name: str) -> tuple[Parameters, bool]:
@@ -82,7 +82,7 @@ def parameters(name: str) -> tuple[Parameters, bool]:
     return known, open_ended
 
 
-def _signature(creator: Callable[..., Any]) -> tuple[Parameters, bool]:
+def _signature(creator: Callable[..., object]) -> tuple[Parameters, bool]:
     try:
         found = list(inspect.signature(creator).parameters.values())
     except (TypeError, ValueError):
@@ -96,7 +96,7 @@ def _signature(creator: Callable[..., Any]) -> tuple[Parameters, bool]:
     return named, any(p.kind is inspect.Parameter.VAR_KEYWORD for p in found)
 
 
-def _types(hint: Any, default: Any) -> tuple[type, ...]:
+def _types(hint: object, default: object) -> tuple[type, ...]:
     """The simple types of an annotation, and of the default; () where one of them is not known."""
     union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
     options = typing.get_args(hint) if union else (hint,)
@@ -116,7 +116,7 @@ def _types(hint: Any, default: Any) -> tuple[type, ...]:
     return () if set(found) <= {types.NoneType} else tuple(dict.fromkeys(found))
 
 
-def _value(name: str, text: str, allowed: tuple[type, ...], default: Any) -> Any:
+def _value(name: str, text: str, allowed: tuple[type, ...], default: object) -> object:
     """The value that `text` means for an argument of these types; UsageError if it is none of them."""
     if not allowed:
         return _unknown_type(name, text)
@@ -144,7 +144,7 @@ def _value(name: str, text: str, allowed: tuple[type, ...], default: Any) -> Any
     raise UsageError(f"--env-arg {name} takes {wanted}{shown}, got {text!r}")
 
 
-def _unknown_type(name: str, text: str) -> Any:
+def _unknown_type(name: str, text: str) -> object:
     """What `text` means where nothing says what is wanted; yes, no, on and off could be text or a switch."""
     word = text.strip().lower()
     if word in NOTHING:
@@ -159,7 +159,7 @@ def _unknown_type(name: str, text: str) -> Any:
     return str(read) if isinstance(read, _Text) else read
 
 
-def _read(text: str) -> Any:
+def _read(text: str) -> object:
     """JSON or a Python literal; what is neither is `_Text`."""
     for reader in (json.loads, ast.literal_eval):
         try:

@@ -5,7 +5,7 @@ The cards to come are an argument of `play`, so the same cards can be dealt here
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -76,7 +76,7 @@ class Blackjack(FuncEnv):
         self.action_space = spaces.Discrete(2)
         super().__init__()
 
-    def get_default_params(self, **kwargs: Any) -> None:
+    def get_default_params(self, **kwargs: object) -> None:
         """No parameters."""
 
     def deal(self, rng: Key, cards: int) -> Array:

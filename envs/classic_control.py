@@ -8,7 +8,7 @@ CartPole is not used: it adds masspole and length where the classic multiplies.
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ class Physics(FuncEnv):
     low: ClassVar[tuple[float, ...]]  # of the first state
     high: ClassVar[tuple[float, ...]]
 
-    def get_default_params(self, **kwargs: Any) -> None:
+    def get_default_params(self, **kwargs: object) -> None:
         """No parameters."""
 
     def initial(self, rng: Key, params: None = None) -> Array:

@@ -23,7 +23,7 @@ from typing import Any, NoReturn, TypeVar
 import gymnasium as gym
 from gymnasium import spaces
 
-from rlnut.envs.masks import masks_in_info
+from rlnut.envs.masks import Info, VectorStep, masks_in_info
 from rlnut.envs.reading import (
     LARGEST,
     Mismatch,
@@ -58,7 +58,7 @@ class CheckedEnv(gym.Wrapper):
         self.watching = True  # the bounds are looked at in every step
         self.beyond: str | None = None  # the first number outside its bounds
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[object, Info]:
         """Start an episode."""
         self.episode += 1
         self.before, self.time = self.before + self.time, 0
@@ -77,7 +77,7 @@ class CheckedEnv(gym.Wrapper):
             self._look(obs, "reset")
         return obs, info
 
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def step(self, action: object) -> tuple[object, float, bool, bool, Info]:
         """One step."""
         self.time += 1
         try:
@@ -118,7 +118,7 @@ class CheckedEnv(gym.Wrapper):
             raise RlnutError(f"{self.name}: reset() takes no {lacks}; it must be defined as {RESET}") from error
         raise RlnutError(f"{self.name}: {self._call(call)} raised {_said(error)}") from error
 
-    def _look(self, obs: Any, call: str) -> None:
+    def _look(self, obs: object, call: str) -> None:
         if (found := outside_bounds(self.env.observation_space, obs)) is not None:
             self.beyond = f"{self.name}: {self._call(call)} returned {found}"
             report_once(self.name, self.beyond)
@@ -134,7 +134,7 @@ class CheckedVector(gym.vector.VectorWrapper):
         self.read_one = observation_reader(env.single_observation_space)
         self.total = 0
 
-    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: Any = None, options: Info | None = None) -> tuple[Any, Info]:
         """Start N episodes, or those of `options["reset_mask"]`."""
         try:
             obs, info = _two(self._called("reset", lambda: self.env.reset(seed=seed, options=options)))
@@ -144,7 +144,7 @@ class CheckedVector(gym.vector.VectorWrapper):
         self._look(obs, "reset()")
         return obs, info
 
-    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+    def step(self, actions: object) -> VectorStep:
         """One step of each."""
         self.total += 1
         try:
@@ -158,7 +158,7 @@ class CheckedVector(gym.vector.VectorWrapper):
             self._look(obs, f"step() number {self.total:,}")
         return obs, reward, *flags, given[4]
 
-    def final(self, info: dict[str, Any], i: int) -> Any:
+    def final(self, info: Info, i: int) -> object:
         """The last observation of environment i, from info["final_obs"]: of those that reset in the same step."""
         if "final_obs" not in info:
             raise RlnutError(
@@ -174,7 +174,7 @@ class CheckedVector(gym.vector.VectorWrapper):
         except Mismatch as error:
             raise RlnutError(f"{self.name}: step() number {self.total:,} returned info['final_obs'] {error}") from None
 
-    def close(self, **kwargs: Any) -> None:
+    def close(self, **kwargs: object) -> None:
         """Release the environments."""
         _closing(self.env.close, self.name)
 
@@ -186,7 +186,7 @@ class CheckedVector(gym.vector.VectorWrapper):
         except BaseException as error:
             raise RlnutError(f"{self.name}: {call} raised {_said(error)}") from error
 
-    def _look(self, obs: Any, call: str) -> None:
+    def _look(self, obs: object, call: str) -> None:
         if (found := outside_bounds(self.single_observation_space, obs)) is not None:
             report_once(self.name, f"{self.name}: {call} returned {found}")
 
@@ -220,7 +220,7 @@ def checked_kind(env: object) -> gym.Env:
     return env
 
 
-def _two(given: object) -> tuple[Any, dict[str, Any]]:
+def _two(given: object) -> tuple[object, Info]:
     """(observation, info) of a reset."""
     if not isinstance(given, tuple | list) or len(given) != 2:
         raise Mismatch(f"{in_words(given)}; it must return (observation, info)")

@@ -22,19 +22,19 @@ import numpy as np
 from gymnasium.experimental.functional import FuncEnv
 from jax import Array
 
-from rlnut.envs.masks import MASK
+from rlnut.envs.masks import MASK, Info
 from rlnut.envs.reading import Mismatch, observation_reader
 from rlnut.envs.spaces import AS_IT_SUITS, env_title, read_spaces
 from rlnut.envs.vector import Step
 from rlnut.errors import RlnutError
 from rlnut.learner.spec import Choice, Spec
-from rlnut.types import Key, Look
+from rlnut.types import Key, Look, Tree
 
 
 class Lanes(NamedTuple):
     """The state of N environments: a pytree."""
 
-    state: Any  # the FuncEnv's own, [N, ...]
+    state: Tree  # the FuncEnv's own, [N, ...]
     key: Key  # [] every draw is made from it and `tick`
     tick: Array  # [] int32, steps so far
     time: Array  # [N] int32, steps of the running episodes
@@ -43,12 +43,12 @@ class Lanes(NamedTuple):
 class Outcome(NamedTuple):
     """One step of one environment, before anything is reset."""
 
-    state: Any
-    obs: Any  # as the environment gives it
+    state: Tree
+    obs: Tree  # as the environment gives it
     reward: Array
     terminated: Array
     truncated: Array  # by the environment itself: `state_info(state)["truncated"]`
-    mask: Any  # `state_info(state)["action_mask"]`, as the environment gives it, or None
+    mask: Tree | None  # `state_info(state)["action_mask"]`, as the environment gives it, or None
 
 
 class FuncVector(NamedTuple):
@@ -67,13 +67,13 @@ def begin(env: FuncEnv, key: Key) -> Outcome:
     return _outcome(env, state, key, jnp.zeros(()))
 
 
-def advance(env: FuncEnv, state: Any, action: Any, key: Key) -> Outcome:
+def advance(env: FuncEnv, state: Tree, action: Array, key: Key) -> Outcome:
     """One step."""
     after = env.transition(state, action, jax.random.fold_in(key, 0))
     return _outcome(env, after, key, env.reward(state, action, after, jax.random.fold_in(key, 2)))
 
 
-def _outcome(env: FuncEnv, state: Any, key: Key, reward: Any) -> Outcome:
+def _outcome(env: FuncEnv, state: Tree, key: Key, reward: Array) -> Outcome:
     info = env.state_info(state)
     obs = env.observation(state, jax.random.fold_in(key, 1))
     terminated, truncated = env.terminal(state, jax.random.fold_in(key, 3)), info.get("truncated", False)
@@ -83,7 +83,7 @@ def _outcome(env: FuncEnv, state: Any, key: Key, reward: Any) -> Outcome:
     return Outcome(state, obs, jnp.asarray(reward, jnp.float32), ended, cut, mask)
 
 
-def check_outcome(env: FuncEnv, obs: Any, reward: Any, terminated: Any, truncated: Any) -> None:
+def check_outcome(env: FuncEnv, obs: Tree, reward: Array, terminated: Array, truncated: Array | bool) -> None:
     """RlnutError for shapes and types that are not those of one step: found while a program is traced, at no cost."""
     flags = ("terminal", terminated), ('state_info["truncated"]', truncated)
     for name, given, kinds, wanted in (("reward", reward, "biuf", "number"), *((*f, "biu", "bool") for f in flags)):
@@ -97,7 +97,7 @@ def check_outcome(env: FuncEnv, obs: Any, reward: Any, terminated: Any, truncate
         raise RlnutError(f"{env_title(env)}: observation returned {error}") from None
 
 
-def _blank(part: Any) -> np.ndarray:
+def _blank(part: Array) -> np.ndarray:
     """Zeros in its shape and type."""
     array = jnp.asarray(part)
     return np.zeros(array.shape, array.dtype)
@@ -108,7 +108,7 @@ def func_vector(env: FuncEnv, num_envs: int, limit: int | None = None, choice: C
     spec = read_spaces(env, choice)
     lane = jnp.arange(num_envs)
 
-    def rows(mask: Any) -> Any:
+    def rows(mask: Tree | None) -> Any:
         """Masks of N environments as [N, A] or [N, D, K]."""
         if mask is None:
             return jnp.broadcast_to(spec.acts.allowed(), (num_envs, *spec.choices)) if spec.acts.padded else None
@@ -166,22 +166,22 @@ class FuncGym(gym.Env):
         self._begin = jax.jit(partial(begin, self.func))
         self._advance = jax.jit(partial(advance, self.func))
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """All but the compiled functions, which cannot be pickled."""
         return {name: value for name, value in vars(self).items() if name not in ("_begin", "_advance")}
 
-    def __setstate__(self, saved: dict[str, Any]) -> None:
+    def __setstate__(self, saved: dict[str, object]) -> None:
         vars(self).update(saved)
         self._compile()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> FuncGym:
+    def __deepcopy__(self, memo: dict[int, object]) -> FuncGym:
         """Luck of its own; what never changes, and the compiled functions, are shared."""
         twin = type(self).__new__(type(self))
         vars(twin).update(vars(self))
         twin._np_random = copy.deepcopy(self._np_random, memo)
         return twin
 
-    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
+    def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[Tree, Info]:
         """Start an episode."""
         super().reset(seed=seed)
         self.key = jax.random.key(int(self.np_random.integers(2**32)))
@@ -190,7 +190,7 @@ class FuncGym(gym.Env):
         self.state = first.state
         return jax.tree.map(np.asarray, first.obs), self._info(first)
 
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+    def step(self, action: int | Array) -> tuple[Tree, float, bool, bool, Info]:
         """One step."""
         self.count += 1
         after = self._advance(self.state, jnp.asarray(action), jax.random.fold_in(self.key, self.count))
@@ -198,5 +198,5 @@ class FuncGym(gym.Env):
         obs = jax.tree.map(np.asarray, after.obs)
         return obs, float(after.reward), bool(after.terminated), bool(after.truncated), self._info(after)
 
-    def _info(self, outcome: Outcome) -> dict:
+    def _info(self, outcome: Outcome) -> Info:
         return {} if outcome.mask is None else {MASK: jax.tree.map(lambda m: np.asarray(m, np.int8), outcome.mask)}

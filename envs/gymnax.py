@@ -6,7 +6,7 @@ gymnax 1.0 tells termination and its own time limit apart, and so do we: a limit
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import gymnasium
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from gymnasium.experimental.functional import FuncEnv
 from rlnut.envs.functional import FuncGym
 from rlnut.envs.states import RowsOf
 from rlnut.errors import UsageError
-from rlnut.types import Array, Key
+from rlnut.types import Array, Key, Tree
 
 PREFIX = "gymnax/"
 
@@ -23,8 +23,8 @@ PREFIX = "gymnax/"
 class GymnaxState(NamedTuple):
     """gymnax's state and what its last step said: a pytree."""
 
-    inner: Any
-    obs: Any
+    inner: Tree
+    obs: Tree
     reward: Array
     terminated: Array
     truncated: Array
@@ -41,7 +41,7 @@ class Gymnax(FuncEnv):
     UsageError for an unknown option, and for a gymnax older than 1.0, whose `done` mixes ends and limits.
     """
 
-    def __init__(self, name: str, **options: Any) -> None:
+    def __init__(self, name: str, **options: object) -> None:
         import gymnax
         from gymnax.environments.spaces import gymnax_space_to_gym_space as to_gymnasium
 
@@ -56,7 +56,7 @@ class Gymnax(FuncEnv):
         self.action_space = to_gymnasium(self.env.action_space(self.params))
         super().__init__()
 
-    def get_default_params(self, **kwargs: Any) -> None:
+    def get_default_params(self, **kwargs: object) -> None:
         """They are `self.params`."""
 
     def initial(self, rng: Key, params: None = None) -> GymnaxState:
@@ -70,7 +70,7 @@ class Gymnax(FuncEnv):
         truncated = jnp.asarray(self.env.is_truncated(inner, self.params), bool)
         return GymnaxState(inner, obs, jnp.asarray(reward, jnp.float32), jnp.asarray(terminated, bool), truncated)
 
-    def observation(self, state: GymnaxState, rng: Key, params: None = None) -> Any:
+    def observation(self, state: GymnaxState, rng: Key, params: None = None) -> Tree:
         """What the step showed."""
         return state.obs
 

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
@@ -31,12 +31,22 @@ FUNCTION = "pass a function that makes it"
 LOOKING_ON = ("PassiveEnvChecker", "OrderEnforcing", "HumanRendering", "RenderCollection")  # added by gymnasium.make
 VECTOR_PLAIN = ("RecordEpisodeStatistics", "DictInfoToList", "HumanRendering", "RecordVideo")
 
+Arguments = dict[str, Any]  # of a constructor: name -> value
+
+
+class EnvRecord(TypedDict):
+    """An environment in config.json."""
+
+    id: str
+    kwargs: Arguments
+    not_kept: NotRequired[list[str]]  # what a file cannot hold
+
 
 class WrapperRecipe(NamedTuple):
     """A wrapper that can be made again."""
 
     kind: type[gym.Wrapper]
-    kwargs: dict[str, Any]
+    kwargs: Arguments
 
 
 @dataclass(frozen=True)
@@ -44,7 +54,7 @@ class EnvName:
     """An environment that can be made any number of times: registered name, arguments, wrappers (innermost first)."""
 
     id: str
-    kwargs: dict[str, Any] = field(default_factory=dict)
+    kwargs: Arguments = field(default_factory=dict)
     wrappers: tuple[WrapperRecipe, ...] = ()
 
     def __post_init__(self) -> None:
@@ -58,7 +68,7 @@ class EnvName:
     def make(self, render_mode: str | None = None) -> gym.Env:
         """A new environment; UsageError for a wrong name or argument, RlnutError for one that fails."""
         name = resolve_name(self.id)
-        arguments: dict[str, Any] = self.kwargs if render_mode is None else self.kwargs | {"render_mode": render_mode}
+        arguments: Arguments = self.kwargs if render_mode is None else self.kwargs | {"render_mode": render_mode}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Gymnasium's advice on versions; the spaces are checked by us
@@ -79,7 +89,7 @@ class EnvName:
         except BaseException as error:  # whatever a user's environment raises, SystemExit too: one line, with its kind
             raise RlnutError(f"{self.id} cannot be made: {type(error).__name__}: {one_line(error)}") from error
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> EnvRecord:
         """For config.json; `not_kept` names what a file cannot hold, so that the environment has to be given again."""
         kept, missing = {}, [f"the wrapper {wrapper.kind.__name__}" for wrapper in self.wrappers]
         for name, value in self.kwargs.items():
@@ -88,7 +98,8 @@ class EnvName:
                 kept[name] = value
             except (TypeError, ValueError):
                 missing.append(f"the argument {name}")
-        return {"id": self.id, "kwargs": kept} | ({"not_kept": missing} if missing else {})
+        found: EnvRecord = {"id": self.id, "kwargs": kept}
+        return {**found, "not_kept": missing} if missing else found
 
     @property
     def registration(self) -> EnvSpec | None:
@@ -113,7 +124,7 @@ class EnvName:
 EnvLike = str | EnvName | gym.Env | gym.vector.VectorEnv | Callable[[], gym.Env]
 
 
-def shown_environment(record: dict[str, Any] | None) -> str:
+def shown_environment(record: EnvRecord | None) -> str:
     """What `EnvName.record` holds, for people; None: an environment without a name."""
     if record is None:
         return "an environment of your own"
@@ -173,7 +184,7 @@ def _of_instance(env: gym.Env) -> EnvName | None:
     raise UsageError(f"{spec.id}: this instance differs from what its registered name makes: {FUNCTION}")
 
 
-def _given(spec: EnvSpec, registered: EnvSpec) -> dict[str, Any]:
+def _given(spec: EnvSpec, registered: EnvSpec) -> Arguments:
     """The arguments that are not the registered ones, without those that change only how it is shown."""
     usual = registered.kwargs
     same = {name for name in spec.kwargs if name in usual and _equal(usual[name], spec.kwargs[name])}
@@ -218,7 +229,7 @@ def _same_layer(one: gym.Env, other: gym.Env) -> bool:
     return ours.keys() == theirs.keys() and all(_equal(ours[name], theirs[name]) for name in ours)
 
 
-def _equal(one: Any, other: Any) -> bool:
+def _equal(one: Any, other: object) -> bool:
     """Equal as far as can be told: what compares by identity only, as a generator or an object, by its type."""
     try:
         same = one == other
@@ -287,6 +298,6 @@ def _inside(env: gym.vector.VectorEnv) -> tuple[gym.vector.VectorEnv, list[str]]
     return env, changed
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"

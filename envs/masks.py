@@ -13,8 +13,8 @@ A mask has one number for each Discrete action; for a MultiDiscrete one row for 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
@@ -23,6 +23,8 @@ from rlnut.errors import UsageError
 from rlnut.runtime.wrappers import layers
 
 MASK = "action_mask"
+Info = dict[str, Any]  # what `reset` and `step` tell beside an observation: Gymnasium's own type
+VectorStep = tuple[Any, Any, Any, Any, Info]  # observations, rewards [N], terminated [N], truncated [N], info
 METHODS = ("action_masks", MASK)  # in this order
 
 
@@ -33,11 +35,11 @@ class MasksInInfo(gym.Wrapper):
         super().__init__(env)
         self.method = method
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[object, Info]:
         given = self.env.reset(seed=seed, options=options) if options is not None else self.env.reset(seed=seed)
         return self._told(given)
 
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+    def step(self, action: object) -> tuple[object, SupportsFloat, bool, bool, Info]:
         return self._told(self.env.step(action))
 
     def _told(self, given: Any) -> Any:
@@ -57,21 +59,21 @@ class MasksInInfo(gym.Wrapper):
 class VectorMasksInInfo(gym.vector.VectorWrapper):
     """Puts the masks of N observations into `info`."""
 
-    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: Any = None, options: Info | None = None) -> tuple[Any, Info]:
         obs, info = self.env.reset(seed=seed, options=options)
         return obs, self._told(obs, info)
 
-    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+    def step(self, actions: object) -> VectorStep:
         obs, reward, terminated, truncated, info = self.env.step(actions)
         if "final_obs" in info and MASK not in info.get("final_info", {}):
             last = [None if one is None else one[MASK] for one in info["final_obs"]]
             info = {**info, "final_info": {**info.get("final_info", {}), **self._rows(last)}}
         return obs, reward, terminated, truncated, self._told(obs, info)
 
-    def _told(self, obs: Any, info: dict[str, Any]) -> dict[str, Any]:
+    def _told(self, obs: Mapping[str, Iterable[object]], info: Info) -> Info:
         return info if MASK in info else {**info, **self._rows(list(obs[MASK]))}
 
-    def _rows(self, masks: list[Any]) -> dict[str, Any]:
+    def _rows(self, masks: list[object]) -> Info:
         """As Gymnasium lays out the infos of N environments: an array, and which of its rows were given."""
         rows = np.empty(len(masks), object)
         rows[:] = [None if mask is None else in_rows(mask, self.env.single_action_space) for mask in masks]
@@ -118,7 +120,7 @@ def _answers(env: gym.Env, name: str) -> bool:
     return _no_arguments(found)
 
 
-def _no_arguments(function: Callable[..., Any]) -> bool:
+def _no_arguments(function: Callable[..., object]) -> bool:
     try:
         needed = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty]
     except (TypeError, ValueError):
@@ -126,7 +128,7 @@ def _no_arguments(function: Callable[..., Any]) -> bool:
     return all(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in needed)
 
 
-def in_rows(mask: Any, space: gym.Space) -> Any:
+def in_rows(mask: object, space: gym.Space) -> object:
     """A mask of all values of several numbers in a row -> one row for each number; others as they are."""
     if isinstance(space, gym.spaces.MultiDiscrete):
         counts = space.nvec.reshape(-1).tolist()

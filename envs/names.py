@@ -50,7 +50,7 @@ def _registered(bare: str, name: str) -> str:
     raise unknown("environment", name, gym.registry)
 
 
-def creator_of(spec: EnvSpec) -> Callable[..., Any]:
+def creator_of(spec: EnvSpec) -> Callable[..., gym.Env | gym.vector.VectorEnv]:
     """The class or function that makes a registered environment; raises what importing it raises."""
     entry: Any = spec.entry_point
     return entry if callable(entry) else load_env_creator(entry)

@@ -17,23 +17,25 @@ One array holds an observation in each case, so a replay memory keeps it once, i
 from __future__ import annotations
 
 import math
+from types import ModuleType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
+from numpy.typing import DTypeLike
 
 from rlnut.errors import UsageError
 from rlnut.learner.spec import Observation
 from rlnut.networks.layers import function, one_hot_layer, serial, unit_scale
-from rlnut.types import Array, Model, namespace
+from rlnut.types import Array, Model, Params, Tree, namespace
 
 SMALLEST_IMAGE = 5  # pixels a side: below that an array is a vector
 
 
 USABLE = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
-PartPath = tuple[Any, ...]  # keys and places that lead to a part of a nested observation
+PartPath = tuple[str | int, ...]  # keys and places that lead to a part of a nested observation
 
 
 def observation(space: spaces.Space, name: str) -> Observation:
@@ -61,7 +63,7 @@ def _parts(space: spaces.Space, path: PartPath = ()) -> list[tuple[PartPath, spa
     return [(path, space)]
 
 
-def _follow(raw: Any, path: PartPath) -> Any:
+def _follow(raw: Tree, path: PartPath) -> Tree:
     for key in path:
         raw = raw[key]
     return raw
@@ -87,7 +89,9 @@ def _single(space: spaces.Space, name: str) -> Observation:
     )
 
 
-def _plain(shape: tuple[int, ...], kind: Any, encoder: Model, saw: str, image: bool = False) -> Observation:
+def _plain(
+    shape: tuple[int, ...], kind: DTypeLike | None, encoder: Model, saw: str, image: bool = False
+) -> Observation:
     dtype = np.dtype(kind)
     return Observation(shape, dtype, encoder, image, saw, lambda raw, xp: xp.asarray(raw, dtype))
 
@@ -149,7 +153,7 @@ def _said(parts: ObservationParts, joined: str) -> str:
     return f"{joined} ({each.replace(' for an MLP', '').replace(' for a CNN', '')})"
 
 
-def _lead(raw: Any, part: Observation) -> tuple[int, ...]:
+def _lead(raw: Array, part: Observation) -> tuple[int, ...]:
     """() for one observation, (N,) for N."""
     return raw.shape[: raw.ndim - len(part.shape)]
 
@@ -161,7 +165,7 @@ def _floats(parts: ObservationParts) -> Observation:
     sizes = [math.prod(part.shape) for *_, part in parts]
     ends = np.cumsum(sizes)
 
-    def read(raw: Any, xp: Any) -> Any:
+    def read(raw: Tree, xp: ModuleType) -> Array:
         found = [(part.read(_follow(raw, path), xp), part) for path, _, part in parts]
         return xp.concatenate([x.reshape(*_lead(x, part), -1).astype(dtype) for x, part in found], -1)
 
@@ -184,7 +188,7 @@ def _bytes(parts: ObservationParts) -> Observation:
     sizes = [math.prod(part.shape) * part.dtype.itemsize for *_, part in parts]
     ends = np.cumsum(sizes)
 
-    def read(raw: Any, xp: Any) -> Any:
+    def read(raw: Tree, xp: ModuleType) -> Array:
         found = [(part.read(_follow(raw, path), xp), part) for path, _, part in parts]
         return xp.concatenate([_to_bytes(x.reshape(*_lead(x, part), -1), xp) for x, part in found], -1)
 
@@ -203,12 +207,12 @@ def _bytes(parts: ObservationParts) -> Observation:
     return Observation(shape, np.dtype(np.uint8), function(encode), False, saw, read, images=images)
 
 
-def _none(part: Observation) -> Any:
+def _none(part: Observation) -> Params:
     """The parameters of an encoder: it has none."""
     return part.encoder.init(jax.random.key(0), np.zeros((1, *part.shape), part.dtype))
 
 
-def _to_bytes(x: Any, xp: Any) -> Any:
+def _to_bytes(x: Array, xp: ModuleType) -> Array:
     if x.dtype.itemsize == 1:
         return x.view(np.uint8) if xp is np else x.astype(jnp.uint8) if x.dtype == bool else _cast(x, jnp.uint8)
     if xp is np:
@@ -224,5 +228,5 @@ def _from_bytes(x: Array, dtype: np.dtype) -> Array:
     return _cast(x if dtype.itemsize == 1 else x.reshape(len(x), -1, dtype.itemsize), dtype)
 
 
-def _cast(x: Array, dtype: Any) -> Array:
+def _cast(x: Array, dtype: np.dtype | type) -> Array:
     return jax.lax.bitcast_convert_type(x, dtype)

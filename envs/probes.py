@@ -13,13 +13,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.experimental.functional import FuncEnv
 
+from rlnut.envs.masks import Info
 from rlnut.envs.states import RowsOf
 from rlnut.types import Array, Key
 
@@ -115,7 +116,7 @@ class ProbeFunc(FuncEnv):
         self.action_space = spaces.Discrete(probe.actions)
         super().__init__()
 
-    def get_default_params(self, **kwargs: Any) -> None:
+    def get_default_params(self, **kwargs: object) -> None:
         """No parameters."""
 
     def initial(self, rng: Key, params: None = None) -> ProbeState:
@@ -151,7 +152,7 @@ class ProbeFunc(FuncEnv):
 class ProbeEnv(gym.Env[np.ndarray, np.integer]):
     """One of PROBES; the observation of `Delay` is the time, so that its two states differ."""
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  Gymnasium's own form
+    metadata: Info = {"render_modes": []}  # noqa: RUF012  Gymnasium's own form
 
     def __init__(self, probe: str) -> None:
         self.probe = PROBES[probe]
@@ -164,15 +165,13 @@ class ProbeEnv(gym.Env[np.ndarray, np.integer]):
         """The functional form, for compiled loops; the time limit of `Limit` is in its registration."""
         return ProbeFunc(self.probe, self.counts)
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[np.ndarray, Info]:
         super().reset(seed=seed)
         self.time = 0
         self.start = float(self.np_random.choice(self.probe.observations))
         return self._obs(), {}
 
-    def step(self, action: np.integer) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.integer) -> tuple[np.ndarray, float, bool, bool, Info]:
         reward = float(self.probe.reward(self.start, self.time, int(action)))
         self.time += 1
         over = self.time >= self.probe.length

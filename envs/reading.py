@@ -17,6 +17,7 @@ from gymnasium import spaces
 LARGEST = float(np.finfo(np.float32).max)  # learners keep numbers as float32
 FEW = 16  # numbers: so many are added faster as a list
 
+Numeric = spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary
 Read = Callable[[Any], Any]
 
 
@@ -36,7 +37,7 @@ def observation_reader(space: spaces.Space, lead: tuple[int, ...] = (), values: 
         )
     if isinstance(space, spaces.Discrete) and not lead:
         return _number(space, values, where)
-    if isinstance(space, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
+    if isinstance(space, Numeric):
         return _numbers(space, lead, values, where)
     return lambda raw: raw  # a part that no learner is shown
 
@@ -57,7 +58,7 @@ def batch_size(space: spaces.Space, raw: Any) -> int | None:
 
 
 def _mapping(parts: dict[str, Read], where: str) -> Read:
-    def read(raw: object) -> dict[str, Any]:
+    def read(raw: object) -> dict[str, object]:
         if not isinstance(raw, Mapping):
             raise Mismatch(
                 f"the observation{where} {in_words(raw)}; it must be a dict with {', '.join(map(repr, parts))}"
@@ -70,7 +71,7 @@ def _mapping(parts: dict[str, Read], where: str) -> Read:
 
 
 def _sequence(parts: list[Read], where: str) -> Read:
-    def read(raw: object) -> tuple[Any, ...]:
+    def read(raw: object) -> tuple[object, ...]:
         if not isinstance(raw, tuple | list | np.ndarray) or len(raw) != len(parts):
             raise Mismatch(f"the observation{where} {in_words(raw)}; it must be a tuple of {len(parts)}")
         return tuple(part(one) for part, one in zip(parts, raw, strict=True))
@@ -94,8 +95,8 @@ def _number(space: spaces.Discrete, values: bool, where: str) -> Read:
     return read
 
 
-def _numbers(space: Any, lead: tuple[int, ...], values: bool, where: str) -> Read:
-    shape, dtype = (*lead, *space.shape), np.dtype(space.dtype)
+def _numbers(space: Numeric, lead: tuple[int, ...], values: bool, where: str) -> Read:
+    shape, dtype = (*lead, *(space.shape or ())), np.dtype(space.dtype)
     low, high = _range(space)
     floating = dtype.kind == "f"
     kinds = "biuf" if floating or isinstance(space, spaces.MultiBinary) else "biu"

@@ -10,7 +10,7 @@ and without one the last observation is always the same: nothing better than 0 c
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +47,7 @@ class RecallFunc(FuncEnv):
         self.observation_space, self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32), spaces.Discrete(2)
         super().__init__()
 
-    def get_default_params(self, **kwargs: Any) -> None:
+    def get_default_params(self, **kwargs: object) -> None:
         """No parameters."""
 
     def initial(self, rng: Key, params: None = None) -> RecallState:

@@ -93,7 +93,7 @@ class TabularFunc(FuncEnv):
         self.observation_space, self.action_space = gym.spaces.Discrete(S), gym.spaces.Discrete(A)
         super().__init__()
 
-    def get_default_params(self, **kwargs: Any) -> None:
+    def get_default_params(self, **kwargs: object) -> None:
         """No parameters."""
 
     def initial(self, rng: Key, params: None = None) -> TabularState:
@@ -129,7 +129,7 @@ class TabularFunc(FuncEnv):
         return {} if self.allowed is None else {"action_mask": self.allowed[state.position]}
 
 
-def read(source: Any, **options: Any) -> Finite:
+def read(source: object, **options: object) -> Finite:
     """A `Finite` from one, an MDP, an `.npz` path, a Gymnasium environment with tables, or "module:function"."""
     if isinstance(source, Finite):
         return source
@@ -140,7 +140,7 @@ def read(source: Any, **options: Any) -> Finite:
             raise UsageError(f"{source} has no table P of transition probabilities")
         return found
     if str(source).endswith(".npz"):
-        return load_npz(source)
+        return load_npz(str(source))
     module, _, name = str(source).partition(":")
     if not name:
         raise UsageError(f"a finite problem is an .npz file, an MDP or 'module:function', got {source!r}")
@@ -164,7 +164,7 @@ class Tabular(gym.Env):
 
     metadata = {"render_modes": ["ansi"]}  # noqa: RUF012
 
-    def __init__(self, source: Any, render_mode: str | None = None, **options: Any) -> None:
+    def __init__(self, source: object, render_mode: str | None = None, **options: object) -> None:
         self.finite = read(source, **options)
         self.render_mode = render_mode
         S, A, _ = self.finite.mdp.P.shape

@@ -89,7 +89,7 @@ def _minari_episodes(name: str) -> Iterable[Any]:
         raise UsageError(text) from None
 
 
-def _side_by_side(given: Any) -> np.ndarray:
+def _side_by_side(given: object) -> np.ndarray:
     """Parts of a tuple or a dict, each [T, ...], in one array [T, n]; one array as it is."""
     if not isinstance(given, (dict, tuple)):
         return np.asarray(given)

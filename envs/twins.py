@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import gymnasium as gym
 from gymnasium.experimental.functional import FuncEnv
@@ -32,7 +31,7 @@ def twin(env: gym.Env) -> FuncEnv:
     name = env.spec.id if env.spec is not None else type(env).__name__
     if changed := changing_wrappers(env):
         raise UsageError(f"{name}: the wrapper {changed[0]} has no functional twin; train without --native")
-    inner: Any = env.unwrapped
+    inner: gym.Env = env.unwrapped
     if isinstance(func := getattr(inner, "func", None), FuncEnv):
         return func
     stem = name.rsplit("-v", 1)[0]

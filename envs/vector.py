@@ -11,17 +11,20 @@ saved and gone on with exactly: the running episodes are played again from their
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from rlnut.envs.contract import CheckedVector, made
-from rlnut.envs.masks import MASK, vector_masks_in_info
+from rlnut.envs.masks import MASK, Info, vector_masks_in_info
 from rlnut.envs.spaces import AS_IT_SUITS, read_spaces
 from rlnut.errors import RlnutError, UsageError
 from rlnut.learner.spec import Choice, Spec
+
+# Of each environment the number of its episode, its actions and how many of them count
+Mark = tuple[list[int], list[tuple[list[np.ndarray], int]]]
 
 
 class Step(NamedTuple):
@@ -36,7 +39,7 @@ class Step(NamedTuple):
     next_mask: np.ndarray | None = None  # [N, A] bool: actions allowed at next_obs; None = all
 
 
-def allowed_actions(info: dict[str, Any], spec: Spec, over: bool = False) -> np.ndarray:
+def allowed_actions(info: Info, spec: Spec, over: bool = False) -> np.ndarray:
     """info["action_mask"] as [A] or [D, K] bool; all True where the episode is over, or nothing is said of one step."""
     try:
         mask = spec.acts.allowed(info.get(MASK))
@@ -90,11 +93,11 @@ class HostVector:
         """Take one action [N] in each environment."""
         raise NotImplementedError
 
-    def mark(self) -> Any:
+    def mark(self) -> Mark | None:
         """Where the environments are, for a `snapshot` of it that is taken later; costs next to nothing."""
         return None
 
-    def snapshot(self, mark: Any = None) -> dict[str, np.ndarray]:
+    def snapshot(self, mark: Mark | None = None) -> dict[str, np.ndarray]:
         """Arrays from which `restore` makes the environments of now, or of a `mark`, again; empty: cannot be done."""
         return {}
 
@@ -159,10 +162,10 @@ class EnvList(HostVector):
             obs[running] = next_obs[running]
         return Step(obs, reward, terminated, truncated, next_obs, np.ones(n, bool), next_mask)
 
-    def mark(self) -> Any:
+    def mark(self) -> Mark:
         return list(self.episodes), [(actions, len(actions)) for actions in self.actions]
 
-    def snapshot(self, mark: Any = None) -> dict[str, np.ndarray]:
+    def snapshot(self, mark: Mark | None = None) -> dict[str, np.ndarray]:
         episodes, running = self.mark() if mark is None else mark
         lengths = [length for _, length in running]
         played = np.array([a for actions, length in running for a in actions[:length]], np.int32)
@@ -210,7 +213,7 @@ class GymVector(HostVector):
         self.mask = self._masks(info, self.ended) if MASK in info or self.spec.acts.padded else None
         return self.spec.read(raw)
 
-    def _masks(self, info: dict[str, Any], over: np.ndarray) -> np.ndarray:
+    def _masks(self, info: Info, over: np.ndarray) -> np.ndarray:
         """Masks [N, ...]; `info["_action_mask"]` has the rows that were given, and in the others all is allowed."""
         masks = info.get(MASK, ())
         given = info.get(f"_{MASK}", np.ones(self.num_envs, bool)) if MASK in info else np.zeros(self.num_envs, bool)

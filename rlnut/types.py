@@ -15,7 +15,8 @@ import numpy as np
 Array = jax.Array | np.ndarray
 Key = jax.Array  # an explicit random key: jax.random.key(seed)
 Example = Array | jax.ShapeDtypeStruct  # an array of which only shape and type are read
-Params = Any  # a pytree of arrays, the lecture's θ
+Tree = Any  # a pytree of arrays
+Params = Tree  # the lecture's θ
 Shape = tuple[int, ...]
 Metrics = dict[str, Any]  # name -> scalar
 
@@ -69,7 +70,7 @@ class Transition(NamedTuple):
     valid: Array  # False for a row that is no experience: the reset step of Gymnasium's NEXT_STEP mode
     mask: Array | None = None  # [T, N, A] bool: actions allowed at obs; None = all
     next_mask: Array | None = None  # the same at next_obs: what a bootstrapped maximum may choose from
-    carry: Any = ()  # what the actor carried into obs, [T, N, ...]; () for feed-forward networks
+    carry: Tree = ()  # what the actor carried into obs, [T, N, ...]; () for feed-forward networks
     fresh: Array | None = None  # bool: an episode begins here; None where nobody asks
 
 
@@ -103,7 +104,7 @@ class Fit(NamedTuple):
     """What a regression learns and needs to go on: a pytree."""
 
     params: Params
-    opt_state: Any
+    opt_state: Tree
     step: Array  # int32 [], updates done
     key: Key  # base key of a stochastic model; step s draws from fold_in(key, s)
 
