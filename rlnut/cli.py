@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from rlnut.commands.options import converter, plain
 from rlnut.errors import RlnutError, UsageError, unknown
+from rlnut.runtime.digits import only_digits
 from rlnut.runtime.streams import flush, make_usable, say
 from rlnut.runtime.version import installed_version
 
@@ -46,7 +47,7 @@ class Parser(argparse.ArgumentParser):
             self.check(found)
         first = next((action.dest for action in self._actions if not action.option_strings), "")
         see = f"{self.prog} {getattr(found, first)} --help" if self.check else f"{self.prog} --help"
-        options = [word for word in extra if word.startswith("-") and not word[1:2].isdigit()]
+        options = [word for word in extra if word.startswith("-") and not only_digits(word[1:2])]
         if options:
             known = [name for action in self._actions for name in action.option_strings if name.startswith("--")]
             raise unknown("option", options[0].split("=")[0], known, see=see)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, fields
 from typing import Any
 
+from rlnut.runtime.digits import only_digits
 from rlnut.settings import Settings, kinds
 
 TRUST = "import the modules that the folder names: only for folders whose author you would let run code"
@@ -57,7 +58,7 @@ def converter(scalar: type, many: bool = False) -> Callable[[str], Any]:
             if scalar is int:
                 if not float(number).is_integer():
                     raise ValueError
-                return int(text) if text.lstrip("+-").isdigit() else int(number)
+                return int(text) if only_digits(text.lstrip("+-")) else int(number)
             return number
         except (ValueError, OverflowError):
             raise argparse.ArgumentTypeError(f"{text!r} is not of type {scalar.__name__}") from None

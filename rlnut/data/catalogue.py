@@ -19,6 +19,7 @@ from rlnut.choices import MEMORY, TABLES
 from rlnut.data import mnist
 from rlnut.data.dataset import FILES, Dataset, as_array, split_rows
 from rlnut.errors import RlnutError, UsageError, counted, unknown
+from rlnut.runtime.digits import only_digits
 
 TEST = 0.2  # share of a table's rows held out as test rows
 
@@ -117,7 +118,7 @@ def load_dataset(
         name, colon, steps = dataset.partition(":")
         if name not in DATASETS:
             raise unknown("dataset", name, [*DATASETS, "file"])
-        if colon and (name not in MEMORY or not steps.isdecimal()):
+        if colon and (name not in MEMORY or not only_digits(steps)):
             raise UsageError(f"{dataset}: only {', '.join(MEMORY)} take a length, as in recall:20")
         if name in TABLES:
             return _table(name, data, share)

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rlnut.errors import RlnutError, UsageError, counted
+from rlnut.runtime.digits import only_digits
 
 SEPARATORS = {"\t": "tab", ";": "semicolon", "|": "vertical bar", ",": "comma"}  # of equally good ones the first
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?")
@@ -155,7 +156,7 @@ def _names_columns(rows: list[list[str]], expected: Sequence[str]) -> bool:
     and stand above columns in which this is unlikely: decimals, or no years, or rows that do not count so.
     """
     first, rest = rows[0], rows[1:]
-    asked = [name for name in expected if not (name.isdecimal() and int(name) < len(first))]
+    asked = [name for name in expected if not (only_digits(name) and int(name) < len(first))]
     if any(name in first for name in asked):
         return True
     numbers = [j for j, cell in enumerate(first) if is_number(cell) or DECIMAL_COMMA.fullmatch(cell)]

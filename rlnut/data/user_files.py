@@ -17,6 +17,7 @@ from rlnut.data.dataset import FILES, TASKS
 from rlnut.data.sequences import cut_sequences
 from rlnut.data.small_tables import Table
 from rlnut.errors import UsageError, counted, unknown
+from rlnut.runtime.digits import only_digits
 from rlnut.runtime.files import read_npy, read_npz
 
 MOST_CLASSES = 20  # more different integers than this are values, not classes
@@ -56,7 +57,7 @@ def read_table(path: str | Path, target: str | None = None, task: str = "auto") 
     found = _columns(path, () if target is None else (target,))
     if target is None:
         raise UsageError(f"say which column of {path} to learn with target: {', '.join(found.names[:40])}")
-    if target not in found.names and target.isdecimal() and int(target) < len(found.names):
+    if target not in found.names and only_digits(target) and int(target) < len(found.names):
         target = found.names[int(target)]
     if target not in found.names:
         raise unknown("column", target, found.names)
@@ -89,7 +90,7 @@ def read_rows(path: str | Path, columns: Sequence[str], target: str | None) -> N
             raise UsageError(
                 f"{path} has {counted(len(found), 'column')}, but the model was fitted to {p} and {target!r}"
             )
-        at = int(target) if target is not None and target.isdecimal() and int(target) <= p else p
+        at = int(target) if target is not None and only_digits(target) and int(target) <= p else p
         names = list(columns)
         if len(found) > p:
             names.insert(at, str(target))

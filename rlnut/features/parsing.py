@@ -8,6 +8,7 @@ import numpy as np
 
 from rlnut.errors import UsageError, unknown
 from rlnut.features import maps
+from rlnut.runtime.digits import only_digits
 
 # name -> the numbers that may follow, with what stands for those left out
 DEFAULTS: dict[str, tuple[int, ...]] = {
@@ -25,7 +26,7 @@ def parse_features(words: str, known: Mapping[str, tuple[int, ...]] = DEFAULTS) 
         raise unknown("features", name, known)
     usual = known[name]
     numbers = given.split(",") if colon else []
-    good = len(numbers) <= len(usual) and all(x.isdigit() and (name == "polynomial" or int(x) > 0) for x in numbers)
+    good = len(numbers) <= len(usual) and all(only_digits(x) and (name == "polynomial" or int(x) > 0) for x in numbers)
     if not good or (colon and not given):
         shown = f"{name}:{','.join(str(x or 8 * 8**i) for i, x in enumerate(usual))}"
         wanted = "no number" if not usual else f"whole numbers > 0, as in {shown}"

@@ -67,7 +67,8 @@ def test_a_length_comes_with_the_name():
     assert load_dataset("parity").x_test.shape[1] == MEMORY["parity"][1]
     for words, text in (
         ("recall:0", "between 1 and"), ("recall:x", "take a length, as in recall:20"), ("adding:1", "at least 2"),
-        ("recall:", "take a length"), ("iris:3", "only recall, parity, adding take"), ("recal:3", "Did you mean"),
+        ("recall:²", "take a length"), ("recall:" + "9" * 5000, "take a length"), ("recall:", "take a length"),
+        ("iris:3", "only recall, parity, adding take"), ("recal:3", "Did you mean"),
     ):  # fmt: skip
         with pytest.raises(UsageError, match=text):
             load_dataset(words)

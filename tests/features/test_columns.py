@@ -77,6 +77,9 @@ def test_many_columns_have_their_polynomial_without_the_whole_grid():
         ("power:0", "takes a whole number"),
         ("one-hot:3", "takes no number"),
         ("fourier:x", "takes a whole number"),
+        ("fourier:²", "takes a whole number"),  # str.isdigit() is True and int() fails
+        ("fourier:٣", "takes a whole number"),
+        ("fourier:" + "9" * 5000, "takes a whole number"),
         ("polynomial:9999", "at most 10,000,000"),
     ],
 )
