@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from types import ModuleType
 from typing import Any, NoReturn
 
 from rlnut.commands.options import converter, plain
@@ -71,7 +72,7 @@ class Parser(argparse.ArgumentParser):
         return text
 
 
-def parse(words: Sequence[str]) -> tuple[Any, argparse.Namespace]:
+def parse(words: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
     """The command's module and its parsed arguments; words that are wrong raise UsageError."""
     top = Parser(prog="rlnut", description="Learns value functions: g_θ(x) regressed onto labels or Bellman targets.")
     top.add_argument("--version", action="version", version=f"rlnut {installed_version()}")

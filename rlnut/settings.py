@@ -25,7 +25,7 @@ LARGEST = {int: 2**31 - 1, float: 3e38}  # what the device's int32 and float32 h
 
 
 def setting(
-    default: Any,
+    default: object,
     help: str,
     *,
     low: float | None = None,
@@ -72,7 +72,7 @@ def _kind(hint: Any) -> tuple[type, bool, bool]:
     return hint, optional, False
 
 
-def _checked(f: dataclasses.Field, kind: tuple[type, bool, bool], value: Any) -> Any:
+def _checked(f: dataclasses.Field, kind: tuple[type, bool, bool], value: object) -> object:
     scalar, optional, many = kind
     if value is None and optional:
         return None
@@ -85,23 +85,23 @@ def _checked(f: dataclasses.Field, kind: tuple[type, bool, bool], value: Any) ->
     return _checked_scalar(f, scalar, value)
 
 
-def _checked_scalar(f: dataclasses.Field, scalar: type, value: Any) -> Any:
+def _checked_scalar(f: dataclasses.Field, scalar: type, value: object) -> object:
     value = _number(scalar, value)
     if not isinstance(value, scalar) or (isinstance(value, bool) and scalar is not bool):
         raise UsageError(f"{f.name} must be of type {scalar.__name__}, got {value!r}")
     if _is_number(value):
-        _check_range(f.name, typing.cast(float, value), f.metadata)
+        _check_range(f.name, value, f.metadata)
     choices = f.metadata.get("choices")
     if choices is not None and value not in choices:
         raise unknown(f.name, str(value), choices)
     return value
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> typing.TypeGuard[float]:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
-def _number(scalar: type, value: Any) -> Any:
+def _number(scalar: type, value: object) -> object:
     """1 as 1.0, 1e5 as 100000, NumPy's numbers as Python's; anything else as it is."""
     if _is_number(value):
         with contextlib.suppress(OverflowError, ValueError):  # int(nan), int(inf), float(10**400)
@@ -120,7 +120,7 @@ def whole_number(name: str, value: object, low: int, below: int | None = None) -
     return number
 
 
-def _check_range(name: str, value: float, limits: typing.Mapping[str, Any]) -> None:
+def _check_range(name: str, value: float, limits: typing.Mapping[str, float | None]) -> None:
     low, above, high, below = (limits.get(k) for k in ("low", "above", "high", "below"))
     if isinstance(value, float) and not math.isfinite(value):
         raise UsageError(f"{name} must be a finite number, got {value!r}")

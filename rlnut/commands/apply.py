@@ -7,11 +7,16 @@ import csv
 import io
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rlnut.errors import UsageError, counted
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from rlnut.supervised.fitted_model import FittedModel
 
 
 def chosen(words: Sequence[str]) -> bool:
@@ -30,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DIR", help="folder with the dataset's files")
 
 
-def run(args: argparse.Namespace) -> dict[str, Any]:
+def run(args: argparse.Namespace) -> Mapping[str, object]:
     """Predict for each row; where the rows bring y, say how good that is."""
     from rlnut.data.catalogue import load_dataset
     from rlnut.data.dataset import FILES
@@ -54,7 +59,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         x, y = dataset.x_test, dataset.y_test
     x = _shaped(x, fitted)
     predictions = fitted.predict(x)
-    found: dict[str, Any] = {"model": fitted.about["model"], "rows": len(predictions), "predictions": predictions}
+    found: dict[str, object] = {"model": fitted.about["model"], "rows": len(predictions), "predictions": predictions}
     columns, table = ["prediction"], [predictions]
     if fitted.classes is None and predictions.ndim > 1:
         columns, table = [f"prediction {i}" for i in range(predictions.shape[1])], list(predictions.T)
@@ -79,7 +84,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return found | verdict | {"out": None if out is None else str(out)}
 
 
-def _shaped(x: Any, fitted: Any) -> Any:
+def _shaped(x: np.ndarray, fitted: FittedModel) -> np.ndarray:
     """Flat rows of a file in the model's shape; whole numbers 0 … 255 as uint8 where it was fitted to such."""
     import numpy as np
 

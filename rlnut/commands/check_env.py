@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rlnut.commands.options import converter
 
@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("--bins", type=converter(int), metavar="INT", help="values of each number of a Box action")
 
 
-def run(args: argparse.Namespace) -> dict[str, Any]:
+def run(args: argparse.Namespace) -> Mapping[str, object]:
     from rlnut.envs.arguments import environment
     from rlnut.envs.spaces import read_spaces
     from rlnut.envs.vector import EnvList

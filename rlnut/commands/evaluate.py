@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from rlnut.commands.options import TRUST, converter
 from rlnut.errors import UsageError
@@ -18,7 +17,7 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("--video", metavar="FILE", help="write one more episode as an animated .gif")
 
 
-def run(args: argparse.Namespace) -> dict[str, Any]:
+def run(args: argparse.Namespace) -> Mapping[str, object]:
     if args.episodes < 1:
         raise UsageError(f"--episodes must be >= 1, got {args.episodes}")
     from rlnut.control.evaluate import mean_and_std
@@ -35,7 +34,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         say(f"95 % interval of the mean: {interval[0]:.2f} … {interval[1]:.2f}")
     if result.cut:
         say(f"{result.cut} episodes were given up: this environment has no time limit")
-    answer: dict[str, Any] = {"mean": result.mean, "std": result.std, "ci95": interval}
+    answer: dict[str, object] = {"mean": result.mean, "std": result.std, "ci95": interval}
     answer |= {"returns": result.returns, "lengths": result.lengths}
     if video is not None:
         from rlnut.control.video import record

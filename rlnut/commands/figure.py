@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from rlnut.book.figures import FIGURES
+from rlnut.book.figures import FIGURES, Page
 
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -17,7 +16,7 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("--out", metavar="FILE", help="where the picture goes (default: figure-NUMBER.png)")
 
 
-def run(args: argparse.Namespace) -> dict[str, Any]:
+def run(args: argparse.Namespace) -> Mapping[str, object]:
     import time
     from pathlib import Path
 
@@ -51,7 +50,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _say(page: Any) -> None:
+def _say(page: Page) -> None:
     """Every reference point beside what came out, on standard error."""
     from rlnut.runtime.log import say
 

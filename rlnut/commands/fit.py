@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from rlnut.choices import MEMORY
 from rlnut.commands.options import add_settings, chosen_name, chosen_settings, converter
@@ -41,7 +40,7 @@ def check(args: argparse.Namespace) -> None:
         raise unknown("model", args.model, NAMES, other=args.dataset)
 
 
-def run(args: argparse.Namespace) -> dict[str, Any]:
+def run(args: argparse.Namespace) -> Mapping[str, object]:
     """Fit, and say how well."""
     from rlnut.runtime.streams import say
     from rlnut.supervised.fit import fit

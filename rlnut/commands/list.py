@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     pass
 
 
-def run(args: argparse.Namespace) -> dict[str, Any]:
+def run(args: argparse.Namespace) -> Mapping[str, object]:
     import gymnasium as gym
 
     import rlnut.envs  # noqa: F401  registers rlnut/…

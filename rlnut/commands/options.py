@@ -37,7 +37,7 @@ def chosen_settings(args: argparse.Namespace, config: Settings) -> dict[str, Any
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
@@ -49,10 +49,10 @@ def chosen_name(parser: argparse.ArgumentParser, words: Sequence[str], names: It
     return next((word for before, word in pairs if word in names and before not in takes_value), None)
 
 
-def converter(scalar: type, many: bool = False) -> Callable[[str], Any]:
+def converter(scalar: type, many: bool = False) -> Callable[[str], object]:
     """Text -> value for argparse; `many`: several, with commas between them."""
 
-    def one(text: str) -> Any:
+    def one(text: str) -> object:
         try:
             number = float(text) if scalar in (int, float) else text
             if scalar is int:
@@ -63,7 +63,7 @@ def converter(scalar: type, many: bool = False) -> Callable[[str], Any]:
         except (ValueError, OverflowError):
             raise argparse.ArgumentTypeError(f"{text!r} is not of type {scalar.__name__}") from None
 
-    def convert(text: str) -> Any:
+    def convert(text: str) -> object:
         if many:
             return tuple(one(part) for part in text.split(",") if part)
         return one(text)
@@ -73,7 +73,7 @@ def converter(scalar: type, many: bool = False) -> Callable[[str], Any]:
     return convert
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """Arrays and NumPy scalars -> what JSON can hold; a number that is not finite -> null."""
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}

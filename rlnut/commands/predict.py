@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rlnut.commands import apply
 from rlnut.commands.options import TRUST, add_settings, chosen_settings, plain
@@ -63,7 +63,7 @@ def check(args: argparse.Namespace) -> None:
             raise unknown("method", args.method, METHODS, other=args.env) from None
 
 
-def run(args: argparse.Namespace) -> dict[str, Any]:
+def run(args: argparse.Namespace) -> Mapping[str, object]:
     if "rows" in args:
         return apply.run(args)
     name = find(args.method)
@@ -108,7 +108,7 @@ def _environment(args: argparse.Namespace) -> str | EnvName:
     return environment(args.env, args.env_arg)
 
 
-def _exact(found: PredictionResult) -> dict[str, Any]:
+def _exact(found: PredictionResult) -> dict[str, object]:
     """What only tables can tell; None where there is no such point."""
     each = {
         "exact": {name: point and point["weights"] for name, point in found.exact.items()},
@@ -118,7 +118,7 @@ def _exact(found: PredictionResult) -> dict[str, Any]:
     return {"states": list(found.labels), **(each if found.exact else {}), "errors": found.errors}
 
 
-def _known(known: MonteCarloTruth) -> dict[str, Any]:
+def _known(known: MonteCarloTruth) -> dict[str, object]:
     """What belongs to a Monte-Carlo truth."""
     answer = {"ci95": known.ci95, "states": known.obs, "truth_bias": known.bias}
     return answer if known.actions is None else answer | {"actions": known.actions}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rlnut.commands.options import TRUST, converter
 
@@ -19,7 +18,7 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("--trust", action="store_true", help=TRUST)
 
 
-def run(args: argparse.Namespace) -> dict[str, Any]:
+def run(args: argparse.Namespace) -> Mapping[str, object]:
     from rlnut.commands.train import answer, report
     from rlnut.control.training import resume
     from rlnut.runtime.files import read_json

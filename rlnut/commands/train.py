@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rlnut.agents.catalogue import AGENTS
 from rlnut.commands.options import add_settings, chosen_name, chosen_settings, converter
 from rlnut.control.settings import RunSettings
 from rlnut.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from rlnut.control.result import Trained
+    from rlnut.envs.make import EnvName
+    from rlnut.learner.config import AgentConfig
+    from rlnut.runtime.files import JsonObject
 
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -51,7 +57,7 @@ def default_folder(agent: str, env: str, seed: int) -> Path:
     return next(path for path in names if not path.exists())
 
 
-def run(args: argparse.Namespace) -> dict[str, Any]:
+def run(args: argparse.Namespace) -> Mapping[str, object]:
     if args.seeds < 1 or args.seed + args.seeds > 2**32:
         raise UsageError(f"--seeds must be >= 1, got {args.seeds}")
     from rlnut.envs.arguments import environment
@@ -71,7 +77,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return train_seeds(config, env, training, args.seed, args.seeds, out)
 
 
-def train_seeds(config: Any, env: Any, training: RunSettings, seed: int, seeds: int, out: Path) -> dict[str, Any]:
+def train_seeds(
+    config: AgentConfig, env: EnvName, training: RunSettings, seed: int, seeds: int, out: Path
+) -> JsonObject:
     """Train one seed into `out`, or several into `out`/seedN; the JSON object of the contract."""
     from rlnut.control.training import train
     from rlnut.runtime.files import new_folder, read_json
@@ -87,7 +95,7 @@ def train_seeds(config: Any, env: Any, training: RunSettings, seed: int, seeds: 
     return answer(runs, str(out))
 
 
-def report(done: Any) -> None:
+def report(done: Trained) -> None:
     """The result in one line for people; a run that Ctrl-C stopped ends the command."""
     from rlnut.control.evaluate import mean_and_std
     from rlnut.runtime.log import say
@@ -103,7 +111,7 @@ def report(done: Any) -> None:
     say(f"{done.folder}")
 
 
-def answer(runs: list[dict[str, Any]], out: str) -> dict[str, Any]:
+def answer(runs: list[JsonObject], out: str) -> JsonObject:
     """The summaries of one or several seeds as one JSON object."""
     import numpy as np
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from rlnut.errors import RlnutError
-from rlnut.runtime.files import CHECKSUM, digest, reason_of, replacing_file
+from rlnut.runtime.files import CHECKSUM, JsonObject, digest, reason_of, replacing_file
+from rlnut.types import Array, Tree
 
 
 class StoredArrays(NamedTuple):
@@ -20,18 +21,18 @@ class StoredArrays(NamedTuple):
 
     path: Path
     arrays: dict[str, np.ndarray]
-    meta: dict[str, Any]
+    meta: JsonObject
 
 
-def _is_key(leaf: Any) -> bool:
+def _is_key(leaf: object) -> bool:
     return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _named(tree: Any) -> list[tuple[str, Any]]:
+def _named(tree: Tree) -> list[tuple[str, Array]]:
     return [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
 
 
-def _checksum(arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> str:
+def _checksum(arrays: dict[str, np.ndarray], meta: JsonObject) -> str:
     """SHA-256 of names, types, shapes and bytes of all arrays, and of `meta`."""
     found = hashlib.sha256(digest(meta).encode())
     for name in sorted(arrays):
@@ -42,7 +43,7 @@ def _checksum(arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> str:
     return found.hexdigest()
 
 
-def save_arrays(path: Path, tree: Any, meta: dict[str, Any] | None = None, keep: Path | None = None) -> None:
+def save_arrays(path: Path, tree: Tree, meta: Mapping[str, object] | None = None, keep: Path | None = None) -> None:
     """Write a pytree of arrays (random keys too) and a JSON-able `meta` to one safetensors file, atomically.
 
     keep: where the file that was there before goes.
@@ -82,7 +83,7 @@ def read_arrays(path: Path) -> StoredArrays:
     return StoredArrays(Path(path), arrays, meta)
 
 
-def load_meta(path: Path, keys: Iterable[str] = ()) -> dict[str, Any]:
+def load_meta(path: Path, keys: Iterable[str] = ()) -> JsonObject:
     """The `meta` of a file that `save_arrays` wrote; RlnutError if it lacks one of `keys`."""
     return with_keys(read_arrays(path), keys).meta
 
@@ -95,7 +96,7 @@ def with_keys(stored: StoredArrays, keys: Iterable[str]) -> StoredArrays:
     return stored
 
 
-def load_arrays(path: Path, like: Any) -> Any:
+def load_arrays(path: Path, like: Tree) -> Tree:
     """The pytree that `save_arrays` wrote, in the structure of `like` (arrays or jax.ShapeDtypeStruct).
 
     Raises RlnutError if the file is missing, damaged, or holds other names, shapes or types than `like`.
@@ -103,7 +104,7 @@ def load_arrays(path: Path, like: Any) -> Any:
     return in_structure(read_arrays(path), like)
 
 
-def in_structure(stored: StoredArrays, like: Any) -> Any:
+def in_structure(stored: StoredArrays, like: Tree) -> Tree:
     """The arrays of a file in the structure of `like`; RlnutError for other names, shapes or types."""
     path, arrays, names = stored.path, stored.arrays, _named(like)
     if set(arrays) != {name for name, _ in names}:
@@ -113,7 +114,7 @@ def in_structure(stored: StoredArrays, like: Any) -> Any:
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
-def _fitted(path: Path, name: str, leaf: Any, found: np.ndarray) -> Any:
+def _fitted(path: Path, name: str, leaf: Array, found: np.ndarray) -> Array:
     if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         leaf = jax.eval_shape(jax.random.key_data, leaf)
         return jax.random.wrap_key_data(jax.numpy.asarray(_fitted(path, name, leaf, found)))
@@ -123,12 +124,12 @@ def _fitted(path: Path, name: str, leaf: Any, found: np.ndarray) -> Any:
     return found
 
 
-def all_finite(tree: Any) -> bool:
+def all_finite(tree: Tree) -> bool:
     """Are all floating-point numbers of a pytree numbers?"""
     floats = (leaf for leaf in jax.tree.leaves(tree) if jax.numpy.issubdtype(leaf.dtype, jax.numpy.floating))
     return all(bool(np.isfinite(np.asarray(leaf)).all()) for leaf in floats)
 
 
-def owned(tree: Any) -> Any:
+def owned(tree: Tree) -> Tree:
     """The arrays of a pytree as JAX's own copies: what is donated to a compiled program must not be anyone else's."""
     return jax.tree.map(lambda leaf: jax.numpy.copy(jax.numpy.asarray(leaf)), tree)

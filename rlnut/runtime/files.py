@@ -22,6 +22,7 @@ from rlnut.errors import RlnutError, UsageError
 CHECKSUM = "sha256"  # the key of a file's checksum, in its JSON object
 PART = ".part"  # ending of a file that is being written; what a killed process leaves of it is no content
 LOCK = ".rlnut.lock"
+JsonObject = dict[str, Any]  # what one of our files of JSON holds
 
 
 @contextlib.contextmanager
@@ -130,13 +131,13 @@ def digest(content: object) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: JsonObject) -> None:
     """A JSON object for people and programs, with its checksum."""
     whole = content | {CHECKSUM: digest(content)}
     atomic_write(path, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> JsonObject:
     """A JSON object from a file, without its checksum; missing, damaged or edited is one line."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -199,7 +200,7 @@ def _one_array(file: BinaryIO) -> np.ndarray:
     return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def _plain(found: Any) -> np.ndarray:
+def _plain(found: object) -> np.ndarray:
     """What NumPy gives back as bytes is a file in the archive that is no array."""
     if not isinstance(found, np.ndarray):
         raise ValueError("it holds a file that is no array")

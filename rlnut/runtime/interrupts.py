@@ -77,7 +77,7 @@ def _noticed(signals: list[signal.Signals], tell: Callable[[], None]) -> Iterato
 
 @contextlib.contextmanager
 def _handled(
-    signals: list[signal.Signals], handler: Callable[[int, FrameType | None], Any]
+    signals: list[signal.Signals], handler: Callable[[int, FrameType | None], object]
 ) -> Iterator[list[signal.Signals]]:
     """Handle the signals; gives those that are handled: none outside the main thread."""
     before: dict[signal.Signals, Any] = {}

@@ -11,8 +11,9 @@ import io
 import math
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat
 
 from rlnut.errors import RlnutError
 from rlnut.runtime.files import atomic_write
@@ -50,7 +51,7 @@ class MetricsFile:
         """SHA-256 of all that was written."""
         return self._hash.hexdigest()
 
-    def write(self, row: dict[str, Any]) -> None:
+    def write(self, row: Mapping[str, Any]) -> None:
         """Append one row; what is not there or not a number stays empty."""
         text = io.StringIO()
         csv.DictWriter(text, self.columns, lineterminator="\n").writerow({k: _cell(row.get(k)) for k in self.columns})
@@ -82,7 +83,7 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
         raise RlnutError(f"{path} is damaged: {error}") from None
 
 
-def _cell(value: Any) -> str:
+def _cell(value: SupportsFloat | None) -> str:
     if value is None:
         return ""
     number = float(value)
@@ -108,7 +109,7 @@ class Progress:
         """Is it time to say something again?"""
         return not self.quiet and time.perf_counter() - self.said > (0.2 if self.bar is not None else 5.0)
 
-    def show(self, step: int, row: dict[str, Any], plain: bool = False) -> None:
+    def show(self, step: int, row: Mapping[str, Any], plain: bool = False) -> None:
         """Refresh the bar, or print a plain line if `plain` or if the last one is some time ago."""
         if self.quiet or not (plain or self.due()):
             return

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import gymnasium as gym
 from gymnasium.wrappers import TimeLimit
 
@@ -30,7 +28,7 @@ def time_limit(env: gym.Env) -> int | None:
     return min((layer._max_episode_steps for layer in layers(env) if isinstance(layer, TimeLimit)), default=None)
 
 
-def lift_time_limits(env: Any) -> None:
+def lift_time_limits(env: gym.Env) -> None:
     """Let episodes run on until they terminate."""
     for layer in layers(env):
         if isinstance(layer, TimeLimit):
