@@ -7,15 +7,17 @@ way of the book's software: tile borders begin at 0, and tilings are displaced b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rlnut.agents.action_values import linear_values
 from rlnut.agents.online import OnlineRule
+from rlnut.agents.online_rules import Trace
 from rlnut.book.control_runs import ControlTask, learn_many
-from rlnut.book.figures import Curve, Page, Panel
+from rlnut.book.figures import Curve, Page, Panel, Points
 from rlnut.envs.classic_control import MountainCar
 from rlnut.envs.counterexamples import maximisation_bias
 from rlnut.envs.gridworlds import cliff, windy_gridworld
@@ -47,7 +49,7 @@ def mountain_car() -> ControlTask:
     return ControlTask(MountainCar(), linear_values(tile_coding(low, high, 8, (9, 8), (1, 3)), 3, 8), 0.0, limit=5000)
 
 
-def curve(label: str, x: Any, runs: np.ndarray, reference: Mapping[Any, float] | None = None) -> Curve:
+def curve(label: str, x: ArrayLike, runs: np.ndarray, reference: Points | None = None) -> Curve:
     """Mean and standard error over the first axis of [runs, points]."""
     with np.errstate(invalid="ignore", divide="ignore"):
         se = runs.std(0, ddof=1) / np.sqrt(len(runs)) if len(runs) > 1 else np.zeros(runs.shape[1])
@@ -160,19 +162,19 @@ def figure_10_3(seed: int, runs: int) -> Page:
     return Page("Mountain Car, SARSA", [learning, Panel("Means of 1–50, 401–500", "part", "steps per episode", means)])
 
 
-ReferenceTable = Mapping[Any, Mapping[float, float]]  # one curve: α -> reference
+Parameter = TypeVar("Parameter", bound=float | str)  # what a curve is drawn for: n, λ, a kind of trace
 
 
 def _by_alpha(
     title: str,
     what: str,
-    table: ReferenceTable,
-    rule: Any,
+    table: Mapping[Parameter, Mapping[float, float]],  # of each curve: α -> reference
+    rule: Callable[[Parameter], OnlineRule],
     seed: int,
     runs: int,
     episodes: int,
     top: float,
-    **numbers: Any,
+    **numbers: Callable[[Parameter], float],
 ) -> Page:
     """Mountain Car: mean steps of the first episodes against α, a curve for each entry of the table."""
     task, curves = mountain_car(), []
@@ -213,7 +215,7 @@ def figure_12_10(seed: int, runs: int) -> Page:
 def figure_12_11(seed: int, runs: int) -> Page:
     """Mountain Car: four kinds of trace against α, λ = 0.9."""
     unknown = float("nan")
-    table: ReferenceTable = {
+    table: dict[Trace, dict[float, float]] = {
         "dutch": {0.4: unknown, 0.8: unknown, 1.2: unknown, 1.4: 255, 1.6: 255},
         "replacing": {0.4: unknown, 0.8: unknown, 1.2: unknown, 1.4: 261, 1.6: unknown},
         "clearing": {0.4: unknown, 0.8: unknown, 1.2: unknown, 1.4: unknown, 1.6: 298},

@@ -6,18 +6,20 @@ Learner and environment are one compiled program, `native_loop.rounds`, vmapped 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnasium.experimental.functional import FuncEnv
+from numpy.typing import ArrayLike
 
 from rlnut.agents.action_values import ActionValues
 from rlnut.agents.online import OnlineHyper, OnlineRule, classic_agent
 from rlnut.control.native_loop import first_episodes, rounds
 from rlnut.envs.functional import func_vector
 from rlnut.learner.behaviour import epsilon_greedy_behaviour
+from rlnut.types import Array, Key
 
 
 class ControlTask(NamedTuple):
@@ -37,7 +39,9 @@ class Episodes(NamedTuple):
     lengths: np.ndarray
 
 
-def learn_many(task: ControlTask, rule: OnlineRule, seed: int, runs: int, episodes: int, **numbers: Any) -> Episodes:
+def learn_many(
+    task: ControlTask, rule: OnlineRule, seed: int, runs: int, episodes: int, **numbers: ArrayLike
+) -> Episodes:
     """The first `episodes` of `runs` learners; numbers: fields of `OnlineHyper`, each may be a list to sweep."""
     names = list(numbers)
     sizes = np.broadcast_arrays(*(np.asarray(x, np.float32) for x in numbers.values()))
@@ -50,11 +54,17 @@ def learn_many(task: ControlTask, rule: OnlineRule, seed: int, runs: int, episod
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
 def _learn(
-    env: Any, values: ActionValues, rule: OnlineRule, how: tuple, episodes: int, numbers: dict[str, Any], keys: Any
-) -> tuple[Any, Any]:
+    env: FuncEnv,
+    values: ActionValues,
+    rule: OnlineRule,
+    how: tuple,
+    episodes: int,
+    numbers: dict[str, Array],
+    keys: Key,
+) -> tuple[Array, Array]:
     epsilon, gamma, limit = how
 
-    def one(numbers: dict[str, Any], key: Any) -> tuple[Any, Any]:
+    def one(numbers: dict[str, Array], key: Key) -> tuple[Array, Array]:
         agent = classic_agent(
             rule, OnlineHyper(**numbers), values, epsilon_greedy_behaviour, lambda step: jnp.float32(epsilon)
         )

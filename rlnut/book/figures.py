@@ -10,10 +10,13 @@ agree with the printed figures. Experiments with chance are held to three standa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
+
+Points = Mapping[int, float] | Mapping[float, float]  # x -> y; a mapping's keys are of one type
+NOWHERE: Points = {}
 
 
 class Curve(NamedTuple):
@@ -22,7 +25,7 @@ class Curve(NamedTuple):
     label: str
     x: np.ndarray
     y: np.ndarray
-    reference: Mapping[Any, float] = {}  # x -> y
+    reference: Points = NOWHERE
     se: np.ndarray | None = None  # standard error of each y over runs; None: nothing is left to chance
 
     def at(self, x: float) -> int:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from rlnut.agents import lstd
-from rlnut.book.figures import Curve, Page, Panel
+from rlnut.book.figures import Curve, Page, Panel, Points
 from rlnut.book.runs import Job, book_experience, learned_weights, long_runs, mean_and_error
 from rlnut.envs.walks import boyan_chain, random_walk
 from rlnut.features import maps
 from rlnut.prediction.methods import METHODS, Prediction
 from rlnut.prediction.td_rows import make_rows, table
-from rlnut.truth.dynamic_programming import chain, values, visits
+from rlnut.truth.dynamic_programming import Chain, chain, values, visits
+from rlnut.truth.finite import Finite
 from rlnut.truth.fixed_points import td_fixed_point
 
 STATES = np.arange(1000)
@@ -23,7 +24,7 @@ VE = "√VE, weighted by μ"
 
 
 @cache
-def _walk() -> tuple[Any, Any, np.ndarray, np.ndarray]:
+def _walk() -> tuple[Finite, Chain, np.ndarray, np.ndarray]:
     """The walk, its chain, its values and its on-policy distribution."""
     walk = random_walk(1000, 100)
     process = chain(walk.mdp, walk.policy)
@@ -52,7 +53,7 @@ def _ve(w: np.ndarray, X: np.ndarray) -> np.ndarray:
     return np.sqrt((w @ X.T - v) ** 2 @ mu)
 
 
-def _long(seed: int, runs: int, jobs: dict[str, tuple[Job, Any]], episodes: int, parts: int) -> list[Curve]:
+def _long(seed: int, runs: int, jobs: Mapping[str, tuple[Job, Points]], episodes: int, parts: int) -> list[Curve]:
     """√VE after every hundredth of `episodes`, mean over runs, and the reference points within them."""
     path = long_runs(_walk()[0], seed, runs, [job for job, _ in jobs.values()], parts, episodes // parts, 100 // parts)
     x = np.arange(1, 101) * (episodes // 100)
@@ -84,7 +85,15 @@ def figure_9_2(seed: int, runs: int, episodes: int = 100_000) -> Page:
 def _n_step(seed: int, runs: int) -> Panel:
     walk, _, v, _ = _walk()
     X, alphas = groups(20), np.linspace(0, 1, 11)
-    best: Any = {1: {0.8: 0.352}, 2: {0.6: 0.306}, 4: {0.4: 0.288}, 8: {0.2: 0.304}, 16: {0.1: 0.342}, 32: {}, 64: {}}
+    best: dict[int, Points] = {
+        1: {0.8: 0.352},
+        2: {0.6: 0.306},
+        4: {0.4: 0.288},
+        8: {0.2: 0.304},
+        16: {0.1: 0.342},
+        32: {},
+        64: {},
+    }
     stream = book_experience(walk, seed, runs, episodes=10)
     curves = []
     for n, points in best.items():

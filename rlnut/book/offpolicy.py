@@ -7,27 +7,27 @@ have no mean worth the name.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from rlnut.agents.td_expected import iterate
-from rlnut.book.figures import Curve, Page, Panel
+from rlnut.book.figures import Curve, Page, Panel, Points
 from rlnut.book.runs import book_experience, learned_weights, median_and_error
 from rlnut.envs.counterexamples import baird
-from rlnut.truth.dynamic_programming import chain, visits
+from rlnut.truth.dynamic_programming import Chain, chain, visits
+from rlnut.truth.finite import Finite
 from rlnut.truth.fixed_points import linear_errors
 
 TITLE = "Baird's counterexample"
-Points = Mapping[str, Mapping[Any, float]]  # "ve" or "pbe" -> step -> error
+ErrorPoints = Mapping[str, Points]  # of "ve" or "pbe"
 
 
-def _problem() -> tuple[Any, Any, np.ndarray]:
+def _problem() -> tuple[Finite, Chain, np.ndarray]:
     star = baird()
     return star, chain(star.mdp, star.policy), visits(chain(star.mdp, star.behaviour))
 
 
-def _expected(method: str, alpha: float, beta: float, reference: Points, title: str, log: Any = ()) -> Panel:
+def _expected(method: str, alpha: float, beta: float, reference: ErrorPoints, title: str, log: str = "") -> Panel:
     """Expected updates: √VE and √PBE after each sweep."""
     star, process, d = _problem()
     path = iterate(method, process, star.features, d, 0.99, star.weights, alpha, 1000, beta)
@@ -39,7 +39,7 @@ def _expected(method: str, alpha: float, beta: float, reference: Points, title: 
     return Panel(title, "sweeps", "error", curves, log=log)
 
 
-def projected_errors(process: Any, w: np.ndarray, X: np.ndarray, d: np.ndarray, gamma: float) -> np.ndarray:
+def projected_errors(process: Chain, w: np.ndarray, X: np.ndarray, d: np.ndarray, gamma: float) -> np.ndarray:
     """√PBE of many weights [..., dim]: `linear_errors` for each, at once. All d must be > 0."""
     delta = process.r + w @ (gamma * process.P @ X - X).T
     root = np.sqrt(d)
@@ -49,7 +49,7 @@ def projected_errors(process: Any, w: np.ndarray, X: np.ndarray, d: np.ndarray, 
 
 
 def _sampled(
-    seed: int, runs: int, methods: Mapping[str, tuple[float, float, Points]], title: str, log: Any = ()
+    seed: int, runs: int, methods: Mapping[str, tuple[float, float, ErrorPoints]], title: str, log: str = ""
 ) -> Panel:
     """1000 steps of the behaviour in each run: medians of √VE and √PBE after every tenth step."""
     star, process, d = _problem()
@@ -72,7 +72,7 @@ def _sampled(
 
 def figure_11_2(seed: int, runs: int) -> Page:
     """Semi-gradient off-policy TD (left) and DP (right) diverge."""
-    sampled: Any = {"td0": (0.01, 0.0, {"ve": {100: 19.8, 1000: 559}, "pbe": {100: 11.0, 1000: 98.6}})}
+    sampled = {"td0": (0.01, 0.0, {"ve": {100: 19.8, 1000: 559}, "pbe": {100: 11.0, 1000: 98.6}})}
     exact = {"ve": {0: 5.318, 100: 19.546, 1000: 581.36}, "pbe": {0: 8.221, 100: 10.66, 1000: 98.37}}
     left = _sampled(seed, runs, sampled, "Figure 11.2 (left): semi-gradient off-policy TD", log="y")
     return Page(TITLE, [left, _expected("td", 0.01, 0.0, exact, "Figure 11.2 (right): semi-gradient DP", log="y")])
@@ -80,7 +80,7 @@ def figure_11_2(seed: int, runs: int) -> Page:
 
 def figure_11_5(seed: int, runs: int) -> Page:
     """TDC from samples (left) and in expectation (right) converges in PBE, not in VE."""
-    sampled: Any = {"tdc": (0.005, 0.05, {"ve": {100: 3.40, 1000: 1.937}, "pbe": {100: 2.78, 1000: 0.0725}})}
+    sampled = {"tdc": (0.005, 0.05, {"ve": {100: 3.40, 1000: 1.937}, "pbe": {100: 2.78, 1000: 0.0725}})}
     exact = {"ve": {0: 5.318, 100: 3.323, 1000: 1.9355}, "pbe": {0: 8.221, 100: 2.779, 1000: 0.0074}}
     left = _sampled(seed, runs, sampled, "Figure 11.5 (left): TDC")
     return Page(TITLE, [left, _expected("tdc", 0.005, 0.05, exact, "Figure 11.5 (right): expected TDC")])
@@ -94,7 +94,7 @@ def figure_11_6(seed: int, runs: int) -> Page:
 
 def gradient_methods(seed: int, runs: int) -> Page:
     """TDC, GTD2 and residual gradient from samples: all stable, none reaches VE = 0 in this time."""
-    methods: Any = {
+    methods = {
         "tdc": (0.005, 0.05, {"ve": {100: 3.40, 1000: 1.937}, "pbe": {100: 2.78, 1000: 0.0725}}),
         "gtd2": (0.005, 0.05, {"ve": {100: 3.15, 1000: 1.936}, "pbe": {100: 3.04, 1000: 0.0625}}),
         "residual-gradient": (0.005, 0.0, {"ve": {100: 2.95, 1000: 1.936}, "pbe": {100: 2.67, 1000: 0.066}}),

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rlnut.agents import td
 from rlnut.agents.td_rules import TDRule
@@ -17,6 +18,7 @@ from rlnut.prediction.methods import METHODS, Prediction
 from rlnut.prediction.simulate import Experience, simulate
 from rlnut.prediction.td_rows import make_rows, table
 from rlnut.truth.finite import Finite
+from rlnut.types import Array
 
 PAD = 2**12  # rows are filled up to a multiple of this, so that parts of a long stream share one compiled loop
 
@@ -37,16 +39,25 @@ def median_and_error(runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.median(runs, 0), error
 
 
-def book_experience(finite: Finite, seed: int, runs: int, **length: Any) -> Experience:
+def book_experience(
+    finite: Finite, seed: int, runs: int, episodes: int | None = None, steps: int | None = None
+) -> Experience:
     """N runs of a problem's own policies for `episodes` or `steps`."""
     acting = finite.policy if finite.behaviour is None else finite.behaviour
-    return simulate(finite, finite.policy, acting, finite.gamma or 1.0, jax.random.key(seed), runs, **length)
+    return simulate(finite, finite.policy, acting, finite.gamma or 1.0, jax.random.key(seed), runs, episodes, steps)
 
 
 def learned_weights(
-    stream: Experience, name: str, X: np.ndarray, w0: Any, alpha: Any, records: int, lam: float = 0.0, beta: Any = None,
+    stream: Experience,
+    name: str,
+    X: np.ndarray,
+    w0: ArrayLike,
+    alpha: ArrayLike,
+    records: int,
+    lam: float = 0.0,
+    beta: ArrayLike | None = None,
     **given: Any,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """w [*alpha, N, records, d] of METHODS[name] on features X [S, d]; `given` are options of `Prediction`."""
     rows = make_rows(stream, METHODS[name], Prediction(**given), None, False, records)
     start = np.broadcast_to(w0, X.shape[1:])
@@ -92,10 +103,10 @@ def _padded(stream: Experience, episodes: int) -> Experience:
 
 
 @partial(jax.jit, static_argnums=(0, 5))
-def _each(rule: TDRule, X: Any, w: Any, rows: td.TDRows, alpha: Any, records: int) -> Any:
+def _each(rule: TDRule, X: Array, w: Array, rows: td.TDRows, alpha: Array, records: int) -> Array:
     hyper = td.TDHyper(alpha, jnp.zeros(()), jnp.zeros(()))
 
-    def one(w: Any, rows: td.TDRows) -> Any:
+    def one(w: Array, rows: td.TDRows) -> Array:
         alone = jax.tree.map(lambda x: x[:, None], rows)
         return td.swept_weights(rule, table, (X, X, w), alone, hyper, records, jax.random.key(0))[0]
 

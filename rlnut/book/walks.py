@@ -5,27 +5,37 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rlnut.agents import lstd
 from rlnut.book.figures import Curve, Page, Panel
 from rlnut.book.runs import book_experience, learned_weights, mean_and_error
 from rlnut.envs.walks import random_walk
 from rlnut.prediction.methods import METHODS, Prediction
+from rlnut.prediction.simulate import Experience
 from rlnut.prediction.td_rows import make_rows
 from rlnut.prediction.td_rows import table as table_of
 from rlnut.truth.dynamic_programming import chain, values
 from rlnut.truth.finite import Finite
 
 
-def errors(stream: Any, finite: Finite, name: str, alpha: Any, w0: float, episodes: int, **given: Any) -> np.ndarray:
+def errors(
+    stream: Experience,
+    finite: Finite,
+    name: str,
+    alpha: ArrayLike,
+    w0: float,
+    episodes: int,
+    lam: float = 0.0,
+    n: int = 1,
+) -> np.ndarray:
     """RMS error over states after each episode, with a table: [*alpha, N, episodes]."""
     S = len(finite.mdp.start)
     true = values(chain(finite.mdp, finite.policy), 1.0)
     with np.errstate(all="ignore"):
-        w = learned_weights(stream, name, np.eye(S), w0, alpha, episodes, episodes=episodes, **given)
+        w = learned_weights(stream, name, np.eye(S), w0, alpha, episodes, episodes=episodes, lam=lam, n=n)
         return np.sqrt(((w - true) ** 2).mean(-1))
 
 
@@ -64,12 +74,14 @@ def figure_6_2(seed: int, runs: int) -> Page:
     )
 
 
-def _by_alpha(seed: int, runs: int, name: str, what: str, best: Mapping[Any, Mapping[Any, float]], grid: Any) -> Page:
+def _by_alpha(
+    seed: int, runs: int, name: str, what: str, best: Mapping[float, Mapping[float, float]], grid: np.ndarray
+) -> Page:
     """The 19-state walk: mean RMS error of the first ten episodes against α, one curve for each n or λ."""
     walk = random_walk(19)
     stream = book_experience(walk, seed, runs, episodes=10)
 
-    def curve(parameter: Any) -> Curve:
+    def curve(parameter: float) -> Curve:
         n, lam = (int(parameter), 0.0) if what == "n" else (1, parameter)
         steps = np.union1d(grid, list(best[parameter]))
         found, se = mean_and_error(
@@ -85,7 +97,7 @@ def _by_alpha(seed: int, runs: int, name: str, what: str, best: Mapping[Any, Map
 
 def figure_7_2(seed: int, runs: int) -> Page:
     """n-step TD against α."""
-    best: Any = {
+    best: dict[float, dict[float, float]] = {
         1: {0.1: 0.506, 0.5: 0.389, 0.8: 0.345, 1.0: 0.388}, 2: {0.6: 0.277},
         4: {0.2: 0.322, 0.4: 0.265, 1.0: 0.513}, 8: {0.2: 0.280}, 16: {0.1: 0.322, 0.5: 0.459},
         32: {0.1: 0.361}, 64: {0.1: 0.448}, 128: {0.1: 0.529}, 256: {}, 512: {},
