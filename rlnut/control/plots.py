@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from rlnut.runtime.files import read_json
 from rlnut.runtime.log import read_metrics
-from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, save_figure
+from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, plain_frame, save_figure
 
 
 def learning_curve(folder: Path) -> Path | None:
@@ -39,9 +39,7 @@ def learning_curve(folder: Path) -> Path | None:
     below.legend(
         lines, [line.get_label() for line in lines], loc="lower left", bbox_to_anchor=(0, 1), ncol=2, frameon=False
     )
-    for axes in (above, below):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.25)
+    plain_frame(above, below)
     path = folder / "curve.png"
     save_figure(figure, path)
     return path

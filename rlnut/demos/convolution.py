@@ -21,7 +21,7 @@ from rlnut.demos.frame import Ask, Chapter, descend_by_updates, digits
 from rlnut.networks.architectures import cnn
 from rlnut.networks.convolution import conv, convolve
 from rlnut.regression.core import regression
-from rlnut.runtime.plotting import BLUE, GREY, ORANGE
+from rlnut.runtime.plotting import BLUE, GREY, ORANGE, plain_frame
 from rlnut.supervised.fit import fit
 from rlnut.types import Batch, Params
 
@@ -111,8 +111,7 @@ def draw(
         slid.plot(out, style, color=colour, lw=2, label=name)
     slid.set(xlabel="place", ylabel="value", title="two filters of length 3, by hand")
     slid.legend(frameon=False)
-    slid.spines[["top", "right"]].set_visible(False)
-    slid.grid(alpha=0.25)
+    plain_frame(slid)
     for axis, weights, name in ((true, HIDDEN, "the filter behind the data"), (found, learned, "found by descent")):
         axis.imshow(weights, cmap="PuOr", vmin=-2.5, vmax=2.5)
         axis.set(xticks=[], yticks=[], title=name)

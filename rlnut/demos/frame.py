@@ -17,7 +17,7 @@ from rlnut.data.dataset import Dataset, subset
 from rlnut.errors import RlnutError, UsageError
 from rlnut.regression.core import Regression
 from rlnut.runtime.log import say
-from rlnut.runtime.plotting import save_figure
+from rlnut.runtime.plotting import plain_frame, save_figure
 from rlnut.types import Array, Batch, Fit, Key, Params
 
 
@@ -85,9 +85,7 @@ def panels(rows: int, columns: int, width: float = 5.2, height: float = 4.0) -> 
     """A figure of equal panels, read row by row, and its axes."""
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
-    for axis in axes:
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(alpha=0.25)
+    plain_frame(*axes)
     return figure, axes
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from rlnut.data.dataset import Dataset
 from rlnut.demos.frame import Ask, Chapter, digits
 from rlnut.linear_models.logistic import logistic
-from rlnut.runtime.plotting import BLUE, GREY, ORANGE
+from rlnut.runtime.plotting import BLUE, GREY, ORANGE, plain_frame
 
 
 def lecture_probabilities(theta: np.ndarray, energy_0: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -85,6 +85,5 @@ def draw(templates: np.ndarray, data: Dataset, p: np.ndarray, each: list[float])
     says.set(xlabel="digit m", ylabel="P(y = m | x)", title="what softmax says of it (orange: right)")
     wrong.bar(names, 100 * (1 - np.array(each)), color=GREY)
     wrong.set(xlabel="digit", ylabel="read wrong, %", title="errors on new digits")
-    for axis in (says, wrong):
-        axis.spines[["top", "right"]].set_visible(False)
+    plain_frame(says, wrong, grid=False)
     return figure

@@ -11,7 +11,7 @@ def picture(history: tuple[Epoch, ...], title: str, path: Path) -> None:
     """The learning curve: cost against epoch, and the validation figures where rows were held out."""
     from matplotlib.figure import Figure
 
-    from rlnut.runtime.plotting import BLUE, ORANGE, save_figure
+    from rlnut.runtime.plotting import BLUE, ORANGE, plain_frame, save_figure
 
     held = history[0].validation_cost is not None
     figure = Figure(figsize=(9 if held else 5, 3.6), layout="constrained")
@@ -26,6 +26,5 @@ def picture(history: tuple[Epoch, ...], title: str, path: Path) -> None:
     axes[0].legend(frameon=False)
     for axis in axes:
         axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(alpha=0.25)
+        plain_frame(axis)
     save_figure(figure, path)
