@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +18,7 @@ import optax
 
 from rlnut.agents.lstd import sums
 from rlnut.agents.offline import passes
-from rlnut.agents.td import Approximator, TDRows
+from rlnut.agents.td import Approximator, Input, Parts, TDRows
 from rlnut.runtime.arrays import owned
 from rlnut.types import Array, Key
 
@@ -28,7 +27,6 @@ STILL = 1e-12  # change of w, relative to w, that counts as none
 PART = 4096  # rows whose values are computed at once
 
 Make = Callable[..., Approximator]
-Parts = tuple[Any, ...]  # arrays that `make` takes
 Weights = Iterator[tuple[np.ndarray, float]]  # (w [N, d], √mean δ² of the targets) after each iteration
 
 
@@ -69,7 +67,7 @@ def _iteration(
     model, optimizer = make(*parts), optax.adam(alpha)
 
     def run(w: Array, moments: optax.OptState, rows: TDRows, key: Key) -> tuple[Array, optax.OptState, Array]:
-        def values(at: Any, inputs: Any) -> Array:
+        def values(at: Callable[[Array, Input], tuple[Array, Array]], inputs: Input) -> Array:
             return jax.lax.map(lambda x: at(w, x)[0], inputs, batch_size=PART)
 
         counts = (rows.rate > 0).astype(jnp.float32)

@@ -11,7 +11,7 @@ iteration, its experience the whole batch [T, N].
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ import numpy as np
 
 from rlnut.agents.action_values import ActionValues
 from rlnut.errors import UsageError
-from rlnut.learner.agent import Agent, AgentState, Pace
+from rlnut.learner.agent import Agent, AgentState, Carry, Pace
 from rlnut.learner.bellman import bootstrap
 from rlnut.learner.explore import allowed, epsilon_greedy, linear_schedule
 from rlnut.learner.explore import greedy as best_allowed
@@ -148,10 +148,10 @@ def _agent(
     def draw(state: AgentState, envs: int) -> Array:
         return explore.draw(jax.random.fold_in(state.explore_key, state.steps), state.steps + jnp.zeros(1), envs)
 
-    def values(params: Params, carry: Any, look: Look) -> tuple[Array, Any]:
+    def values(params: Params, carry: Carry, look: Look) -> tuple[Array, Carry]:
         return q(params, look.obs), carry
 
-    def act(params: Params, carry: Any, look: Look, noise: Array) -> tuple[Array, Any]:
+    def act(params: Params, carry: Carry, look: Look, noise: Array) -> tuple[Array, Carry]:
         return explore.select(q(params, look.obs), look.mask, noise), carry
 
     return Agent(

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from matplotlib.figure import Figure
 
 from rlnut.data.catalogue import load_dataset
 from rlnut.data.dataset import Dataset, subset
 from rlnut.errors import RlnutError, UsageError
 from rlnut.regression.core import Regression
+from rlnut.runtime.files import JsonObject
 from rlnut.runtime.log import say
 from rlnut.runtime.plotting import plain_frame, save_figure
 from rlnut.types import Array, Batch, Fit, Key, Params
+
+Seen = Params  # what is watched of θ: also a pytree of arrays
 
 
 class Ask(NamedTuple):
@@ -33,12 +37,12 @@ class Chapter(NamedTuple):
     """What a chapter `NAME.py` gives back: `chapter(ask, ...)`, where further arguments are sizes for tests."""
 
     title: str
-    numbers: dict[str, Any]
-    points: dict[str, Any]  # what the chapter claims -> does it hold?
+    numbers: JsonObject
+    points: Mapping[str, bool | np.bool_]  # what the chapter claims -> does it hold?
     figure: Figure
 
 
-def show(name: str, ask: Ask, path: Path, **sizes: Any) -> dict[str, Any]:
+def show(name: str, ask: Ask, path: Path, **sizes: object) -> JsonObject:
     """Run a chapter, say its numbers, draw its picture; RlnutError if one of its points does not hold."""
     found: Chapter = import_module(f"rlnut.demos.{name}").chapter(ask, **sizes)
     say(f"{name}: {found.title}")
@@ -71,7 +75,7 @@ def picture_path(name: str, out: str | None) -> Path:
     return path
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{k}: {_shown(v)}" for k, v in value.items())
     if hasattr(value, "tolist"):
@@ -82,7 +86,7 @@ def _shown(value: Any) -> str:
 
 
 def panels(rows: int, columns: int, width: float = 5.2, height: float = 4.0) -> tuple[Figure, list[Any]]:
-    """A figure of equal panels, read row by row, and its axes."""
+    """A figure of equal panels, read row by row, and its axes (Any: matplotlib's types know less than it takes)."""
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
     plain_frame(*axes)
@@ -90,11 +94,11 @@ def panels(rows: int, columns: int, width: float = 5.2, height: float = 4.0) -> 
 
 
 def descend_by_updates(
-    core: Regression, batch: Batch, steps: int, key: Key, watch: Callable[[Params], Any] = lambda params: ()
-) -> tuple[Fit, Array, Any]:
+    core: Regression, batch: Batch, steps: int, key: Key, watch: Callable[[Params], Seen] = lambda params: ()
+) -> tuple[Fit, Array, Seen]:
     """`steps` updates on one batch: the last `Fit`, the cost before each update [steps], and what `watch` saw of θ."""
 
-    def step(fit: Fit, _: None) -> tuple[Fit, Any]:
+    def step(fit: Fit, _: None) -> tuple[Fit, tuple[Array, Seen]]:
         new, metrics = core.update(fit, batch)
         return new, (metrics["cost"], watch(fit.params))
 

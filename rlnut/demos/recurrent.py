@@ -10,8 +10,6 @@ learn from; the LSTM's sum lets them through.
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,11 +46,10 @@ def chapter(ask: Ask, lengths: tuple[int, ...] = (10, 20, 40), rows: int = 2000,
     """The same training for both cells on longer and longer sequences; then how far back the slope reaches."""
     accuracy: dict[str, list[float]] = {cell: [] for cell in STYLES}
     last = {}
-    training: dict[str, Any] = {"hidden": (32,), "epochs": epochs, "batch": 64, "lr": 1e-2}
     for steps in lengths:
         data = memory("recall", steps, rows, 1000, ask.seed)
         for cell in STYLES:
-            last[cell] = fit(cell, data, seed=ask.seed, progress=False, **training)
+            last[cell] = fit(cell, data, seed=ask.seed, progress=False, hidden=(32,), epochs=epochs, batch=64, lr=1e-2)
             accuracy[cell].append(last[cell].result["test_accuracy"])
     whole = data.x_test[~np.isnan(data.x_test[:, -1, 0])][:200]
     kept = {cell: left(cell, fitted, whole) for cell, fitted in last.items()}

@@ -7,7 +7,7 @@ from typing import SupportsFloat
 import gymnasium as gym
 import numpy as np
 
-from rlnut.envs.masks import MASK
+from rlnut.envs.masks import MASK, Info
 from rlnut.errors import RlnutError
 from rlnut.truth.start_states import Element
 
@@ -24,20 +24,18 @@ class MaskedObservation(np.ndarray):
 class ShowsMasks(gym.Wrapper):
     """Gives `MaskedObservation` wherever `info` has a mask."""
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, object] | None = None
-    ) -> tuple[Element, dict[str, object]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, object] | None = None) -> tuple[Element, Info]:
         """Start an episode."""
         obs, info = self.env.reset(seed=seed) if options is None else self.env.reset(seed=seed, options=options)
         return masked(obs, info), info
 
-    def step(self, action: Element) -> tuple[Element, SupportsFloat, bool, bool, dict]:
+    def step(self, action: Element) -> tuple[Element, SupportsFloat, bool, bool, Info]:
         """One step."""
         obs, reward, terminated, truncated, info = self.env.step(action)
         return masked(obs, info), reward, terminated, truncated, info
 
 
-def masked(obs: Element, info: dict[str, object]) -> Element:
+def masked(obs: Element, info: Info) -> Element:
     """The observation with the mask of `info`; as it is if there is none."""
     if MASK not in info:
         return obs

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, Self
+from collections.abc import Callable, Sequence
+from typing import Self
 
 import numpy as np
 from numpy.random import RandomState
@@ -16,12 +16,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from rlnut.data.dataset import Dataset, checked_dataset
 from rlnut.errors import UsageError
+from rlnut.runtime.files import JsonObject
 from rlnut.sklearn.inputs import FLOATS, SparseInputs, as_dense
 from rlnut.supervised.epochs import Epoch
 from rlnut.supervised.fit import PreparedLearner, chosen_network, learn, prepared_learner
 from rlnut.supervised.fitted_model import FittedModel, architecture
 from rlnut.supervised.network_settings import FitSettings
-from rlnut.types import Fit, Network
+from rlnut.types import Fit, Metrics, Network
 
 
 class NetworkEstimator(SparseInputs):
@@ -37,7 +38,7 @@ class NetworkEstimator(SparseInputs):
 
     def _prepared(
         self, X: np.ndarray, y: np.ndarray, weight: np.ndarray | None, classes: int | None, like: FittedModel | None
-    ) -> tuple[PreparedLearner, FitSettings, Dataset, dict[str, Any]]:
+    ) -> tuple[PreparedLearner, FitSettings, Dataset, JsonObject]:
         """Everything before the first update. scikit-learn keeps the test rows to itself, so there are none."""
         if weight is not None:  # a row of weight 0 is not there
             X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
@@ -58,7 +59,7 @@ class NetworkEstimator(SparseInputs):
         like = self.fitted_ if again else None
         learner, config, problem, about = self._prepared(X, y, weight, classes, like)
         self.fitted_, found = learn(learner, config, problem, about, None, False, self._stop)
-        self._ready: tuple[Any, Fit] | None = None
+        self._ready: tuple[Callable[..., tuple[Fit, Metrics]], Fit] | None = None
         self._dtype = X.dtype
         self.n_iter_ = len(self.fitted_.history)
         self.loss_curve_ = [epoch.cost for epoch in self.fitted_.history]
@@ -83,7 +84,7 @@ class NetworkEstimator(SparseInputs):
         check_is_fitted(self)
         return self._rows(as_dense(validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)))
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict:
         """Compiled functions cannot be copied to another process: the numbers go, the model is made again there."""
         state = dict(super().__getstate__())
         state.pop("_ready", None)
@@ -92,7 +93,7 @@ class NetworkEstimator(SparseInputs):
             del state["fitted_"]["model"]
         return state
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict) -> None:
         super().__setstate__(state)
         if "fitted_" in state:
             kept, self._ready = state["fitted_"], None

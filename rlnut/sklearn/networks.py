@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 import jax
 import numpy as np
@@ -21,6 +21,7 @@ from sklearn.utils import column_or_1d
 
 from rlnut.data.dataset import Dataset
 from rlnut.errors import UsageError
+from rlnut.runtime.files import JsonObject
 from rlnut.sklearn.inputs import number
 from rlnut.sklearn.network_estimator import NetworkClassification, NetworkEstimator, NetworkRegression, as_values
 from rlnut.supervised.epochs import Epoch
@@ -132,7 +133,7 @@ class _Perceptrons(NetworkEstimator):
         )
 
 
-def _untrained(learner: PreparedLearner, config: FitSettings, problem: Dataset, about: dict[str, Any]) -> FittedModel:
+def _untrained(learner: PreparedLearner, config: FitSettings, problem: Dataset, about: JsonObject) -> FittedModel:
     row, rows = problem.x_train.shape[1:], learner.rows
     model, params = learner.model, learner.start.params
     return FittedModel(model, params, row, learner.head, problem.classes, rows.x_scale, rows.y_scale, about, {})

@@ -10,7 +10,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -48,11 +48,14 @@ class Epoch(NamedTuple):
     seconds: float  # of its updates
 
 
+FitAndCosts = tuple[Fit, jax.Array]  # what an epoch carries from update to update; costs [steps]
+
+
 class Trainer(NamedTuple):
     """A compiled epoch, made by `trainer`."""
 
     steps: int  # updates in one epoch; rows that fill no batch wait for another epoch's shuffle
-    stretch: Callable[..., tuple[Fit, Array]]  # (fit, costs [steps], x, y, order, start, stop) -> fit, costs
+    stretch: Callable[..., FitAndCosts]  # (fit, costs [steps], x, y, order, start, stop) -> fit, costs
     x: Array
     y: Array
     compile_s: float
@@ -77,8 +80,8 @@ def trainer(core: Regression, fit: Fit, rows: LabelledRows, batch: int, shift: i
     steps = len(rows.x) // batch
     weight = None if rows.weight is None else jnp.asarray(rows.weight, jnp.float32)
 
-    def stretch(fit: Fit, costs: Any, x: Array, y: Array, order: Array, start: Array, stop: Array) -> Any:
-        def step(i: Array, carry: tuple[Fit, Any]) -> tuple[Fit, Array]:
+    def stretch(fit: Fit, costs: Array, x: Array, y: Array, order: Array, start: Array, stop: Array) -> FitAndCosts:
+        def step(i: Array, carry: FitAndCosts) -> FitAndCosts:
             fit, costs = carry
             rows = jax.lax.dynamic_slice_in_dim(order, i * batch, batch)
             inputs = augmented(x, rows, shift, turn, jax.random.fold_in(key, fit.step))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from rlnut.networks.layers import parameter_count
 from rlnut.regression.core import Regression, regression
 from rlnut.regression.losses import Loss, Penalty, cross_entropy, l1, l2, smoothed, squared
 from rlnut.regression.optimizers import optimizer as named
-from rlnut.runtime.files import new_folder
+from rlnut.runtime.files import JsonObject, new_folder
 from rlnut.runtime.version import installed_version
 from rlnut.supervised.epochs import Epoch, FitReport, LabelledRows, judge, run_epochs, trainer
 from rlnut.supervised.fit_linear import chosen_exact, fit_exact
@@ -44,7 +44,7 @@ def fit(
     loss: Loss | None = None,
     optimizer: str | optax.GradientTransformation | None = None,
     progress: bool = True,
-    **settings: Any,
+    **settings: object,
 ) -> FittedModel:
     """Fit g_θ(x) to y by mini-batches:  θ ← θ − α ∂E/∂θ,  E = mean ℓ(g_θ(x), y) + penalty(θ).
 
@@ -159,11 +159,11 @@ def learn(
     learner: PreparedLearner,
     config: FitSettings,
     problem: Dataset,
-    about: dict[str, Any],
+    about: JsonObject,
     folder: Path | None,
     progress: bool,
     stop: Callable[[Sequence[Epoch]], bool] | None = None,
-) -> tuple[FittedModel, dict[str, Any]]:
+) -> tuple[FittedModel, JsonObject]:
     """All epochs: the fitted model, and what to say of the learning. `folder` is written after each epoch."""
     rows, classes, row = learner.rows, problem.classes, problem.x_train.shape[1:]
     blank = FittedModel(
@@ -186,17 +186,17 @@ def learn(
         verdict = judge(learner.core, learner.cost, classes is not None)
         keep = None if folder is None else lambda params: replace(blank, params=params).save_model(folder)
         learned = run_epochs(work, learner.start, config, learner.seed, rows.held, verdict, report, keep, stop)
-    found: dict[str, Any] = {"epochs": len(learned.history), "updates": learned.updates, "parameters": count}
+    found: JsonObject = {"epochs": len(learned.history), "updates": learned.updates, "parameters": count}
     found |= {"ended": learned.ended, "compile_s": work.compile_s, "seconds_per_epoch": learned.seconds_per_epoch}
     return replace(blank, params=learned.params, history=learned.history), found
 
 
 def judged_result(
-    learner: PreparedLearner, config: FitSettings, problem: Dataset, fitted: FittedModel, learning: dict[str, Any]
-) -> dict[str, Any]:
+    learner: PreparedLearner, config: FitSettings, problem: Dataset, fitted: FittedModel, learning: JsonObject
+) -> JsonObject:
     """What `rlnut fit --json` prints: sizes, the test figure if there are test rows, coefficients of a linear model."""
     rows = learner.rows
-    result: dict[str, Any] = {"model": fitted.about["model"], "dataset": problem.name}
+    result: JsonObject = {"model": fitted.about["model"], "dataset": problem.name}
     result |= {"train_size": len(rows.train.x), "validation_size": len(rows.held.x), "test_size": len(rows.test.x)}
     result |= _test_figure(fitted, problem) | learning
     if config.linear:
@@ -244,7 +244,7 @@ def prepare(problem: Dataset, config: FitSettings, seed: int, like: FittedModel 
     return SplitRows(rows(x[train], y[train], weight), held_rows, test, x_scale, y_scale)
 
 
-def chosen_network(model: object, settings: dict[str, Any]) -> tuple[str, FitSettings, Network]:
+def chosen_network(model: object, settings: dict[str, object]) -> tuple[str, FitSettings, Network]:
     """A name for the model, how it is trained, and its architecture without the head."""
     if isinstance(model, str):
         if model not in MODELS:

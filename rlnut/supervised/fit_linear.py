@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -15,7 +14,7 @@ from rlnut.data.dataset import Dataset, checked_dataset
 from rlnut.errors import UsageError, counted
 from rlnut.features.maps import Features
 from rlnut.linear_models.solution import Solution, blocks
-from rlnut.runtime.files import new_folder
+from rlnut.runtime.files import JsonObject, new_folder
 from rlnut.runtime.log import say
 from rlnut.runtime.version import installed_version
 from rlnut.supervised.fitted_model import FittedModel, architecture
@@ -24,7 +23,7 @@ from rlnut.supervised.scaling import scale_of
 from rlnut.types import Params
 
 
-def chosen_exact(model: object, settings: dict[str, Any]) -> tuple[str, LinearSettings] | None:
+def chosen_exact(model: object, settings: dict[str, object]) -> tuple[str, LinearSettings] | None:
     """The name and settings of an exactly solved model; None if `model` is another one."""
     if isinstance(model, str) and model in LINEAR_MODELS:
         model = LINEAR_MODELS[model]()
@@ -92,7 +91,7 @@ def solve_linear(
     seed: int = 0,
     optimizer: optax.GradientTransformation | None = None,
     phi: Features | None = None,
-) -> tuple[Solution, dict[str, Any]]:
+) -> tuple[Solution, JsonObject]:
     """Fit to the training rows of a checked dataset, judge by its test rows if any: solution and JSON object.
 
     Rows of any shape count as vectors, uint8 as x/255; coefficients are for these, or for the features `phi` of them.
@@ -103,7 +102,7 @@ def solve_linear(
         raise UsageError(f"{name} has its own rule: it takes no optimizer")
     x = _mapped(vectors(problem.x_train), phi)
     found = config.solve(x, problem.y_train, problem.classes, seed, optimizer)
-    result: dict[str, Any] = {"model": name, "dataset": problem.name, "train_size": len(x)}
+    result: JsonObject = {"model": name, "dataset": problem.name, "train_size": len(x)}
     result |= {"test_size": len(problem.x_test)}
     if len(problem.x_test):
         guess = found.solution.predict(_mapped(vectors(problem.x_test), phi))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -13,7 +12,7 @@ from rlnut.data.dataset import indices, inputs, targets
 from rlnut.errors import RlnutError, UsageError
 from rlnut.networks.layers import serial, unit_scale
 from rlnut.runtime.arrays import all_finite, in_structure, read_arrays, save_arrays
-from rlnut.runtime.files import as_path, digest, read_json, write_json
+from rlnut.runtime.files import JsonObject, as_path, digest, read_json, write_json
 from rlnut.runtime.log import MetricsFile
 from rlnut.runtime.version import check_written_by
 from rlnut.supervised.epochs import Epoch, accuracy_or_r2, outputs
@@ -35,8 +34,8 @@ class FittedModel:
     classes: tuple | None  # None: regression
     x_scale: Scale | None  # None: x is uint8, scaled inside the model
     y_scale: Scale | None  # None: classification
-    about: dict[str, Any]
-    result: dict[str, Any]
+    about: JsonObject
+    result: JsonObject
     history: tuple[Epoch, ...] = ()
     sequences: bool = False  # a row may have any number of steps, and NaN after its end
 
@@ -50,7 +49,7 @@ class FittedModel:
         """Mean of (y − ŷ)² over the test rows; None for classification."""
         return self.result.get("test_mse")
 
-    def outputs(self, x: Any) -> np.ndarray:
+    def outputs(self, x: object) -> np.ndarray:
         """What the model says before it is put in the data's words: logits [B, M], or scaled values [B, ...]."""
         apply = self.model.apply if self.exact else jax.jit(self.model.apply)
         return outputs(apply, self.params, self.prepared(x))
@@ -64,7 +63,7 @@ class FittedModel:
     def _float(self) -> type:
         return np.float64 if self.exact else np.float32
 
-    def prepared(self, x: Any) -> np.ndarray:
+    def prepared(self, x: object) -> np.ndarray:
         """x as the model takes it; rows of another shape or kind than the training rows are refused."""
         x = inputs("x", x, self.sequences)
         row = (x.shape[1], *self.row[1:]) if self.sequences else self.row
@@ -73,12 +72,12 @@ class FittedModel:
             raise UsageError(f"x must be {kind} [rows, {', '.join(map(str, row))}], got {x.dtype} {list(x.shape)}")
         return x if self.x_scale is None else self.x_scale.forth(x, self._float)
 
-    def predict(self, x: Any) -> np.ndarray:
+    def predict(self, x: object) -> np.ndarray:
         """The most probable label of each row [B], or the value [B, ...]."""
         found = self.outputs(x)
         return np.asarray(self.classes)[found.argmax(-1)] if self.y_scale is None else self.y_scale.back(found)
 
-    def predict_proba(self, x: Any) -> np.ndarray:
+    def predict_proba(self, x: object) -> np.ndarray:
         """P(class | x) [B, M], in the order of `classes`."""
         if self.classes is None:
             raise UsageError("predict_proba needs a classification; this model regresses numbers")
@@ -92,18 +91,18 @@ class FittedModel:
         exact = LINEAR_MODELS.get(self.about["model"])
         return self.classes is not None and (exact is None or exact.probable)
 
-    def score(self, x: Any, y: Any) -> float:
+    def score(self, x: object, y: object) -> float:
         """Accuracy, or for regression R² = 1 − Σ(y − ŷ)²/Σ(y − mean y)², as in scikit-learn."""
         return accuracy_or_r2(self.outputs(x), self.encoded(y), self.classes is not None)
 
-    def judged(self, x: Any, y: Any) -> dict[str, float]:
+    def judged(self, x: object, y: object) -> dict[str, float]:
         """{"accuracy": …} or {"mse": mean of (y − ŷ)²}, in the data's own units."""
         found, aim = self.outputs(x), self.encoded(y)
         if self.y_scale is None:
             return {"accuracy": accuracy_or_r2(found, aim, True)}
         return {"mse": float(np.mean((self.y_scale.back(found) - np.asarray(y).reshape(found.shape)) ** 2))}
 
-    def encoded(self, y: Any) -> np.ndarray:
+    def encoded(self, y: object) -> np.ndarray:
         """y as the loss takes it: positions in `classes`, or scaled values."""
         if self.y_scale is not None:
             return self.y_scale.forth(targets("y", np.asarray(y)), self._float)

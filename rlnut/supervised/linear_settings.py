@@ -6,7 +6,7 @@ Importing this is cheap; the solvers come in when they are used.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from rlnut.features.maps import Features
     from rlnut.linear_models.solution import Solution
+    from rlnut.runtime.files import JsonObject
     from rlnut.types import Network
 
 SOLVERS = ("gd", "momentum", "adam", "lbfgs")  # see rlnut.descent
@@ -30,7 +31,7 @@ class Solved(NamedTuple):
 
     solution: Solution
     epochs: int  # passes over the rows
-    extra: dict[str, Any]
+    extra: JsonObject
 
 
 @dataclass(frozen=True)
@@ -50,19 +51,19 @@ class LinearSettings(Settings):
         """What y must be: one of data.TASKS."""
         return "auto"
 
-    def phi(self, basis: dict[str, Any] | None) -> Features | None:
+    def phi(self, basis: JsonObject | None) -> Features | None:
         """The feature map, made again from what `basis_of` kept; None without features."""
         from rlnut.features.columns import Columns, over_table
 
         return over_table(self.features, Columns(**basis["columns"]), basis["seed"]) if basis else None
 
-    def basis_of(self, x: np.ndarray, seed: int) -> dict[str, Any] | None:
+    def basis_of(self, x: np.ndarray, seed: int) -> JsonObject | None:
         """What the feature map knows of the training rows x [n, ...]: a JSON object; None without features."""
         from rlnut.features.columns import Columns
 
         return {"columns": Columns.of(vectors(x), x.ndim > 2)._asdict(), "seed": seed} if self.features else None
 
-    def network(self, basis: dict[str, Any] | None = None) -> Network:
+    def network(self, basis: JsonObject | None = None) -> Network:
         """The architecture that predicts with what was found."""
         from rlnut.networks.architectures import linear
         from rlnut.networks.layers import head, serial
@@ -111,8 +112,17 @@ class _Descended(LinearSettings):
                     raise UsageError(f"{name} is for a gradient solver, but solver is {self.solver}")
             return None
         chosen = self.solver if optimizer is None else optimizer
-        options: dict[str, Any] = {"classes": classes, "weight": weight, "intercept": self.intercept}
-        found, steps, norm = descend(x, y, lam, chosen, self.lr, steps=self.steps or 10_000, **options)
+        found, steps, norm = descend(
+            x,
+            y,
+            lam,
+            chosen,
+            self.lr,
+            classes=classes,
+            weight=weight,
+            intercept=self.intercept,
+            steps=self.steps or 10_000,
+        )
         return Solved(found, steps, {"gradient": norm})
 
 
