@@ -20,6 +20,7 @@ from typing import Any
 
 from rlnut.errors import UsageError, unknown
 
+Options = dict[str, Any]  # some fields of a config, by name
 MOST = 256  # values of one setting: a network of more layers does not end compiling
 LARGEST = {int: 2**31 - 1, float: 3e38}  # what the device's int32 and float32 hold, where a setting says no other bound
 

@@ -9,7 +9,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from rlnut.runtime.digits import only_digits
-from rlnut.settings import Settings, kinds
+from rlnut.settings import Options, Settings, kinds
 
 TRUST = "import the modules that the folder names: only for folders whose author you would let run code"
 
@@ -31,7 +31,7 @@ def add_settings(parser: argparse.ArgumentParser, config: Settings, title: str) 
         group.add_argument(option, type=converter(scalar, many), default=None, metavar=metavar, help=text)
 
 
-def chosen_settings(args: argparse.Namespace, config: Settings) -> dict[str, Any]:
+def chosen_settings(args: argparse.Namespace, config: Settings) -> Options:
     """The fields of `config` that the user gave on the command line."""
     given = {f.name: getattr(args, f.name, None) for f in fields(config) if f.default is not MISSING}
     return {name: value for name, value in given.items() if value is not None}

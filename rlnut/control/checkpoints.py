@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -16,8 +16,9 @@ from rlnut.control.host_loop import METRICS, Episode, Run
 from rlnut.control.run_folder import BEFORE, CHECKPOINT
 from rlnut.errors import RlnutError
 from rlnut.runtime.arrays import StoredArrays, all_finite, in_structure, owned, read_arrays, save_arrays, with_keys
+from rlnut.runtime.files import JsonObject
 from rlnut.runtime.log import say
-from rlnut.types import Params
+from rlnut.types import Params, Tree
 
 KEYS = ("steps", "best", "logged")
 SECONDS = 60.0  # of work that may be lost when a process is killed
@@ -68,7 +69,7 @@ class Saver:
         """Is the newest one of this state?"""
         return (self.step, self.logged) == (step, logged)
 
-    def write(self, folder: Path, state: Progressed, meta: dict[str, Any]) -> None:
+    def write(self, folder: Path, state: Progressed, meta: JsonObject) -> None:
         """Write a checkpoint: whole, or all stays as it was before."""
         began = time.perf_counter()
         save_arrays(folder / CHECKPOINT, *_packed(state, meta), keep=folder / BEFORE)
@@ -78,7 +79,7 @@ class Saver:
         self.step, self.logged = state.run.steps, state.logged
 
 
-def saved_part(run: Run) -> dict[str, Any]:
+def saved_part(run: Run) -> dict[str, Tree]:
     """What a checkpoint holds of a run; the rest follows from it."""
     names = ("agent", "look", "carry", "returns", "lengths", "envs")
     return {name: getattr(run, name) for name in names}
@@ -95,7 +96,7 @@ def can_be_saved(run: Run) -> bool:
     return not any(leaf.is_deleted() for leaf in arrays) and all_finite(run.agent.fit.params)
 
 
-def _packed(state: Progressed, meta: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _packed(state: Progressed, meta: JsonObject) -> tuple[dict[str, Tree], JsonObject]:
     """(arrays, meta) of a checkpoint. What has no fixed length is an array too, its shape in the meta."""
     episodes, rounds = state.interval
     extra = {f"env_{name}": np.asarray(array) for name, array in state.envs.items()}
@@ -173,7 +174,7 @@ def _interval(extra: dict[str, np.ndarray]) -> Interval:
     return Interval([Episode(*end) for end in ends], rounds)
 
 
-def _old_interval(meta: dict[str, Any]) -> Interval:
+def _old_interval(meta: JsonObject) -> Interval:
     """The same from the meta of a checkpoint of an earlier version."""
     episodes, rounds = meta["interval"]
     return Interval(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import gymnasium as gym
 import numpy as np
 
 from rlnut.envs.contract import made
 from rlnut.envs.vector import allowed_actions, episode_seed
+from rlnut.learner.agent import Carry
 from rlnut.learner.spec import Spec
 from rlnut.types import Look
 
@@ -19,8 +20,8 @@ LANES = 10  # episodes played side by side
 class Player(NamedTuple):
     """A policy as an evaluation asks it."""
 
-    carry: Callable[[int], Any]  # what N lanes carry before their first step
-    act: Callable[[Any, Look], tuple[np.ndarray, Any]]  # (carry, look) -> action [N], counted from 0, carry
+    carry: Callable[[int], Carry]  # what N lanes carry before their first step
+    act: Callable[[Carry, Look], tuple[np.ndarray, Carry]]  # (carry, look) -> action [N], counted from 0, carry
 
 
 class Evaluation(NamedTuple):

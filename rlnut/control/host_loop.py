@@ -20,9 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlnut.envs.vector import HostVector, Step
-from rlnut.learner.agent import Agent, AgentState
+from rlnut.learner.agent import Agent, AgentState, Carry
 from rlnut.learner.spec import Spec
-from rlnut.types import Array, Look, Metrics, Params, Transition, transition
+from rlnut.types import Array, Look, Metrics, Params, Transition, Tree, transition
 
 METRICS = ("cost", "delta", "gradient", "value", "updates")  # of a round; NaN where no update was due
 
@@ -33,12 +33,12 @@ class Run(NamedTuple):
     agent: AgentState
     steps: int  # transitions seen
     look: Look  # what to act on next
-    carry: Any  # what a recurrent actor carries to it, a pytree [N, ...]; () for others
+    carry: Carry  # what a recurrent actor carries to it, a pytree [N, ...]; () for others
     returns: Any  # [N] rewards of the running episodes so far, float64 on the host
     lengths: Any  # [N] their steps
-    envs: Any = ()  # the environments, where they are a pytree (`native_loop.py`)
+    envs: Tree = ()  # the environments, where they are a pytree (`native_loop.py`)
     acting: Params = None  # on the host: weights of the last visit, as `act` wants them
-    noise: Any = None  # on the host, a pytree [T, N, ...]: exploration of the round to come
+    noise: Tree = None  # on the host, a pytree [T, N, ...]: exploration of the round to come
 
 
 class Episode(NamedTuple):
@@ -58,10 +58,10 @@ class Loop(NamedTuple):
     compile_s: Callable[[], float]  # seconds spent compiling so far
 
 
-def one_row(spec: Spec, envs: int, masked: bool = False, carry: Any = ()) -> Transition:
+def one_row(spec: Spec, envs: int, masked: bool = False, carry: Carry = ()) -> Transition:
     """The shapes and types of one row [N, ...] of experience, with action masks or without; carry: `Agent.carry(N)`."""
 
-    def row(dtype: Any, *shape: int) -> Any:
+    def row(dtype: type, *shape: int) -> Any:
         return jax.ShapeDtypeStruct((envs, *shape), dtype)
 
     obs: Any = spec.example(envs)
@@ -72,7 +72,7 @@ def one_row(spec: Spec, envs: int, masked: bool = False, carry: Any = ()) -> Tra
 
 
 def as_transition(
-    looks: list[Look], carries: list[Any], action: list[np.ndarray], steps: list[Step], gamma: float
+    looks: list[Look], carries: list[Carry], action: list[np.ndarray], steps: list[Step], gamma: float
 ) -> Transition:
     """T steps of N environments as one `Transition` [T, N, ...]."""
     look, taken = stacked(looks), stacked(steps)
@@ -81,16 +81,16 @@ def as_transition(
     return transition(*seen, taken.terminated, taken.truncated, gamma, taken.valid, **more)
 
 
-def stacked(rows: list[Any]) -> Any:
+def stacked(rows: list[Tree]) -> Tree:
     """T pytrees as one whose leaves have a new first axis."""
     return jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
 
 
-def actor(apply: Callable[..., Any], host: bool) -> tuple[Callable[..., Any], Callable[[Params], Params]]:
+def actor(apply: Callable[..., Tree], host: bool) -> tuple[Callable[..., Tree], Callable[[Params], Params]]:
     """(act, place): `act(place(θ), ...)` runs in NumPy if the model can, else compiled on the device."""
     if host:
 
-        def in_numpy(*args: Any) -> Any:
+        def in_numpy(*args: Tree) -> Tree:
             with np.errstate(over="ignore", invalid="ignore"):  # of a learner that diverges: said by its δ
                 return apply(*args)
 
@@ -104,7 +104,7 @@ def host_loop(agent: Agent, vector: HostVector, gamma: float) -> Loop:
     act, place = actor(agent.act, agent.host)
     clock = {"compile": 0.0, "first": True}
 
-    def visit(state: AgentState, seen: Transition) -> tuple[AgentState, Params, Any, Array]:
+    def visit(state: AgentState, seen: Transition) -> tuple[AgentState, Params, Tree, Array]:
         state, metrics = agent.learn(state, seen)
         acting = jax.tree.map(jnp.copy, state.fit.params)  # the state's own buffers are given away at the next visit
         return state, acting, agent.draw(state, vector.num_envs), jnp.stack([metrics[name] for name in METRICS])
@@ -160,7 +160,7 @@ def host_loop(agent: Agent, vector: HostVector, gamma: float) -> Loop:
     return Loop(start, advance, restore, shapes, lambda: clock["compile"])
 
 
-def noise_rows(noise: Any) -> Iterator[Any]:
+def noise_rows(noise: Tree) -> Iterator[Tree]:
     """The T rows of a pytree [T, N, ...]."""
     leaves, tree = jax.tree.flatten(noise)
     return (jax.tree.unflatten(tree, row) for row in zip(*leaves, strict=True))

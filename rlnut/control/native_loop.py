@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +22,8 @@ from jax import Array
 from rlnut.control.host_loop import METRICS, Episode, Loop, Run, one_row
 from rlnut.envs.functional import FuncVector, Lanes
 from rlnut.errors import RlnutError
-from rlnut.learner.agent import Agent, AgentState
-from rlnut.types import Key, Look, Metrics, Transition, transition
+from rlnut.learner.agent import Agent, AgentState, Carry
+from rlnut.types import Key, Look, Metrics, Transition, Tree, transition
 
 ENVS = 0x656E7673  # folded into the run's key for the environments; the agent splits the same key for itself
 
@@ -34,7 +34,7 @@ class Live(NamedTuple):
     agent: AgentState
     lanes: Lanes
     look: Look  # what to act on next
-    carry: Any  # what a recurrent actor carries to it
+    carry: Carry  # what a recurrent actor carries to it
     returns: Array  # [N] float32, rewards of the running episodes so far
     lengths: Array  # [N] int32, their steps
 
@@ -42,11 +42,11 @@ class Live(NamedTuple):
 class Seen(NamedTuple):
     """What one round was like."""
 
-    metrics: Any  # METRICS
-    ended: Any  # [T, N] bool: an episode ended here,
+    metrics: Array  # METRICS
+    ended: Array | np.ndarray  # [T, N] bool: an episode ended here,
     returns: Array  # [T, N] with this return
     lengths: Array  # [T, N] and this many steps
-    finite: Any  # [T] bool: rewards and observations were finite
+    finite: Array  # [T] bool: rewards and observations were finite
 
 
 Begin = Callable[[Key], Live]
@@ -66,7 +66,7 @@ def rounds(agent: Agent, vector: FuncVector, gamma: float) -> tuple[Begin, Round
     def one_round(live: Live) -> tuple[Live, Seen]:
         acting = live.agent.fit.params
 
-        def one_step(live: Live, noise: Any) -> tuple[Live, tuple[Transition, Array, Array]]:
+        def one_step(live: Live, noise: Tree) -> tuple[Live, tuple[Transition, Array, Array]]:
             action, carry = agent.act(acting, live.carry, live.look, noise)
             action = jnp.asarray(action, jnp.int32)
             lanes, look, step = vector.step(live.lanes, action)
@@ -116,7 +116,7 @@ def native_loop(agent: Agent, vector: FuncVector, gamma: float, most: int) -> Lo
     steps = agent.pace.round_length(vector.num_envs) * vector.num_envs
     room = max(1, math.ceil(most / steps))
     clock = {"compile": 0.0}
-    programs: dict[str, Any] = {}
+    programs: dict[str, Callable[[Live, Array], tuple[Live, Seen]]] = {}
 
     def visit(live: Live, count: Array) -> tuple[Live, Seen]:
         blank = jax.tree.map(lambda a: jnp.zeros((room, *a.shape), a.dtype), jax.eval_shape(one_round, live)[1])

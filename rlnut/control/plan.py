@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import gymnasium as gym
 import jax
@@ -21,7 +20,7 @@ from rlnut.learner.agent import Agent
 from rlnut.learner.spec import Choice, Spec
 from rlnut.runtime.wrappers import time_limit
 from rlnut.settings import LARGEST
-from rlnut.types import Look, Model, Network
+from rlnut.types import Look, Model, Network, Tree
 
 EPISODE = 200  # bytes of an episode's return and length, as arrays, as Python's numbers and as text
 
@@ -160,7 +159,7 @@ def check_outputs(agent: Agent, spec: Spec) -> None:
         raise UsageError(f"the network gives values {list(found.shape[1:])}, and {list(spec.choices)} are needed")
 
 
-def nbytes(shapes: Any) -> int:
+def nbytes(shapes: Tree) -> int:
     """Size of a pytree of arrays, or of their shapes."""
     return sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(shapes))
 

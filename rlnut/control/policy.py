@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import gymnasium as gym
 import jax
 import numpy as np
 
@@ -18,10 +19,10 @@ from rlnut.envs.masks import MASK
 from rlnut.envs.reading import Mismatch, batch_size, observation_reader
 from rlnut.envs.spaces import read_spaces, spec_of
 from rlnut.errors import UsageError
-from rlnut.learner.agent import Agent
+from rlnut.learner.agent import Agent, Carry
 from rlnut.learner.config import AgentConfig
 from rlnut.learner.explore import greedy
-from rlnut.learner.spec import Spec
+from rlnut.learner.spec import Choice, Spec
 from rlnut.runtime.wrappers import time_limit
 from rlnut.settings import whole_number
 from rlnut.types import Look, Network, Params
@@ -48,7 +49,7 @@ class Policy:
         self._placed = place(params)
         self.player = Player(agent.carry, self._act)
 
-    def q(self, obs: Any) -> np.ndarray:
+    def q(self, obs: object) -> np.ndarray:
         """q(s, ·): one observation -> [A], N of them -> [N, A]; each is taken for the first of an episode.
 
         Of D decoupled choices [D, K] and [N, D, K].
@@ -57,7 +58,7 @@ class Policy:
         values, _ = self._q(self._placed, self.agent.carry(len(batch)), Look(batch, np.ones(len(batch), bool)))
         return values[0] if single else values
 
-    def _read(self, obs: Any) -> tuple[np.ndarray, bool]:
+    def _read(self, obs: object) -> tuple[np.ndarray, bool]:
         """One observation as a batch of one, and that it was one; or N of them. UsageError for what is neither."""
         space = self.spec.observation_space
         try:
@@ -71,18 +72,18 @@ class Policy:
             reason = error
         raise UsageError(f"the policy of {self.spec.name} was given {reason}")
 
-    def __reduce__(self) -> tuple[Callable[..., Policy], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Callable[..., Policy], tuple[object, ...]]:
         """What it was made from: so that a policy can be pickled."""
         if self.origin is None:
             raise TypeError("this policy does not know how its agent was made, so it cannot be pickled")
         spec = (self.spec.observation_space, self.spec.action_space, self.spec.acts.choice, self.spec.name)
         return _made_again, (self.origin, spec, jax.device_get(self.params), self.env)
 
-    def _act(self, carry: Any, look: Look) -> tuple[np.ndarray, Any]:
+    def _act(self, carry: Carry, look: Look) -> tuple[np.ndarray, Carry]:
         values, carry = self._q(self._placed, carry, look)
         return np.asarray(greedy(values, look.mask)), carry
 
-    def act(self, obs: Any, mask: Any = None) -> np.ndarray:
+    def act(self, obs: object, mask: object = None) -> np.ndarray:
         """The greedy action as the environment takes it, for one observation or N; each counts as an episode's first.
 
         mask: which actions are allowed, as `info["action_mask"]` has it (N observations: N of them); without it a part
@@ -121,7 +122,9 @@ class Policy:
             evaluator.close()
 
 
-def _made_again(origin: PolicyOrigin, spaces: tuple[Any, ...], params: Params, env: EnvLike) -> Policy:
+def _made_again(
+    origin: PolicyOrigin, spaces: tuple[gym.Space, gym.Space, Choice, str], params: Params, env: EnvLike
+) -> Policy:
     spec = prepared_spec(spec_of(*spaces), origin.training)
     return Policy(origin.config.build(spec, origin.network), spec, params, env, origin)
 

@@ -7,7 +7,7 @@ them with each round of experience.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -104,7 +104,7 @@ def prepared(agent: Agent, spec: Spec, training: RunSettings) -> Agent:
     return agent._replace(init=init, learn=learn)
 
 
-def _is(leaf: Any) -> bool:
+def _is(leaf: object) -> bool:
     return isinstance(leaf, RunningStatistics)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from rlnut.control.evaluate import Evaluation
 from rlnut.control.policy import Policy
 from rlnut.envs.make import EnvLike
+from rlnut.runtime.files import JsonObject
 
 FINAL = 2**30 - 1  # number of the final evaluation: fresh episodes
 
@@ -27,7 +28,7 @@ class Trained(NamedTuple):
     interrupted: bool
     folder: Path | None
 
-    def q(self, obs: Any) -> np.ndarray:
+    def q(self, obs: object) -> np.ndarray:
         """q(s, ·) of the best policy: one observation -> [A], N of them -> [N, A]."""
         return self.policy.q(obs)
 
@@ -36,7 +37,7 @@ class Trained(NamedTuple):
         return self.policy.evaluate(episodes, seed, env)
 
 
-def summary(done: Trained, description: dict[str, Any]) -> dict[str, Any]:
+def summary(done: Trained, description: JsonObject) -> JsonObject:
     """The JSON object of `rlnut train`."""
     e = done.evaluation
     return {

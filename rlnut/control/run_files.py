@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from rlnut.control.checkpoints import Best, Progressed, Saver
 from rlnut.control.result import Trained, summary
@@ -13,14 +12,14 @@ from rlnut.control.run_folder import BEFORE, CHECKPOINT, CONFIG, POLICY, SUMMARY
 from rlnut.envs.make import shown_environment
 from rlnut.errors import RlnutError
 from rlnut.runtime.arrays import save_arrays
-from rlnut.runtime.files import write_json
+from rlnut.runtime.files import JsonObject, write_json
 from rlnut.runtime.log import COLUMNS, MetricsFile
 
 
 class RunFiles:
     """What a run writes into `folder`; None: nothing. description: what config.json says."""
 
-    def __init__(self, folder: Path | None, description: dict[str, Any]) -> None:
+    def __init__(self, folder: Path | None, description: JsonObject) -> None:
         self.folder, self.description = folder, description
         self.metrics: MetricsFile | None = None
         self.saver = Saver()

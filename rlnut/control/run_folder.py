@@ -19,7 +19,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -35,7 +34,7 @@ from rlnut.envs.spaces import read_spaces
 from rlnut.errors import RlnutError, UsageError, unknown
 from rlnut.learner.spec import Choice
 from rlnut.runtime.arrays import StoredArrays, all_finite, in_structure, read_arrays
-from rlnut.runtime.files import as_path, digest, is_folder, read_json
+from rlnut.runtime.files import JsonObject, as_path, digest, is_folder, read_json
 from rlnut.runtime.modules import import_users_module
 from rlnut.runtime.version import check_written_by, installed_version
 from rlnut.types import Network
@@ -47,9 +46,7 @@ LONGEST = 100_000  # characters of an environment's arguments in a file: a map o
 MAY_CHANGE = ("steps", "until", "final_episodes")
 
 
-def describe(
-    config: AgentConfig, env: EnvLike, training: RunSettings, seed: int, custom_network: bool
-) -> dict[str, Any]:
+def describe(config: AgentConfig, env: EnvLike, training: RunSettings, seed: int, custom_network: bool) -> JsonObject:
     """config.json: enough to repeat the run."""
     name = env_name(env)
     return {
@@ -64,7 +61,7 @@ def describe(
     }
 
 
-def identity(description: dict[str, Any]) -> str:
+def identity(description: JsonObject) -> str:
     """A checksum of what decides what is learned, kept in every file of weights: they belong to this config.json."""
     kept = {key: description[key] for key in ("agent", "config", "env", "seed", "custom_network")}
     course = {key: value for key, value in description["training"].items() if key not in MAY_CHANGE}
@@ -147,7 +144,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def _agent_class(
-    path: Path, name: Any, given: AgentConfig | type[AgentConfig] | None, trust: bool
+    path: Path, name: object, given: AgentConfig | type[AgentConfig] | None, trust: bool
 ) -> type[AgentConfig]:
     """The class of a config by the name in config.json; one that is not ours is given, or imported if trusted."""
     given = given if given is None or isinstance(given, type) else type(given)
@@ -172,11 +169,11 @@ def _agent_class(
     return kind
 
 
-def _imported(name: str) -> Any:
+def _imported(name: str) -> object:
     """What module:Class names, from a module that Python finds, or one in the working folder. Trusted names only."""
     module, _, path = name.partition(":")
     try:
-        found: Any = import_users_module(module)
+        found: object = import_users_module(module)
         for part in path.split("."):
             found = getattr(found, part)
         return found
@@ -188,7 +185,7 @@ def names_code(env: EnvName) -> str:
     """Why making an environment from what a file says could run code of the file's choice; empty: it cannot."""
     if ":" in env.id:
         return "its name starts with a module, which would be imported"
-    rest: list[Any] = [env.kwargs]
+    rest: list[object] = [env.kwargs]
     while rest:
         value = rest.pop()
         if isinstance(value, dict):
@@ -207,7 +204,7 @@ def as_data(env: EnvName) -> EnvName:
     return EnvName(env.id, {k: v for k, v in env.kwargs.items() if k not in NOT_THE_ENVIRONMENT})
 
 
-def _seed(value: Any) -> int:
+def _seed(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**32:
         raise ValueError(f"seed must be an integer >= 0 and < 2**32, got {value!r}")
     return value

@@ -12,7 +12,6 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -28,14 +27,14 @@ from rlnut.control.run_files import RunFiles
 from rlnut.control.settings import RunSettings, crossed, next_look
 from rlnut.envs.functional import FuncVector
 from rlnut.envs.make import EnvLike
-from rlnut.envs.vector import HostVector
+from rlnut.envs.vector import HostVector, Mark
 from rlnut.errors import RlnutError, UsageError
 from rlnut.learner.agent import Agent
 from rlnut.learner.config import AgentConfig
 from rlnut.runtime.arrays import StoredArrays
 from rlnut.runtime.interrupts import interrupts
 from rlnut.runtime.log import Progress, say
-from rlnut.types import Look, Network
+from rlnut.types import Look, Metrics, Network
 
 
 class Session:
@@ -77,7 +76,7 @@ class Session:
         self.stepping = (0, 0.0)  # steps and seconds in advance(), but for the first round, which compiles
         self.files = RunFiles(None, {"env": None})
         self.run: Run | None = None  # the newest whole state, and where its environments were
-        self.mark: Any = None
+        self.mark: Mark | None = None
         self.best: Best | None = None
         self.interval = Interval([], [])
         self.logged = 0  # step of the last row of the log
@@ -216,7 +215,7 @@ class Session:
         progress.show(run.steps, row, plain=look)
         return evaluation
 
-    def _note(self, run: Run, metrics: dict[str, Any]) -> None:
+    def _note(self, run: Run, metrics: Metrics) -> None:
         self.interval.episodes.extend(metrics.pop("episodes"))
         self.interval.rounds.append(metrics)
         if np.isinf(metrics["delta"]) or (np.isnan(metrics["delta"]) and self._updated(metrics)):

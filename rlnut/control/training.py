@@ -23,6 +23,7 @@ from rlnut.runtime.interrupts import terminations
 from rlnut.runtime.locks import locked
 from rlnut.runtime.log import say
 from rlnut.runtime.version import installed_version
+from rlnut.settings import Options
 from rlnut.types import Network
 
 
@@ -36,7 +37,7 @@ def train(
     eval_env: EnvLike | None = None,
     quiet: bool = False,
     settings: RunSettings | None = None,
-    **training: Any,
+    **training: object,
 ) -> Trained:
     """Learn Q on `env`, a registered name, an environment, a function that makes one, or a VectorEnv.
 
@@ -131,10 +132,10 @@ def resume(
 def configured(
     agent: AgentConfig | str,
     env: EnvLike,
-    options: dict[str, Any] | None = None,
-    course: dict[str, Any] | None = None,
+    options: Options | None = None,
+    course: Options | None = None,
     preset: bool = True,
-) -> tuple[AgentConfig, RunSettings, dict[str, Any]]:
+) -> tuple[AgentConfig, RunSettings, Options]:
     """(config, settings, what the preset brought): a name brings its preset, a config is taken as it is.
 
     options, course: what the user chose of the agent's options and of `RunSettings`; they go before the preset.
@@ -156,7 +157,7 @@ def configured(
     return config, RunSettings(**config.training | paced).replace(**course), usual | paced
 
 
-def preset_of(agent: str, env: EnvLike) -> dict[str, dict[str, Any]]:
+def preset_of(agent: str, env: EnvLike) -> dict[str, Options]:
     """The settings that are measured to be better than the defaults on this environment."""
     name = env_name(env)
     return PRESETS.get((agent, name.id if name and not name.wrappers else ""), {})
@@ -169,7 +170,7 @@ def checked_seed(seed: Any) -> int:
     return int(seed)
 
 
-def check_network(network: Any) -> None:
+def check_network(network: object) -> None:
     """UsageError for what is not a function."""
     if network is not None and not callable(network):
         raise UsageError(f"network must be a function: output shape -> Model, got {type(network).__name__}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
 
 from rlnut.control.policy import evaluator_of
 from rlnut.envs.make import env_name, maker
+from rlnut.envs.masks import Info
 from rlnut.errors import UsageError
 from rlnut.runtime.files import atomic_write
 
@@ -27,13 +28,13 @@ class Film(gym.Wrapper):
         super().__init__(env)
         self.frames: list[np.ndarray] = []
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[object, Info]:
         """Start an episode, and keep its first frame."""
         given = self.env.reset(seed=seed) if options is None else self.env.reset(seed=seed, options=options)
         self.frames.append(self._frame())
         return given
 
-    def step(self, action: Any) -> Any:
+    def step(self, action: object) -> tuple[object, SupportsFloat, bool, bool, Info]:
         """One step, and its frame."""
         given = self.env.step(action)
         self.frames.append(self._frame())
