@@ -93,9 +93,21 @@ def _cell(value: SupportsFloat | None) -> str:
 
 
 class Progress:
-    """Steps, steps/s, return, ε, δ, time left: a bar on a terminal, plain lines where there is none."""
+    """Steps, steps/s, return, ε, δ, time left: a bar on a terminal, plain lines where there is none.
 
-    def __init__(self, total: int, done: int, quiet: bool = False, words: tuple = ()) -> None:
+    words: (name that is shown, key of the row); leave: a bar that is closed stays on the screen.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        done: int,
+        quiet: bool = False,
+        words: tuple[tuple[str, str], ...] = (),
+        *,
+        unit: str = " steps",
+        leave: bool = False,
+    ) -> None:
         self.words = words or WORDS
         self.total, self.first, self.began, self.said = total, done, time.perf_counter(), time.perf_counter()
         self.quiet = quiet
@@ -103,7 +115,23 @@ class Progress:
         if not quiet and on_terminal():
             from tqdm import tqdm
 
-            self.bar = tqdm(total=total, initial=done, unit=" steps", file=sys.stderr, dynamic_ncols=True, leave=False)
+            self.bar = tqdm(total=total, initial=done, unit=unit, file=sys.stderr, dynamic_ncols=True, leave=leave)
+
+    def say(self, line: str) -> None:
+        """One line, above the bar where there is one."""
+        if self.bar is not None:
+            self.bar.write(line, file=sys.stderr)
+        elif not self.quiet:
+            say(line)
+
+    def move(self, step: int, words: str, at_once: bool = False) -> None:
+        """Move the bar, where there is one, to `step`; it is drawn again when it is time, or `at_once`."""
+        if self.bar is None:
+            return
+        self.bar.set_postfix_str(words, refresh=False)
+        self.bar.update(step - self.bar.n)
+        if at_once:
+            self.bar.refresh()
 
     def due(self) -> bool:
         """Is it time to say something again?"""
@@ -118,8 +146,7 @@ class Progress:
             f"{name} {row[key]:.4g}" for name, key in self.words if row.get(key) is not None and row[key] == row[key]
         ]
         if self.bar is not None:
-            self.bar.update(step - self.bar.n)
-            self.bar.set_postfix_str(", ".join(words))
+            self.move(step, ", ".join(words), at_once=True)
             return
         rate = (step - self.first) / max(self.said - self.began, 1e-9)
         left = (self.total - step) / rate if rate > 0 else math.inf

@@ -7,7 +7,6 @@ one compiled program does any stretch of an epoch, so that progress and Ctrl-C n
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -15,13 +14,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
 
 from rlnut.errors import RlnutError
 from rlnut.regression.core import Regression
 from rlnut.regression.losses import Loss
 from rlnut.runtime.interrupts import interrupts
-from rlnut.runtime.streams import on_terminal, say
+from rlnut.runtime.log import Progress
 from rlnut.supervised.augment import augmented
 from rlnut.supervised.network_settings import FitSettings
 from rlnut.types import Array, Batch, Fit, Key, Params
@@ -119,7 +117,7 @@ def run_epochs(
     seed: int,
     held: LabelledRows,
     verdict: Callable[[Params, LabelledRows], tuple[float, float]],
-    report: FitReport,
+    report: Progress,
     keep: Callable[[Params], None] | None = None,
     stop: Callable[[Sequence[Epoch]], bool] | None = None,
 ) -> LearnedParams:
@@ -137,7 +135,7 @@ def run_epochs(
                 fit, updates = latest, (number - 1) * work.steps + done
                 if not np.isfinite(costs).all():
                     raise RlnutError(f"the cost is no longer finite in epoch {number}: try a smaller lr")
-                report.advance(updates, float(costs.mean()))
+                report.move(updates, f"cost={costs.mean():.4f}")
                 if stopped() and done < work.steps:
                     break
             else:
@@ -168,32 +166,6 @@ def _line(done: Epoch, epochs: int) -> str:
     if done.validation_cost is not None:
         held = f"  validation cost {done.validation_cost:.4f}, score {done.validation_score:.4f}"
     return f"epoch {done.epoch}/{epochs}  cost {done.cost:.4f}{held}  {done.seconds:.2f} s"
-
-
-class FitReport:
-    """Progress on standard error: a bar with the time left on a terminal, plain lines for each epoch everywhere."""
-
-    def __init__(self, on: bool, updates: int) -> None:
-        self.on = on
-        self.bar = tqdm(total=updates, unit="update", disable=not (on and on_terminal()), file=sys.stderr)
-
-    def __enter__(self) -> FitReport:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.bar.close()
-
-    def say(self, line: str) -> None:
-        """One line, above the bar where there is one."""
-        if self.on and self.bar.disable:
-            say(line)
-        elif self.on:
-            self.bar.write(line, file=sys.stderr)
-
-    def advance(self, updates: int, cost: float) -> None:
-        """Move the bar to the number of updates done so far."""
-        self.bar.set_postfix(cost=f"{cost:.4f}", refresh=False)
-        self.bar.update(updates - self.bar.n)
 
 
 def outputs(predict: Callable[[Params, Array], Array], params: Params, x: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -22,8 +23,9 @@ from rlnut.regression.core import Regression, regression
 from rlnut.regression.losses import Loss, Penalty, cross_entropy, l1, l2, smoothed, squared
 from rlnut.regression.optimizers import optimizer as named
 from rlnut.runtime.files import JsonObject, new_folder
+from rlnut.runtime.log import Progress
 from rlnut.runtime.version import installed_version
-from rlnut.supervised.epochs import Epoch, FitReport, LabelledRows, judge, run_epochs, trainer
+from rlnut.supervised.epochs import Epoch, LabelledRows, judge, run_epochs, trainer
 from rlnut.supervised.fit_linear import chosen_exact, fit_exact
 from rlnut.supervised.fitted_model import FittedModel, architecture
 from rlnut.supervised.linear_settings import LINEAR_MODELS, LinearSettings
@@ -171,7 +173,7 @@ def learn(
         sequences=config.sequences,
     )  # fmt: skip
     count = parameter_count(learner.start.params)
-    with FitReport(progress, learner.updates) as report:
+    with closing(Progress(learner.updates, 0, not progress, unit="update", leave=True)) as report:
         task = "regression" if classes is None else f"classification into {len(classes)} classes"
         if problem.note:
             report.say(f"{problem.name}: {problem.note}")

@@ -77,15 +77,40 @@ def test_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[st
 def test_nothing_when_quiet(capsys: pytest.CaptureFixture[str]):
     progress = Progress(10, 0, quiet=True)
     progress.show(10, {"return": 1.0}, plain=True)
+    progress.say("a line")
+    progress.move(10, "cost=1", at_once=True)
     progress.close()
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch):
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
+def test_only_lines_are_printed_where_a_bar_would_move(capsys: pytest.CaptureFixture[str]):
+    progress = Progress(10, 0)
+    progress.say("epoch 1/2")
+    progress.move(10, "cost=1", at_once=True)
+    progress.close()
+    assert capsys.readouterr() == ("", "epoch 1/2\n")
 
+
+class Terminal(io.StringIO):
+    """Standard error as a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_line_above_a_bar_that_stays(monkeypatch: pytest.MonkeyPatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    progress = Progress(40, 0, unit="update", leave=True)
+    progress.move(20, "cost=0.1250", at_once=True)
+    progress.say("epoch 1/2")
+    progress.close()
+    shown = [line.rpartition("\r")[2] for line in terminal.getvalue().split("\n")]
+    assert shown[0] == "epoch 1/2"
+    assert "20/40" in shown[1] and "update/s" in shown[1] and "cost=0.1250" in shown[1]
+
+
+def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     progress = Progress(1000, 0)

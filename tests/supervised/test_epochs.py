@@ -15,6 +15,7 @@ from helpers.problems import blobs, halves, line
 from rlnut.data.catalogue import load_dataset
 from rlnut.data.dataset import Dataset, checked_dataset
 from rlnut.errors import RlnutError
+from rlnut.runtime.log import Progress
 from rlnut.supervised import epochs
 from rlnut.supervised.fit import fit, prepare
 from rlnut.supervised.fitted_model import load
@@ -94,15 +95,15 @@ def test_a_cost_that_explodes_is_said_not_returned():
 
 def test_ctrl_c_keeps_what_was_learned(tmp_path, monkeypatch):
     x, y = blobs(400)
-    move = epochs.FitReport.advance
+    move = Progress.move
 
-    def press(report: epochs.FitReport, updates: int, cost: float) -> None:
-        move(report, updates, cost)
+    def press(report: Progress, updates: int, words: str) -> None:
+        move(report, updates, words)
         if updates >= 12:
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(epochs, "SECONDS", 0.0)  # look after each update
-    monkeypatch.setattr(epochs.FitReport, "advance", press)
+    monkeypatch.setattr(Progress, "move", press)
     found = fit("mlp", (x, y, x, y), batch=40, epochs=5, out=tmp_path / "out", progress=False)
     assert (found.result["ended"], found.result["updates"], found.result["epochs"]) == ("interrupted", 12, 1)
     np.testing.assert_array_equal(load(tmp_path / "out").predict(x), found.predict(x))
