@@ -13,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.experimental.functional import FuncEnv
 
-from rlnut.envs.masks import MASK, MasksInInfo, masks_in_info
+from rlnut.envs.masks import MASK, Info, MasksInInfo, masks_in_info
 from rlnut.envs.states import RowsOf
 from rlnut.errors import UsageError
 from rlnut.runtime.wrappers import changing_wrappers
@@ -176,13 +176,13 @@ class Tabular(gym.Env):
         """The functional form, for compiled loops."""
         return TabularFunc(self.finite)
 
-    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[int, dict]:
+    def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[int, Info]:
         """Start an episode."""
         super().reset(seed=seed)
         self.state = int(first(self._table, np.asarray(self.np_random.random())))
         return self.state, self._info()
 
-    def step(self, action: int) -> tuple[int, float, bool, bool, dict]:
+    def step(self, action: int) -> tuple[int, float, bool, bool, Info]:
         """One step; tables know no time limit, so nothing is truncated here."""
         if not self.action_space.contains(action):
             raise UsageError(f"action must be one of 0 … {self.finite.mdp.P.shape[1] - 1}, got {action!r}")
@@ -192,7 +192,7 @@ class Tabular(gym.Env):
         self.state = int(after.position)
         return self.state, float(after.reward), bool(after.ended), False, self._info()
 
-    def _info(self) -> dict:
+    def _info(self) -> Info:
         allowed = self.finite.allowed
         return {} if allowed is None else {"action_mask": allowed[self.state].astype(np.int8)}
 
