@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from rlnut.cli import main
-from rlnut.data import mnist
+from rlnut.data import catalogue, mnist
 from rlnut.data.catalogue import load_dataset, mnist_5k
 from rlnut.data.mnist import TYPES, parse_idx, unzipped
 from rlnut.errors import RlnutError, UsageError
@@ -234,7 +234,7 @@ def test_mnist_5k_is_real_digits_in_a_fixed_stratified_split():
 
 
 def test_mnist_5k_without_its_package(monkeypatch):
-    monkeypatch.setattr("rlnut.data.catalogue.find_spec", lambda name: None)
+    monkeypatch.setattr(catalogue, "find_spec", lambda name: None)
     with pytest.raises(RlnutError, match=r'pip install "rlnut\[offline\]"'):
         mnist_5k()
 

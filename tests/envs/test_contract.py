@@ -19,7 +19,7 @@ from helpers.environments import Counter
 from rlnut import RlnutError, UsageError
 from rlnut.cli import main
 from rlnut.control.evaluate import Evaluator, Player
-from rlnut.envs import contract
+from rlnut.envs import contract, vector
 from rlnut.envs.contract import CheckedEnv, CheckedVector, made
 from rlnut.envs.functional import FuncGym, func_vector
 from rlnut.envs.make import EnvName, maker
@@ -373,7 +373,7 @@ def test_seeds_that_leave_us_fit_a_c_int() -> None:
 
 def test_vector_seeds_leave_room_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """A VectorEnv gives environment i the seed + i."""
-    monkeypatch.setattr("rlnut.envs.vector.episode_seed", lambda *args: 2**31 - 1)
+    monkeypatch.setattr(vector, "episode_seed", lambda *args: 2**31 - 1)
     envs = [Given() for _ in range(3)]
     made = iter(envs)
     GymVector(SyncVectorEnv([lambda: next(made)] * 3)).reset(0)

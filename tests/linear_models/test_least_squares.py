@@ -10,6 +10,8 @@ from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LinearRegression, Ridge
 
 from rlnut import UsageError
+from rlnut.linear_models import least_squares as module
+from rlnut.linear_models import solution
 from rlnut.linear_models.least_squares import least_squares, merge, ridge_folds, ridge_path, triangle
 
 
@@ -111,9 +113,9 @@ def test_weights_are_repeated_rows():
 
 def test_both_ways_to_the_triangle_agree(monkeypatch: pytest.MonkeyPatch):
     x, y = data(500, 5, 2)
-    monkeypatch.setattr("rlnut.linear_models.solution.BLOCK", 300)  # many small blocks
+    monkeypatch.setattr(solution, "BLOCK", 300)  # many small blocks
     gram = triangle(x, y)
-    monkeypatch.setattr("rlnut.linear_models.least_squares.GRAM_CONDITION", 0.0)
+    monkeypatch.setattr(module, "GRAM_CONDITION", 0.0)
     qr = triangle(x, y)
     both = np.concatenate([np.ones((500, 1)), x - gram.shift[:5], y - gram.shift[5:]], 1)
     close(gram.r.T @ gram.r, both.T @ both, 1e-13)

@@ -8,6 +8,7 @@ from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.linear_model import LogisticRegression
 
 from rlnut import RlnutError, UsageError
+from rlnut.linear_models import logistic as module
 from rlnut.linear_models.logistic import Classifier, logistic
 
 
@@ -79,7 +80,7 @@ def test_it_is_a_minimum(m: int, p: int, intercept: bool, conjugate: bool, seed:
     weight = rng.uniform(0.5, 2, 60)
     with pytest.MonkeyPatch.context() as patch:
         if conjugate:
-            patch.setattr("rlnut.linear_models.logistic.DENSE", 0)
+            patch.setattr(module, "DENSE", 0)
         fit = logistic(x, y, 0.05, intercept=intercept, weight=weight)
     assert fit.gradient <= 1e-8
     assert fit.solution.objective == pytest.approx(cost(fit, x, y, 0.05, weight), rel=1e-12)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlnut import UsageError
+from rlnut.linear_models import solution
 from rlnut.linear_models.perceptron import perceptron
 
 
@@ -38,7 +39,7 @@ def test_many_classes_equal_the_definition(m: int, p: int, epochs: int, seed: in
     x = rng.integers(-3, 4, (25, p)).astype(float)  # integers: sums are exact, ties happen
     y = np.concatenate([np.arange(m), rng.integers(0, m, 25 - m)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rlnut.linear_models.solution.BLOCK", 7)
+        patch.setattr(solution, "BLOCK", 7)
         last = perceptron(x, y, epochs)
         mean = perceptron(x, y, epochs, average=True)
     theta, average, wrong = slow(x, y, m, len(last.mistakes))

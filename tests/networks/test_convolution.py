@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlnut.errors import UsageError
+from rlnut.networks import convolution
 from rlnut.networks.convolution import (
     bias,
     by_products,
@@ -99,7 +100,7 @@ def test_gradient_by_products_is_the_same_for_any_number_of_images_at_once(monke
     rng = np.random.default_rng(1)
     x, w, g = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((6, 4, 4, 2), (3, 3, 2, 3), (6, 4, 4, 3)))
     whole = by_products(1, "same", x, w, g)
-    monkeypatch.setattr("rlnut.networks.convolution.BLOCK", 2 * 4 * 4 * 9 * 2)  # room for two images
+    monkeypatch.setattr(convolution, "BLOCK", 2 * 4 * 4 * 9 * 2)  # room for two images
     for one, other in zip(whole, by_products(1, "same", x, w, g), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
