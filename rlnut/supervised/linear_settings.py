@@ -112,16 +112,9 @@ class _Descended(LinearSettings):
                     raise UsageError(f"{name} is for a gradient solver, but solver is {self.solver}")
             return None
         chosen = self.solver if optimizer is None else optimizer
+        most = self.steps or 10_000
         found, steps, norm = descend(
-            x,
-            y,
-            lam,
-            chosen,
-            self.lr,
-            classes=classes,
-            weight=weight,
-            intercept=self.intercept,
-            steps=self.steps or 10_000,
+            x, y, lam, chosen, self.lr, classes=classes, weight=weight, intercept=self.intercept, steps=most
         )
         return Solved(found, steps, {"gradient": norm})
 
