@@ -97,26 +97,18 @@ def predict_host(
     records = record_count(method, config)
     check_weights(method, config, _size(learned), records)
     largest = _largest(learned, obs, action, seed)
-    lam = method.trace(config)
-    alpha, falling = step_size(method, config, largest, gamma, lam, _spread(world, config, stream))
-    chances = world.target.chances
-    inputs = pair_inputs(A, config.next_action == "sampled", chances) if pairs and chances else None
-    rows = make_rows(stream, method, config, A if pairs else None, falling, records, inputs)
-    beta = alpha if config.beta is None else config.beta
-    passes = config.epochs if recipe.network else None
-    window = window_length(stream, method, config)
-    task = LearningTask(method, lambda: learned.model, (), rows, alpha, lam, beta, window, epochs=passes)
+    task = _learning_task(world, method, config, gamma, stream, learned, largest, records)
     read = values_reader(learned, known.obs, None if known.actions is None else known.actions - world.target.first)
     other = world.off or config.data is not None  # a file's policy is not known
     answer, weights = follow_snapshots(
-        snapshots(task._replace(few=_active_form(learned, task)), records, jax.random.key(seed)),
+        snapshots(task, records, jax.random.key(seed)),
         read,
         lambda w: {},
         known.mean,
         np.ones(len(known.mean), bool),
         0.0,
         other,
-        settings_used(method, config, gamma, learned.words, alpha, bool(recipe.network)),
+        settings_used(method, config, gamma, learned.words, task.alpha, bool(recipe.network)),
         report,
     )
     return answer._replace(
@@ -127,6 +119,29 @@ def predict_host(
         else None,
         learned=FunctionValues(learned, weights),
     )
+
+
+def _learning_task(
+    world: World,
+    method: Method,
+    config: Prediction,
+    gamma: float,
+    stream: Experience,
+    learned: ValueFunction,
+    largest: float,
+    records: int,
+) -> LearningTask:
+    """The rows that are learned from and the step sizes; `largest` is max ‖∇v‖²."""
+    lam = method.trace(config)
+    alpha, falling = step_size(method, config, largest, gamma, lam, _spread(world, config, stream))
+    A, chances = world.actions if config.values == "q" else None, world.target.chances
+    inputs = pair_inputs(A, config.next_action == "sampled", chances) if A and chances else None
+    rows = make_rows(stream, method, config, A, falling, records, inputs)
+    beta = alpha if config.beta is None else config.beta
+    passes = config.epochs if learned.recipe.network else None
+    window = window_length(stream, method, config)
+    task = LearningTask(method, lambda: learned.model, (), rows, alpha, lam, beta, window, epochs=passes)
+    return task._replace(few=_active_form(learned, task))
 
 
 def _world(name: str, env: EnvLike, config: Prediction, policy: PolicyLike, behaviour: PolicyLike) -> World:

@@ -83,13 +83,17 @@ def predict(
     finally:
         report.close()
     if folder is not None:
-        from rlnut.prediction.plots import draw_prediction
-
-        if answer.learned is not None:
-            answer.learned.save(folder)
-        finite = problem if isinstance(problem, Finite) else None
-        draw_prediction(folder / "values.png", f"{name} on {title(env)}", answer, finite)
+        _write(folder, answer, f"{name} on {title(env)}", problem if isinstance(problem, Finite) else None)
     return answer
+
+
+def _write(folder: Path, answer: PredictionResult, words: str, finite: Finite | None) -> None:
+    """What was learned, and its picture."""
+    from rlnut.prediction.plots import draw_prediction
+
+    if answer.learned is not None:
+        answer.learned.save(folder)
+    draw_prediction(folder / "values.png", words, answer, finite)
 
 
 class Report:
