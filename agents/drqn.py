@@ -5,7 +5,7 @@ carry, y = cell(carry, trunk(s)),     q(s, ·) = head(y),     carry = start wher
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +14,13 @@ import numpy as np
 from rlnut.agents.default_networks import default_network
 from rlnut.agents.dqn import q_agent, readout_of
 from rlnut.learner.agent import Actor, Agent
-from rlnut.learner.sequence_replay import Window, windows
+from rlnut.learner.sequence_replay import windows
 from rlnut.learner.spec import Spec
 from rlnut.networks.architectures import mlp, trunk
 from rlnut.networks.heads import dueling
 from rlnut.networks.layers import serial
 from rlnut.networks.recurrent_networks import CELLS, restart, scan
-from rlnut.types import Array, Key, Look, Model, Network, Params, call
+from rlnut.types import Array, Carry, Key, Look, Model, Network, Params, Window, call
 
 if TYPE_CHECKING:
     from rlnut.agents.drqn_settings import DRQN, RecurrentPQN
@@ -51,10 +51,10 @@ def recurrent_values(
         wanted = jnp.take_along_axis(y, x.at[..., None], axis=1)
         return call(head, params["head"], wanted.reshape(-1, y.shape[-1]))
 
-    def carry(envs: int) -> Any:
+    def carry(envs: int) -> Carry:
         return cell.start({"u": np.zeros(0, np.float32)}, envs)  # zeros of the type of u
 
-    def step(params: Params, before: Any, look: Look, key: Key | None) -> tuple[Array, Any]:
+    def step(params: Params, before: Carry, look: Look, key: Key | None) -> tuple[Array, Carry]:
         before = restart(cell, params["cell"], before, look.fresh)
         after, y = cell.step(params["cell"], before, call(below, params["trunk"], look.obs))
         return call(head, params["head"], y), after

@@ -19,11 +19,11 @@ import jax.numpy as jnp
 from rlnut.agents.action_values import ActionValues
 from rlnut.agents.online_rules import OnlineHyper as OnlineHyper
 from rlnut.agents.online_rules import OnlineRule as OnlineRule
-from rlnut.learner.agent import Agent, AgentState, Carry, Pace
+from rlnut.learner.agent import Agent, AgentState, Pace
 from rlnut.learner.behaviour import Behaviour, epsilon_greedy_behaviour, sample
 from rlnut.learner.explore import Schedule, allowed
 from rlnut.learner.returns import fold
-from rlnut.types import Array, Experience, Fit, Key, Look, Metrics, Params, Shaped, Transition
+from rlnut.types import Array, Carry, Experience, Fit, Key, Look, Metrics, Params, Shaped, Transition
 
 
 class Held(NamedTuple):

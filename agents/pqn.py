@@ -8,14 +8,14 @@ import optax
 
 from rlnut.agents.dqn import exploration, readout_of, value_network
 from rlnut.agents.drqn import recurrent_values
-from rlnut.learner.agent import Actor, Agent, Carry, Pace, feed_forward, value_agent
+from rlnut.learner.agent import Actor, Agent, Pace, feed_forward, value_agent
 from rlnut.learner.bellman import labelled
 from rlnut.learner.lambda_targets import Values, along, each_alone, q_lambda_labels
 from rlnut.learner.readout import Readout
 from rlnut.learner.rollout import rollout
 from rlnut.learner.spec import Spec
 from rlnut.regression.core import regression
-from rlnut.types import Array, Look, Model, Network, Params, call
+from rlnut.types import Array, Carry, Look, Model, Network, Params, call
 
 if TYPE_CHECKING:
     from rlnut.agents.dqn_settings import PQN, OnPolicy

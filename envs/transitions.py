@@ -127,7 +127,8 @@ def checked_transitions(arrays: Arrays, spec: Spec, gamma: float, source: str) -
         mask=mask,
         next_mask=next_mask,
     )
-    return found._replace(**{name: x[:, None] for name, x in found._asdict().items() if isinstance(x, np.ndarray)})
+    rows: dict[str, Any] = {name: x[:, None] for name, x in found._asdict().items() if isinstance(x, np.ndarray)}
+    return found._replace(**rows)
 
 
 def _check_columns(arrays: Arrays, spec: Spec, source: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Annotated as Shaped  # Shaped[Array, "T N"]: an array and its axes, which the tests check  # noqa: F401
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -17,8 +17,22 @@ Key = jax.Array  # an explicit random key: jax.random.key(seed)
 Example = Array | jax.ShapeDtypeStruct  # an array of which only shape and type are read
 Tree = Any  # a pytree of arrays
 Params = Tree  # the lecture's θ
+Carry = Tree  # what an actor carries through time for N environments, [N, ...]; () for feed-forward networks
+Inputs = Tree  # what a model reads: an array [B, ...], or several (images and a vector, a `Window`)
 Shape = tuple[int, ...]
 Metrics = dict[str, Any]  # name -> scalar
+
+
+class InitFn(Protocol):
+    """(key, x [B, ...]) -> θ; of x, an array or a pytree of arrays, only shapes and types are read."""
+
+    def __call__(self, key: Key, x: Inputs, /) -> Params: ...
+
+
+class ApplyFn(Protocol):
+    """(θ, x [B, ...]) -> ŷ [B, ...]; of a stochastic model (θ, x, key or None), None: no noise (dropout off)."""
+
+    def __call__(self, params: Params, x: Inputs, /, *key: Any, **none: Any) -> Array: ...
 
 
 class Model(NamedTuple):
@@ -32,19 +46,31 @@ class Model(NamedTuple):
             lambda key, x: eqx.filter(make(key), eqx.is_array), lambda θ, x: jax.vmap(eqx.combine(θ, static))(x))
     """
 
-    init: Callable[[Key, Any], Params]  # (key, x [B, ...], of which shape and type are read) -> θ
-    apply: Callable[..., Array]  # (θ, x [B, ...]) -> ŷ [B, ...]; a stochastic model: (θ, x, key or None)
-    stochastic: bool = False  # apply takes a third argument; None there means "no noise" (dropout off)
+    init: InitFn
+    apply: ApplyFn
+    stochastic: bool = False  # apply takes a third argument, the key
     host: bool = False  # apply works on NumPy arrays as it does on JAX arrays: small nets then act without a device
 
 
 Network = Callable[[Shape], Model]  # an architecture without its head: output shape -> model
 
 
+class Window(NamedTuple):
+    """Steps that follow one another, as a recurrent network reads them in place of single observations: a pytree."""
+
+    obs: Array  # [B, W, ...]
+    begin: Array  # [B, W] bool: an episode begins here
+    carry: Carry  # [B, ...] what is carried into the first step
+    at: Array  # [B, L] the steps whose outputs are wanted, as rows [B·L]
+
+
+Observed = Array | Window  # what a network reads: observations [B, ...], or the steps of a window
+
+
 class Batch(NamedTuple):
     """One regression problem: make g_θ(x) equal y."""
 
-    x: Array  # [B, ...]
+    x: Observed  # [B, ...]
     y: Array  # [B, ...] labels, returns or bootstrapped values
     index: Array | None = None  # type: ignore[assignment]  # [B] which output to regress (the action); None = all of them
     weight: Array | None = None  # [B] factor of each row's loss; None = 1
@@ -70,8 +96,20 @@ class Transition(NamedTuple):
     valid: Array  # False for a row that is no experience: the reset step of Gymnasium's NEXT_STEP mode
     mask: Array | None = None  # [T, N, A] bool: actions allowed at obs; None = all
     next_mask: Array | None = None  # the same at next_obs: what a bootstrapped maximum may choose from
-    carry: Tree = ()  # what the actor carried into obs, [T, N, ...]; () for feed-forward networks
+    carry: Carry = ()  # what the actor carried into obs, [T, N, ...]; () for feed-forward networks
     fresh: Array | None = None  # bool: an episode begins here; None where nobody asks
+    window: Window | None = None  # rows [B·L] of windows: what a recurrent network reads in place of obs
+    next_window: Window | None = None  # the same in place of next_obs
+
+    @property
+    def x(self) -> Observed:
+        """What a network reads at s."""
+        return self.obs if self.window is None else self.window
+
+    @property
+    def next_x(self) -> Observed:
+        """What it reads at s'."""
+        return self.next_obs if self.next_window is None else self.next_window
 
 
 Experience = Transition  # as an argument: all of it has the same leading axes, which the tests check
@@ -109,7 +147,7 @@ class Fit(NamedTuple):
     key: Key  # base key of a stochastic model; step s draws from fold_in(key, s)
 
 
-def call(model: Model, params: Params, x: Array, key: Key | None = None) -> Array:
+def call(model: Model, params: Params, x: Inputs, key: Key | None = None) -> Array:
     """g_θ(x), with noise from `key` if the model is stochastic and a key is given."""
     return model.apply(params, x, key) if model.stochastic else model.apply(params, x)
 

@@ -19,10 +19,9 @@ from rlnut.learner.readout import Readout
 from rlnut.learner.replay import Memory
 from rlnut.learner.rollout import Label
 from rlnut.regression.core import Regression
-from rlnut.types import Array, Experience, Fit, Key, Look, Metrics, Model, Params, Transition, call
+from rlnut.types import Array, Carry, Experience, Fit, Key, Look, Metrics, Model, Params, Transition, call
 
 Sync = Callable[[Params, Params, Any], Params]  # (online θ, target θ⁻, updates done) -> target θ⁻
-Carry = Any  # what an actor carries through time for N environments, a pytree [N, ...]; () for feed-forward networks
 
 
 class AgentState(NamedTuple):

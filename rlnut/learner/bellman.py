@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from rlnut.learner.explore import allowed, greedy
 from rlnut.learner.readout import Readout, mixed, scalar
 from rlnut.learner.readout import bootstrap as bootstrap
-from rlnut.types import Array, Batch, Experience, Key, Params, Shaped, Transition
+from rlnut.types import Array, Batch, Experience, Key, Observed, Params, Shaped, Transition
 
 
 class Next(NamedTuple):
@@ -99,7 +99,7 @@ def munchausen(temperature: float, share: float = 0.9, lowest: float = -1.0) -> 
 
 
 def q_problem(
-    apply: Callable[[Params, Array, Key], Array],
+    apply: Callable[[Params, Observed, Key], Array],
     rule: NextPolicy = greedy_policy,
     readout: Readout | None = None,
     extra: Extra | None = None,
@@ -117,16 +117,16 @@ def q_problem(
 
     def problem(params: Params, target: Params, seen: Experience, key: Key) -> Batch:
         online_key, target_key, now_key = jax.random.split(key, 3)
-        online = apply(params, seen.next_obs, online_key)
-        frozen = apply(target, seen.next_obs, target_key)
-        chooser = apply(target, seen.next_obs, jax.random.fold_in(target_key, 1)) if stochastic else frozen
+        online = apply(params, seen.next_x, online_key)
+        frozen = apply(target, seen.next_x, target_key)
+        chooser = apply(target, seen.next_x, jax.random.fold_in(target_key, 1)) if stochastic else frozen
         policy, bonus, one = rule(readout.q(online), readout.q(chooser), seen.next_mask)
         mix = mixed if one else readout.mix
         action, reward = jnp.asarray(seen.action, jnp.int32), seen.reward + seen.discount * bonus
         if extra is not None:
-            reward = reward + extra(readout.q(apply(target, seen.obs, now_key)), action, seen.mask)
+            reward = reward + extra(readout.q(apply(target, seen.x, now_key)), action, seen.mask)
         y = readout.target(reward, seen.discount, mix(policy, readout.part(frozen)))
-        return Batch(seen.obs, y, index=action)
+        return Batch(seen.x, y, index=action)
 
     return problem
 
@@ -136,6 +136,6 @@ def labelled(readout: Readout) -> BellmanProblem:
 
     def problem(params: Params, target: Params, seen: Experience, key: Key) -> Batch:
         nothing = jnp.zeros_like(seen.reward)
-        return Batch(seen.obs, readout.target(seen.reward, nothing, nothing), index=seen.action)
+        return Batch(seen.x, readout.target(seen.reward, nothing, nothing), index=seen.action)
 
     return problem

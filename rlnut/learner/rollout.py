@@ -12,15 +12,13 @@ into another, and a time limit bootstraps from the true final observation. After
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from rlnut.errors import UsageError
 from rlnut.learner.replay import Memory
-from rlnut.learner.sequence_replay import Window
-from rlnut.types import Array, Key, Params, Transition
+from rlnut.types import Array, Key, Params, Transition, Window
 
 Label = Callable[[Params, Transition], Transition]  # (θ, experience [T, N, ...]) -> the same with targets in it
 
@@ -28,8 +26,8 @@ Label = Callable[[Params, Transition], Transition]  # (θ, experience [T, N, ...
 def rollout(size: int, epochs: int, length: int = 0) -> Memory:
     """The newest round of `size` rows in all, every row once in each of `epochs` passes, in an order of its own.
 
-    `length` L > 0: what is drawn are windows of L consecutive steps of one environment, and obs is read as a `Window`
-    that begins with what was carried into it; B windows are B·L rows.
+    `length` L > 0: what is drawn are windows of L consecutive steps of one environment, and a row is read with the
+    `Window` that begins with what was carried into it; B windows are B·L rows.
     """
     parts = size // max(1, length)  # rows or windows
 
@@ -60,8 +58,8 @@ def rollout(size: int, epochs: int, length: int = 0) -> Memory:
             return seen
         flat = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), seen)
         every = jnp.broadcast_to(jnp.arange(length), (len(rows), length))
-        path: Any = Window(seen.obs, seen.fresh, jax.tree.map(lambda a: a[:, 0], seen.carry), every)
-        return flat._replace(obs=path)
+        assert seen.fresh is not None  # it was there when the memory was made
+        return flat._replace(window=Window(seen.obs, seen.fresh, jax.tree.map(lambda a: a[:, 0], seen.carry), every))
 
     def weigh(state: Transition, rows: Array, steps: Array) -> Array:
         """Rows that are no experience count nothing."""

@@ -10,38 +10,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from rlnut.learner.replay import Memory, ReplayRows, ReplayState, replay, row_indices
 from rlnut.learner.returns import fold
-from rlnut.types import Array, Key, Transition
-
-
-class Window(NamedTuple):
-    """What a recurrent network reads: a pytree."""
-
-    obs: Array  # [B, W, ...]
-    begin: Array  # [B, W] bool: an episode begins here
-    carry: Any  # [B, ...] what is carried into the first row
-    at: Array  # [B, L] the places whose outputs are wanted, as rows [B·L]
+from rlnut.types import Array, Carry, Key, Transition, Window
 
 
 class WindowState(NamedTuple):
     """A replay and what was carried into each of its rows."""
 
     replay: ReplayState
-    carry: Any  # a pytree [L, N, ...]
+    carry: Carry  # a pytree [L, N, ...]
 
 
 def windows(
-    capacity: int, length: int, burn_in: int = 0, n: int = 1, start: Callable[[int], Any] | None = None
+    capacity: int, length: int, burn_in: int = 0, n: int = 1, start: Callable[[int], Carry] | None = None
 ) -> Memory:
     """Replay whose `draw` gives B windows; `read` makes of each `length` n-step transitions: rows [B·length].
 
-    obs and next_obs are `Window`s that share their observations. Rows where no transition begins weigh 0, as do rows
+    Its `window` and `next_window` share their observations. Rows where no transition begins weigh 0, as do rows
     behind the newest one. start: N -> the carry with which episodes begin (`Actor.carry`); None: zeros.
     """
     uniform = replay(capacity, n)
@@ -52,7 +43,7 @@ def windows(
         rows = len(state.begins)
         return WindowState(state, jax.tree.map(lambda a: jnp.zeros((rows, *a.shape), a.dtype), seen.carry))
 
-    def first(seen: Transition) -> Any:
+    def first(seen: Transition) -> Carry:
         """The carry [N, ...] with which episodes begin."""
         envs = seen.reward.shape[1]
         return jax.tree.map(lambda a: jnp.zeros_like(a[0]), seen.carry) if start is None else start(envs)
@@ -88,22 +79,24 @@ def windows(
         before = before.at[0].set(before[0] & (row[0] != oldest))
         taken = burn_in + jnp.arange(length)
 
-        def flat(a: Any) -> Any:
+        def flat(a: Array) -> Array:
             """[W, B, ...] -> the rows that are learned from, [B·L, ...]."""
             return jnp.moveaxis(a[taken], 0, 1).reshape(-1, *a.shape[2:])
 
         successor = jnp.take_along_axis(row, last + 1, axis=0)
-        obs = jnp.moveaxis(held.obs[row, env], 0, 1)
+        path_obs = held.obs[row, env]  # [W, B, ...]
         carry = jax.tree.map(lambda a: a[rows.row, rows.env], state.carry)
-        now: Any = Window(obs, before.T, carry, jnp.broadcast_to(taken, (len(env), length)))
+        obs, next_obs = flat(path_obs), flat(held.obs[successor, env])  # a recurrent network reads the windows instead
+        now = Window(jnp.moveaxis(path_obs, 0, 1), before.T, carry, jnp.broadcast_to(taken, (len(env), length)))
         then = now._replace(at=(last + 1)[taken].T)
-        valid = flat(begins)
-        seen = Transition(now, flat(held.action[row, env]), flat(reward), flat(discount), then, flat(end), valid)
+        action, valid = flat(held.action[row, env]), flat(begins)
+        seen = Transition(obs, action, flat(reward), flat(discount), next_obs, flat(end), valid)
+        seen = seen._replace(window=now, next_window=then)
         if held.mask is None:
             return seen
         return seen._replace(mask=flat(held.mask[row, env]), next_mask=flat(held.mask[successor, env]))
 
-    def weigh(state: WindowState, rows: ReplayRows, steps: Any) -> Array:
+    def weigh(state: WindowState, rows: ReplayRows, steps: Array | int) -> Array:
         """1 where a transition begins, 0 elsewhere, scaled to mean 1."""
         begins = path(state, rows)[2][burn_in : burn_in + length].T.reshape(-1).astype(jnp.float32)
         return begins / jnp.maximum(begins.mean(), 1e-6)

@@ -9,25 +9,54 @@ For the squared loss δ = y − ŷ: the residual and the Bellman error at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from rlnut.regression.losses import Loss, Penalty, squared
-from rlnut.types import Array, Batch, Example, Fit, Key, Metrics, Model, Params, Shaped
+from rlnut.types import Array, Batch, Example, Fit, Key, Metrics, Model, Observed, Params, Shaped, Window
+
+
+class FitInitFn(Protocol):
+    """(key, x [B, ...], of which shape and type are read) -> the fit before the first step."""
+
+    def __call__(self, key: Key, x: Example | Window, /) -> Fit: ...
+
+
+class PredictFn(Protocol):
+    """(θ, x [B, ...]) -> ŷ [B, ...], without noise."""
+
+    def __call__(self, params: Params, x: Observed, /) -> Array: ...
+
+
+class CostFn(Protocol):
+    """(θ, batch of B rows) -> E(θ) [], δ [B, ...] of the outputs that the batch regresses."""
+
+    def __call__(self, params: Params, batch: Batch, /) -> tuple[Array, Array]: ...
+
+
+class UpdateFn(Protocol):
+    """(fit, batch of B rows) -> the fit after one step of the optimiser, metrics []."""
+
+    def __call__(self, fit: Fit, batch: Batch, /) -> tuple[Fit, Metrics]: ...
+
+
+class StepFn(Protocol):
+    """(fit, batch of B rows) -> the fit after one step of the optimiser, metrics [], ŷ [B, ...] before it."""
+
+    def __call__(self, fit: Fit, batch: Batch, /) -> tuple[Fit, Metrics, Array]: ...
 
 
 class Regression(NamedTuple):
-    """A regression method, built by `regression`: four pure functions, safe under jit, vmap and scan."""
+    """A regression method, built by `regression`: five pure functions, safe under jit, vmap and scan."""
 
-    init: Callable[[Key, Example], Fit]  # (key, x [B, ...]) -> Fit
-    predict: Callable[[Params, Array], Array]  # (θ, x [B, ...]) -> ŷ [B, ...], without noise
-    loss: Callable[..., tuple[Array, Array]]  # (θ, Batch) -> E(θ) [], δ [B, ...]
-    update: Callable[[Fit, Batch], tuple[Fit, Metrics]]  # one step of the optimiser
-    step: Callable[[Fit, Batch], tuple[Fit, Metrics, Array]]  # the same, and ŷ [B, ...] before it
+    init: FitInitFn
+    predict: PredictFn
+    loss: CostFn
+    update: UpdateFn
+    step: StepFn  # `update` that also returns the outputs
 
 
 def select(outputs: Shaped[Array, "B ..."], index: Shaped[Array, "B ..."] | None) -> Shaped[Array, "B ..."]:
@@ -63,12 +92,12 @@ def regression(
     """
     chosen = optax.adam(1e-3) if optimizer is None else optimizer
 
-    def init(key: Key, x: Example) -> Fit:
+    def init(key: Key, x: Example | Window) -> Fit:
         init_key, noise_key = jax.random.split(key)
         params = model.init(init_key, x)
         return Fit(params, chosen.init(params), jnp.zeros((), jnp.int32), noise_key)
 
-    def predict(params: Params, x: Array) -> Array:
+    def predict(params: Params, x: Observed) -> Array:
         return model.apply(params, x)
 
     def residual(outputs: Shaped[Array, "B ..."], y: Array) -> tuple[Shaped[Array, " B"], Shaped[Array, "B ..."]]:
@@ -90,7 +119,7 @@ def regression(
         return step(fit, batch)[:2]
 
     def step(fit: Fit, batch: Batch) -> tuple[Fit, Metrics, Array]:
-        noise: tuple[Any, ...] = (jax.random.fold_in(fit.key, fit.step),) if model.stochastic else ()
+        noise = (jax.random.fold_in(fit.key, fit.step),) if model.stochastic else ()
         outputs, pull = jax.vjp(lambda p: select(model.apply(p, batch.x, *noise), batch.index), fit.params)
         losses, delta = residual(outputs, batch.y)
         value = mean(losses, batch.weight)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import optax
@@ -22,7 +21,7 @@ DIRECTIONS: dict[str, Callable[[], optax.GradientTransformation]] = {
     "nesterov": lambda: optax.trace(0.9, nesterov=True),
     "sgd": optax.identity,
 }
-SCHEDULES: dict[str, Callable[[float, int], Any]] = {
+SCHEDULES: dict[str, Callable[[float, int], optax.ScalarOrSchedule]] = {
     "cosine": optax.cosine_decay_schedule,
     "one-cycle": lambda lr, updates: optax.cosine_onecycle_schedule(max(updates, 2), lr),
     "linear": lambda lr, updates: optax.linear_schedule(lr, 0.0, updates),

@@ -176,7 +176,8 @@ def test_double_q_by_hand() -> None:
     w = np.zeros((2, A, S + 1))
     w[0, :, 3], w[1, :, 3] = [1.0, 5, 2], [10.0, 20, 30]  # s' = 2 sees weights 2 and 3
     numbers = (np.int32(0), np.int32(1), np.float32(7), np.float32(0.5), np.int32(2), False, True)
-    one = Transition(*(np.array([[x]]) for x in numbers))
+    obs, action, reward, discount, next_obs, end, valid = (np.array([[x]]) for x in numbers)
+    one = Transition(obs, action, reward, discount, next_obs, end, valid)
     found = learned(OnlineRule("max", double=True), OnlineHyper(0.1), one, w)
     first, second = w.copy(), w.copy()
     first[0, 1, :2] += 0.1 * (7 + 0.5 * 20)  # selected by table 0 (action 1), valued by table 1
@@ -194,7 +195,7 @@ def test_several_environments_add_their_updates_and_keep_traces_of_their_own() -
     together = learned(rule, numbers, seen, W0) - W0
     alone = np.zeros_like(W0)
     for lane in np.eye(3, dtype=bool):
-        alone = alone + learned(rule, numbers, Transition(*(a[:, lane] for a in seen[:7])), W0) - W0
+        alone = alone + learned(rule, numbers, jax.tree.map(lambda a, lane=lane: a[:, lane], seen), W0) - W0
     np.testing.assert_allclose(together / alpha, alone / alpha, atol=1e-3)
 
 
@@ -231,8 +232,11 @@ def probe_stream(steps: int = 3000) -> tuple[Transition, dict[int, tuple[str, fl
         columns.append(rows)
     parts = zip(*(zip(*column, strict=True) for column in columns), strict=True)
     kinds = (np.int32, np.int32, np.float32, np.float32, np.int32, bool, bool)
-    arrays = [np.array(part).T.astype(kind) for part, kind in zip(parts, kinds, strict=True)]
-    return Transition(*arrays), {number: key for key, number in numbers.items()}
+    arrays = (np.array(part).T.astype(kind) for part, kind in zip(parts, kinds, strict=True))
+    state, action, reward, discount, after, end, valid = arrays
+    return Transition(state, action, reward, discount, after, end, valid), {
+        number: key for key, number in numbers.items()
+    }
 
 
 MEMBERS = {

@@ -122,12 +122,12 @@ def test_windows_of_a_round():
     for w, number in enumerate(order[0]):
         first, env = number // N * 4, number % N
         part = slice(first, first + 4), env
-        np.testing.assert_array_equal(got.obs.obs[w], rows.obs[part])
+        np.testing.assert_array_equal(got.window.obs[w], rows.obs[part])
         np.testing.assert_array_equal(got.action[4 * w : 4 * w + 4], rows.action[part])
         np.testing.assert_array_equal(got.reward[4 * w : 4 * w + 4], rows.reward[part])
-        c = got.obs.carry[w]
+        c = got.window.carry[w]
         for t in range(4):
-            value, c = recalling(0.5, c, Look(got.obs.obs[w, t], got.obs.begin[w, t]))
+            value, c = recalling(0.5, c, Look(got.window.obs[w, t], got.window.begin[w, t]))
             np.testing.assert_allclose(value, q[first + t, env], rtol=1e-5, atol=1e-5)
     with pytest.raises(UsageError, match="--sequence 5 must divide the 12 steps"):
         rollout(T * N, 2, 5).init(jax.tree.map(lambda a: a[0], rows), T)

@@ -17,9 +17,9 @@ from rlnut.envs.make import EnvName
 from rlnut.envs.recall import Recall, RecallFunc
 from rlnut.envs.spaces import read_spaces
 from rlnut.learner.replay import ReplayRows
-from rlnut.learner.sequence_replay import Window, windows
+from rlnut.learner.sequence_replay import windows
 from rlnut.networks.recurrent_networks import CELLS, scan
-from rlnut.types import Look, Transition
+from rlnut.types import Look, Transition, Window
 
 
 def lived(ends: list[int], gamma: float = 0.5) -> Transition:
@@ -39,8 +39,10 @@ def test_a_window_by_hand() -> None:
     first = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), seen)
     state = memory.add(memory.init(first, 8), seen)
     got = memory.read(state, ReplayRows(jnp.array([1]), jnp.array([0])))
-    now: Any = got.obs
-    then: Any = got.next_obs
+    now, then = got.window, got.next_window
+    assert now is not None and then is not None
+    np.testing.assert_array_equal(np.asarray(got.obs)[[0, 2, 3]], [20, 30, 40])
+    np.testing.assert_array_equal(np.asarray(got.next_obs)[[0, 2, 3]], [21, 50, 60])
     np.testing.assert_array_equal(now.obs[0], [10, 20, 21, 30, 40, 50, 60])
     np.testing.assert_array_equal(now.begin[0], [False, False, False, True, False, False, False])
     np.testing.assert_array_equal(now.carry[0], [[-1]])
@@ -78,7 +80,8 @@ def test_the_oldest_row_of_a_full_ring_keeps_what_was_carried_into_it(ends: list
     memory, state = full_ring(ends)
     oldest = (state.replay.head + 1) % 11
     got = memory.read(state, ReplayRows(oldest, jnp.array([0])))
-    window: Any = got.obs
+    window = got.window
+    assert window is not None
     t = float(window.obs[0, 0]) / 10
     assert window.obs[0].tolist()[:2] == [10 * t, 10 * (t + 1)] and ends[int(t)] == 0
     assert not window.begin[0].any()

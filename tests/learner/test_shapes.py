@@ -59,9 +59,13 @@ def row(seen: Transition) -> Transition:
     return jax.tree.map(lambda a: a[0], seen)
 
 
-def bellman(**changes: np.ndarray) -> Batch:
+def bellman(**changes: Any) -> Batch:
     """The targets of experience in which something has another shape."""
-    problem = q_problem(lambda params, obs, key: jnp.zeros((*obs.shape[:-1], A)))
+
+    def outputs(params: object, x: Any, key: object) -> jax.Array:
+        return jnp.zeros((*x.shape[:-1], A))
+
+    problem = q_problem(outputs)
     return problem(None, None, SEEN._replace(**changes), jax.random.key(0))
 
 
