@@ -140,3 +140,14 @@ def test_files_are_short():
     """About 300 lines: a longer file is asking to be two."""
     long = {module: n for module, path in MODULES.items() if (n := len(path.read_text().splitlines())) > 310}
     assert not long
+
+
+def test_the_map_in_contributing_lists_every_file():
+    listed = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    sections = {part.split("\n")[0]: part for part in listed.split("\n### ")}
+    for module, path in MODULES.items():
+        if path.name == "__init__.py":
+            continue
+        folder = path.parent.relative_to(ROOT).as_posix()
+        (section,) = (part for title, part in sections.items() if title.startswith(f"`{folder}/`"))
+        assert f"| `{path.name}` |" in section, f"{module} is not in the map of CONTRIBUTING.md"
