@@ -2,7 +2,7 @@
 
 `layers` composes (`serial`); `architectures` has linear, MLP, CNN and LeNet; `convolution`, `residual_networks`,
 `recurrent_networks` what images and sequences need; `heads` what value functions put last; `backpropagation` the
-backward pass written out. Imports `rlnut.types`, `rlnut.errors` and `rlnut.settings` only.
+backward pass written out. Imports `rlnut.types`, `rlnut.errors` and `rlnut.choices` only.
 """
 
 from rlnut.networks.architectures import cnn as cnn

@@ -1,4 +1,4 @@
 """What every long run needs and no mathematics: files, progress and metrics, Ctrl-C, the style of figures.
 
-Imports `rlnut.errors` only.
+Imports `rlnut.types` and `rlnut.errors` only.
 """
