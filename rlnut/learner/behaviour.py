@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from rlnut.learner.explore import allowed
+from rlnut.truth.dynamic_programming import epsilon_soft
 from rlnut.types import Array, Shaped, namespace
 
 # (q [N, A], mask [N, A] or None, rate [N], visits [N, A] or None) -> π [N, A]
@@ -27,9 +28,7 @@ def epsilon_greedy_behaviour(
     xp = namespace(q)
     values = allowed(q, mask)
     best = values == values.max(-1, keepdims=True)
-    may = xp.ones_like(best) if mask is None else mask
-    epsilon = xp.asarray(rate)[..., None]
-    return (1 - epsilon) * (best / best.sum(-1, keepdims=True)) + epsilon * (may / may.sum(-1, keepdims=True))
+    return epsilon_soft(best / best.sum(-1, keepdims=True), xp.asarray(rate)[..., None], mask)
 
 
 def boltzmann_behaviour(

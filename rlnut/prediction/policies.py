@@ -26,7 +26,7 @@ from rlnut.errors import UsageError, unknown
 from rlnut.prediction.masked import mask_row
 from rlnut.runtime.files import is_folder, read_npy
 from rlnut.runtime.modules import import_users_module
-from rlnut.truth.dynamic_programming import MDP, policy_iteration
+from rlnut.truth.dynamic_programming import MDP, epsilon_soft, policy_iteration
 from rlnut.truth.finite import Finite, array_of, distribution
 from rlnut.truth.start_states import Act, Element
 
@@ -65,12 +65,6 @@ def split_softness(words: str) -> tuple[str, float]:
     return base, epsilon
 
 
-def soft(policy: np.ndarray, epsilon: float, allowed: np.ndarray | None = None) -> np.ndarray:
-    """(1 − ε) π + ε · uniform over the actions that count: [..., A]."""
-    count = np.ones_like(policy) if allowed is None else allowed.astype(float)
-    return (1 - epsilon) * policy + epsilon * count / count.sum(-1, keepdims=True)
-
-
 def as_table(policy: PolicyLike, finite: Finite, gamma: float) -> np.ndarray:
     """π [S, A] of a finite problem; None: the problem's own, else uniform. Raises UsageError for what is no policy."""
     S, A, _ = finite.mdp.P.shape
@@ -79,10 +73,10 @@ def as_table(policy: PolicyLike, finite: Finite, gamma: float) -> np.ndarray:
     if isinstance(policy, str):
         base, epsilon = split_softness(policy)
         if base == "uniform":
-            return soft(np.zeros((S, A)), 1.0, finite.allowed)
+            return epsilon_soft(np.zeros((S, A)), 1.0, finite.allowed)
         found = _optimal(finite, gamma) if base == "optimal" else None
         table = as_table(_named(base), finite, gamma) if found is None else found
-        return soft(table, epsilon, finite.allowed) if epsilon else table
+        return epsilon_soft(table, epsilon, finite.allowed) if epsilon else table
     if hasattr(policy, "q"):
         policy = _greedy(policy, 0.0, (S, A))(np.arange(S) if finite.shown is None else finite.shown, finite.allowed)
     elif callable(policy):
@@ -205,7 +199,8 @@ def _greedy(policy: HasQ, epsilon: float, shape: tuple[int, int] | None = None) 
             raise UsageError(f"the saved policy has values {list(q.shape)}, this problem needs {list(shape)}")
         if mask is not None:
             q = np.where(mask.any(-1, keepdims=True), np.where(mask, q, -np.inf), q)
-        return soft(np.eye(q.shape[-1])[q.argmax(-1)], epsilon, mask) if epsilon else np.eye(q.shape[-1])[q.argmax(-1)]
+        best = np.eye(q.shape[-1])[q.argmax(-1)]
+        return epsilon_soft(best, epsilon, mask) if epsilon else best
 
     return chances
 
@@ -246,7 +241,7 @@ def on_env(policy: PolicyLike, space: gym.Space, name: str) -> HostPolicy:
         raise UsageError(f"a policy for {name} is a word or a function of an observation, got {type(found).__name__}")
 
     def probabilities(obs: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-        return soft(chances(obs, mask), epsilon, mask) if epsilon else chances(obs, mask)
+        return epsilon_soft(chances(obs, mask), epsilon, mask) if epsilon else chances(obs, mask)
 
     def act(obs: Element, rng: np.random.Generator) -> int:
         mask = mask_row(obs, A)
@@ -264,7 +259,7 @@ def _uniform(A: int, first: int) -> HostPolicy:
         return first + int(rng.integers(A) if mask is None else rng.choice(np.flatnonzero(mask)))
 
     def chances(obs: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-        return soft(np.zeros((len(obs), A)), 1.0, mask)
+        return epsilon_soft(np.zeros((len(obs), A)), 1.0, mask)
 
     return HostPolicy(act, chances, first)
 

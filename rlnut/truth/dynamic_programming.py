@@ -6,14 +6,16 @@ other quantity is a linear solve on the chain. γ = 1 is allowed where episodes 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 from rlnut.errors import RlnutError, UsageError
+from rlnut.types import Array, namespace
 
+AnyArray = TypeVar("AnyArray", bound=Array)
 NEVER_ENDS = "γ = 1 is refused: episodes are not certain to end from state {state}; give γ < 1"
 
 
@@ -40,10 +42,13 @@ def uniform(mdp: MDP) -> np.ndarray:
     return np.full((S, A), 1 / A)
 
 
-def epsilon_soft(policy: np.ndarray, epsilon: float, allowed: np.ndarray | None = None) -> np.ndarray:
-    """(1 − ε) π + ε/A: [S, A]; with `allowed` (bool [S, A]) ε is shared among the actions that count."""
-    even = np.ones_like(policy) if allowed is None else allowed.astype(float)
-    return (1 - epsilon) * policy + epsilon * even / even.sum(1, keepdims=True)
+def epsilon_soft(policy: AnyArray, epsilon: Array | float, allowed: Array | None = None) -> AnyArray:
+    """(1 − ε) π + ε · uniform over the allowed actions (None: all), of NumPy or JAX arrays (S&B 5.4): [..., A].
+
+    epsilon: one number, or any shape that broadcasts with π, such as [N, 1].
+    """
+    may = namespace(policy).ones_like(policy) if allowed is None else allowed
+    return cast(AnyArray, (1 - epsilon) * policy + epsilon * (may / may.sum(-1, keepdims=True)))
 
 
 def chain(mdp: MDP, policy: np.ndarray) -> Chain:

@@ -12,8 +12,8 @@ from rlnut.envs.blackjack_tables import blackjack
 from rlnut.envs.tabular import from_env
 from rlnut.envs.walks import chain_walk, random_walk
 from rlnut.errors import UsageError
-from rlnut.prediction.policies import as_table, on_env, soft, split_softness
-from rlnut.truth.dynamic_programming import policy_iteration
+from rlnut.prediction.policies import as_table, on_env, split_softness
+from rlnut.truth.dynamic_programming import epsilon_soft, policy_iteration
 
 WALK = chain_walk()
 
@@ -44,7 +44,9 @@ def test_tables() -> None:
     np.testing.assert_allclose(as_table(lambda s: s % 2, WALK, 0.9), np.eye(2)[[0, 1, 0, 1]])
     np.testing.assert_allclose(as_table(None, random_walk(5), 1.0), 0.5)
     allowed = np.array([[True, True, False]])
-    np.testing.assert_allclose(soft(np.array([[1.0, 0, 0]]), 0.5, allowed), [[0.75, 0.25, 0]])
+    np.testing.assert_allclose(epsilon_soft(np.array([[1.0, 0, 0]]), 0.5, allowed), [[0.75, 0.25, 0]])
+    rows = epsilon_soft(np.array([[1.0, 0, 0], [0, 0, 1]]), np.array([[0.3], [0.6]]))
+    np.testing.assert_allclose(rows, [[0.8, 0.1, 0.1], [0.2, 0.2, 0.6]])
 
 
 def test_files_and_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
