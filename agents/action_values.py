@@ -7,8 +7,8 @@ active features, not of the table. Traces need ∂q/∂w as a whole: `gradient`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,8 @@ from rlnut.learner.spec import Spec
 from rlnut.networks.architectures import mlp
 from rlnut.networks.layers import serial
 from rlnut.types import Array, Key, Model, Shaped, namespace
+
+Bounds = Sequence[float] | np.ndarray | None  # one number for each dimension of the observation; None: its space's
 
 
 class ActionValues(NamedTuple):
@@ -106,7 +108,7 @@ def network_values(model: Model, example: Array) -> ActionValues:
     return ActionValues(init, q, add, gradient, lambda alpha, change: alpha @ change, shared, 1.0, "network", False)
 
 
-def values_of(words: str, spec: Spec, low: Any = None, high: Any = None, initial: float = 0.0) -> ActionValues:
+def values_of(words: str, spec: Spec, low: Bounds = None, high: Bounds = None, initial: float = 0.0) -> ActionValues:
     """The approximator that `words` name ("auto", "one-hot", "tiles:8", "fourier:3", "mlp:64") for what `spec` sees.
 
     low, high: bounds of the observation in place of the space's own, one number a dimension.
@@ -156,7 +158,7 @@ def numbered(spec: Spec) -> tuple[maps.Features, int]:
     return maps.Features(index, 1), states
 
 
-def bounds_of(spec: Spec, low: Any = None, high: Any = None) -> tuple[np.ndarray, np.ndarray]:
+def bounds_of(spec: Spec, low: Bounds = None, high: Bounds = None) -> tuple[np.ndarray, np.ndarray]:
     """Finite bounds of the observation: given, or of its space; UsageError where neither is."""
     if spec.low is None or spec.high is None or spec.image:
         raise UsageError(f"features need a vector of bounded numbers; this learner sees {spec.saw}")

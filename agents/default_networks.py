@@ -9,7 +9,7 @@ import jax
 from rlnut.learner.spec import Observation, Spec
 from rlnut.networks.architectures import cnn, mlp, trunk
 from rlnut.networks.layers import serial
-from rlnut.types import Array, Key, Model, Network, Params, Shape, namespace
+from rlnut.types import Array, Inputs, Key, Model, Network, Params, Shape, namespace
 
 FEATURES = 128  # of an image, where other parts are seen beside it
 
@@ -39,11 +39,11 @@ def branches(seen: Observation, hidden: tuple[int, ...], **options: Any) -> Netw
         trunk(image_network(part.shape[1:], (), **options), FEATURES, options.get("norm", False)) for part in size[:-1]
     ]
 
-    def init(key: Key, x: Any) -> Params:
+    def init(key: Key, x: Inputs) -> Params:
         keys = jax.random.split(key, len(images))
         return tuple(model.init(k, image) for model, k, image in zip(images, keys, x[:-1], strict=True))
 
-    def apply(params: Params, x: Any) -> Array:
+    def apply(params: Params, x: Inputs) -> Array:
         features = [model.apply(theta, image) for model, theta, image in zip(images, params, x[:-1], strict=True)]
         return namespace(x[-1]).concatenate([*features, x[-1]], -1)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -48,13 +48,37 @@ class Episode(NamedTuple):
     length: int
 
 
+class StartFn(Protocol):
+    """Seed -> a run before its first step."""
+
+    def __call__(self, seed: int, /) -> Run: ...
+
+
+class AdvanceFn(Protocol):
+    """(run, stop) -> the run after one round, or after more up to the step `stop`, and each round's metrics."""
+
+    def __call__(self, run: Run, stop: int = 0) -> tuple[Run, list[Metrics]]: ...
+
+
+class RestoreFn(Protocol):
+    """A saved run, without `acting` and `noise` -> the same, ready to go on."""
+
+    def __call__(self, run: Run, /) -> Run: ...
+
+
+class ShapesFn(Protocol):
+    """The shapes and types of what `restore` takes; environments on the host have been reset before."""
+
+    def __call__(self) -> Run: ...
+
+
 class Loop(NamedTuple):
     """`start` a run from a seed, `advance` it by rounds, `restore` what was saved."""
 
-    start: Callable[[int], Run]
-    advance: Callable[..., tuple[Run, list[Metrics]]]  # (run, stop = 0): one round, or more up to that step
-    restore: Callable[[Run], Run]  # from one without `acting` and `noise`
-    shapes: Callable[[], Run]  # of what `restore` takes; environments on the host have been reset before
+    start: StartFn
+    advance: AdvanceFn
+    restore: RestoreFn
+    shapes: ShapesFn
     compile_s: Callable[[], float]  # seconds spent compiling so far
 
 

@@ -8,7 +8,7 @@ environments (`rlnut.control.host_loop`) knows nothing of how an agent learns, a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,11 @@ from rlnut.learner.rollout import Label
 from rlnut.regression.core import Regression
 from rlnut.types import Array, Carry, Experience, Fit, Key, Look, Metrics, Model, Params, Transition, call
 
-Sync = Callable[[Params, Params, Any], Params]  # (online θ, target θ⁻, updates done) -> target θ⁻
+Noise = Any  # what exploration draws for a round, a pytree [T, N, ...], and its rows [N, ...]
+Sync = Callable[[Params, Params, Array], Params]  # (online θ, target θ⁻, updates done) -> target θ⁻
+
+
+Steps = TypeVar("Steps", int, Array)
 
 
 class AgentState(NamedTuple):
@@ -44,7 +48,7 @@ class Pace(NamedTuple):
     batch: int  # draws from the memory in an update
     window: int = 1  # steps in each draw
 
-    def due(self, steps: Any) -> Any:
+    def due(self, steps: Steps) -> Steps:
         """Updates that must have been done after `steps` transitions (an array, or a Python int of any size)."""
         return (steps >= self.starts) * ((steps - self.starts) // self.every + 1) * self.updates
 
@@ -57,19 +61,67 @@ class Pace(NamedTuple):
         return max(1, self.every // envs)
 
 
+class AgentInitFn(Protocol):
+    """(key, one row [N, ...] of experience, of which shapes and types are read) -> the agent's state."""
+
+    def __call__(self, key: Key, seen: Transition, /) -> AgentState: ...
+
+
+class CarryFn(Protocol):
+    """N -> what N environments carry before their first step, a pytree [N, ...]."""
+
+    def __call__(self, envs: int, /) -> Carry: ...
+
+
+class RoundNoiseFn(Protocol):
+    """(state, N) -> the noise of the next round, a pytree [T, N, ...]."""
+
+    def __call__(self, state: AgentState, envs: int, /) -> Noise: ...
+
+
+class ActFn(Protocol):
+    """(θ, carry [N, ...], look at N environments, noise [N, ...]) -> action [N], carry [N, ...]."""
+
+    def __call__(self, params: Params, carry: Carry, look: Look, noise: Noise, /) -> tuple[Array, Carry]: ...
+
+
+class LearnFn(Protocol):
+    """(state, experience [T, N, ...] of a round) -> state, metrics []."""
+
+    def __call__(self, state: AgentState, seen: Transition, /) -> tuple[AgentState, Metrics]: ...
+
+
+class ValuesFn(Protocol):
+    """(θ, carry [N, ...], look at N environments) -> q(s, ·) [N, A], carry [N, ...]."""
+
+    def __call__(self, params: Params, carry: Carry, look: Look, /) -> tuple[Array, Carry]: ...
+
+
+class LeaveFn(Protocol):
+    """State -> the same, outside the running episodes: what comes next begins new ones."""
+
+    def __call__(self, state: AgentState, /) -> AgentState: ...
+
+
+class OutputsFn(Protocol):
+    """(θ, carry [N, ...], look, key of noisy weights or None) -> outputs [N, A, ...], carry [N, ...]."""
+
+    def __call__(self, params: Params, carry: Carry, look: Look, key: Key | None, /) -> tuple[Array, Carry]: ...
+
+
 class Agent(NamedTuple):
     """Pure functions over `AgentState`: by `value_agent`, or composed by hand. Nothing in them asks for a host.
 
     The weights that act in a round are `state.fit.params` as they were when it began.
     """
 
-    init: Callable[[Key, Transition], AgentState]  # from one row [N, ...] of experience (its shapes and types)
-    carry: Callable[[int], Carry]  # what N environments carry before their first step
-    draw: Callable[[AgentState, int], Any]  # (state, N) -> noise of the next round, a pytree [T, N, ...]
-    act: Callable[[Params, Carry, Look, Any], tuple[Array, Carry]]  # (θ, carry, look, noise [N, ...]) -> action [N]
-    learn: Callable[[AgentState, Transition], tuple[AgentState, Metrics]]  # experience [T, N, ...]
-    q: Callable[[Params, Carry, Look], tuple[Array, Carry]]  # -> q(s, ·) [N, A], carry
-    cut: Callable[[AgentState], AgentState]  # leave the running episodes: what comes next begins new ones
+    init: AgentInitFn
+    carry: CarryFn
+    draw: RoundNoiseFn
+    act: ActFn
+    learn: LearnFn
+    q: ValuesFn
+    cut: LeaveFn
     rate: Schedule  # ε at a step count
     host: bool  # act and q also work in NumPy
     pace: Pace
@@ -78,8 +130,8 @@ class Agent(NamedTuple):
 class Actor(NamedTuple):
     """How a network that carries something through time acts; feed-forward networks need none."""
 
-    carry: Callable[[int], Carry]  # N -> before the first step
-    step: Callable[[Params, Carry, Look, Key | None], tuple[Array, Carry]]  # key: of noisy weights -> outputs, carry
+    carry: CarryFn
+    step: OutputsFn
 
 
 def feed_forward(model: Model) -> Actor:
@@ -125,11 +177,11 @@ def value_agent(
         held = memory.init(seen, pace.round_length(len(seen.reward)))
         return AgentState(fit, target, held, jnp.zeros((), jnp.int32), explore_key, replay_key)
 
-    def draw(state: AgentState, envs: int) -> Any:
+    def draw(state: AgentState, envs: int) -> Noise:
         steps = state.steps + envs * jnp.arange(pace.round_length(envs))
         return explore.draw(jax.random.fold_in(state.explore_key, state.steps), steps, envs)
 
-    def act(params: Params, carry: Carry, look: Look, noise: Any) -> tuple[Array, Carry]:
+    def act(params: Params, carry: Carry, look: Look, noise: Noise) -> tuple[Array, Carry]:
         outputs, carry = actor.step(params, carry, look, explore.key(noise) if explore.key else None)
         return explore.select(readout.q(outputs), look.mask, noise), carry
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from rlnut.learner.spec import Spec
     from rlnut.types import Network
 
-Needs = dict[str, dict[str, tuple[Any, ...]]]  # option -> the options, with the values, of which one gives it a meaning
+Needs = dict[str, dict[str, tuple[object, ...]]]  # option -> options, with the values, of which one gives it a meaning
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class AgentConfig(Settings):
             raise UsageError(f"{name} has no effect here: it needs {wanted}")
 
     @classmethod
-    def means(cls, name: str, settings: dict[str, Any]) -> bool:
+    def means(cls, name: str, settings: Mapping[str, object]) -> bool:
         """Does the option `name` mean something beside these settings (or their defaults)?"""
         ways = cls.needs.get(name)
         return ways is None or any(settings.get(o, getattr(cls, o, None)) in ways[o] for o in ways)

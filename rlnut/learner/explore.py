@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -16,16 +16,34 @@ import numpy as np
 
 from rlnut.types import Array, Key, Shaped, namespace
 
-Schedule = Callable[[Any], Array]  # environment steps so far (array or number) -> value
+Schedule = Callable[[Array | int], Array]  # environment steps so far (array or number) -> value
+
+
+class NoiseFn(Protocol):
+    """(key, step counts [T], N) -> the noise of T steps of N environments [T, N, ...]."""
+
+    def __call__(self, key: Key, steps: Array, envs: int, /) -> Array: ...
+
+
+class SelectFn(Protocol):
+    """(q [N, A], mask [N, A] or None: all, noise [N, ...] of one step) -> action [N]."""
+
+    def __call__(self, q: Array, mask: Array | None, noise: Array, /) -> Array: ...
+
+
+class NoiseKeyFn(Protocol):
+    """Noise [N, ...] of one step -> the key that a noisy network acts with."""
+
+    def __call__(self, noise: Array, /) -> Key: ...
 
 
 class Exploration(NamedTuple):
     """`draw` makes the noise of T steps of N environments, `select` spends one row of it."""
 
-    draw: Callable[[Key, Array, int], Any]  # (key, step counts [T], N) -> noise, a pytree [T, N, ...]
-    select: Callable[[Array, Array | None, Any], Array]  # (q [N, A], mask [N, A] or None, noise [N, ...]) -> action [N]
+    draw: NoiseFn
+    select: SelectFn
     rate: Schedule  # ε at a step, for the log
-    key: Callable[[Any], Key] | None = None  # noise [N, ...] -> the key that a noisy network acts with
+    key: NoiseKeyFn | None = None  # None: the network is not noisy
 
 
 def linear_schedule(start: float, end: float, over: int) -> Schedule:
@@ -78,7 +96,7 @@ def epsilon_greedy(epsilon: Schedule, actions: int, spread: float = 0.0, groups:
     return Exploration(draw, select, epsilon)
 
 
-def nothing_random(step: Any) -> Array:
+def nothing_random(step: Array | int) -> Array:
     """ε = 0."""
     return 0.0 * jnp.asarray(step, float)
 

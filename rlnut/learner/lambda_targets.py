@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +10,7 @@ import jax.numpy as jnp
 from rlnut.learner.explore import allowed
 from rlnut.learner.returns import on_policy, returns
 from rlnut.learner.rollout import Label
-from rlnut.types import Array, Experience, Look, Params, Shaped, Transition
+from rlnut.types import Array, Carry, Experience, Look, Params, Shaped, Transition
 
 Values = Callable[[Params, Transition], tuple[Array, Array]]  # (θ, experience) -> q(s, ·), q(s', ·) [T, N, (D,) A]
 
@@ -29,22 +28,22 @@ def each_alone(q: Callable[[Params, Array], Array]) -> Values:
     return values
 
 
-def along(step: Callable[[Params, Any, Look], tuple[Array, Any]]) -> Values:
+def along(step: Callable[[Params, Carry, Look], tuple[Array, Carry]]) -> Values:
     """Values of a network with a memory, which is carried along; step: (θ, carry, look) -> q(s, ·) [N, A], carry.
 
     The successor is read with what is remembered after s, also where it is the last observation of an episode.
     """
 
     def values(params: Params, seen: Experience) -> tuple[Array, Array]:
-        def one(carry: Any, now: tuple[Array, Array, Array]) -> tuple[Any, tuple[Array, Array]]:
+        def one(carry: Carry, now: tuple[Array, Array, Array]) -> tuple[Carry, tuple[Array, Array]]:
             obs, fresh, next_obs = now
             q, carry = step(params, carry, Look(obs, fresh))
             next_q, _ = step(params, carry, Look(next_obs, jnp.zeros_like(fresh)))
             return carry, (q, next_q)
 
-        fresh: Any = seen.fresh
+        assert seen.fresh is not None  # a recurrent actor's experience has it
         first = jax.tree.map(lambda a: a[0], seen.carry)
-        return jax.lax.scan(one, first, (seen.obs, fresh, seen.next_obs))[1]
+        return jax.lax.scan(one, first, (seen.obs, seen.fresh, seen.next_obs))[1]
 
     return values
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from rlnut.learner.replay import Memory, ReplayRows, ReplayState, replay, row_indices
@@ -70,12 +71,14 @@ def prioritised(capacity: int, n: int = 1, alpha: float = 0.6, beta: float = 0.4
         row, env = jnp.divmod(search(state.mass.reshape(-1), share), state.mass.shape[1])
         return ReplayRows(row, env)
 
-    def weigh(state: PrioritisedState, rows: ReplayRows, steps: Array) -> Array:
+    def weigh(state: PrioritisedState, rows: ReplayRows, steps: Array | np.ndarray) -> Array:
         least = jnp.where(state.mass > 0, state.mass, jnp.inf).min()
         power = beta + (1 - beta) * jnp.clip(steps / beta_steps, 0, 1)
         return (least / state.mass[rows.row, rows.env]) ** power
 
-    def score(state: PrioritisedState, rows: ReplayRows, surprise: Shaped[Array, " B"]) -> PrioritisedState:
+    def score(
+        state: PrioritisedState, rows: ReplayRows, surprise: Shaped[Array | np.ndarray, " B"]
+    ) -> PrioritisedState:
         priority = surprise + FLOOR
         mass = state.mass.at[rows.row, rows.env].set(priority**alpha)
         return state._replace(mass=mass, top=jnp.maximum(state.top, priority.max()))

@@ -8,11 +8,11 @@ is there to bootstrap from and a reset observation never stands in for it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from rlnut.errors import UsageError
@@ -40,16 +40,62 @@ class ReplayRows(NamedTuple):
     env: Array  # [B]
 
 
+State = Any  # a memory's own pytree
+Rows = Any  # places in it, a pytree [B]
+
+
+class MemoryInitFn(Protocol):
+    """(one row [N, ...] of experience, of which shapes and types are read; steps T of a round) -> empty memory."""
+
+    def __call__(self, seen: Transition, steps: int, /) -> State: ...
+
+
+class AddFn(Protocol):
+    """(memory, experience [T, N, ...]) -> memory."""
+
+    def __call__(self, state: State, seen: Transition, /) -> State: ...
+
+
+class DrawFn(Protocol):
+    """(memory, key, B) -> B rows to learn from."""
+
+    def __call__(self, state: State, key: Key, size: int, /) -> Rows: ...
+
+
+class ReadFn(Protocol):
+    """(memory, rows [B]) -> what happened there [B, ...]."""
+
+    def __call__(self, state: State, rows: Rows, /) -> Transition: ...
+
+
+class CutFn(Protocol):
+    """memory -> the same, where what is added next begins new episodes."""
+
+    def __call__(self, state: State, /) -> State: ...
+
+
+class WeighFn(Protocol):
+    """(memory, rows [B], transitions seen so far []) -> the weight of each row [B]."""
+
+    def __call__(self, state: State, rows: Rows, steps: Array | np.ndarray, /) -> Array | np.ndarray: ...
+
+
+class ScoreFn(Protocol):
+    """(memory, rows [B], how surprising they were [B]) -> memory."""
+
+    def __call__(self, state: State, rows: Rows, surprise: Array | np.ndarray, /) -> State: ...
+
+
 class Memory(NamedTuple):
     """Where experience waits until it is learned from: pure functions."""
 
-    init: Callable[[Transition, int], Any]  # from one row [N, ...] (its shapes and types); steps T of a round
-    add: Callable[[Any, Transition], Any]  # experience [T, N, ...]
-    draw: Callable[[Any, Key, int], Any]  # B rows to learn from, a pytree [B]
-    read: Callable[[Any, Any], Transition]  # what happened there: [B, ...]
-    cut: Callable[[Any], Any]  # what is added next begins new episodes
-    weigh: Callable[[Any, Any, Any], Any] | None = None  # (state, rows, steps) -> weight of each row; None = 1
-    score: Callable[[Any, Any, Any], Any] | None = None  # (state, rows, surprise [B]) -> state; None: draws are blind
+    init: MemoryInitFn
+    add: AddFn
+    draw: DrawFn
+    read: ReadFn
+    cut: CutFn
+    weigh: WeighFn | None = None  # None: every row has weight 1
+    score: ScoreFn | None = None  # None: what is learned does not change what is drawn
 
 
 def cut_episodes(state: ReplayState) -> ReplayState:

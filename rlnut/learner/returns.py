@@ -15,7 +15,7 @@ arrays; time comes first.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,8 @@ import numpy as np
 
 from rlnut.errors import UsageError
 from rlnut.types import Array, namespace
+
+Maps = TypeVar("Maps")  # one map for each row, as a pytree of arrays [T, ...]
 
 
 class Correction(NamedTuple):
@@ -137,7 +139,7 @@ def fold(reward: Array, discount: Array, end: Array, n: int) -> Folded:
     return Folded(total, product, xp.minimum(row + n - 1, until).astype(np.int32))
 
 
-def window(compose: Callable[[Any, Any], Any], identity: Any, steps: Any, n: int) -> Any:
+def window(compose: Callable[[Maps, Maps], Maps], identity: Maps, steps: Maps, n: int) -> Maps:
     """steps_t ∘ … ∘ steps_{t+n−1} for every t, by doubling, O(T log n), or backwards, O(T), if n >= T.
 
     Rows after the last count as `identity`.
@@ -149,7 +151,7 @@ def window(compose: Callable[[Any, Any], Any], identity: Any, steps: Any, n: int
         last = jax.tree.map(lambda x: x[0], identity)
         return jax.lax.scan(lambda g, f: ((h := compose(f, g)), h), last, steps, reverse=True)[1]
 
-    def later(tree: Any, by: int) -> Any:
+    def later(tree: Maps, by: int) -> Maps:
         return jax.tree.map(lambda x, e: namespace(x).concatenate([x[by:], e[: min(by, rows)]]), tree, identity)
 
     total, offset, size = identity, 0, 1

@@ -96,7 +96,7 @@ def windows(
             return seen
         return seen._replace(mask=flat(held.mask[row, env]), next_mask=flat(held.mask[successor, env]))
 
-    def weigh(state: WindowState, rows: ReplayRows, steps: Array | int) -> Array:
+    def weigh(state: WindowState, rows: ReplayRows, steps: Array) -> Array:
         """1 where a transition begins, 0 elsewhere, scaled to mean 1."""
         begins = path(state, rows)[2][burn_in : burn_in + length].T.reshape(-1).astype(jnp.float32)
         return begins / jnp.maximum(begins.mean(), 1e-6)

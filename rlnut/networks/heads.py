@@ -6,7 +6,7 @@ and with every readout.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ def midpoints(n: int) -> np.ndarray:
 def at_midpoints(n: int) -> Model:
     """A layer that says of n values [..., n] that they are the quantiles at the midpoints: [..., n, 2]."""
 
-    def apply(params: Any, x: Array) -> Array:
+    def apply(params: Params, x: Array) -> Array:
         xp = namespace(x)
         return xp.stack([x, xp.broadcast_to(xp.asarray(midpoints(n)), x.shape)], -1)
 
@@ -60,7 +60,7 @@ def implicit(
     learn: int = 8,
     act: int = 32,
     centre: str = "none",
-    layer: Any = dense,
+    layer: Callable[..., Model] = dense,
     norm: bool = False,
 ) -> Network:
     """IQN: q at fractions τ, f(ψ(s) ∘ φ(τ)), φ(τ) = relu(Σᵢ wᵢ cos πiτ + b) (Dabney et al. 2018b).

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from rlnut.errors import unknown
-from rlnut.types import Array, Example, Key, Model, Params, Shape, Shaped, namespace
+from rlnut.types import Array, Example, Inputs, Key, Model, Params, Shape, Shaped, namespace
 
 
 def sigmoid(x: Shaped[Array, "*N"]) -> Shaped[Array, "*N"]:
@@ -135,7 +134,7 @@ def layer_norm() -> Model:
 def serial(*layers: Model) -> Model:
     """Layers one after the other: θ is the tuple of their θ; a stochastic layer i draws from fold_in(key, i)."""
 
-    def init(key: Key, x: Any) -> Params:  # an array, or several in a tuple
+    def init(key: Key, x: Inputs) -> Params:
         params = []
         shape = jax.eval_shape(lambda a: a, x)
         for layer, k in zip(layers, jax.random.split(key, len(layers)), strict=True):
@@ -143,7 +142,7 @@ def serial(*layers: Model) -> Model:
             shape = jax.eval_shape(layer.apply, params[-1], shape)
         return tuple(params)
 
-    def apply(params: Params, x: Any, key: Key | None = None) -> Array:
+    def apply(params: Params, x: Inputs, key: Key | None = None) -> Array:
         for i, (layer, theta) in enumerate(zip(layers, params, strict=True)):
             if layer.stochastic and key is not None:
                 x = layer.apply(theta, x, jax.random.fold_in(key, i))

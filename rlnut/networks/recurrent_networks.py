@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -142,9 +142,11 @@ def scan(
     for name, flags in given.items():
         if flags is not None and flags.shape != (rows, steps):
             raise ValueError(f"{name} must be [B, T] = {[rows, steps]}, got {list(flags.shape)}")
-    timed: dict[str, Any] = {name: jnp.asarray(flags, bool).T for name, flags in given.items() if flags is not None}
+    timed: dict[str, jax.Array] = {
+        name: jnp.asarray(flags, bool).T for name, flags in given.items() if flags is not None
+    }
 
-    def step(before: Carry, now: tuple[Array, dict[str, Any]]) -> tuple[Carry, Any]:
+    def step(before: Carry, now: tuple[Array, dict[str, jax.Array]]) -> tuple[Carry, Array]:
         z, at = now
         before = _pick(at["begin"], first, before) if "begin" in at else before
         after = cell.advance(params, before, z)

@@ -54,7 +54,7 @@ def test_a_window_by_hand() -> None:
     np.testing.assert_array_equal(np.asarray(then.at[0])[[0, 2, 3]], [2, 5, 6])  # 21, 50, 60
     assert memory.weigh is not None
     np.testing.assert_allclose(
-        memory.weigh(state, ReplayRows(jnp.array([1]), jnp.array([0])), 0), np.array([4, 0, 4, 4]) / 3
+        memory.weigh(state, ReplayRows(jnp.array([1]), jnp.array([0])), jnp.int32(0)), np.array([4, 0, 4, 4]) / 3
     )
 
 
@@ -99,7 +99,7 @@ def test_a_window_ends_at_the_newest_row(steps: int) -> None:
         known = np.arange(1, 4) < back  # of the rows after the burn-in those before the newest
         got = memory.read(state, rows)
         np.testing.assert_array_equal(got.valid, known)
-        np.testing.assert_allclose(memory.weigh(state, rows, 0), known / max(known.mean(), 1e-6))
+        np.testing.assert_allclose(memory.weigh(state, rows, jnp.int32(0)), known / max(known.mean(), 1e-6))
         np.testing.assert_array_equal(np.asarray(got.reward)[known], (steps - back + np.arange(1, 4))[known])
 
 
