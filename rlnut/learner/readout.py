@@ -14,7 +14,7 @@ Everything that acting needs works on NumPy arrays as on JAX arrays.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -26,17 +26,47 @@ from rlnut.types import Array, Shape, Shaped, namespace
 SPREAD = 0.75  # σ of HL-Gauss in widths of a bin (Farebrother et al. 2024, section 3.1)
 
 
+class ReadFromOutputsFn(Protocol):
+    """Outputs [B, A, *shape] -> q [B, A], or the part [B, A, *part] that a policy mixes."""
+
+    def __call__(self, outputs: Array, /) -> Array: ...
+
+
+class TargetFn(Protocol):
+    """(r [B], D [B], part [B, *part] of s') -> y [B, *y]."""
+
+    def __call__(self, reward: Array, discount: Array, part: Array, /) -> Array: ...
+
+
+class MeanFn(Protocol):
+    """y [B, *y] -> the value that it stands for [B]."""
+
+    def __call__(self, y: Array, /) -> Array: ...
+
+
+class SurpriseFn(Protocol):
+    """(outputs of the action taken [B, *shape], y [B, *y]) -> how surprising the row was [B], >= 0."""
+
+    def __call__(self, outputs: Array, y: Array, /) -> Array: ...
+
+
+class MixFn(Protocol):
+    """(π [B, A], part [B, A, *part]) -> the part of the policy π [B, ...], for the target."""
+
+    def __call__(self, policy: Array, part: Array, /) -> Array: ...
+
+
 class Readout(NamedTuple):
     """Pure functions between outputs, values and targets; `part` is what a policy mixes over the next actions."""
 
     shape: Shape  # of the outputs for one action
-    q: Callable[[Array], Array]  # outputs [B, A, *shape] -> q [B, A]
-    part: Callable[[Array], Array]  # outputs [B, A, *shape] -> [B, A, *part]
-    target: Callable[[Array, Array, Array], Array]  # (r [B], D [B], part [B, *part] of s') -> y [B, *y]
+    q: ReadFromOutputsFn
+    part: ReadFromOutputsFn
+    target: TargetFn
     loss: Loss  # (outputs of the action taken [B, *shape], y [B, *y]) -> ℓ [B]
-    mean: Callable[[Array], Array]  # y [B, *y] -> the value that it stands for [B]
-    score: Callable[[Array, Array], Array]  # (outputs of the action taken, y) -> how surprising the row was [B], >= 0
-    mix: Callable[[Array, Array], Array]  # (π [B, A], part [B, A, *part]) -> the part of the policy π, for `target`
+    mean: MeanFn
+    score: SurpriseFn
+    mix: MixFn
 
 
 def bootstrap(reward: Array, discount: Array, value: Array) -> Array:
