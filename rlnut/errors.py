@@ -9,6 +9,7 @@ from rlnut.other_names import AGENT_NAMES, ELSEWHERE, OPTIONS, POLICY_LEARNERS
 
 SHOWN = 8  # of a long list of names
 FEW = 12  # names that are shown in full
+LONGEST_NAME = 100  # letters of what was typed, up to which near misses are looked for
 
 
 class RlnutError(Exception):
@@ -18,7 +19,7 @@ class RlnutError(Exception):
 
 
 class UsageError(RlnutError, ValueError):
-    """The words are wrong (name, type, range, space, option). Exit status 2."""
+    """What the user gave is invalid (name, type, range, space, option). Exit status 2."""
 
     status = 2
 
@@ -56,6 +57,8 @@ LISTED = "rlnut list"
 
 def near_misses(name: str, allowed: Iterable[str], most: int = 3) -> list[str]:
     """The names that a slip of the finger, a missing end or a missing namespace turns into `name`, nearest first."""
+    if len(name) > LONGEST_NAME:  # no slip of the finger; and comparing costs its length
+        return []
     word = _bare(name)
     found = []
     for candidate in allowed:
