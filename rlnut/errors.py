@@ -30,7 +30,7 @@ def unknown(kind: str, name: object, allowed: Iterable[str], *, other: object = 
     `other` is the word beside it: if that one is allowed here, the two were swapped. `see` has the whole list.
     """
     names = sorted(allowed)
-    text = f"unknown {kind} {str(name)[:100]!r}"
+    text = f"unknown {kind} {repr(name[:LONGEST_NAME]) if isinstance(name, str) else repr(name)[:LONGEST_NAME]}"
     if other is not None and other in names:
         return UsageError(f"{text}, but {other!r} is one: the two are swapped")
     word = kind.rpartition(" ")[2]
