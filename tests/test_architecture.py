@@ -151,3 +151,9 @@ def test_the_map_in_contributing_lists_every_file():
         folder = path.parent.relative_to(ROOT).as_posix()
         (section,) = (part for title, part in sections.items() if title.startswith(f"`{folder}/`"))
         assert f"| `{path.name}` |" in section, f"{module} is not in the map of CONTRIBUTING.md"
+
+
+def test_no_two_test_files_have_one_name():
+    """Tests are imported by their name alone, so a second file of a name would be an error for pytest."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))

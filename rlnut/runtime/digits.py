@@ -6,5 +6,5 @@ MOST = 4000  # digits: Python's int() refuses text of more than 4300
 
 
 def only_digits(text: str) -> bool:
-    """Is the text a number 0, 1, 2, … that int() reads: ASCII digits, one at least? No to "²", "٣", "-1" and ""."""
+    """Is the text a number 0, 1, 2, … that int() reads: ASCII digits, one at least? No to "²", "-1" and ""."""
     return text.isascii() and text.isdecimal() and len(text) <= MOST
