@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import conftest
 import jax
@@ -31,7 +32,8 @@ def test_no_more_workers_than_memory(cores: int | None, free: int, workers: int,
 
 
 def test_a_large_process_drops_what_it_compiled(monkeypatch: pytest.MonkeyPatch):
-    footprint, compiled = conftest.Footprint(), jax.jit(lambda x: x + 1)
+    footprint = conftest.Footprint()
+    compiled: Any = jax.jit(lambda x: x + 1)
     size = [GIB - 1]
     monkeypatch.setattr(footprint, "process", SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=size[0])))
     compiled(jnp.zeros(3))

@@ -108,7 +108,7 @@ def test_policies_over_tables() -> None:
     problem = tables()
     np.testing.assert_array_equal(as_table("optimal", problem, 1.0)[:2], [[1, 0], [0, 1]])
     np.testing.assert_array_equal(as_table("uniform", problem, 1.0)[:2], [[1, 0], [0.5, 0.5]])
-    np.testing.assert_allclose(as_table("optimal:0.2", problem, 1.0)[:2], [[1, 0], [0.1, 0.9]])
+    np.testing.assert_allclose(as_table("optimal:0.2", problem, 1.0)[:2], [[1.0, 0.0], [0.1, 0.9]])
     np.testing.assert_array_equal(as_table(Greedy(), problem, 1.0)[:2], [[1, 0], [0, 1]])
     assert rlnut.predict("td", problem, "optimal", steps=50).truth[:2].tolist() == [4, 3]
     for wrong in (np.array([1, 0, 0]), np.full((3, 2), 0.5), lambda s: 1):
