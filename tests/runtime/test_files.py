@@ -129,8 +129,8 @@ def test_json_has_a_checksum(content: dict[str, Any], tmp_path: Path):
         read_json(path)
 
 
-@pytest.mark.parametrize("depth", [2_000, 200_000])
-def test_json_that_is_nested_deeply(depth: int, tmp_path: Path):
+def test_json_that_is_nested_deeply(tmp_path: Path):
+    depth = 200_000  # Python 3.12 and later read 2,000 levels
     (tmp_path / "c.json").write_text('{"a":' + "[" * depth + "]" * depth + "}")
     with pytest.raises(RlnutError, match=r"c\.json is damaged: maximum recursion depth"):
         read_json(tmp_path / "c.json")
