@@ -34,6 +34,14 @@ COMMANDS = {  # name -> its line in the list; the module of the same name is imp
 }
 
 
+class Version(argparse.Action):
+    """`--version`: the version is looked up when somebody asks for it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        print(f"rlnut {installed_version()}")
+        parser.exit()
+
+
 class Parser(argparse.ArgumentParser):
     """argparse with errors as exceptions, so that every wrong word is answered in one place and one line."""
 
@@ -75,7 +83,7 @@ class Parser(argparse.ArgumentParser):
 def parse(words: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
     """The command's module and its parsed arguments; words that are wrong raise UsageError."""
     top = Parser(prog="rlnut", description="Learns value functions: g_θ(x) regressed onto labels or Bellman targets.")
-    top.add_argument("--version", action="version", version=f"rlnut {installed_version()}")
+    top.add_argument("--version", action=Version, nargs=0, help="show the version and exit")
     commands = top.add_subparsers(metavar="COMMAND", parser_class=Parser)
     words = list(words)
     name = words[0] if words else ""

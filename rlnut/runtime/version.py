@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
 from rlnut.errors import RlnutError
 
 
 def installed_version() -> str:
     """The version, or "0+unknown" where the code runs without being installed."""
+    from importlib.metadata import PackageNotFoundError, version  # a quarter of the time of --help
+
     try:
         return version("rlnut")
     except PackageNotFoundError:
