@@ -23,14 +23,14 @@ from rlnut.runtime.version import installed_version
 
 COMMANDS = {  # name -> its line in the list; the module of the same name is imported when it is asked for
     "train": "learn Q on an environment and act greedily",
-    "resume": "go on exactly with a run that was stopped, or for more steps",
+    "resume": "continue a run exactly where it stopped, or for more steps",
     "evaluate": "play the greedy policy of a run on a fresh, real environment",
     "predict": "learn V_π or Q_π of a given policy, with the true values beside it; or apply a fit to new rows",
     "figure": "draw a figure of Sutton & Barto's book again, with reference values on it",
     "fit": "fit a model to labels or values",
     "demo": "a chapter of the lecture, with its picture",
     "list": "what there is: agents, methods, models, datasets, environments",
-    "check-env": "what the learner will see of an environment, or why it cannot be served",
+    "check-env": "what the learner will see of an environment, or why it is not supported",
 }
 
 

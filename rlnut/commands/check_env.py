@@ -1,4 +1,4 @@
-"""`rlnut check-env ENV`: what the learner will see of an environment, or why it cannot be served."""
+"""`rlnut check-env ENV`: what the learner will see of an environment, or why it is not supported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rlnut resume DIR`: go on exactly from a run's checkpoint."""
+"""`rlnut resume DIR`: continue a run exactly from its checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Experience for prediction: what a behaviour b lives through, [T, N] for N independent runs, before anything learns.
+"""Experience for prediction: steps of a behaviour policy b, [T, N] for N independent runs, before anything learns.
 
 Values do not change what happens, so the same stream serves every method, step size and λ. `simulate` plays a finite
 problem in one compiled loop; `play.play` steps a Gymnasium environment.
