@@ -6,33 +6,56 @@ the behaviour's distribution off-policy, μ on-policy. Ties of a rank-deficient 
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+
 import numpy as np
+from scipy.linalg import LinAlgWarning, lu_factor, lu_solve
+from scipy.linalg.lapack import dgecon as gecon
 
 from rlnut.errors import RlnutError
 from rlnut.truth.dynamic_programming import MDP, Chain, pair_chain, ties, values
 from rlnut.truth.outcomes import Outcomes, jumps
 from rlnut.truth.return_distributions import mean_chain, return_variance
 
+WELL_CONDITIONED = 1e-10  # reciprocal condition from which a system is solved by LU
+
 
 def _basis(X: np.ndarray, d: np.ndarray) -> np.ndarray:
     """B [d, k] that makes the columns of XB orthonormal under d: polynomials are too ill-conditioned without it."""
+    some = X[d > 0]
+    if ((some != 0).sum(1) <= 1).all():  # its columns are orthogonal already
+        length = np.sqrt(d[d > 0] @ some**2)
+        return np.eye(X.shape[1])[:, length > 0] / length[length > 0]
     _, size, rows = np.linalg.svd(X[d > 0] * np.sqrt(d[d > 0])[:, None], full_matrices=False)
     keep = size > size.max() * np.finfo(float).eps * max(X.shape)
     return rows[keep].T / size[keep]
 
 
 def _least_squares(A: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.linalg.lstsq(A, b, rcond=None)[0]
+    """w of least norm among those of least ‖A w − b‖: by LU where A is regular, else by singular values."""
+    solved = _solved(A, b) if len(A) == A.shape[1] else None
+    return np.linalg.lstsq(A, b, rcond=None)[0] if solved is None else solved
+
+
+def _solved(A: np.ndarray, b: np.ndarray) -> np.ndarray | None:
+    """A⁻¹b; None if A is singular or nearly so, by LAPACK's estimate of its condition."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", LinAlgWarning)
+        factors = lu_factor(A, check_finite=False)
+        reciprocal, _ = gecon(factors[0], np.abs(A).sum(0).max(initial=0.0))
+        if not reciprocal > WELL_CONDITIONED:
+            return None
+        return np.asarray(lu_solve(factors, b, check_finite=False))
 
 
 def key_matrices(
     process: Chain, X: np.ndarray, d: np.ndarray, gamma: float, lam: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """A = XᵀD(I − γλP)⁻¹(I − γP)X and b = XᵀD(I − γλP)⁻¹r (S&B 9.14 for λ = 0, Tsitsiklis & Van Roy 1997)."""
-    S = len(d)
-    ahead = np.linalg.solve(
-        np.eye(S) - gamma * lam * process.P, np.column_stack([X - gamma * (process.P @ X), process.r])
-    )
+    ahead = np.column_stack([X - gamma * (process.P @ X), process.r])
+    if lam:
+        ahead = np.linalg.solve(np.eye(len(d)) - gamma * lam * process.P, ahead)
     both = (X * d[:, None]).T @ ahead
     return both[:, :-1], both[:, -1]
 
@@ -71,10 +94,30 @@ def exact_lspi(
     return path
 
 
+def projector(X: np.ndarray, d: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """v [S] -> w = argmin Σ d(s) (v(s) − wᵀx(s))² (S&B 9.1, 11.3): [d], with X factored once.
+
+    Where no state has two features that are not 0 (tables, state aggregation), w_i is a mean over the states of
+    feature i. States of weight 0 may hold NaN.
+    """
+    keep = d > 0
+    some, weight = X[keep], d[keep]
+    if ((some != 0).sum(1) <= 1).all():
+        which, rows = (some != 0).argmax(1), np.arange(len(some))
+        x = some[rows, which]
+        size = np.bincount(which, weight * x * x, X.shape[1])
+        share = np.where(size > 0, size, 1)
+        return lambda v: np.bincount(which, weight * x * v[keep], X.shape[1]) / share
+    root = np.sqrt(weight)
+    left, size, rows = np.linalg.svd(some * root[:, None], full_matrices=False)
+    found = size > size.max(initial=0.0) * np.finfo(float).eps * max(some.shape)
+    back, onto = rows[found].T / size[found], left[:, found].T * root
+    return lambda v: back @ (onto @ v[keep])
+
+
 def projection(v: np.ndarray, X: np.ndarray, d: np.ndarray) -> np.ndarray:
     """w = argmin Σ d(s) (v(s) − wᵀx(s))² (S&B 9.1, 11.3): [d]. States of weight 0 may hold NaN."""
-    root = np.sqrt(d[d > 0])
-    return _least_squares(X[d > 0] * root[:, None], v[d > 0] * root)
+    return projector(X, d)(v)
 
 
 def bellman_residual(process: Chain, X: np.ndarray, d: np.ndarray, gamma: float) -> np.ndarray:
@@ -107,10 +150,21 @@ def bellman_error(process: Chain, v: np.ndarray, gamma: float) -> np.ndarray:
     return process.r + gamma * process.P @ v - v
 
 
-def linear_errors(process: Chain, w: np.ndarray, X: np.ndarray, d: np.ndarray, gamma: float, v: np.ndarray) -> dict:
-    """√VE, √BE and √PBE of v_w = Xw under d (S&B 11.4): {"ve", "be", "pbe"}; v is the truth [S]."""
+def linear_errors(
+    process: Chain,
+    w: np.ndarray,
+    X: np.ndarray,
+    d: np.ndarray,
+    gamma: float,
+    v: np.ndarray,
+    project: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> dict[str, float]:
+    """√VE, √BE and √PBE of v_w = Xw under d (S&B 11.4): {"ve", "be", "pbe"}; v is the truth [S].
+
+    project: `projector(X, d)`, where it is needed for many w.
+    """
     delta = bellman_error(process, X @ w, gamma)
-    projected = X @ projection(delta, X, d)
+    projected = X @ (projector(X, d) if project is None else project)(delta)
     return {"ve": rms(v - X @ w, d), "be": rms(delta, d), "pbe": rms(projected, d)}
 
 
