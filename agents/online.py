@@ -9,7 +9,6 @@ wait n steps. Updates are made as they fall due, one for each environment and st
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -23,6 +22,7 @@ from rlnut.learner.agent import Agent, AgentState, Pace
 from rlnut.learner.behaviour import Behaviour, epsilon_greedy_behaviour, sample
 from rlnut.learner.explore import Schedule, allowed
 from rlnut.learner.returns import fold
+from rlnut.learner.traces import COEFFICIENTS, Cut, Passed, trace_parts
 from rlnut.types import Array, Carry, Experience, Fit, Key, Look, Metrics, Params, Shaped, Transition
 
 
@@ -40,39 +40,6 @@ class Noise(NamedTuple):
 
     u: Array
     rate: Array  # ε, τ or c
-
-
-# c, from q(s, ·) [N, A], its action's q [N], probability under the learned policy π and under the behaviour b [N]
-CUTS: dict[str, Callable[[Array, Array, Array, Array], Array | float]] = {
-    "none": lambda q, taken, pi, b: 1.0,  # SARSA(λ); off-policy: naive
-    "watkins": lambda q, taken, pi, b: (taken >= q.max(-1)) * 1.0,  # to 0 after an exploring action (Watkins 1989)
-    "peng": lambda q, taken, pi, b: 1.0,  # later errors are of v(s), not of q(s, a) (Peng & Williams 1996)
-    "tree-backup": lambda q, taken, pi, b: pi,  # Precup, Sutton & Singh (2000), S&B 12.9
-    "retrace": lambda q, taken, pi, b: jnp.minimum(1.0, pi / jnp.maximum(b, 1e-8)),  # Munos et al. (2016)
-}
-
-
-def faded(
-    kind: str,
-    decay: Shaped[Array, " N"],
-    e: Shaped[Array, "N P"],
-    x: Shaped[Array, "N P"],
-    shared: Shaped[Array, "N _"],
-    alpha: Shaped[Array, " N"],
-) -> tuple[Shaped[Array, "N P"], Shaped[Array, "N P"]]:
-    """The trace e = rest + own [N, P]: what is left of older rows, and the row's own part.
-
-    accumulating: own x; replacing: x in place of what was there (Singh & Sutton 1996; S&B 12.7); clearing: and nothing
-    for the state's other actions; dutch: own (1 − α D₋c eᵀx) x (S&B 12.11). decay = D₋ c λ [N].
-    """
-    rest = decay[:, None] * e
-    if kind == "replacing":
-        return jnp.where(x != 0, 0.0, rest), x
-    if kind == "clearing":
-        return jnp.where(shared, 0.0, rest), x
-    if kind == "dutch":
-        return rest, (1 - alpha * (rest * x).sum(-1))[:, None] * x
-    return rest, x
 
 
 class Member(NamedTuple):
@@ -149,17 +116,20 @@ def step_sizes(member: Member, params: Params, due: Due) -> tuple[Params, Array]
 
 
 def traced_update(
-    member: Member, params: Params, held: Held, due: Due, alpha: Array, step: Array, rate: Array
+    member: Member, cut: Cut, params: Params, held: Held, due: Due, alpha: Array, step: Array, rate: Array
 ) -> tuple[Array, Held]:
     """w + Σ_n α δ e and the traces after it; π and b are those of θ before the row's visits were counted."""
     rule, values, w, now, q = member.rule, member.values, params["w"], due.now, due.q
     everyone, delta = jnp.arange(len(due.taken)), due.y - due.taken
     pi = member.learned(params, q, now.obs, now.mask, rate)
     b = member.behaviour(params, q, now.obs, now.mask, rate)
-    c = CUTS[rule.cut](allowed(q, now.mask), due.taken, pi[everyone, now.action], b[everyone, now.action])
-    x, shared = values.gradient(w[0], now.obs, now.action), values.shared(now.obs)
-    rest, own = faded(rule.trace, held.decay * member.numbers.lam * c, held.e, x, shared, alpha)
-    later = due.y - (pi * q).sum(-1) if rule.cut == "peng" else delta
+    chance, greedy = pi[everyone, now.action], (due.taken >= allowed(q, now.mask).max(-1)) * 1.0
+    passed = Passed(chance / jnp.maximum(b[everyone, now.action], 1e-8), chance, greedy)
+    rest = (held.decay * member.numbers.lam * COEFFICIENTS[cut](passed))[:, None] * held.e
+    x = values.gradient(w[0], now.obs, now.action)
+    overlap = (alpha * (rest * x).sum(-1))[:, None]
+    rest, own = trace_parts(rule.trace, rest, x, overlap, x != 0, values.shared(now.obs))
+    later = due.y - (pi * q).sum(-1) if cut == "peng" else delta
     change = later[:, None] * rest + delta[:, None] * own
     if rule.trace == "dutch":
         change = change + (due.taken - held.v_old)[:, None] * (rest + own - x)
@@ -192,7 +162,7 @@ def learn_row(
     counted, alpha = step_sizes(member, params, due)
     step = jnp.where(due.now.valid, alpha, 0.0)
     if member.rule.cut:
-        w, held = traced_update(member, params, held, due, alpha, step, rate)
+        w, held = traced_update(member, member.rule.cut, params, held, due, alpha, step, rate)
     else:
         w = plain_update(member, params["w"], due, step, u < 0.5)
     return (counted | {"w": w}, held), {"delta": due.y - due.taken, "value": due.y, "valid": due.now.valid}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from rlnut.learner.traces import Cut, TraceKind
+
 if TYPE_CHECKING:
     from rlnut.types import Array
 
 NextValue = Literal["sampled", "behaviour", "max", "soft"]
-Cut = Literal["", "none", "watkins", "peng", "tree-backup", "retrace"]
-Trace = Literal["accumulating", "replacing", "clearing", "dutch"]
 
 
 class OnlineRule(NamedTuple):
@@ -17,8 +17,8 @@ class OnlineRule(NamedTuple):
 
     next_value: NextValue = "max"  # of the action taken next, or the mean over a policy (soft: ε-greedy)
     double: bool = False  # two tables: one selects, the other evaluates, a coin says which learns (van Hasselt 2010)
-    cut: Cut = ""  # how a trace is cut (online.CUTS); "": no trace, one-step or n-step targets
-    trace: Trace = "accumulating"  # replacing, clearing (also of the state's other actions), dutch (true online)
+    cut: Cut | None = None  # how a trace is cut (learner/traces.py); None: no trace, one-step or n-step targets
+    trace: TraceKind = "accumulating"  # how it adds up; dutch: true online
     n: int = 1  # rewards in a target without traces
 
 

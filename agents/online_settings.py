@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from rlnut.agents.online_rules import OnlineHyper, OnlineRule, Trace
+from rlnut.agents.online_rules import OnlineHyper, OnlineRule
 from rlnut.errors import UsageError
 from rlnut.learner.config import AgentConfig
+from rlnut.learner.traces import TraceKind
 from rlnut.settings import setting
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ class Traced(Classic):
 
     def rule(self) -> OnlineRule:
         """The member's rule with the kind of trace."""
-        return self.member._replace(trace=cast(Trace, self.trace))
+        return self.member._replace(trace=cast(TraceKind, self.trace))
 
     def numbers(self, usual: float) -> OnlineHyper:
         """α and λ."""

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 from rlnut.agents.td_gradient import GRADIENT_CORRECTIONS, Moment
 from rlnut.agents.td_rules import TDRule
+from rlnut.learner.traces import trace_parts
 from rlnut.types import Array, Key, Model, Params
 
 Input = Array | tuple[Array, Array]  # what v reads: s; or what q reads: (s, weights of the actions [A])
@@ -150,12 +151,8 @@ def td_step(rule: TDRule, model: Approximator, hyper: TDHyper, carry: TDState, r
     if rule.emphatic:
         F = row.follow * carry.F + 1
         M = lam + (1 - lam) * F
-    if rule.trace == "dutch":
-        e = decay * carry.e + (1 - alpha * decay * (carry.e @ x)) * x
-    elif rule.trace == "replacing":
-        e = jnp.where(x != 0, x, decay * carry.e)
-    else:
-        e = decay * carry.e + M * x
+    rest, own = trace_parts(rule.trace, decay * carry.e, M * x, alpha * decay * (carry.e @ x), x != 0)
+    e = rest + own
     h, v_old = carry.h, carry.v_old
     if rule.gradient == "semi":
         change = alpha * gain * delta * e

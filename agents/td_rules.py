@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Trace = Literal["accumulating", "replacing", "dutch"]
+Trace = Literal["accumulating", "replacing", "dutch"]  # of `learner.traces`, those that do not ask for other actions
 Gradient = Literal["semi", "residual", "double", "gtd2", "tdc", "tdrc"]
 
 
 class TDRule(NamedTuple):
     """Arguments of the one recursion in `agents.td`; hashable, so that each is compiled once."""
 
-    trace: Trace = "accumulating"  # replacing: max with the feature (Singh & Sutton 1996); dutch: S&B 12.11
+    trace: Trace = "accumulating"  # how it adds up (learner/traces.py)
     window: int = 0  # n > 0: the n-step target of each row is made from n rows under the weights of the moment
     online: bool = False  # the correction that makes dutch traces true online TD(λ) (S&B 12.5)
     offline: bool = False  # regress onto the λ-return under the weights of the episode's start (S&B 12.3)

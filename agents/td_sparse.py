@@ -21,6 +21,7 @@ import numpy as np
 
 from rlnut.agents.td import Input, Learner, Parts, Scalar, TDHyper, TDRows, recorder
 from rlnut.agents.td_rules import TDRule
+from rlnut.learner.traces import trace_parts
 from rlnut.types import Array, Key
 
 CUT = 1e-8  # share of an entry that is left when it leaves the list
@@ -113,12 +114,10 @@ def sparse_learner(rule: TDRule, model: Active, hyper: TDHyper, length: int, cou
             w = state.w.at[index].add(alpha * row.gain * delta * own)
             return state._replace(w=w, F=F, square=square)
         same = (state.seen[:, :, None] == index) & (x != 0)
-        z = decay * state.z
-        if rule.trace == "dutch":
-            own = (1 - alpha * jnp.einsum("lnk,k,lnh->h", same.astype(x.dtype), x, z)) * own
-        elif rule.trace == "replacing":
-            z = jnp.where(same.any(-1)[:, :, None], 0.0, z)
-        z = jnp.asarray(z).at[p].set(own)
+        rest = decay * state.z
+        overlap = alpha * jnp.einsum("lnk,k,lnh->h", same.astype(x.dtype), x, rest)
+        rest, own = trace_parts(rule.trace, rest, own, overlap, same.any(-1)[:, :, None])
+        z = jnp.asarray(rest).at[p].set(own)
         S = state.S + alpha * row.gain * delta * z
         v_old = state.v_old
         if rule.online:

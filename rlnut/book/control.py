@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike
 
 from rlnut.agents.action_values import linear_values
 from rlnut.agents.online import OnlineRule
-from rlnut.agents.online_rules import Trace
 from rlnut.book.control_runs import ControlTask, learn_many
 from rlnut.book.figures import Curve, Page, Panel, Points
 from rlnut.envs.classic_control import MountainCar
@@ -24,6 +23,7 @@ from rlnut.envs.gridworlds import cliff, windy_gridworld
 from rlnut.envs.tabular import TabularFunc
 from rlnut.features.maps import one_hot
 from rlnut.features.tiles import tile_coding
+from rlnut.learner.traces import TraceKind
 from rlnut.truth.finite import Finite
 
 MEMBERS = {
@@ -215,7 +215,7 @@ def figure_12_10(seed: int, runs: int) -> Page:
 def figure_12_11(seed: int, runs: int) -> Page:
     """Mountain Car: four kinds of trace against α, λ = 0.9."""
     unknown = float("nan")
-    table: dict[Trace, dict[float, float]] = {
+    table: dict[TraceKind, dict[float, float]] = {
         "dutch": {0.4: unknown, 0.8: unknown, 1.2: unknown, 1.4: 255, 1.6: 255},
         "replacing": {0.4: unknown, 0.8: unknown, 1.2: unknown, 1.4: 261, 1.6: unknown},
         "clearing": {0.4: unknown, 0.8: unknown, 1.2: unknown, 1.4: unknown, 1.6: 298},

@@ -21,10 +21,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlnut.errors import UsageError
+from rlnut.errors import UsageError, unknown
+from rlnut.learner.traces import COEFFICIENTS, Cut, Passed, clipped
 from rlnut.types import Array, namespace
 
 Maps = TypeVar("Maps")  # one map for each row, as a pytree of arrays [T, ...]
+
+
+STATE_CUTS: tuple[Cut, ...] = ("none", "importance", "v-trace")
+ACTION_CUTS: tuple[Cut, ...] = ("none", "importance", "retrace", "tree-backup", "watkins")  # Peng's Q(λ): on_policy(λ)
 
 
 class Correction(NamedTuple):
@@ -36,34 +41,46 @@ class Correction(NamedTuple):
     summed: bool = False  # state values: TD errors are summed, y_{t+1} replaces v_{t+1}; else it replaces v'_t
 
 
+def correction(cut: Cut, passed: Passed, lam: float | Array = 1.0, actions: bool = False) -> Correction:
+    """By name: for V a row's own action is corrected, too, u = c/λ; for Q u = 1 and c is that of the next action.
+
+    Raises UsageError for a coefficient that is not defined for V, or not for Q.
+    """
+    defined = ACTION_CUTS if actions else STATE_CUTS
+    if cut not in defined:
+        raise unknown(f"correction of {'action' if actions else 'state'} values", cut, defined)
+    c = COEFFICIENTS[cut](passed)
+    return Correction(lam * c, ahead=True) if actions else Correction(lam * c, c, summed=cut == "v-trace")
+
+
 def on_policy(lam: float | Array) -> Correction:
     """c = λ, u = 1: λ-returns (S&B 12.2); λ = 1 the Monte-Carlo return, with `n` the n-step return (7.1)."""
-    return Correction(lam)
+    return correction("none", Passed(), lam)
 
 
 def importance(rho: Array, lam: float | Array = 1.0, actions: bool = False) -> Correction:
     """Per-decision importance sampling, ρ = π/b: c = λρ, u = ρ for V (S&B 12.22), c = λρ, u = 1 for Q (7.14, 12.23)."""
-    return Correction(lam * rho, 1.0 if actions else rho, actions)
+    return correction("importance", Passed(rho), lam, actions)
 
 
 def retrace(rho: Array, lam: float | Array = 1.0) -> Correction:
     """Q: c = λ min(1, ρ) (Munos et al. 2016); v(s') must be Σ_a π(a|s') q(s', a)."""
-    return Correction(lam * jnp.minimum(1.0, rho), ahead=True)
+    return correction("retrace", Passed(rho), lam, True)
 
 
 def tree_backup(taken: Array, lam: float | Array = 1.0) -> Correction:
     """Q: c = λπ(a|s) of the action taken (S&B 7.16, Precup et al. 2000); v(s') must be Σ_a π(a|s') q(s', a)."""
-    return Correction(lam * taken, ahead=True)
+    return correction("tree-backup", Passed(pi=taken), lam, True)
 
 
 def q_lambda(lam: float | Array = 1.0) -> Correction:
     """Q: c = λ, off-policy without correction (Harutyunyan et al. 2016); v(s') must be Σ_a π(a|s') q(s', a)."""
-    return Correction(lam, ahead=True)
+    return correction("none", Passed(), lam, True)
 
 
 def v_trace(rho: Array, lam: float | Array = 1.0, clip_rho: float = 1.0, clip_c: float = 1.0) -> Correction:
     """V: u = min(ρ̄, ρ), c = λ min(c̄, ρ), TD errors summed (Espeholt et al. 2018, eq. 1)."""
-    return Correction(lam * jnp.minimum(clip_c, rho), jnp.minimum(clip_rho, rho), summed=True)
+    return Correction(lam * clipped(rho, clip_c), clipped(rho, clip_rho), summed=True)
 
 
 def returns(

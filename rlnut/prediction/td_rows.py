@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import numpy as np
 
 from rlnut.agents import td
 from rlnut.agents import td_sparse as sparse
 from rlnut.agents.td_rules import TDRule
+from rlnut.learner.returns import correction as correction_of
+from rlnut.learner.traces import Cut, Passed
 from rlnut.prediction.methods import Method, Prediction
 from rlnut.prediction.simulate import Experience, folded_experience
 from rlnut.types import Array
@@ -127,12 +130,11 @@ def _traces(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Decay D₋c, gain u and follow-on factor D₋ρ of every row: for V of the step before, for Q of the action now."""
     rho, discount = np.asarray(stream.rho), np.asarray(stream.step.discount)
-    one, clip = np.ones_like(rho), np.minimum(1, rho)
-    if not pairs:
-        c, gain = {"none": (one, one), "v-trace": (clip, clip)}.get(correction, (rho, rho))
-        return before(discount * c), gain, before(discount * rho)
-    c = {"retrace": clip, "tree-backup": np.asarray(stream.taken), "none": one}.get(correction, rho)
-    return before(discount) * c, one, before(discount) * rho
+    cut = cast("Cut", "importance" if correction == "ordinary" else correction)
+    rule = correction_of(cut, Passed(rho, np.asarray(stream.taken)), actions=pairs)
+    decay = before(discount) * rule.trace if pairs else before(discount * rule.trace)
+    follow = before(discount) * rho if pairs else before(discount * rho)
+    return decay, np.asarray(rule.gain * np.ones_like(rho)), follow
 
 
 def table(X: Array, nexts: Array, w0: Array) -> td.Approximator:

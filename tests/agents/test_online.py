@@ -12,11 +12,12 @@ import pytest
 from rlnut import oracle
 from rlnut.agents.action_values import linear_values, network_values
 from rlnut.agents.online import OnlineHyper, OnlineRule, classic_agent
-from rlnut.agents.online_rules import Cut, NextValue, Trace
+from rlnut.agents.online_rules import NextValue
 from rlnut.envs.probes import GAMMA, PROBES
 from rlnut.features import maps
 from rlnut.learner.behaviour import boltzmann_behaviour, epsilon_greedy_behaviour, sample, ucb_behaviour
 from rlnut.learner.explore import linear_schedule
+from rlnut.learner.traces import Cut, TraceKind
 from rlnut.networks.architectures import mlp
 from rlnut.types import Transition
 
@@ -127,7 +128,7 @@ def test_targets_without_traces_equal_the_books_boxes(name: str, n: int) -> None
 
 
 @pytest.mark.parametrize("trace", ["accumulating", "replacing", "clearing", "dutch"])
-def test_sarsa_lambda_equals_the_books_boxes(trace: Trace) -> None:
+def test_sarsa_lambda_equals_the_books_boxes(trace: TraceKind) -> None:
     """Features overlap, so the kinds of trace differ."""
     found = learned(OnlineRule("sampled", cut="none", trace=trace), OnlineHyper(0.1, 0.7), stream(), W0)[0]
     np.testing.assert_allclose(found, box(trace, W0[0], stream(), 0.1, 0.7), atol=1e-10)
@@ -136,7 +137,7 @@ def test_sarsa_lambda_equals_the_books_boxes(trace: Trace) -> None:
 
 
 @pytest.mark.parametrize(("cut", "trace"), [("none", "accumulating"), ("watkins", "replacing"), ("peng", "replacing")])
-def test_lambda_0_is_the_one_step_method(cut: Cut, trace: Trace) -> None:
+def test_lambda_0_is_the_one_step_method(cut: Cut, trace: TraceKind) -> None:
     found = learned(OnlineRule("max", cut=cut, trace=trace), OnlineHyper(0.1, 0.0), stream(), W0)[0]
     np.testing.assert_allclose(found, box("q", W0[0], stream(), 0.1), atol=1e-10)
 
