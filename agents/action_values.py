@@ -6,23 +6,21 @@ active features, not of the table. Traces need ∂q/∂w as a whole: `gradient`.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlnut.agents.observation_features import Bounds, box_of, observation_features, resolved_words
 from rlnut.errors import UsageError
 from rlnut.features import maps
-from rlnut.features import parsing as words_of
+from rlnut.features.parsing import parse_features
 from rlnut.learner.spec import Spec
 from rlnut.networks.architectures import mlp
 from rlnut.networks.layers import serial
 from rlnut.types import Array, Key, Model, Shaped, namespace
-
-Bounds = Sequence[float] | np.ndarray | None  # one number for each dimension of the observation; None: its space's
 
 
 class ActionValues(NamedTuple):
@@ -114,66 +112,18 @@ def values_of(words: str, spec: Spec, low: Bounds = None, high: Bounds = None, i
     low, high: bounds of the observation in place of the space's own, one number a dimension.
     Raises UsageError for features that do not fit the space, and for a box without bounds.
     """
-    words = ("one-hot" if spec.discrete else "tiles:8") if words == "auto" else words
-    name, numbers = words_of.parse_features(words)
-    if name == "own":
-        raise UsageError("--features own: an environment brings no features; choose a map, as in tiles:8")
+    words = resolved_words(words, spec)
+    name, numbers = parse_features(words)
     if name == "mlp":
         if initial:
             raise UsageError("--initial has no effect on a network: its first values come from random weights")
-        network = serial(spec.encoder, mlp(numbers * 2)((spec.actions,)))
-        return network_values(network, jnp.zeros((1, *spec.shape), spec.dtype))
-    if name in ("one-hot", "aggregation"):
-        if not spec.discrete:
-            raise UsageError(f"--features {name} is for numbered states; this learner sees {spec.saw}")
-        index, states = numbered(spec)
-        phi = maps.compose(index, maps.one_hot(states) if name == "one-hot" else maps.aggregation(states, *numbers))
-        return linear_values(phi, spec.actions, 1.0, initial, "table")
-    unit = maps.min_max(*bounds_of(spec, low, high), clip=True)
-    phi = words_of.over_box(name, numbers, unit.dim)
-    inside = np.random.default_rng(0).random((500, unit.dim), np.float32)
-    if phi.active is not None:
-        norm, kind = float(phi.active(inside[:1]).shape[1]), "binary"
-    else:
-        norm, kind = float((phi(inside) ** 2).sum(1).mean()), "dense"
-        if initial:
-            raise UsageError(f"--initial is not supported for {name}: no weights give every state the same value")
-    as_float = maps.Features(lambda x: x.reshape(len(x), -1).astype(np.float32), unit.dim)
-    return linear_values(maps.compose(as_float, unit, phi), spec.actions, norm, initial, kind)
-
-
-def numbered(spec: Spec) -> tuple[maps.Features, int]:
-    """Discrete observations, of one component or several, as one number each: the map to [B, 1], and how many."""
-    assert spec.low is not None and spec.high is not None
-    counts = [int(n) for n in spec.high - spec.low + 1]
-    states = math.prod(counts)
-    if states > maps.LARGEST:
-        raise UsageError(f"a table of {states:,} states is too large: at most {maps.LARGEST:,}")
-    place = np.array([math.prod(counts[i + 1 :]) for i in range(len(counts))], np.int32)
-    low = spec.low.astype(np.int32)
-
-    def index(x: Array) -> Array:
-        return ((x.reshape(len(x), -1).astype(np.int32) - low) * place).sum(-1, keepdims=True)
-
-    return maps.Features(index, 1), states
-
-
-def bounds_of(spec: Spec, low: Bounds = None, high: Bounds = None) -> tuple[np.ndarray, np.ndarray]:
-    """Finite bounds of the observation: given, or of its space; UsageError where neither is."""
-    if spec.low is None or spec.high is None or spec.image:
-        raise UsageError(f"features need a vector of bounded numbers; this learner sees {spec.saw}")
-    dims = len(spec.low)
-    found = []
-    for name, given, own in (("low", low, spec.low), ("high", high, spec.high)):
-        if given is not None and len(given) != dims:
-            raise UsageError(
-                f"--{name} takes {dims} numbers, one for each dimension of the observation, got {len(given)}"
-            )
-        found.append(np.asarray(own if given is None else given, np.float64))
-    wide = ~(found[1] - found[0] < 1e6)
-    if wide.any():
-        raise UsageError(
-            f"dimension {int(wide.argmax())} of the observation has no bounds to lay features over:"
-            f" give --low and --high, {dims} numbers each"
+        inputs = observation_features(words, spec).phi
+        return network_values(
+            serial(inputs.model, mlp(numbers * 2)((spec.actions,))), jnp.zeros((1, *spec.shape), spec.dtype)
         )
-    return found[0], found[1]
+    tables, given = name in ("one-hot", "aggregation"), low is not None or high is not None
+    box = box_of(spec, low, high) if given and not tables else None
+    found = observation_features(words, spec, box)
+    if found.kind == "dense" and initial:
+        raise UsageError(f"--initial is not supported for {name}: no weights give every state the same value")
+    return linear_values(found.phi, spec.actions, found.norm, initial, found.kind)

@@ -54,9 +54,14 @@ def _constant(values: Array, like: Array) -> Array:
     return namespace(like).asarray(values, dtype=like.dtype)
 
 
+def shown_number(count: int) -> str:
+    """A number for people: 4,096, or about 10^5490."""
+    return f"{count:,}" if count < 10**15 else f"about 10^{math.log10(count):.0f}"
+
+
 def _check_size(dim: int, what: str) -> None:
     if dim > LARGEST:
-        raise UsageError(f"{what} has {dim:,} features or states; at most {LARGEST:,} are allowed")
+        raise UsageError(f"{what} has {shown_number(dim)} features or states; at most {LARGEST:,} are allowed")
 
 
 def compose(*maps: Features) -> Features:

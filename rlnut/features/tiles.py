@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rlnut.errors import UsageError
-from rlnut.features.maps import LARGEST, Features, binary, bounds, rows
+from rlnut.features.maps import LARGEST, Features, binary, bounds, rows, shown_number
 from rlnut.types import Array, namespace
 
 FARTHEST = 2.0**30  # steps of a tile's w/n from the box: what lies beyond counts as there, in NumPy and JAX alike
@@ -50,10 +50,13 @@ def tile_coding(
         raise UsageError(f"size must be >= 1 and <= {LARGEST:,}, got {size}")
     # a shift by whole tiles changes no border, so only the part inside one tile is kept
     shift = (np.arange(tilings)[:, None] * d) % tilings  # [n, k], in units of w/n
-    place = np.array([math.prod(int(c) + 1 for c in counts[i + 1 :]) for i in range(dims)], np.int64)
     each = math.prod(int(c) + 1 for c in counts)
     if size is None and tilings * each > LARGEST:
-        raise UsageError(f"{tilings} tilings of {each:,} tiles are over {LARGEST:,} features: hash them with size=...")
+        raise UsageError(
+            f"{tilings} tilings of {shown_number(each)} tiles are over {LARGEST:,} features: hash them with size=..."
+        )
+    wide = () if size is not None else [math.prod(int(c) + 1 for c in counts[i + 1 :]) for i in range(dims)]
+    place = np.array(wide, np.int32)  # of each dimension: how far apart neighbours are; a hash needs none
     fine = counts * tilings  # steps of w/n across the box
     edge = np.minimum((hi - lo) * (0.0 if size is None else FARTHEST / fine), 1e37)
 
@@ -72,7 +75,7 @@ def tile_coding(
         xp = namespace(tile)
         number = np.arange(tilings, dtype=np.int32)
         if size is None:
-            return (tile * place.astype(np.int32)).sum(-1).astype(np.int32) + number * np.int32(each)
+            return (tile * place).sum(-1).astype(np.int32) + number * np.int32(each)
         code = xp.zeros(tile.shape[:2], np.uint32) + _mixed(number.astype(np.uint32))
         for i in range(dims):
             code = _mixed(code + _mixed(tile[..., i].astype(np.uint32) + np.uint32(GOLDEN * (i + 1) % 2**32)))

@@ -173,3 +173,10 @@ def test_a_shared_feature_counts_twice():
 def test_bad_arguments_are_one_clear_line(options: dict, message: str):
     with pytest.raises(UsageError, match=message):
         tile_coding([0, 0], [1, 1], **options)
+
+
+def test_a_box_of_very_many_dimensions_is_hashed_and_a_table_of_it_is_refused() -> None:
+    phi = tile_coding([0.0] * 60, [1.0] * 60, 4, 4, size=512)
+    assert phi(np.full((2, 60), 0.5)).sum() == 8
+    with pytest.raises(UsageError, match="4 tilings of about 10\\^4893 tiles are over"):
+        tile_coding([0.0] * 7000, [1.0] * 7000, 4, 4)
