@@ -104,15 +104,16 @@ def q_agent(
     extra = None
     if config.backup == "munchausen":
         extra = munchausen(config.temperature, config.munchausen_share, config.munchausen_lowest)
-    syncs = {"periodic": periodic(config.target_every), "polyak": polyak(config.target_rate), "none": None}
+    targets = {"periodic": periodic(config.target_every), "polyak": polyak(config.target_rate), "none": None}
+    target = targets[config.target]
     return value_agent(
         regression(model, readout.loss, optimizer),
-        q_problem(partial(call, model), rule, readout, extra, model.stochastic),
+        q_problem(partial(call, model), rule, readout, extra, model.stochastic, target.read if target else None),
         explore,
         memory,
         Pace(config.learning_starts, config.train_every, config.gradient_steps, config.batch, window),
         actor,
         host=model.host and explore.key is None,
         readout=readout,
-        sync=syncs[config.target],
+        target=target,
     )

@@ -100,6 +100,7 @@ class Transition(NamedTuple):
     fresh: Array | None = None  # bool: an episode begins here; None where nobody asks
     window: Window | None = None  # rows [B·L] of windows: what a recurrent network reads in place of obs
     next_window: Window | None = None  # the same in place of next_obs
+    kept: Tree = ()  # what an agent keeps beside each transition, a pytree [T, N, ...] or [B, ...]
 
     @property
     def x(self) -> Observed:

@@ -18,7 +18,7 @@ from rlnut.errors import UsageError
 from rlnut.learner.agent import Agent, AgentState
 from rlnut.learner.spec import Spec
 from rlnut.networks.layers import serial
-from rlnut.types import Array, Key, Metrics, Model, Params, Transition, namespace
+from rlnut.types import Array, Key, Metrics, Model, Params, Transition, Tree, namespace
 
 CLIP = 10.0  # standard deviations beyond which an observation says no more
 FLOOR = 1e-8  # of a variance
@@ -111,4 +111,11 @@ def _is(leaf: object) -> bool:
 def _shared(target: Params, params: Params) -> Params:
     """The target network with the moments of the online one: both see the same numbers."""
     found = [leaf for leaf in jax.tree.leaves(params, is_leaf=_is) if _is(leaf)]
-    return jax.tree.map(lambda leaf: jax.tree.map(jnp.copy, found[0]) if _is(leaf) else leaf, target, is_leaf=_is)
+
+    def moved(leaf: Tree) -> Tree:
+        if not _is(leaf):
+            return leaf
+        # a target of K networks holds them K times
+        return jax.tree.map(lambda new, old: jnp.copy(jnp.broadcast_to(new, old.shape)), found[0], leaf)
+
+    return jax.tree.map(moved, target, is_leaf=_is)

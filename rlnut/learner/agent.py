@@ -13,16 +13,17 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import jax
 import jax.numpy as jnp
 
-from rlnut.learner.bellman import BellmanProblem
-from rlnut.learner.explore import Exploration, Schedule
+from rlnut.learner.bellman import BellmanProblem, ReadTarget
+from rlnut.learner.explore import EpisodeExploration, Exploration, Schedule
 from rlnut.learner.readout import Readout
 from rlnut.learner.replay import Memory
 from rlnut.learner.rollout import Label
 from rlnut.regression.core import Regression
-from rlnut.types import Array, Carry, Experience, Fit, Key, Look, Metrics, Model, Params, Transition, call
+from rlnut.types import Array, Carry, Experience, Fit, Key, Look, Metrics, Model, Params, Transition, Tree, call
 
 Noise = Any  # what exploration draws for a round, a pytree [T, N, ...], and its rows [N, ...]
-Sync = Callable[[Params, Params, Array], Params]  # (online θ, target θ⁻, updates done) -> target θ⁻
+KeepFn = Callable[[Key, Transition], Tree]  # (key, experience [T, N, ...]) -> what is kept beside it [T, N, ...]
+KEEP = 0x6B656570  # folded into the key of a round for what is kept beside its transitions
 
 
 Steps = TypeVar("Steps", int, Array)
@@ -32,7 +33,7 @@ class AgentState(NamedTuple):
     """All that an agent knows: a run that is saved and loaded goes on bit for bit."""
 
     fit: Fit  # online network and optimiser
-    target: Params  # θ⁻; () without a target network
+    target: Tree  # θ⁻, by `TargetNetwork`: often a copy of θ; () without one
     memory: Any  # a pytree of the agent's own: replay, traces, …
     steps: Array  # [] int32, transitions seen
     explore_key: Key  # base keys: every draw is fold_in of one of them and a count
@@ -139,75 +140,125 @@ def feed_forward(model: Model) -> Actor:
     return Actor(lambda envs: (), lambda params, carry, look, key: (call(model, params, look.obs, key), carry))
 
 
-def periodic(every: int) -> Sync:
+class Carried(NamedTuple):
+    """What environments carry through time where exploration carries something, too: both are pytrees [N, ...]."""
+
+    actor: Carry
+    explore: Carry
+
+
+class TargetNetwork(NamedTuple):
+    """θ⁻, which the next state is valued by: any pytree. `read` says how it is read; by default as θ itself is."""
+
+    init: Callable[[Params], Tree]  # θ -> θ⁻ before the first update
+    update: Callable[[Params, Tree, Array], Tree]  # (θ, θ⁻, updates done) -> θ⁻
+    read: ReadTarget | None = None  # given to `q_problem`: (θ, s, key) -> outputs becomes (θ⁻, s, key) -> outputs
+
+
+def copied_params(params: Params) -> Params:
+    """θ in buffers of its own: the same ones could not both be donated."""
+    return jax.tree.map(jnp.copy, params)
+
+
+def periodic(every: int) -> TargetNetwork:
     """θ⁻ = θ after every `every` updates (Mnih et al. 2015)."""
-    return lambda params, target, updates: jax.tree.map(
-        lambda p, t: jnp.where(updates % every == 0, p, t), params, target
-    )
+
+    def update(params: Params, target: Params, updates: Array) -> Params:
+        return jax.tree.map(lambda p, t: jnp.where(updates % every == 0, p, t), params, target)
+
+    return TargetNetwork(copied_params, update)
 
 
-def polyak(rate: float) -> Sync:
+def polyak(rate: float) -> TargetNetwork:
     """θ⁻ <- θ⁻ + rate (θ − θ⁻) after each update (Polyak averaging; Lillicrap et al. 2016)."""
-    return lambda params, target, updates: jax.tree.map(lambda p, t: t + rate * (p - t), params, target)
+
+    def update(params: Params, target: Params, updates: Array) -> Params:
+        return jax.tree.map(lambda p, t: t + rate * (p - t), params, target)
+
+    return TargetNetwork(copied_params, update)
 
 
 def value_agent(
     core: Regression,
     problem: BellmanProblem,
-    explore: Exploration,
+    explore: Exploration | EpisodeExploration,
     memory: Memory,
     pace: Pace,
     actor: Actor,
     host: bool,
     readout: Readout,
-    sync: Sync | None = None,
+    target: TargetNetwork | None = None,
     label: Label | None = None,
+    keep: KeepFn | None = None,
 ) -> Agent:
     """Compose an agent that regresses `core` on the targets of `problem`, drawn from `memory`.
 
     A variant of an algorithm is one of these arguments: double DQN another problem, PER another memory, C51 another
-    readout, a recurrent network another actor. `sync` None: θ itself is the target network. `label`, with the weights
-    of the round's start, puts targets into the experience of a round before it is stored (λ-returns).
+    readout, a recurrent network another actor. `target` None: θ itself is the target network. `label`, with the weights
+    of the round's start, puts targets into the experience of a round before it is stored (λ-returns). What `keep`
+    makes of a round is stored with its transitions, and `problem` finds it as `seen.kept` (bootstrap masks).
     """
+    episodic = explore if isinstance(explore, EpisodeExploration) else None
+
+    def carry(envs: int) -> Carry:
+        held = actor.carry(envs)
+        return Carried(held, episodic.empty(envs)) if episodic else held
+
+    def bare(seen: Experience) -> Experience:
+        """What is remembered of experience: of what was carried the part that the network reads."""
+        return seen._replace(carry=seen.carry.actor) if episodic else seen
 
     def init(key: Key, seen: Experience) -> AgentState:
         fit_key, explore_key, replay_key = jax.random.split(key, 3)
         fit = core.init(fit_key, seen.obs)
-        target = jax.tree.map(jnp.copy, fit.params) if sync else ()  # the same buffers could not both be donated
-        held = memory.init(seen, pace.round_length(len(seen.reward)))
-        return AgentState(fit, target, held, jnp.zeros((), jnp.int32), explore_key, replay_key)
+        if keep is not None:
+            round_ = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape), a.dtype), seen)
+            shapes = jax.eval_shape(keep, key, round_)
+            seen = seen._replace(kept=jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), shapes))
+        held = memory.init(bare(seen), pace.round_length(len(seen.reward)))
+        frozen = target.init(fit.params) if target else ()
+        return AgentState(fit, frozen, held, jnp.zeros((), jnp.int32), explore_key, replay_key)
 
     def draw(state: AgentState, envs: int) -> Noise:
         steps = state.steps + envs * jnp.arange(pace.round_length(envs))
         return explore.draw(jax.random.fold_in(state.explore_key, state.steps), steps, envs)
 
     def act(params: Params, carry: Carry, look: Look, noise: Noise) -> tuple[Array, Carry]:
-        outputs, carry = actor.step(params, carry, look, explore.key(noise) if explore.key else None)
-        return explore.select(readout.q(outputs), look.mask, noise), carry
+        before = carry.actor if episodic else carry
+        outputs, after = actor.step(params, before, look, explore.key(noise) if explore.key else None)
+        values = (explore.read or readout.q)(outputs)
+        if isinstance(explore, Exploration):
+            return explore.select(values, look.mask, noise), after
+        action, held = explore.act(values, look.mask, noise, carry.explore, look.fresh)
+        return action, Carried(after, held)
 
     def q(params: Params, carry: Carry, look: Look) -> tuple[Array, Carry]:
-        outputs, carry = actor.step(params, carry, look, None)
-        return readout.q(outputs), carry
+        outputs, after = actor.step(params, carry.actor if episodic else carry, look, None)
+        return readout.q(outputs), carry._replace(actor=after) if episodic else after
 
     def learn(state: AgentState, seen: Experience) -> tuple[AgentState, Metrics]:
-        kept = memory.add(state.memory, label(state.fit.params, seen) if label else seen)
+        if keep is not None:
+            keep_key = jax.random.fold_in(jax.random.fold_in(state.replay_key, state.steps), KEEP)
+            seen = seen._replace(kept=keep(keep_key, seen))
+        seen = bare(seen)
+        stored = memory.add(state.memory, label(state.fit.params, seen) if label else seen)
         steps = state.steps + seen.valid.sum(dtype=jnp.int32)
         owed = pace.due(steps) - pace.due(state.steps)
         rows_key, problem_key = jax.random.split(jax.random.fold_in(state.replay_key, state.steps))
         most = pace.most(seen.reward.size)
         blind = memory.score is None  # then what is learned does not change what is drawn: one draw for the round
-        drawn = memory.draw(kept, rows_key, most * pace.batch) if blind else None
+        drawn = memory.draw(stored, rows_key, most * pace.batch) if blind else None
         parts = jax.tree.map(lambda a: a.reshape(most, pace.batch), drawn)
 
         def one(i: Array, carry: tuple) -> tuple:
-            fit, target, scored, total = carry
-            held = kept if blind else scored
+            fit, frozen, scored, total = carry
+            held = stored if blind else scored
             key = jax.random.fold_in(problem_key, i)
             if blind:
                 rows = jax.tree.map(lambda a: a[i], parts)
             else:
                 rows = memory.draw(held, jax.random.fold_in(rows_key, i), pace.batch)
-            batch = problem(fit.params, target if sync else fit.params, memory.read(held, rows), key)
+            batch = problem(fit.params, frozen if target else fit.params, memory.read(held, rows), key)
             if memory.weigh is not None:
                 batch = batch._replace(weight=memory.weigh(held, rows, steps))
             fit, metrics, outputs = core.step(fit, batch)
@@ -216,16 +267,16 @@ def value_agent(
             value = readout.mean(batch.y)
             error = value - readout.q(outputs[:, None])[:, 0]  # the Bellman error in units of return, for every loss
             metrics |= {"value": value.mean(), "delta": jnp.abs(error).mean()}
-            target = sync(fit.params, target, fit.step) if sync else target
-            return fit, target, scored, jax.tree.map(jnp.add, total, metrics)
+            frozen = target.update(fit.params, frozen, fit.step) if target else frozen
+            return fit, frozen, scored, jax.tree.map(jnp.add, total, metrics)
 
         nothing = dict.fromkeys(("cost", "delta", "gradient", "value"), jnp.zeros(()))
-        start = (state.fit, state.target, () if blind else kept, nothing)
-        fit, target, scored, total = jax.lax.fori_loop(0, owed, one, start)
+        start = (state.fit, state.target, () if blind else stored, nothing)
+        fit, frozen, scored, total = jax.lax.fori_loop(0, owed, one, start)
         metrics = jax.tree.map(lambda sum_: sum_ / owed, total) | {"updates": fit.step}  # NaN: no update in this round
-        return state._replace(fit=fit, target=target, memory=kept if blind else scored, steps=steps), metrics
+        return state._replace(fit=fit, target=frozen, memory=stored if blind else scored, steps=steps), metrics
 
     def cut(state: AgentState) -> AgentState:
         return state._replace(memory=memory.cut(state.memory))
 
-    return Agent(init, actor.carry, draw, act, learn, q, cut, explore.rate, host, pace)
+    return Agent(init, carry, draw, act, learn, q, cut, explore.rate, host, pace)

@@ -36,6 +36,8 @@ BellmanProblem = Callable[
     [Params, Params, Transition, Key], Batch
 ]  # (online θ, target θ⁻, experience, key) -> regression
 Extra = Callable[[Array, Array, Array | None], Array]  # (q⁻(s, ·) [B, A], action [B], mask) -> added reward [B]
+Apply = Callable[[Params, Observed, Key], Array]  # (θ, s [B, ...], key) -> outputs [B, A, ...]
+ReadTarget = Callable[[Apply], Apply]  # what reads θ -> what reads the target θ⁻, which may be more than one copy of θ
 
 
 def one_hot_policy(action: Shaped[Array, "*B"], like: Shaped[Array, "*B A"]) -> Shaped[Array, "*B A"]:
@@ -99,11 +101,12 @@ def munchausen(temperature: float, share: float = 0.9, lowest: float = -1.0) -> 
 
 
 def q_problem(
-    apply: Callable[[Params, Observed, Key], Array],
+    apply: Apply,
     rule: NextPolicy = greedy_policy,
     readout: Readout | None = None,
     extra: Extra | None = None,
     stochastic: bool = True,
+    read: ReadTarget | None = None,
 ) -> BellmanProblem:
     """Q-learning as regression: make the outputs for (s, a) what r + D·v(s') says.
 
@@ -111,20 +114,21 @@ def q_problem(
     the differentiated function: the semi-gradient without `stop_gradient`. A `stochastic` network (IQN's fractions,
     noisy weights) chooses the next action with one draw and evaluates it with another (Dabney et al. 2018b, eq. 2):
     with one draw for both, the largest of several values is too large by what the draw adds. False: `apply` gives the
-    same for every key.
+    same for every key. `read` makes of `apply` what reads the target θ⁻ (`TargetNetwork.read`); None: `apply` itself.
     """
     readout = scalar() if readout is None else readout
+    apply_target = apply if read is None else read(apply)
 
     def problem(params: Params, target: Params, seen: Experience, key: Key) -> Batch:
         online_key, target_key, now_key = jax.random.split(key, 3)
         online = apply(params, seen.next_x, online_key)
-        frozen = apply(target, seen.next_x, target_key)
-        chooser = apply(target, seen.next_x, jax.random.fold_in(target_key, 1)) if stochastic else frozen
+        frozen = apply_target(target, seen.next_x, target_key)
+        chooser = apply_target(target, seen.next_x, jax.random.fold_in(target_key, 1)) if stochastic else frozen
         policy, bonus, one = rule(readout.q(online), readout.q(chooser), seen.next_mask)
         mix = mixed if one else readout.mix
         action, reward = jnp.asarray(seen.action, jnp.int32), seen.reward + seen.discount * bonus
         if extra is not None:
-            reward = reward + extra(readout.q(apply(target, seen.x, now_key)), action, seen.mask)
+            reward = reward + extra(readout.q(apply_target(target, seen.x, now_key)), action, seen.mask)
         y = readout.target(reward, seen.discount, mix(policy, readout.part(frozen)))
         return Batch(seen.x, y, index=action)
 

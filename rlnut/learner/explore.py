@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlnut.types import Array, Key, Shaped, namespace
+from rlnut.types import Array, Carry, Key, Shaped, Tree, namespace
 
 Schedule = Callable[[Array | int], Array]  # environment steps so far (array or number) -> value
 
@@ -31,6 +31,18 @@ class SelectFn(Protocol):
     def __call__(self, q: Array, mask: Array | None, noise: Array, /) -> Array: ...
 
 
+class BeginFn(Protocol):
+    """Noise [N, ...] of one step -> what exploration carries through an episode that begins there [N, ...]."""
+
+    def __call__(self, noise: Tree, /) -> Carry: ...
+
+
+class EpisodeSelectFn(Protocol):
+    """(values [N, A, ...], mask [N, A] or None, noise [N, ...], carried [N, ...]) -> action [N], carried [N, ...]."""
+
+    def __call__(self, q: Array, mask: Array | None, noise: Array, carried: Carry, /) -> tuple[Array, Carry]: ...
+
+
 class NoiseKeyFn(Protocol):
     """Noise [N, ...] of one step -> the key that a noisy network acts with."""
 
@@ -44,6 +56,38 @@ class Exploration(NamedTuple):
     select: SelectFn
     rate: Schedule  # ε at a step, for the log
     key: NoiseKeyFn | None = None  # None: the network is not noisy
+    read: Callable[[Array], Array] | None = None  # outputs [N, A, ...] -> what `select` chooses from; None: q [N, A]
+
+
+class EpisodeExploration(NamedTuple):
+    """Exploration that carries something through an episode; `begin` draws it anew where one begins.
+
+    The head that acts in bootstrapped DQN (Osband et al. 2016); how long an action is still to be repeated (Dabney et
+    al. 2021). It is saved with the run.
+    """
+
+    draw: NoiseFn
+    begin: BeginFn
+    select: EpisodeSelectFn
+    rate: Schedule
+    key: NoiseKeyFn | None = None
+    read: Callable[[Array], Array] | None = None
+
+    def empty(self, envs: int) -> Carry:
+        """What N environments carry before their first step, where `begin` takes its place: zeros [N, ...]."""
+        noise = jax.eval_shape(lambda key: self.draw(key, jnp.zeros(1, jnp.int32), envs), jax.random.key(0))
+        row = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), noise)
+        return jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), jax.eval_shape(self.begin, row))
+
+    def act(
+        self, q: Array, mask: Array | None, noise: Tree, carried: Carry, fresh: Shaped[Array, " N"]
+    ) -> tuple[Array, Carry]:
+        """(action [N], carried [N, ...]) of one step; `fresh`: an episode begins here."""
+
+        def begun(new: Array, old: Array) -> Array:
+            return namespace(new).where(fresh.reshape(fresh.shape + (1,) * (new.ndim - 1)), new, old)
+
+        return self.select(q, mask, noise, jax.tree.map(begun, self.begin(noise), carried))
 
 
 def linear_schedule(start: float, end: float, over: int) -> Schedule:

@@ -31,6 +31,7 @@ class ReplayState(NamedTuple):
     mask: Array | None  # [L, N, A] bool: actions allowed there; None = all
     head: Array  # [N] the row of the newest observation
     filled: Array  # [] rows in use, the most of any environment
+    kept: Any = ()  # a pytree [L, N, ...]: what the agent keeps beside each transition
 
 
 class ReplayRows(NamedTuple):
@@ -147,6 +148,7 @@ def replay(capacity: int, n: int = 1) -> Memory:
             mask=None if seen.mask is None else jnp.zeros((rows(envs), *seen.mask.shape), bool),
             head=jnp.zeros(envs, jnp.int32),
             filled=jnp.zeros((), jnp.int32),
+            kept=jax.tree.map(lambda a: jnp.zeros((rows(envs), *a.shape), a.dtype), seen.kept),
         )
 
     def add(state: ReplayState, seen: Experience) -> ReplayState:
@@ -166,6 +168,7 @@ def replay(capacity: int, n: int = 1) -> Memory:
             else state.mask.at[after].set(seen.next_mask, mode="drop").at[here].set(seen.mask, mode="drop"),
             head=(state.head + offset) % length,
             filled=jnp.minimum(length, jnp.maximum(state.filled, 1) + offset.max()),
+            kept=jax.tree.map(lambda all_, new: all_.at[here].set(new, mode="drop"), state.kept, seen.kept),
         )
 
     def draw(state: ReplayState, key: Key, size: int) -> ReplayRows:
@@ -201,6 +204,7 @@ def replay(capacity: int, n: int = 1) -> Memory:
         action = state.action[row, env]
         next_obs = state.obs[successor, env]
         seen = Transition(state.obs[row, env], action, reward, discount, next_obs, end, jnp.ones_like(end))
+        seen = seen._replace(kept=jax.tree.map(lambda a: a[row, env], state.kept))
         return (
             seen
             if state.mask is None

@@ -91,7 +91,8 @@ def windows(
         then = now._replace(at=(last + 1)[taken].T)
         action, valid = flat(held.action[row, env]), flat(begins)
         seen = Transition(obs, action, flat(reward), flat(discount), next_obs, flat(end), valid)
-        seen = seen._replace(window=now, next_window=then)
+        kept = jax.tree.map(lambda a: flat(a[row, env]), held.kept)
+        seen = seen._replace(window=now, next_window=then, kept=kept)
         if held.mask is None:
             return seen
         return seen._replace(mask=flat(held.mask[row, env]), next_mask=flat(held.mask[successor, env]))

@@ -94,5 +94,5 @@ def test_any_jax_module_fits_in():
 def test_target_networks_by_hand():
     """θ = 4, θ⁻ = 2: copied at every third update; or a quarter of the way."""
     theta, target = {"w": jnp.array(4.0)}, {"w": jnp.array(2.0)}
-    assert [float(periodic(3)(theta, target, jnp.int32(k))["w"]) for k in (1, 2, 3, 4)] == [2, 2, 4, 2]
-    assert float(polyak(0.25)(theta, target, jnp.int32(1))["w"]) == 2.5
+    assert [float(periodic(3).update(theta, target, jnp.int32(k))["w"]) for k in (1, 2, 3, 4)] == [2, 2, 4, 2]
+    assert float(polyak(0.25).update(theta, target, jnp.int32(1))["w"]) == 2.5
