@@ -11,24 +11,26 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.ndimage import binary_dilation
 
+from rlnut.agents import td
 from rlnut.agents import td_sparse as sparse
+from rlnut.agents.td_rules import TDRule
 from rlnut.envs.contract import made
 from rlnut.envs.make import EnvLike, env_name, maker
 from rlnut.envs.spaces import read_spaces
 from rlnut.errors import UsageError
 from rlnut.features import maps
 from rlnut.learner.spec import Spec
-from rlnut.prediction.defaults import record_count, settings_used, step_size, with_iterations
+from rlnut.prediction.defaults import with_iterations
 from rlnut.prediction.learned_values import FunctionValues
 from rlnut.prediction.masked import ShowsMasks
 from rlnut.prediction.methods import METHODS, Method, Prediction
-from rlnut.prediction.plan import HOST_ROW, check_experience, check_rollouts, check_weights
+from rlnut.prediction.pipeline import LearnedFunction, PredictionProblem, learn_values
+from rlnut.prediction.plan import HOST_ROW, check_experience, check_rollouts
 from rlnut.prediction.play import play, recorded_experience
 from rlnut.prediction.policies import HostPolicy, PolicyLike, on_env
-from rlnut.prediction.result import Lattice, PredictionReport, PredictionResult, follow_snapshots
-from rlnut.prediction.simulate import Experience, require_finite
-from rlnut.prediction.snapshots import LearningTask, snapshots
-from rlnut.prediction.td_rows import make_rows, pair_inputs, window_length
+from rlnut.prediction.result import Lattice, PredictionReport, PredictionResult
+from rlnut.prediction.simulate import Experience
+from rlnut.prediction.td_rows import pair_inputs
 from rlnut.prediction.value_function import (
     GIVEN,
     ValueFunction,
@@ -37,7 +39,7 @@ from rlnut.prediction.value_function import (
     value_function,
     values_reader,
 )
-from rlnut.truth.monte_carlo import monte_carlo_truth
+from rlnut.truth.monte_carlo import MonteCarloTruth, monte_carlo_truth
 from rlnut.types import Network
 
 LATTICE = 41  # points a side of the picture of a 2-D box
@@ -78,10 +80,26 @@ def predict_host(
     `truth_states` [K, ...]: observations where the truth is estimated (None: some that the behaviour meets). Raises
     UsageError for what needs tables (expected updates, the off-line λ-return) or numbered actions (Q, ρ).
     """
-    method, pairs = METHODS[name], config.values == "q"
-    world = _world(name, env, config, policy, behaviour)
     gamma = 0.99 if config.gamma is None else config.gamma
     config = with_iterations(config, gamma)
+    world = _world(name, env, config, policy, behaviour)
+    problem = on_gymnasium(name, world, config, gamma, seed, network, features, truth_states)
+    return learn_values(problem, METHODS[name], config, seed, report)
+
+
+def on_gymnasium(
+    name: str,
+    world: World,
+    config: Prediction,
+    gamma: float,
+    seed: int,
+    network: Network | None = None,
+    features: maps.Features | None = None,
+    truth_states: np.ndarray | None = None,
+) -> PredictionProblem:
+    """An environment for `learn_values`, with Monte-Carlo truth."""
+    method, pairs = METHODS[name], config.values == "q"
+    A = world.actions if pairs else 0
     words = GIVEN if features is not None else feature_words(config, world.space, world.title, network is not None)
     check_rollouts(config)
     check_experience(config, HOST_ROW + 4 * _bytes(world.space))
@@ -89,59 +107,46 @@ def predict_host(
         lambda: ShowsMasks(made(world.make)), world.target.act, gamma, config.states, config.rollouts, seed + 1,
         world.acting.act, pairs, truth_states,
     )  # fmt: skip
-    stream = _experience(world, method, config, gamma, seed)
+
+    def function(stream: Experience | None) -> LearnedFunction:
+        assert stream is not None
+        obs = np.asarray(stream.step.obs)[: 20 * PROBE, 0]
+        recipe, scale = recipe_of(config, world.space, words, obs, A, network)
+        learned = value_function(recipe, scale, features, network, config.initial or 0.0)
+        return _function(world, config, learned, stream, known, seed)
+
+    off = world.off or config.data is not None  # a file's policy is not known
+    return PredictionProblem(
+        world.title, gamma, A or None, off, known.mean, np.ones(len(known.mean), bool),
+        lambda: _experience(world, method, config, gamma, seed), function,
+        lambda stream: _spread(world, config, stream),
+    )  # fmt: skip
+
+
+def _function(
+    world: World, config: Prediction, learned: ValueFunction, stream: Experience, known: MonteCarloTruth, seed: int
+) -> LearnedFunction:
+    """A function of observations, as `learn_values` wants it."""
     obs, action = np.asarray(stream.step.obs)[: 20 * PROBE, 0], np.asarray(stream.step.action)[: 20 * PROBE, 0]
-    A = world.actions if pairs else 0
-    recipe, scale = recipe_of(config, world.space, words, obs, A, network)
-    learned = value_function(recipe, scale, features, network, config.initial or 0.0)
-    records = record_count(method, config)
-    check_weights(method, config, _size(learned), records)
-    largest = _largest(learned, obs, action, seed)
-    task = _learning_task(world, method, config, gamma, stream, learned, largest, records)
-    read = values_reader(learned, known.obs, None if known.actions is None else known.actions - world.target.first)
-    other = world.off or config.data is not None  # a file's policy is not known
-    answer, weights = follow_snapshots(
-        snapshots(task, records, jax.random.key(seed)),
-        read,
-        lambda w: {},
-        known.mean,
-        np.ones(len(known.mean), bool),
-        0.0,
-        other,
-        settings_used(method, config, gamma, learned.words, task.alpha, bool(recipe.network)),
-        report,
-    )
-    return answer._replace(
-        known=known,
-        weights=None if recipe.network else answer.weights,
-        picture=_lattice(learned, obs, weights[:1], world.target)
-        if _is_plane(world.space) and stream.step.mask is None
-        else None,
-        learned=FunctionValues(learned, weights),
-    )
-
-
-def _learning_task(
-    world: World,
-    method: Method,
-    config: Prediction,
-    gamma: float,
-    stream: Experience,
-    learned: ValueFunction,
-    largest: float,
-    records: int,
-) -> LearningTask:
-    """The rows that are learned from and the step sizes; `largest` is max ‖∇v‖²."""
-    lam = method.trace(config)
-    alpha, falling = step_size(method, config, largest, gamma, lam, _spread(world, config, stream))
-    A, chances = world.actions if config.values == "q" else None, world.target.chances
+    A, chances = learned.recipe.actions, world.target.chances
     inputs = pair_inputs(A, config.next_action == "sampled", chances) if A and chances else None
-    rows = make_rows(stream, method, config, A, falling, records, inputs)
-    beta = alpha if config.beta is None else config.beta
-    passes = config.epochs if learned.recipe.network else None
-    window = window_length(stream, method, config)
-    task = LearningTask(method, lambda: learned.model, (), rows, alpha, lam, beta, window, epochs=passes)
-    return task._replace(few=_active_form(learned, task))
+    plane = _is_plane(world.space) and stream.step.mask is None
+
+    def complete(answer: PredictionResult, weights: np.ndarray) -> PredictionResult:
+        picture = _lattice(learned, obs, weights[:1], world.target) if plane else None
+        return answer._replace(known=known, picture=picture, learned=FunctionValues(learned, weights))
+
+    return LearnedFunction(
+        lambda: learned.model,
+        (),
+        inputs,
+        _largest(learned, obs, action, seed),
+        values_reader(learned, known.obs, None if known.actions is None else known.actions - world.target.first),
+        complete,
+        learned.words,
+        bool(learned.recipe.network),
+        few=lambda rule, rows, lam: _active_form(learned, rule, rows, lam),
+    )
 
 
 def _world(name: str, env: EnvLike, config: Prediction, policy: PolicyLike, behaviour: PolicyLike) -> World:
@@ -175,13 +180,13 @@ def _world(name: str, env: EnvLike, config: Prediction, policy: PolicyLike, beha
 def _experience(world: World, method: Method, config: Prediction, gamma: float, seed: int) -> Experience:
     """What is learned from: a file's transitions, or what the behaviour meets."""
     if config.data is not None and world.spec is not None and world.target.chances is not None:
-        return require_finite(recorded_experience(config.data, world.spec, gamma, world.target.chances), config.data)
+        return recorded_experience(config.data, world.spec, gamma, world.target.chances)
     again = ("pair" if config.values == "q" else "state") if method.rule.second_try else ""
     steps = None if config.episodes is not None else config.steps
     stream = play(world.make, world.acting, world.target, gamma, seed, config.runs, steps, config.episodes, again)
     if world.off:
         _covered(world, stream, config)
-    return require_finite(stream, world.title)
+    return stream
 
 
 def _covered(world: World, stream: Experience, config: Prediction) -> None:
@@ -196,9 +201,9 @@ def _covered(world: World, stream: Experience, config: Prediction) -> None:
         raise UsageError(f"the behaviour never takes action {a} at {some[k]}, as the policy does: give another b")
 
 
-def _spread(world: World, config: Prediction, stream: Experience) -> float:
+def _spread(world: World, config: Prediction, stream: Experience | None) -> float:
     """E[ρ²], at most 100, for the step size."""
-    if not world.off or config.correction == "none":
+    if stream is None or not world.off or config.correction == "none":
         return 1.0
     return min(100.0, float((np.asarray(stream.rho) ** 2).mean()))
 
@@ -206,11 +211,6 @@ def _spread(world: World, config: Prediction, stream: Experience) -> float:
 def _bytes(space: gym.Space) -> int:
     """Bytes of one observation."""
     return int(np.prod(space.shape or (1,))) * np.dtype(space.dtype or np.int64).itemsize
-
-
-def _size(learned: ValueFunction) -> int:
-    """d, the number of weights."""
-    return int(jax.eval_shape(learned.model.init, jax.random.key(0)).shape[0])
 
 
 def _largest(learned: ValueFunction, obs: np.ndarray, action: np.ndarray, seed: int) -> float:
@@ -226,13 +226,12 @@ def _largest(learned: ValueFunction, obs: np.ndarray, action: np.ndarray, seed: 
     return largest
 
 
-def _active_form(learned: ValueFunction, task: LearningTask) -> sparse.SparseForm | None:
+def _active_form(learned: ValueFunction, rule: TDRule, rows: td.TDRows, lam: float) -> sparse.SparseForm | None:
     """The function by its active features, where a list of these costs less than whole arrays."""
-    rule = task.method.rule._replace(window=task.window)
-    if learned.active is None or task.method.solver != "scan" or not sparse.supports_sparse(rule):
+    if learned.active is None or not sparse.supports_sparse(rule):
         return None
-    length, model = sparse.list_length(task.rows, task.lam), learned.active()
-    one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[2:], x.dtype), task.rows.now)
+    length, model = sparse.list_length(rows, lam), learned.active()
+    one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[2:], x.dtype), rows.now)
     count = jax.eval_shape(model.now, one)[0].shape[0]
     if length is None or length * count * 2 * count > 10 * len(model.w0):
         return None

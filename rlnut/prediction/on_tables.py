@@ -7,7 +7,6 @@ The problem is played first (`experience`), then everything is learned from the 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,22 +19,23 @@ from rlnut.envs.tabular import Tabular
 from rlnut.errors import UsageError
 from rlnut.features.parsing import over_numbers, parse_features
 from rlnut.networks.architectures import mlp
-from rlnut.prediction.defaults import RECORDS, record_count, settings_used, step_size, with_iterations
+from rlnut.prediction.defaults import RECORDS, with_iterations
 from rlnut.prediction.learned_values import TableValues
 from rlnut.prediction.methods import METHODS, Method, Prediction
-from rlnut.prediction.plan import TABLE_ROW, check_experience, check_states, check_weights, rows_that_fit
+from rlnut.prediction.pipeline import LearnedFunction, PredictionProblem, learn_values
+from rlnut.prediction.plan import TABLE_ROW, check_experience, check_states, rows_that_fit
 from rlnut.prediction.play import recorded_experience
 from rlnut.prediction.policies import PolicyLike, as_table
-from rlnut.prediction.result import PredictionReport, PredictionResult, follow_snapshots
-from rlnut.prediction.simulate import require_finite, simulate
-from rlnut.prediction.snapshots import LearningTask, Snapshot, snapshots
+from rlnut.prediction.result import PredictionReport, PredictionResult
+from rlnut.prediction.simulate import Experience, simulate
+from rlnut.prediction.snapshots import Snapshot
 from rlnut.prediction.table_truth import TableTruth, all_errors, solved_fixed_points, table_truth
-from rlnut.prediction.td_rows import Inputs, few_active, make_rows, pair_inputs, table, window_length
+from rlnut.prediction.td_rows import few_active, pair_inputs, table
 from rlnut.prediction.value_function import GIVEN, checked_network
 from rlnut.truth.dynamic_programming import chain, ends, occupied, reachable
 from rlnut.truth.finite import Finite
 from rlnut.truth.fixed_points import bellman_error, linear_errors, rms
-from rlnut.types import Key, Network
+from rlnut.types import Network
 
 
 def over_states(words: str, finite: Finite) -> tuple[np.ndarray, str]:
@@ -46,28 +46,6 @@ def over_states(words: str, finite: Finite) -> tuple[np.ndarray, str]:
         return np.asarray(finite.features, np.float64), words
     found: np.ndarray = over_numbers(words, len(finite.mdp.start), finite.shape)
     return found, words
-
-
-class Setup(NamedTuple):
-    """One prediction on tables: a method, what is known of the problem, and the features of its states."""
-
-    method: Method
-    config: Prediction
-    known: TableTruth
-    X: np.ndarray  # [S, d]
-    words: str
-    seed: int
-    report: PredictionReport | None
-
-    @property
-    def off(self) -> bool:
-        """Is it learned from another policy's experience? A file's is taken for another's."""
-        return self.config.data is not None or not np.allclose(self.known.policy, self.known.acting)
-
-    def step_size(self, largest: float) -> tuple[float, bool]:
-        """α, and whether it falls; `largest` is max ‖∇v‖²."""
-        spread, lam = _spread(self.known, self.config), self.method.trace(self.config)
-        return step_size(self.method, self.config, largest, self.known.gamma, lam, spread)
 
 
 def predict_finite(
@@ -85,10 +63,27 @@ def predict_finite(
 
     Raises UsageError where the combination is not supported, RlnutError where episodes do not end.
     """
-    method, pairs = METHODS[name], config.values == "q"
-    S, A, _ = finite.mdp.P.shape
+    method = METHODS[name]
     gamma = next(g for g in (config.gamma, finite.gamma, 0.99) if g is not None)
     config = with_iterations(config, gamma)
+    problem = on_tables(name, finite, config, gamma, policy, seed, behaviour, network, features)
+    return learn_values(problem, method, config, seed, report)
+
+
+def on_tables(
+    name: str,
+    finite: Finite,
+    config: Prediction,
+    gamma: float,
+    policy: PolicyLike = None,
+    seed: int = 0,
+    behaviour: PolicyLike = None,
+    network: Network | None = None,
+    features: np.ndarray | None = None,
+) -> PredictionProblem:
+    """A finite problem for `learn_values`, with all that is known of it exactly."""
+    method, pairs = METHODS[name], config.values == "q"
+    S, A, _ = finite.mdp.P.shape
     check_experience(config, TABLE_ROW)
     check_states(S, A, 1, pairs)
     pi = as_table(policy, finite, gamma)
@@ -97,9 +92,23 @@ def predict_finite(
     known = table_truth(finite, config, pi, acting, gamma)
     X, words = (features, GIVEN) if features is not None else over_states(config.features, finite)
     check_states(S, A, X.shape[1], pairs)
-    setup = Setup(method, config, known, X, words, seed, report)
     net = network or _network_of(config, words)
-    return _linear(setup) if net is None else _with_network(setup, net)
+    function = _linear(known, method, config, X, words) if net is None else _network(known, config, X, words, net, seed)
+    spread = _spread(known, config)
+    off = config.data is not None or not np.allclose(pi, acting)
+    return PredictionProblem(
+        "this problem", gamma, A if pairs else None, off, known.right, known.seen,
+        lambda: _experience(known, config, seed), lambda stream: function, lambda stream: spread,
+    )  # fmt: skip
+
+
+def _complete(known: TableTruth, answer: PredictionResult, learned: np.ndarray) -> PredictionResult:
+    """With what belongs to a finite problem; `learned` [N, S] or [N, S·A] of every run."""
+    with np.errstate(all="ignore"):
+        mean = learned.mean(0).reshape(known.right.shape)
+    table = np.where(known.right == 0, np.where(np.isnan(answer.values), mean, answer.values), mean)
+    values = TableValues(table, known.finite.shown)
+    return answer._replace(labels=known.labels, policy=known.policy, learned=values)
 
 
 def _network_of(config: Prediction, words: str) -> Network | None:
@@ -109,129 +118,92 @@ def _network_of(config: Prediction, words: str) -> Network | None:
     return mlp(hidden) if hidden else None
 
 
-def _linear(setup: Setup) -> PredictionResult:
-    """A linear function, with all that can be said of it exactly."""
-    method, config, known = setup.method, setup.config, setup.known
+def _linear(known: TableTruth, method: Method, config: Prediction, X: np.ndarray, words: str) -> LearnedFunction:
+    """wᵀx over states, x [d], or over pairs, with all that can be said of it exactly."""
     S, A = known.policy.shape
-    X = nexts = setup.X
+    nexts = X
     if known.pairs:
         X = np.einsum("sd,ab->sabd", X, np.eye(A)).reshape(S * A, -1)
         nexts = X if config.next_action == "sampled" else np.einsum("sa,sad->sd", known.policy, X.reshape(S, A, -1))
-    w0 = _start(known.finite, config, X.shape[1])
-    check_weights(method, config, len(w0), record_count(method, config))
-    alpha, falling = setup.step_size(float((X[known.d > 0] ** 2).sum(1).max()))
-    if config.expected:
-        found = _expected(setup, X, w0, alpha)
-    else:
-        found = _sampled(setup, (X, nexts, w0), alpha, falling)
-    chosen = settings_used(method, config, known.gamma, setup.words, alpha)
+    parts = (X, nexts, _start(known.finite, config, X.shape[1]))
     flat = known.right.reshape(-1)
 
     def errors(w: np.ndarray) -> dict[str, float]:
         return all_errors(known, X @ w, linear_errors(known.process, w, X, known.d, known.gamma, np.nan_to_num(flat)))
 
-    before = rms((X @ w0 - flat)[known.seen])
     emphatic = method.rule.emphatic
     lam = 0.0 if method.whole_returns else method.trace(config)
-    points = solved_fixed_points(X, flat, known, lam, emphatic)
-    point = points["emphatic_fixed_point" if emphatic else "td_fixed_point"]
-    end = np.inf if method.solved else point["rmse"] if point else 0.0
-    answer, weights = follow_snapshots(
-        found, lambda w: w @ X.T, errors, known.right, known.seen, before, setup.off, chosen, setup.report, end
+    exact = solved_fixed_points(X, flat, known, lam, emphatic)
+    point = exact["emphatic_fixed_point" if emphatic else "td_fixed_point"]
+    return LearnedFunction(
+        table,
+        parts,
+        None,
+        float((X[known.d > 0] ** 2).sum(1).max()),
+        lambda w: w @ X.T,
+        lambda answer, weights: _complete(known, answer, weights @ X.T),
+        words,
+        errors=errors,
+        few=lambda rule, rows, lam: few_active(rule, parts, rows, lam),
+        expected=lambda alpha: _expected(known, method, config, X, parts[2], alpha),
+        exact=exact,
+        end=np.inf if method.solved else point["rmse"] if point else 0.0,
     )
-    return _complete(answer, known, weights @ X.T)._replace(exact=points)
 
 
-def _complete(answer: PredictionResult, known: TableTruth, learned: np.ndarray) -> PredictionResult:
-    """With what belongs to a finite problem; `learned` [N, S] or [N, S·A] of every run."""
-    with np.errstate(all="ignore"):
-        mean = learned.mean(0).reshape(known.right.shape)
-    table = np.where(known.right == 0, np.where(np.isnan(answer.values), mean, answer.values), mean)
-    values = TableValues(table, known.finite.shown)
-    return answer._replace(labels=known.labels, policy=known.policy, learned=values)
-
-
-def _expected(setup: Setup, X: np.ndarray, w0: np.ndarray, alpha: float) -> Iterator[Snapshot]:
+def _expected(
+    known: TableTruth, method: Method, config: Prediction, X: np.ndarray, w0: np.ndarray, alpha: float
+) -> Iterator[Snapshot]:
     """The expected update, iterated."""
-    known, config = setup.known, setup.config
-    beta, lam = alpha if config.beta is None else config.beta, setup.method.trace(config)
-    path = expected.iterate(
-        setup.method.expected, known.process, X, known.d, known.gamma, w0, alpha, config.steps, beta, lam
-    )
+    beta, lam = alpha if config.beta is None else config.beta, method.trace(config)
+    path = expected.iterate(method.expected, known.process, X, known.d, known.gamma, w0, alpha, config.steps, beta, lam)
     for k in np.unique(np.linspace(0, config.steps, min(RECORDS, config.steps) + 1).astype(int)[1:]):
         yield Snapshot(int(k), config.steps, path[k][None], float("nan"))
 
 
-def _sampled(
-    setup: Setup, parts: tuple[np.ndarray, np.ndarray, np.ndarray], alpha: float, falling: bool
-) -> Iterator[Snapshot]:
-    """Tables (features of what is read, of what is bootstrapped, first weights), learned from experience."""
-    method, config = setup.method, setup.config
-    rows, window, key = _rows(setup, falling, None)
-    lam, beta = method.trace(config), alpha if config.beta is None else config.beta
-    task = LearningTask(method, table, parts, rows, alpha, lam, beta, window)
-    if not window and method.solver == "scan":
-        task = task._replace(few=few_active(method.rule, parts, rows, lam))
-    return snapshots(task, record_count(method, config), key)
-
-
-def _rows(setup: Setup, falling: bool, inputs: Inputs | None) -> tuple[td.TDRows, int, Key]:
-    """The experience as rows; the window of n-step targets; the key that is left."""
-    method, config, known = setup.method, setup.config, setup.known
-    key = jax.random.key(setup.seed)
-    steps = None if config.episodes is not None else config.steps
+def _experience(known: TableTruth, config: Prediction, seed: int) -> Experience:
+    """What is learned from: a file's transitions, or what the behaviour meets."""
     if config.data is not None:
         spec = read_spaces(Tabular(known.finite))
-        stream = recorded_experience(config.data, spec, known.gamma, lambda s, mask=None: known.policy[s])
-    else:
-        stream = simulate(
-            known.finite, known.policy, known.acting, known.gamma, key, config.runs, config.episodes, steps,
-            known.pairs, rows_that_fit(TABLE_ROW),
-        )  # fmt: skip
-    require_finite(stream, "this problem")
-    actions = known.policy.shape[1] if known.pairs else None
-    rows = make_rows(stream, method, config, actions, falling, record_count(method, config), inputs)
-    return rows, window_length(stream, method, config), key
+        return recorded_experience(config.data, spec, known.gamma, lambda s, mask=None: known.policy[s])
+    steps = None if config.episodes is not None else config.steps
+    return simulate(
+        known.finite, known.policy, known.acting, known.gamma, jax.random.key(seed), config.runs, config.episodes,
+        steps, known.pairs, rows_that_fit(TABLE_ROW),
+    )  # fmt: skip
 
 
-def _with_network(setup: Setup, network: Network) -> PredictionResult:
-    """The same with g_w over rows X [S, k], one for each state; Q: one output for each action."""
-    method, config, known = setup.method, setup.config, setup.known
+def _network(
+    known: TableTruth, config: Prediction, X: np.ndarray, words: str, network: Network, seed: int
+) -> LearnedFunction:
+    """g_w over rows X [S, k], one for each state; Q: one output for each action."""
     S, A = known.policy.shape
-    table_of_inputs = jnp.asarray(setup.X, jnp.float32)
+    table_of_inputs = jnp.asarray(X, jnp.float32)
     net = checked_network(network, A if known.pairs else 0, table_of_inputs[0])
     model = td.network_value(net, table_of_inputs[0], lambda s: table_of_inputs[s])
-    sampled = config.next_action == "sampled"
-    inputs = pair_inputs(A, sampled, lambda s, mask=None: known.policy[s]) if known.pairs else None
+    inputs = (
+        pair_inputs(A, config.next_action == "sampled", lambda s, mask=None: known.policy[s]) if known.pairs else None
+    )
     states = jnp.arange(S).repeat(A) if known.pairs else jnp.arange(S)
     every = (states, jnp.tile(jnp.eye(A), (S, 1))) if known.pairs else states
-    read = jax.jit(jax.vmap(lambda w: jax.vmap(model.at, (None, 0))(w, every)[0]))
-    check_weights(method, config, jax.eval_shape(model.init, jax.random.key(0)).shape[0], record_count(method, config))
-    w0 = model.init(jax.random.key(setup.seed))
-    slopes = jax.jit(jax.vmap(model.at, (None, 0)))(w0, every)[1]
+    values = jax.jit(jax.vmap(lambda w: jax.vmap(model.at, (None, 0))(w, every)[0]))
+    slopes = jax.jit(jax.vmap(model.at, (None, 0)))(model.init(jax.random.key(seed)), every)[1]
     largest = float((slopes**2).sum(1).max())
     if not np.isfinite(largest):
         raise UsageError("the network's gradients are NaN or infinite before anything is learned")
-    alpha, falling = setup.step_size(largest)
-    rows, window, key = _rows(setup, falling, inputs)
-    lam = method.trace(config)
-    task = LearningTask(method, lambda: model, (), rows, alpha, lam, alpha, window, epochs=config.epochs)
-    chosen = settings_used(method, config, known.gamma, setup.words, alpha, network=True)
 
-    def learned(w: np.ndarray) -> np.ndarray:
-        return np.asarray(read(jnp.asarray(w, jnp.float32)), np.float64)
+    def read(w: np.ndarray) -> np.ndarray:
+        return np.asarray(values(jnp.asarray(w, jnp.float32)), np.float64)
 
     def errors(w: np.ndarray) -> dict[str, float]:
-        v = learned(w[None])[0]
+        v = read(w[None])[0]
         both = {"ve": rms(np.nan_to_num(known.right.reshape(-1)) - v, known.d)}
         return all_errors(known, v, both | {"be": rms(bellman_error(known.process, v, known.gamma), known.d)})
 
-    before = rms((learned(np.asarray(w0)[None])[0] - known.right.reshape(-1))[known.seen])
-    answer, weights = follow_snapshots(
-        snapshots(task, record_count(method, config), key), learned, errors, known.right, known.seen, before,
-        setup.off, chosen, setup.report,
-    )  # fmt: skip
-    return _complete(answer, known, learned(weights))._replace(weights=None)
+    def complete(answer: PredictionResult, weights: np.ndarray) -> PredictionResult:
+        return _complete(known, answer, read(weights))
+
+    return LearnedFunction(lambda: model, (), inputs, largest, read, complete, words, True, errors)
 
 
 def _start(finite: Finite, config: Prediction, dim: int) -> np.ndarray:
