@@ -6,14 +6,13 @@ leaves them out.
 
 from __future__ import annotations
 
-from rlnut.agents.dqn_settings import DEEP
+from rlnut.agents.deep_variants import DEEP
+from rlnut.agents.deep_variants import DRQN as DRQN
+from rlnut.agents.deep_variants import RecurrentPQN as RecurrentPQN
 from rlnut.agents.dqn_settings import DQN as DQN
-from rlnut.agents.dqn_settings import PQN as PQN
-from rlnut.agents.drqn_settings import DRQN as DRQN
-from rlnut.agents.drqn_settings import RECURRENT
-from rlnut.agents.drqn_settings import RecurrentPQN as RecurrentPQN
 from rlnut.agents.offline_settings import BATCH
 from rlnut.agents.online_settings import CLASSIC
+from rlnut.agents.pqn_settings import PQN as PQN
 from rlnut.learner.config import AgentConfig as AgentConfig
 
-AGENTS: dict[str, type[AgentConfig]] = {**DEEP, **RECURRENT, **CLASSIC, **BATCH}
+AGENTS: dict[str, type[AgentConfig]] = {**DEEP, **CLASSIC, **BATCH}

@@ -1,16 +1,15 @@
-"""DQN and its variants as one composition; the config says which pieces."""
+"""DQN, PQN and their variants as one composition; the config says which pieces (`make_…`), and here they are."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-import optax
-
 from rlnut.agents.default_networks import default_network
+from rlnut.agents.recurrent_values import recurrent_values
 from rlnut.errors import UsageError
-from rlnut.learner.agent import Actor, Agent, Pace, feed_forward, periodic, polyak, value_agent
-from rlnut.learner.bellman import double_policy, greedy_policy, munchausen, q_problem, soft_policy
+from rlnut.learner.agent import Actor, Agent, feed_forward, value_agent
 from rlnut.learner.explore import (
     Exploration,
     boltzmann_actions,
@@ -19,18 +18,42 @@ from rlnut.learner.explore import (
     linear_schedule,
     noisy_weights,
 )
-from rlnut.learner.prioritised_replay import prioritised
 from rlnut.learner.readout import Readout, categorical, classes, hl_gauss, quantiles, scalar, two_hot
-from rlnut.learner.replay import Memory, replay
 from rlnut.learner.spec import Spec
+from rlnut.networks.architectures import mlp, trunk
 from rlnut.networks.heads import at_midpoints, dueling, implicit
 from rlnut.networks.layers import dense, noisy_dense, serial
+from rlnut.networks.recurrent_networks import CELLS
 from rlnut.regression.core import regression
 from rlnut.regression.losses import huber, squared
-from rlnut.types import Model, Network, call
+from rlnut.types import Model, Network
 
 if TYPE_CHECKING:
-    from rlnut.agents.dqn_settings import DQN, PQN, Deep, Replayed
+    from rlnut.agents.deep_settings import Deep
+
+
+def composed(config: Deep, spec: Spec, network: Network | None = None) -> Agent:
+    """The agent that the pieces of a config make; `network` takes the place of the default MLP or CNN.
+
+    DQN: Q-learning with replay and target network, δ = r + γ v(s') − q(s, a), v from θ⁻ (Mnih et al. 2015).
+    PQN: y = λ-return of max_a q under the weights of the round's start (Gallici et al. 2024).
+    """
+    readout = config.make_readout(spec)
+    model, actor = config.make_model(spec, network, readout)
+    explore, target = config.make_exploration(spec), config.make_target()
+    return value_agent(
+        regression(model, config.make_loss(readout), config.make_optimizer(), config.make_penalty()),
+        config.make_problem(model, readout, target),
+        explore,
+        config.make_memory(actor),
+        config.make_pace(),
+        actor,
+        host=model.host and explore.key is None,
+        readout=readout,
+        target=target,
+        label=config.make_label(actor, readout),
+        keep=config.make_keep(),
+    )
 
 
 def readout_of(config: Deep, spec: Spec) -> Readout:
@@ -49,25 +72,42 @@ def readout_of(config: Deep, spec: Spec) -> Readout:
     return classes((two_hot if config.loss == "two-hot" else hl_gauss)(low, high, config.atoms))
 
 
-def value_network(config: DQN | PQN, spec: Spec, network: Network | None, readout: Readout) -> Model:
-    """Stored observations [B, ...] -> outputs [B, A, *readout.shape]; `network` takes the place of the MLP or CNN."""
+def value_model_of(config: Deep, spec: Spec, network: Network | None, readout: Readout) -> tuple[Model, Actor]:
+    """(stored observations [B, ...] -> outputs [B, A, *readout.shape], how it acts).
+
+    `network` takes the place of the MLP or CNN. Noise is in the hidden layers and the head, of a recurrent network in
+    the head only: there it need not be held over a window.
+    """
     if network is not None and config.explore == "noisy":
         raise UsageError("a network of your own brings its own layers: explore noisy needs the default one")
     layer = noisy_dense(config.noisy_sigma) if config.explore == "noisy" else dense
-    default = partial(default_network, spec, norm=config.layer_norm, layer=layer)
+    default = partial(default_network, spec, norm=config.layer_norm)
+    norm = config.layer_norm and network is None
+    width = config.hidden[-1] if config.hidden else 0
+    if config.memory != "none":
+        below = serial(spec.encoder, trunk(network or default(config.hidden[:-1]), width, norm))
+        above = outputs_of(config, spec, mlp((), layer=layer), readout, layer, norm)
+        head = above[0] if len(above) == 1 else serial(*above)
+        return recurrent_values(below, CELLS[config.memory](config.memory_size), head, width, config.memory_size)
+    body = network or default(config.hidden[:-1] if config.loss == "iqn" else config.hidden, layer=layer)
+    model = serial(spec.encoder, *outputs_of(config, spec, body, readout, layer, norm))
+    return model, feed_forward(model)
+
+
+def outputs_of(
+    config: Deep, spec: Spec, body: Network, readout: Readout, layer: Callable[..., Model], norm: bool
+) -> list[Model]:
+    """The layers from what `body` sees to the outputs [B, A, *readout.shape]."""
     if config.loss == "iqn":
-        body, width = network or default(config.hidden[:-1]), config.hidden[-1]
-        norm = config.layer_norm and network is None
-        head = implicit(body, width, learn=config.atoms, centre=config.dueling, layer=layer, norm=norm)
-        return serial(spec.encoder, head((spec.actions,)))
-    body = network or default(config.hidden)
+        head = implicit(body, config.hidden[-1], learn=config.atoms, centre=config.dueling, layer=layer, norm=norm)
+        return [head((spec.actions,))]
     body = body if config.dueling == "none" else dueling(body, config.dueling)
     if config.loss == "quantile":
-        return serial(spec.encoder, body((spec.actions, config.atoms)), at_midpoints(config.atoms))
-    return serial(spec.encoder, body((*spec.choices, *readout.shape)))
+        return [body((spec.actions, config.atoms)), at_midpoints(config.atoms)]
+    return [body((*spec.choices, *readout.shape))]
 
 
-def exploration(config: Deep, choices: tuple[int, ...]) -> Exploration:
+def exploration_of(config: Deep, choices: tuple[int, ...]) -> Exploration:
     """How to act while learning: what `explore` says; choices: (A,), or (D, K) for D groups."""
     if config.explore == "noisy":
         return noisy_weights()
@@ -76,44 +116,3 @@ def exploration(config: Deep, choices: tuple[int, ...]) -> Exploration:
     schedule = linear_schedule if config.epsilon_schedule == "linear" else exponential_schedule
     epsilon = schedule(config.epsilon_start, config.epsilon_end, config.epsilon_steps)
     return epsilon_greedy(epsilon, choices[-1], config.epsilon_spread, choices[:-1])
-
-
-def dqn(config: DQN, spec: Spec, network: Network | None = None) -> Agent:
-    """Q-learning with replay and target network: δ = r + γ v(s') − q(s, a), v from θ⁻ (Mnih et al. 2015).
-
-    `network` takes the place of the default MLP or CNN.
-    """
-    readout = readout_of(config, spec)
-    model = value_network(config, spec, network, readout)
-    memory = replay(config.replay, config.n_step)
-    if config.prioritised:
-        priority = (config.priority_exponent, config.priority_beta, config.priority_beta_steps)
-        memory = prioritised(config.replay, config.n_step, *priority)
-    return q_agent(config, spec, readout, model, memory, feed_forward(model))
-
-
-def q_agent(
-    config: Replayed, spec: Spec, readout: Readout, model: Model, memory: Memory, actor: Actor, window: int = 1
-) -> Agent:
-    """What DQN does with any network, memory (which draws `window` steps at once) and way to act."""
-    explore = exploration(config, spec.choices)
-    optimizer = optax.chain(optax.clip_by_global_norm(config.max_gradient), optax.adam(config.lr))
-    rule = (
-        double_policy if config.double else greedy_policy if config.backup == "max" else soft_policy(config.temperature)
-    )
-    extra = None
-    if config.backup == "munchausen":
-        extra = munchausen(config.temperature, config.munchausen_share, config.munchausen_lowest)
-    targets = {"periodic": periodic(config.target_every), "polyak": polyak(config.target_rate), "none": None}
-    target = targets[config.target]
-    return value_agent(
-        regression(model, readout.loss, optimizer),
-        q_problem(partial(call, model), rule, readout, extra, model.stochastic, target.read if target else None),
-        explore,
-        memory,
-        Pace(config.learning_starts, config.train_every, config.gradient_steps, config.batch, window),
-        actor,
-        host=model.host and explore.key is None,
-        readout=readout,
-        target=target,
-    )

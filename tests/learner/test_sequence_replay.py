@@ -12,7 +12,6 @@ from gymnasium.utils.env_checker import check_env
 
 import rlnut
 from rlnut.agents.catalogue import DQN, DRQN, RecurrentPQN
-from rlnut.agents.drqn import recurrent_values
 from rlnut.envs.make import EnvName
 from rlnut.envs.recall import Recall, RecallFunc
 from rlnut.envs.spaces import read_spaces
@@ -107,7 +106,7 @@ def test_the_network_reads_a_window_as_the_actor_lived_it() -> None:
     """Outputs over a window are those of single steps with the carry handed on, restarted at the second episode."""
     config = DRQN(hidden=(8,), memory_size=5, memory="gru")
     spec = read_spaces(EnvName("rlnut/Recall-v0").make())
-    model, actor = recurrent_values(config, spec, None, (2,))
+    model, actor = config.make_model(spec, None, config.make_readout(spec))
     obs = jax.random.normal(jax.random.key(1), (3, 6, 2))
     params = model.init(jax.random.key(0), obs[:, 0])
     begin = np.zeros((3, 6), bool)

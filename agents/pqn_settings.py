@@ -1,0 +1,89 @@
+"""PQN: regress Q on λ-returns of the newest rollout, nothing else (Gallici et al. 2024).
+
+Importing this needs no JAX.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rlnut.agents.deep_settings import Deep
+from rlnut.errors import UsageError
+from rlnut.settings import setting
+
+if TYPE_CHECKING:
+    import optax
+
+    from rlnut.learner.agent import Actor, Pace, TargetNetwork
+    from rlnut.learner.bellman import BellmanProblem
+    from rlnut.learner.readout import Readout
+    from rlnut.learner.replay import Memory
+    from rlnut.learner.rollout import Label
+    from rlnut.types import Array, Carry, Model, Params
+
+
+@dataclass(frozen=True)
+class PQN(Deep):
+    """Q(λ) on many environments without replay or target network, with layer norm (Gallici et al. 2024)."""
+
+    lr: float = setting(5e-4, "step size α of RAdam", above=0)
+    layer_norm: bool = setting(True, "normalise each hidden layer before its activation")
+    loss: str = setting("squared", "regression on δ, or classification of the value",
+                        choices=("squared", "huber", "two-hot", "hl-gauss"))  # fmt: skip
+    epsilon_steps: int = setting(100_000, "steps in which ε falls", low=1)
+    rollout: int = setting(2_048, "steps of experience in a round, over all environments", low=1)
+    epochs: int = setting(4, "passes over a round", low=1)
+    minibatches: int = setting(16, "updates in a pass", low=1)
+    lam: float = setting(0.65, "λ of the returns: 0 one step, 1 the whole rollout", low=0, high=1)
+
+    training: ClassVar[dict[str, Any]] = {"steps": 500_000, "num_envs": 32, "eval_every": 25_000, "log_every": 10_000}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rollout % (self.minibatches * self.window):
+            windows = f" × sequence {self.sequence}" if self.window > 1 else ""
+            raise UsageError(f"rollout {self.rollout} is not a multiple of minibatches {self.minibatches}{windows}")
+
+    def make_optimizer(self) -> optax.GradientTransformation:
+        """RAdam on gradients of bounded norm."""
+        import optax
+
+        return optax.chain(optax.clip_by_global_norm(self.max_gradient), optax.radam(self.lr))
+
+    def make_problem(self, model: Model, readout: Readout, target: TargetNetwork | None) -> BellmanProblem:
+        """y is in the experience: `make_label` put it there."""
+        from rlnut.learner.bellman import labelled
+
+        return labelled(readout)
+
+    def make_memory(self, actor: Actor) -> Memory:
+        """The newest round only, row by row or, for a network with a memory, in windows."""
+        from rlnut.learner.rollout import rollout
+
+        return rollout(self.rollout, self.epochs, 0 if self.memory == "none" else self.sequence)
+
+    def make_pace(self) -> Pace:
+        """`epochs` × `minibatches` updates for each round."""
+        from rlnut.learner.agent import Pace
+
+        batch = self.rollout // self.minibatches // self.window
+        return Pace(self.rollout, self.rollout, self.epochs * self.minibatches, batch, self.window)
+
+    def make_label(self, actor: Actor, readout: Readout) -> Label | None:
+        """y = λ-return of max_a q under the weights of the round's start; layer norm does what a target network did."""
+        import numpy as np
+
+        from rlnut.learner.lambda_targets import along, each_alone, q_lambda_labels
+        from rlnut.types import Look
+
+        def first_look(obs: Array) -> Look:
+            return Look(obs, np.ones(len(obs), bool))
+
+        def step(params: Params, carry: Carry, look: Look) -> tuple[Array, Carry]:
+            outputs, carry = actor.step(params, carry, look, None)
+            return readout.q(outputs), carry
+
+        if self.memory != "none":
+            return q_lambda_labels(along(step), self.lam)
+        return q_lambda_labels(each_alone(lambda params, obs: step(params, (), first_look(obs))[0]), self.lam)
