@@ -78,8 +78,9 @@ PIECES = (
     "problem",
     "memory",
     "pace",
-    "sync",
+    "target",
     "label",
+    "keep",
 )
 
 
