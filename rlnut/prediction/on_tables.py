@@ -34,7 +34,7 @@ from rlnut.prediction.td_rows import few_active, pair_inputs, table
 from rlnut.prediction.value_function import GIVEN, checked_network
 from rlnut.truth.dynamic_programming import chain, ends, occupied, reachable
 from rlnut.truth.finite import Finite
-from rlnut.truth.fixed_points import bellman_error, linear_errors, rms
+from rlnut.truth.fixed_points import bellman_error, linear_errors, projector, rms
 from rlnut.types import Network
 
 
@@ -126,10 +126,11 @@ def _linear(known: TableTruth, method: Method, config: Prediction, X: np.ndarray
         X = np.einsum("sd,ab->sabd", X, np.eye(A)).reshape(S * A, -1)
         nexts = X if config.next_action == "sampled" else np.einsum("sa,sad->sd", known.policy, X.reshape(S, A, -1))
     parts = (X, nexts, _start(known.finite, config, X.shape[1]))
-    flat = known.right.reshape(-1)
+    flat, project = known.right.reshape(-1), projector(X, known.d)
+    right = np.nan_to_num(flat)
 
     def errors(w: np.ndarray) -> dict[str, float]:
-        return all_errors(known, X @ w, linear_errors(known.process, w, X, known.d, known.gamma, np.nan_to_num(flat)))
+        return all_errors(known, X @ w, linear_errors(known.process, w, X, known.d, known.gamma, right, project))
 
     emphatic = method.rule.emphatic
     lam = 0.0 if method.whole_returns else method.trace(config)

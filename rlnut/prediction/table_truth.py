@@ -19,6 +19,7 @@ class TableTruth(NamedTuple):
     """What is known of a finite problem, its policies and its truth."""
 
     finite: Finite
+    law: Outcomes  # what can happen in it
     policy: np.ndarray  # π [S, A]
     acting: np.ndarray  # b [S, A]
     gamma: float
@@ -55,7 +56,7 @@ def table_truth(finite: Finite, config: Prediction, pi: np.ndarray, acting: np.n
         process, d = pair_chain(mdp, pi), (d[:, None] * acting).reshape(-1)
         seen = (seen[:, None] & ((pi > 0) | (acting > 0))).reshape(-1)
     names = tuple(finite.labels) or tuple(str(s) for s in range(len(v)))
-    return TableTruth(finite, pi, acting, gamma, pairs, process, d, right, seen, names, spread)
+    return TableTruth(finite, law, pi, acting, gamma, pairs, process, d, right, seen, names, spread)
 
 
 def _second_moment(law: Outcomes, action: int, gamma: float, v: np.ndarray, square: np.ndarray) -> np.ndarray:
@@ -78,7 +79,7 @@ def shown(values: np.ndarray, right: np.ndarray, seen: np.ndarray) -> np.ndarray
 def all_errors(known: TableTruth, v: np.ndarray, errors: dict[str, float]) -> dict[str, float]:
     """With √TDE (of V) and √RE added: RE = VE + Σ d Var[G|s] (S&B 11.22, 11.24)."""
     if not known.pairs:
-        errors["tde"] = td_error(outcomes(known.finite), known.policy, v, known.d, known.gamma)
+        errors["tde"] = td_error(known.law, known.policy, v, known.d, known.gamma)
     weighted = known.d > 0
     spread = float((known.d[weighted] * np.maximum(0, known.variance[weighted])).sum())
     return errors | {"re": float(np.sqrt(spread + errors["ve"] ** 2))}
