@@ -101,6 +101,7 @@ class Transition(NamedTuple):
     window: Window | None = None  # rows [B·L] of windows: what a recurrent network reads in place of obs
     next_window: Window | None = None  # the same in place of next_obs
     kept: Tree = ()  # what an agent keeps beside each transition, a pytree [T, N, ...] or [B, ...]
+    next_policy: Array | None = None  # [.., A] π(·|s') of the policy whose values are learned, where it is given
 
     @property
     def x(self) -> Observed:

@@ -260,7 +260,8 @@ def value_agent(
                 rows = memory.draw(held, jax.random.fold_in(rows_key, i), pace.batch)
             batch = problem(fit.params, frozen if target else fit.params, memory.read(held, rows), key)
             if memory.weigh is not None:
-                batch = batch._replace(weight=memory.weigh(held, rows, steps))
+                weight = memory.weigh(held, rows, steps)
+                batch = batch._replace(weight=weight if batch.weight is None else weight * batch.weight)
             fit, metrics, outputs = core.step(fit, batch)
             if memory.score is not None:
                 scored = memory.score(held, rows, readout.score(outputs, batch.y))

@@ -1,12 +1,14 @@
 """Bellman targets: where y comes from when no one labels the data.
 
     y = R + D · v(s'),     R = Σ_{k<m} γᵏ r_{t+k+1},     D = γᵐ · (1 − terminated)
-    v(s') = Σ_a π(a|s') q⁻(s', a) + bonus(s')
+    v(s') = v⁻(s')                               for V_π: `v_problem`
+    v(s') = Σ_a π(a|s') q⁻(s', a) + bonus(s')    for Q: `q_problem`
 
 D carries termination: 0 where the episode terminated; a truncated episode (a time limit) bootstraps from its true
 final observation like any other. The memory folds n steps into R and D (`returns.fold`). The variants of Q-learning
-are one function each: the policy π of the next state. Where q is read from a distribution, the same π mixes the
-distributions of the actions (`Readout.mix`). An action that is not allowed has π = 0, whatever its value.
+are one function each, the policy π of the next state; `following` a given policy learns Q_π. Where q is read from a
+distribution, the same π mixes the distributions of the actions (`Readout.mix`). An action that is not allowed has
+π = 0, whatever its value.
 """
 
 from __future__ import annotations
@@ -31,7 +33,10 @@ class Next(NamedTuple):
     one: bool = False  # π is 1 for one action (of each group): its distribution is taken as it is
 
 
-NextPolicy = Callable[[Array, Array, Array | None], Next]  # (q(s', ·) online, q⁻(s', ·) target, mask), all [B, A]
+# (q(s', ·) online, q⁻(s', ·) target, mask, all [B, A], the experience [B] that they are of)
+NextPolicy = Callable[[Array, Array, Array | None, Transition], Next]
+Probabilities = Callable[[Observed], Array]  # what a network reads, [B, ...] -> π(·|s) [B, A]
+Ratio = Callable[[Transition], Array]  # experience [B] -> ρ(s, a) = π(a|s)/b(a|s) [B]
 BellmanProblem = Callable[
     [Params, Params, Transition, Key], Batch
 ]  # (online θ, target θ⁻, experience, key) -> regression
@@ -51,14 +56,20 @@ def over_groups(x: Shaped[Array, "B ..."]) -> Shaped[Array, " B"]:
 
 
 def greedy_policy(
-    q_online: Shaped[Array, "*B A"], q_target: Shaped[Array, "*B A"], mask: Shaped[Array, "*B A"] | None = None
+    q_online: Shaped[Array, "*B A"],
+    q_target: Shaped[Array, "*B A"],
+    mask: Shaped[Array, "*B A"] | None = None,
+    seen: Transition | None = None,
 ) -> Next:
     """v = max_a q⁻(s', a): Q-learning (Watkins 1989; Mnih et al. 2015)."""
     return Next(one_hot_policy(greedy(q_target, mask), q_target), one=True)
 
 
 def double_policy(
-    q_online: Shaped[Array, "*B A"], q_target: Shaped[Array, "*B A"], mask: Shaped[Array, "*B A"] | None = None
+    q_online: Shaped[Array, "*B A"],
+    q_target: Shaped[Array, "*B A"],
+    mask: Shaped[Array, "*B A"] | None = None,
+    seen: Transition | None = None,
 ) -> Next:
     """v = q⁻(s', argmax_a q(s', a)): the online net selects, the target net evaluates.
 
@@ -82,12 +93,50 @@ def soft_policy(temperature: float) -> NextPolicy:
     """
 
     def rule(
-        q_online: Shaped[Array, "*B A"], q_target: Shaped[Array, "*B A"], mask: Shaped[Array, "*B A"] | None = None
+        q_online: Shaped[Array, "*B A"],
+        q_target: Shaped[Array, "*B A"],
+        mask: Shaped[Array, "*B A"] | None = None,
+        seen: Transition | None = None,
     ) -> Next:
         policy, log = softmax_policy(q_target, temperature, mask)
         return Next(policy, -temperature * over_groups((policy * log).sum(-1)))
 
     return rule
+
+
+def following(policy: Probabilities | None = None) -> NextPolicy:
+    """v = Σ_a π(a|s') q⁻(s', a): Q_π of a given policy, whoever acts (expected SARSA; Le et al. 2019).
+
+    None: π is given with the experience, `next_policy` [B, A]. What a mask forbids is taken from π, and the rest
+    of it made up to 1.
+    """
+
+    def rule(
+        q_online: Shaped[Array, "*B A"], q_target: Shaped[Array, "*B A"], mask: Array | None, seen: Transition
+    ) -> Next:
+        chances = seen.next_policy if policy is None else policy(seen.next_x)
+        if chances is None or chances.shape != q_target.shape:
+            got = "no next_policy" if chances is None else f"probabilities {chances.shape}"
+            raise ValueError(f"following: action values {q_target.shape} need as many probabilities, got {got}")
+        if mask is not None:
+            chances = jnp.where(mask, chances, 0.0)
+            total = chances.sum(-1, keepdims=True)
+            chances = chances / jnp.where(total > 0, total, 1.0)  # nothing is allowed after a terminal state
+        return Next(jnp.asarray(chances, q_target.dtype))
+
+    return rule
+
+
+def ratio(policy: Probabilities, behaviour: Probabilities) -> Ratio:
+    """ρ = π(a|s)/b(a|s) of the action taken: what corrects V_π for who acts (S&B 5.3)."""
+
+    def of(seen: Experience) -> Array:
+        def chance(chances: Array) -> Array:
+            return jnp.take_along_axis(chances, jnp.asarray(seen.action, jnp.int32)[..., None], -1)[..., 0]
+
+        return chance(policy(seen.x)) / chance(behaviour(seen.x))
+
+    return of
 
 
 def munchausen(temperature: float, share: float = 0.9, lowest: float = -1.0) -> Extra:
@@ -124,13 +173,45 @@ def q_problem(
         online = apply(params, seen.next_x, online_key)
         frozen = apply_target(target, seen.next_x, target_key)
         chooser = apply_target(target, seen.next_x, jax.random.fold_in(target_key, 1)) if stochastic else frozen
-        policy, bonus, one = rule(readout.q(online), readout.q(chooser), seen.next_mask)
+        policy, bonus, one = rule(readout.q(online), readout.q(chooser), seen.next_mask, seen)
         mix = mixed if one else readout.mix
         action, reward = jnp.asarray(seen.action, jnp.int32), seen.reward + seen.discount * bonus
         if extra is not None:
             reward = reward + extra(readout.q(apply_target(target, seen.x, now_key)), action, seen.mask)
         y = readout.target(reward, seen.discount, mix(policy, readout.part(frozen)))
         return Batch(seen.x, y, index=action)
+
+    return problem
+
+
+def v_problem(
+    apply: Callable[[Params, Observed, Key], Array], readout: Readout | None = None, rho: Ratio | None = None
+) -> BellmanProblem:
+    """TD(0) as regression: make v(s) what r + D·v⁻(s') says; the experience is that of π, or ρ corrects it.
+
+    apply: (θ, s [B, ...], key) -> outputs [B, ...] of one value, read by `readout` (default: as numbers; with a
+    distribution the law of the return under π is learned). `rho` weighs the rows of another behaviour, transitions
+    of one step: the semi-gradient is then E_b[ρ δ ∇v] (S&B 11.2). V_π of a policy that earns 1, then 2, at γ = ½:
+
+    >>> import jax, jax.numpy as jnp, optax
+    >>> from rlnut import Transition, linear
+    >>> from rlnut.regression import regression
+    >>> s, after, end = jnp.eye(2), jnp.array([[0.0, 1.0], [0.0, 0.0]]), jnp.array([False, True])
+    >>> seen = Transition(s, jnp.array([0, 0]), jnp.array([1.0, 2.0]), 0.5 * (1 - end), after, end, ~end | end)
+    >>> core = regression(linear()(()), optimizer=optax.sgd(1.0))
+    >>> problem = v_problem(lambda params, x, key: core.predict(params, x))
+    >>> step = jax.jit(lambda fit: core.update(fit, problem(fit.params, fit.params, seen, fit.key))[0])
+    >>> fit = core.init(jax.random.key(0), s)
+    >>> for _ in range(100):
+    ...     fit = step(fit)
+    >>> core.predict(fit.params, s).round(2).tolist()
+    [2.0, 2.0]
+    """
+    readout = scalar() if readout is None else readout
+
+    def problem(params: Params, target: Params, seen: Experience, key: Key) -> Batch:
+        after = readout.part(apply(target, seen.next_x, key)[:, None])[:, 0]  # the part of the only action
+        return Batch(seen.x, readout.target(seen.reward, seen.discount, after), weight=rho and rho(seen))
 
     return problem
 

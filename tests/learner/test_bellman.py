@@ -235,7 +235,7 @@ def test_quantiles_under_a_stochastic_policy_are_those_of_the_mixture():
     obs = np.zeros((rows, 1), np.float32)
     seen = Transition(obs, taken, reward, discount, obs, discount > 2, discount < 2)
     problem = q_problem(
-        lambda params, obs, key: params, lambda online, target, mask: Next(jnp.asarray(policy)), readout
+        lambda params, obs, key: params, lambda online, target, mask, seen: Next(jnp.asarray(policy)), readout
     )
     frozen = np.stack([after, tau], -1)
     batch = problem(frozen, frozen, seen, KEY)
