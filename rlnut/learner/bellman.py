@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from rlnut.learner.explore import allowed, greedy
 from rlnut.learner.readout import Readout, mixed, scalar
 from rlnut.learner.readout import bootstrap as bootstrap
-from rlnut.types import Array, Batch, Experience, Key, Observed, Params, Shaped, Transition
+from rlnut.types import Array, Batch, Experience, Inputs, Key, Observed, Params, Shaped, Transition
 
 
 class Next(NamedTuple):
@@ -35,7 +35,7 @@ class Next(NamedTuple):
 
 # (q(s', ·) online, q⁻(s', ·) target, mask, all [B, A], the experience [B] that they are of)
 NextPolicy = Callable[[Array, Array, Array | None, Transition], Next]
-Probabilities = Callable[[Observed], Array]  # what a network reads, [B, ...] -> π(·|s) [B, A]
+Probabilities = Callable[[Inputs], Array]  # what a network reads, [B, ...] -> π(·|s) [B, A]
 Ratio = Callable[[Transition], Array]  # experience [B] -> ρ(s, a) = π(a|s)/b(a|s) [B]
 BellmanProblem = Callable[
     [Params, Params, Transition, Key], Batch

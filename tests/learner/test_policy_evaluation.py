@@ -19,7 +19,7 @@ from rlnut.learner.readout import categorical, quantiles, scalar
 from rlnut.learner.replay import replay
 from rlnut.regression.core import regression
 from rlnut.truth.dynamic_programming import MDP, chain, pair_chain, values
-from rlnut.types import Array, Key, Look, Params, Transition
+from rlnut.types import Array, Inputs, Key, Look, Params, Transition
 
 S, A, GAMMA = 5, 3, 0.8
 KEY = jax.random.key(0)
@@ -42,17 +42,17 @@ def every_pair(times: int = 1) -> Transition:
     )
 
 
-def pi(x: Array) -> Array:
+def pi(x: Inputs) -> Array:
     """π(·|s) of one-hot states [B, S]."""
     return x @ PI
 
 
-def uniform(x: Array) -> Array:
+def uniform(x: Inputs) -> Array:
     """The behaviour of `every_pair`."""
     return jnp.full((len(x), A), 1 / A)
 
 
-def only_next(params: Params, x: Array, key: Key) -> Array:
+def only_next(params: Params, x: Inputs, key: Key) -> Array:
     """Values of next observations (all > 2) only: reading the wrong observation gives NaN."""
     return jnp.where(x.min(1).reshape(-1, *(1,) * (params.ndim - 1)) > 2, params, jnp.nan)
 
@@ -101,7 +101,8 @@ def test_rho_weighs_delta_as_the_oracle_does() -> None:
     v = RNG.normal(size=S).astype(np.float32)
     batch = v_problem(lambda params, x, key: x @ params, rho=ratio(pi, lambda x: x @ B))(v, v, seen, KEY)
     s, a = seen.obs.argmax(1), seen.action
-    path = oracle.Trajectory(v[s], seen.reward, seen.discount, v[seen.next_obs.argmax(1)], seen.end)
+    r, D, end = (np.asarray(x) for x in (seen.reward, seen.discount, seen.end))
+    path = oracle.Trajectory(v[s], r, D, v[seen.next_obs.argmax(1)], end)
     assert batch.weight is not None
     expected = oracle.importance(path, PI[s, a] / B[s, a], n=1) - path.v
     np.testing.assert_allclose(batch.weight * (batch.y - path.v), expected, rtol=1e-4, atol=1e-5)
@@ -112,7 +113,7 @@ def test_a_table_learns_what_dynamic_programming_computes(of: str) -> None:
     """Every action equally often, another policy's values: ρ corrects V; Q needs no correction of one step."""
     core = regression(linear()((A,) if of == "q" else ()), optimizer=optax.sgd(2.0))
 
-    def apply(params: Params, x: Array, key: Key) -> Array:
+    def apply(params: Params, x: Inputs, key: Key) -> Array:
         return core.predict(params, x)
 
     problem = q_problem(apply, following(pi)) if of == "q" else v_problem(apply, rho=ratio(pi, uniform))
@@ -133,7 +134,7 @@ def test_an_agent_learns_the_values_of_the_policy_that_it_is_given(of: str) -> N
     model = linear()((A,) if of == "q" else ())
     core = regression(model, optimizer=optax.sgd(optax.exponential_decay(2.0, 80, 0.3)))
 
-    def apply(params: Params, x: Array, key: Key) -> Array:
+    def apply(params: Params, x: Inputs, key: Key) -> Array:
         return core.predict(params, x)
 
     as_pi = Actor(lambda envs: (), lambda params, carry, look, key: (jnp.log(pi(look.obs)), carry))
