@@ -185,13 +185,14 @@ def q_problem(
 
 
 def v_problem(
-    apply: Callable[[Params, Observed, Key], Array], readout: Readout | None = None, rho: Ratio | None = None
+    apply: Apply, readout: Readout | None = None, rho: Ratio | None = None, read: ReadTarget | None = None
 ) -> BellmanProblem:
     """TD(0) as regression: make v(s) what r + D·v⁻(s') says; the experience is that of π, or ρ corrects it.
 
     apply: (θ, s [B, ...], key) -> outputs [B, ...] of one value, read by `readout` (default: as numbers; with a
     distribution the law of the return under π is learned). `rho` weighs the rows of another behaviour, transitions
-    of one step: the semi-gradient is then E_b[ρ δ ∇v] (S&B 11.2). V_π of a policy that earns 1, then 2, at γ = ½:
+    of one step: the semi-gradient is then E_b[ρ δ ∇v] (S&B 11.2). `read`: as in `q_problem`. V_π of a policy that earns 1,
+    then 2, at γ = ½:
 
     >>> import jax, jax.numpy as jnp, optax
     >>> from rlnut import Transition, linear
@@ -208,9 +209,10 @@ def v_problem(
     [2.0, 2.0]
     """
     readout = scalar() if readout is None else readout
+    apply_target = apply if read is None else read(apply)
 
     def problem(params: Params, target: Params, seen: Experience, key: Key) -> Batch:
-        after = readout.part(apply(target, seen.next_x, key)[:, None])[:, 0]  # the part of the only action
+        after = readout.part(apply_target(target, seen.next_x, key)[:, None])[:, 0]  # the part of the only action
         return Batch(seen.x, readout.target(seen.reward, seen.discount, after), weight=rho and rho(seen))
 
     return problem

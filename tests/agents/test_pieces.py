@@ -29,7 +29,7 @@ class Pessimist(rlnut.DQN):
     """v(s') = min_a q⁻(s', a)."""
 
     def make_next_policy(self) -> NextPolicy:
-        return lambda online, target, mask: Next(one_hot_policy((-target).argmax(-1), target), one=True)
+        return lambda online, target, mask, seen: Next(one_hot_policy((-target).argmax(-1), target), one=True)
 
 
 def test_the_piece_that_was_replaced_decides_what_is_learned() -> None:
