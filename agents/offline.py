@@ -55,16 +55,19 @@ def linear_fqi(values: ActionValues, policy_iteration: bool, ridge: float) -> Ag
 
     def learn(state: AgentState, seen: Transition) -> tuple[AgentState, Metrics]:
         flat = flat_rows(seen)
-        w = np.asarray(state.memory if isinstance(state.memory, np.ndarray) else state.fit.params["w"][0], np.float64)
+        w = np.asarray(state.fit.params["w"][0], np.float64)
+        if int(state.fit.step):
+            w = np.asarray(state.memory).view(np.float64)
         new, metrics = improve(w, flat)
         fit = state.fit._replace(params={"w": new.astype(np.float32)[None]}, step=state.fit.step + 1)
-        return state._replace(fit=fit, memory=new), metrics
+        return state._replace(fit=fit, memory=new.view(np.uint32)), metrics
 
     return _agent(
         lambda key, obs: Fit({"w": values.init(key)[None]}, (), jnp.zeros((), jnp.int32), key),
         lambda params, obs: values.q(params["w"][0], obs),
         learn,
         values.host,
+        jnp.zeros(2 * size, jnp.uint32),  # w in float64, which JAX has not, in pieces; before an iteration: nothing
     )
 
 
@@ -135,7 +138,11 @@ def flat_rows(seen: Transition) -> Transition:
 
 
 def _agent(
-    init_fit: Callable[[Key, Array], Fit], q: Callable[[Params, Array], Array], learn: Learn, host: bool
+    init_fit: Callable[[Key, Array], Fit],
+    q: Callable[[Params, Array], Array],
+    learn: Learn,
+    host: bool,
+    memory: Array | tuple[()] = (),
 ) -> Agent:
     """The batch learner as an `Agent`; it acts uniformly, which is how a batch is collected."""
     explore = epsilon_greedy(linear_schedule(1.0, 1.0, 1), 1)
@@ -143,7 +150,7 @@ def _agent(
     def init(key: Key, seen: Transition) -> AgentState:
         fit_key, explore_key, replay_key = jax.random.split(key, 3)
         obs = jnp.zeros(seen.obs.shape, seen.obs.dtype)
-        return AgentState(init_fit(fit_key, obs), (), (), jnp.zeros((), jnp.int32), explore_key, replay_key)
+        return AgentState(init_fit(fit_key, obs), (), memory, jnp.zeros((), jnp.int32), explore_key, replay_key)
 
     def draw(state: AgentState, envs: int) -> Array:
         return explore.draw(jax.random.fold_in(state.explore_key, state.steps), state.steps + jnp.zeros(1), envs)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rlnut.control.run_folder import load_policy as load_policy
     from rlnut.control.training import resume as resume
     from rlnut.control.training import train as train
+    from rlnut.control.training import training as training
     from rlnut.data.sequences import pad as pad
     from rlnut.errors import RlnutError as RlnutError
     from rlnut.errors import UsageError as UsageError
@@ -67,6 +68,7 @@ _HOME = {
     "predict": "prediction.predict",
     "resume": "control.training",
     "train": "control.training",
+    "training": "control.training",
     "fit": "supervised.fit",
     "load": "supervised.fitted_model",
     "pad": "data.sequences",

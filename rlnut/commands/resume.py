@@ -14,6 +14,9 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument(
         "--steps", type=converter(int), metavar="N", help="steps in all, those done included (default: as planned)"
     )
+    parser.add_argument(
+        "--iterations", type=converter(int), metavar="N", help="of an offline agent (fqi, nfq, …): iterations in all"
+    )
     parser.add_argument("--env", metavar="ENV", help="the environment, where it is not made from what the folder says")
     parser.add_argument("--trust", action="store_true", help=TRUST)
 
@@ -24,5 +27,5 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     from rlnut.runtime.files import read_json
 
     folder = Path(args.dir)
-    report(resume(folder, steps=args.steps, env=args.env, trust=args.trust))
+    report(resume(folder, args.steps, iterations=args.iterations, env=args.env, trust=args.trust))
     return answer([read_json(folder / "summary.json")], str(folder))

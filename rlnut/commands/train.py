@@ -102,10 +102,10 @@ def report(done: Trained) -> None:
 
     e = done.evaluation
     if done.interrupted:
-        say(f"stopped at step {done.steps:,}; checkpoint saved; go on with: rlnut resume {done.folder}")
+        say(f"stopped at {done.unit} {done.reached:,}; checkpoint saved; go on with: rlnut resume {done.folder}")
         raise KeyboardInterrupt
     count = len(e.returns)
-    over = f"over {count} fresh episode{'s' if count > 1 else ''}, policy of step {done.best_step:,}"
+    over = f"over {count} fresh episode{'s' if count > 1 else ''}, policy of {done.unit} {done.best_step:,}"
     say(f"greedy return {mean_and_std(e.mean, e.std)} {over}")
     say(f"{done.steps_per_s:,.0f} steps/s, {done.wall_s:.1f} s in all, {done.compile_s:.1f} s of it to compile")
     say(f"{done.folder}")

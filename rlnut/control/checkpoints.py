@@ -92,8 +92,12 @@ def on_host(params: Params) -> Params:
 
 def can_be_saved(run: Run) -> bool:
     """Are all arrays still there (a call that failed half-way may have given them away), and the weights finite?"""
-    arrays = [leaf for leaf in jax.tree.leaves(run) if isinstance(leaf, jax.Array)]
-    return not any(leaf.is_deleted() for leaf in arrays) and all_finite(run.agent.fit.params)
+    return not given_away(run) and all_finite(run.agent.fit.params)
+
+
+def given_away(tree: Tree) -> bool:
+    """Are some of these arrays the property of a compiled call by now?"""
+    return any(leaf.is_deleted() for leaf in jax.tree.leaves(tree) if isinstance(leaf, jax.Array))
 
 
 def _packed(state: Progressed, meta: JsonObject) -> tuple[dict[str, Tree], JsonObject]:

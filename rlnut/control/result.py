@@ -27,6 +27,8 @@ class Trained(NamedTuple):
     steps_per_s: float  # of stepping and learning, without compilation and evaluations
     interrupted: bool
     folder: Path | None
+    unit: str = "step"  # what `best_step` counts; offline agents: iterations
+    reached: int = 0  # steps or iterations done
 
     def q(self, obs: object) -> np.ndarray:
         """q(s, ·) of the best policy: one observation -> [A], N of them -> [N, A]."""

@@ -23,6 +23,7 @@ class RunFiles:
         self.folder, self.description = folder, description
         self.metrics: MetricsFile | None = None
         self.saver = Saver()
+        self.meta: JsonObject = {}  # more that a checkpoint says
 
     @property
     def env(self) -> str:
@@ -45,7 +46,7 @@ class RunFiles:
         """Write a checkpoint and the policy."""
         if self.folder is not None:
             content = self.metrics.checksum if self.metrics is not None else None
-            self.saver.write(self.folder, state, {"run": identity(self.description), "metrics": content})
+            self.saver.write(self.folder, state, self.meta | {"run": identity(self.description), "metrics": content})
             self.save_policy(state.best)
 
     def save_policy(self, best: Best) -> None:
@@ -68,11 +69,11 @@ class RunFiles:
                 (self.folder / BEFORE).unlink(missing_ok=True)  # the older checkpoint makes room
                 save()
 
-    def way_on(self) -> str:
+    def way_on(self, unit: str = "step") -> str:
         """How a run that failed is gone on with; empty: it cannot be."""
         if self.folder is None or self.saver.step < 0 or not (self.folder / CHECKPOINT).exists():
             return ""
-        return f"; rlnut resume {self.folder} goes on from step {self.saver.step:,}"
+        return f"; rlnut resume {self.folder} goes on from {unit} {self.saver.step:,}"
 
     def finish(self, done: Trained) -> None:
         """Write the learning curve and the summary."""

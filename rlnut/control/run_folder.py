@@ -44,6 +44,7 @@ CHECKPOINT, BEFORE = "checkpoint.safetensors", "checkpoint-before.safetensors"
 LONGEST = 100_000  # characters of an environment's arguments in a file: a map of 300 x 300
 # what may differ between two parts of one run; all else in config.json decides what is learned
 MAY_CHANGE = ("steps", "until", "final_episodes")
+MAY_GROW = ("iterations",)  # the same, of the config of an offline agent
 
 
 def describe(config: AgentConfig, env: EnvLike, training: RunSettings, seed: int, custom_network: bool) -> JsonObject:
@@ -61,9 +62,14 @@ def describe(config: AgentConfig, env: EnvLike, training: RunSettings, seed: int
     }
 
 
-def identity(description: JsonObject) -> str:
-    """A checksum of what decides what is learned, kept in every file of weights: they belong to this config.json."""
+def identity(description: JsonObject, earlier: bool = False) -> str:
+    """A checksum of what decides what is learned, kept in every file of weights: they belong to this config.json.
+
+    earlier: as a version made it whose offline agents could not go on.
+    """
     kept = {key: description[key] for key in ("agent", "config", "env", "seed", "custom_network")}
+    if not earlier:
+        kept["config"] = {key: value for key, value in description["config"].items() if key not in MAY_GROW}
     course = {key: value for key, value in description["training"].items() if key not in MAY_CHANGE}
     return digest(kept | {"training": course})
 
@@ -122,7 +128,8 @@ class Recipe:
 
     def check(self, stored: StoredArrays) -> StoredArrays:
         """The same; RlnutError if these weights were learned with another config.json."""
-        if stored.meta.get("run", identity(self.found)) != identity(self.found):
+        known = [identity(self.found), identity(self.found, earlier=True)]
+        if stored.meta.get("run", known[0]) not in known:
             raise RlnutError(
                 f"{self.path} is not the one that {stored.path.name} was learned with: it was edited or exchanged;"
                 " restore it, or train anew with these settings"

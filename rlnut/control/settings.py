@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from rlnut.settings import Settings, setting
+
+LOOKS = 5  # stretches of an offline run, with a greedy evaluation between two of them
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,71 @@ class RunSettings(Settings):
     log_every: int = setting(500, "steps between rows of metrics.csv", low=1)
 
 
-def next_look(step: int, training: RunSettings) -> int:
-    """The step after `step` at which something is logged or evaluated."""
-    return min((step // every + 1) * every for every in (training.log_every, training.eval_every))
+class Schedule(Protocol):
+    """When a run looks at itself."""
+
+    @property
+    def total(self) -> int:
+        """Steps (offline: iterations) in all."""
+        ...
+
+    @property
+    def final(self) -> bool:
+        """Is there a greedy evaluation at the end, if the last was before it?"""
+        ...
+
+    def row(self, logged: int, step: int) -> bool:
+        """Is a row of the log due at `step`, the last being of step `logged`?"""
+        ...
+
+    def evaluation(self, logged: int, step: int) -> bool:
+        """Is a greedy evaluation due with it?"""
+        ...
+
+    def stop(self, step: int) -> int:
+        """The step after `step` at which something may be due."""
+        ...
+
+
+@dataclass(frozen=True)
+class EverySteps:
+    """Rows and evaluations whenever their number of steps has passed."""
+
+    total: int
+    training: RunSettings
+    final: bool = True
+
+    def row(self, logged: int, step: int) -> bool:
+        """Has a multiple of `log_every` passed?"""
+        return crossed(logged, step, self.training.log_every)
+
+    def evaluation(self, logged: int, step: int) -> bool:
+        """Has a multiple of `eval_every` passed?"""
+        return crossed(logged, step, self.training.eval_every)
+
+    def stop(self, step: int) -> int:
+        """The next multiple of one of them."""
+        return min((step // every + 1) * every for every in (self.training.log_every, self.training.eval_every))
+
+
+@dataclass(frozen=True)
+class EveryIteration:
+    """A row for each iteration of an offline agent, and `LOOKS` greedy evaluations on the way, for the curve."""
+
+    total: int
+    final: bool = False
+
+    def row(self, logged: int, step: int) -> bool:
+        """Always."""
+        return step > logged
+
+    def evaluation(self, logged: int, step: int) -> bool:
+        """At equal distances; the last iteration is judged by the final evaluation."""
+        return step > logged and step in {round(self.total * (k + 1) / LOOKS) for k in range(LOOKS - 1)}
+
+    def stop(self, step: int) -> int:
+        """The next one."""
+        return step + 1
 
 
 def crossed(before: int, after: int, every: int) -> bool:

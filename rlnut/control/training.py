@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +15,76 @@ from rlnut.control.checkpoints import read_checkpoint
 from rlnut.control.result import Trained
 from rlnut.control.run_files import RunFiles
 from rlnut.control.run_folder import BEFORE, CHECKPOINT, POLICY, SUMMARY, Recipe, describe
+from rlnut.control.run_loop import RunLook
 from rlnut.control.session import Session
 from rlnut.control.settings import RunSettings
 from rlnut.envs.make import EnvLike, env_name
 from rlnut.errors import UsageError, unknown
 from rlnut.learner.config import OfflineConfig
+from rlnut.runtime.arrays import StoredArrays
 from rlnut.runtime.files import new_folder
 from rlnut.runtime.interrupts import terminations
 from rlnut.runtime.locks import locked
 from rlnut.runtime.log import say
+from rlnut.runtime.observing import Callback, Callbacks, Looks
 from rlnut.runtime.version import installed_version
 from rlnut.settings import Options
 from rlnut.types import Network
+
+
+def training(
+    agent: AgentConfig | str,
+    env: EnvLike,
+    *,
+    seed: int = 0,
+    out: str | Path | None = None,
+    network: Network | None = None,
+    eval_env: EnvLike | None = None,
+    quiet: bool = False,
+    settings: RunSettings | None = None,
+    callbacks: Sequence[Callback] = (),
+    **course: Any,
+) -> Looks[RunLook, Trained]:
+    """`train` as an iterator: a look at the run before its first step and after every round of steps.
+
+    A look (`RunLook`) has `step`, `row` (of the log, if one was due), `evaluation` (greedy, if one was due), `policy`
+    (of this moment), `best`, and `stop()`, `evaluate()`, `save()`. To leave the loop ends the run as Ctrl-C would: its
+    folder can be evaluated and resumed. `result()` gives what `train` gives.
+
+    >>> import rlnut
+    >>> course = dict(steps=200, eval_every=100, eval_episodes=1, final_episodes=1, quiet=True)
+    >>> run = rlnut.training(rlnut.DQN(learning_starts=50), "CartPole-v1", **course)
+    >>> for look in run:
+    ...     if look.evaluation is not None:
+    ...         print(look.step, look.policy.q([0.0, 0.0, 0.0, 0.0]).shape)
+    ...         break
+    100 (2,)
+    >>> run.result().steps
+    100
+    """
+    seed = checked_seed(seed)
+    check_network(network)
+    config, chosen, _ = configured(agent, env, course=course)
+    if settings is not None:
+        if not isinstance(settings, RunSettings):
+            raise UsageError(f"settings must be RunSettings, got {type(settings).__name__}")
+        chosen = settings.replace(**course)
+    if isinstance(env, gym.vector.VectorEnv) and course.get("num_envs", env.num_envs) != env.num_envs:
+        raise UsageError(f"num_envs is {course['num_envs']}, and the VectorEnv holds {env.num_envs} environments")
+    called: Callbacks[RunLook] = Callbacks(callbacks)
+
+    def begin() -> Generator[RunLook, None, Trained]:
+        with terminations(), contextlib.ExitStack() as held:
+            session = Session(config, env, chosen, seed, network, eval_env, quiet, called)
+            held.callback(session.close)
+            description = describe(config, env, session.training, seed, network is not None)
+            folder = None if out is None else new_folder(out)
+            if folder is not None:
+                held.enter_context(locked(folder))
+                new_folder(folder)  # still free, now that nobody else can take it
+            return (yield from session.go(RunFiles(folder, description)))
+
+    return Looks(begin())
 
 
 def train(
@@ -37,49 +97,29 @@ def train(
     eval_env: EnvLike | None = None,
     quiet: bool = False,
     settings: RunSettings | None = None,
-    **training: object,
+    callbacks: Sequence[Callback] = (),
+    **course: Any,
 ) -> Trained:
     """Learn Q on `env`, a registered name, an environment, a function that makes one, or a VectorEnv.
 
     agent: a config such as `DQN(double=True)`, or a name ("dqn": its preset for this environment is used).
-    training: the fields of `RunSettings`: steps, num_envs, eval_every, eval_episodes, final_episodes, until, log_every.
-    settings: a whole `RunSettings`, in the place of the agent's and the preset's; `training` then changes it.
+    course: the fields of `RunSettings`: steps, num_envs, eval_every, eval_episodes, final_episodes, until, log_every.
+    settings: a whole `RunSettings`, in the place of the agent's and the preset's; `course` then changes it.
     out: a new folder for config, metrics, checkpoint, policy and curve; None keeps everything in memory.
     network: takes the place of the default MLP or CNN; eval_env: where greedy episodes are played, if not on `env`.
+    callbacks: functions of a `RunLook`, or objects with `on_start`, `on_look` or `on_end`, called in every round after
+    its row of the log; `training` is the same run as an iterator.
 
     >>> import rlnut
     >>> run = rlnut.train(rlnut.DQN(learning_starts=100), "CartPole-v1", steps=200, final_episodes=1, quiet=True)
     >>> run.q([0.0, 0.0, 0.0, 0.0]).shape
     (2,)
     """
-    seed = checked_seed(seed)
-    check_network(network)
-    config, chosen, _ = configured(agent, env, course=training)
-    if settings is not None:
-        if not isinstance(settings, RunSettings):
-            raise UsageError(f"settings must be RunSettings, got {type(settings).__name__}")
-        chosen = settings.replace(**training)
-    if isinstance(env, gym.vector.VectorEnv) and training.get("num_envs", env.num_envs) != env.num_envs:
-        raise UsageError(f"num_envs is {training['num_envs']}, and the VectorEnv holds {env.num_envs} environments")
-    with terminations():
-        if isinstance(config, OfflineConfig):
-            from rlnut.control.offline_loop import train_batch
-
-            return train_batch(config, env, chosen, seed, out, network, eval_env, quiet)
-        session = Session(config, env, chosen, seed, network, eval_env, quiet)
-        try:
-            description = describe(config, env, session.training, seed, network is not None)
-            if out is None:
-                session.announce(RunFiles(None, description))
-                return session.go(lambda: session.loop.start(seed))
-            folder = new_folder(out)
-            with locked(folder):
-                new_folder(folder)  # still free, now that nobody else can take it
-                session.announce(RunFiles(folder, description))
-                session.files.open()
-                return session.go(lambda: session.loop.start(seed))
-        finally:
-            session.close()
+    run = training(
+        agent, env, seed=seed, out=out, network=network, eval_env=eval_env, quiet=quiet, settings=settings,
+        callbacks=callbacks, **course,
+    )  # fmt: skip
+    return run.result()
 
 
 def resume(
@@ -88,45 +128,70 @@ def resume(
     network: Network | None = None,
     quiet: bool = False,
     *,
+    iterations: int | None = None,
     env: EnvLike | None = None,
     agent: AgentConfig | type[AgentConfig] | None = None,
     trust: bool = False,
+    callbacks: Sequence[Callback] = (),
 ) -> Trained:
     """Go on with a run from its checkpoint, bit for bit as if it had never stopped.
 
-    steps: in all, those done included; None: as first planned. The running episodes are played again from their
-    seeds; an environment that does not repeat itself starts new ones, and that is reported.
+    steps: in all, those done included; None: as first planned. iterations: the same of an offline agent. The running
+    episodes are played again from their seeds, and transitions that were collected are collected again; an environment
+    that does not repeat itself starts new episodes (gives other transitions), and that is reported.
     env, network, agent: what the run was given in Python: an environment without a name, a network, or the class of an
-    agent of your own. trust: may the modules that the folder names be imported? See `load_policy`.
+    agent of your own. trust: may the modules that the folder names be imported? See `load_policy`. callbacks: as those
+    of `train`.
     """
     check_network(network)
+    called: Callbacks[RunLook] = Callbacks(callbacks)
     recipe = Recipe(folder, network, agent, trust)
-    if isinstance(recipe.config, OfflineConfig):
-        raise UsageError(f"{folder} learned from a batch, in one go: train again with more --iterations")
+    config, course = _longer(recipe, steps, iterations)
     chosen = recipe.environment(env)
-    training = recipe.training if steps is None else recipe.training.replace(steps=steps)
     description = recipe.found | {"rlnut": installed_version()}
-    description["training"] = recipe.found["training"] | {"steps": training.steps}
+    description["training"] = recipe.found["training"] | {"steps": course.steps}
+    if isinstance(config, OfflineConfig):
+        description["config"] = recipe.found["config"] | {"iterations": config.iterations}
     with terminations(), locked(recipe.folder):
-        names = {path.name for path in recipe.folder.iterdir()}
-        stored = None
-        if names & {CHECKPOINT, BEFORE, POLICY, SUMMARY}:
-            stored = recipe.check(read_checkpoint(recipe.folder))
-            done = stored.meta["steps"]
-            if training.steps <= done and (SUMMARY in names or steps is not None):  # else it was killed at the end
-                raise UsageError(f"{folder} has {done:,} steps already; --steps counts all of them: give more")
-        session = Session(recipe.config, chosen, training, recipe.seed, network, quiet=quiet)
+        stored = _stored(recipe, config, course, steps is not None or iterations is not None)
+        session = Session(config, chosen, course, recipe.seed, network, quiet=quiet, callbacks=called)
         try:
-            session.announce(RunFiles(recipe.folder, description))
             if stored is None:  # it was killed before the first one was written
                 say(f"{folder} has no checkpoint yet: starting from the beginning")
-                session.files.open()
-                return session.go(lambda: session.loop.start(recipe.seed))
-            run = session.restore(stored)
-            session.files.open(stored.meta["logged"], stored.meta.get("metrics"))
-            return session.go(lambda: run)
+            return Looks(session.go(RunFiles(recipe.folder, description), stored)).result()
         finally:
             session.close()
+
+
+def _longer(recipe: Recipe, steps: int | None, iterations: int | None) -> tuple[AgentConfig, RunSettings]:
+    """Config and settings of a run that goes on, perhaps further than it was planned."""
+    config, course = recipe.config, recipe.training
+    if isinstance(config, OfflineConfig):
+        if steps is not None:
+            raise UsageError(f"{recipe.folder} learns from {course.steps:,} steps that are there; give --iterations")
+        return config if iterations is None else config.replace(iterations=iterations), course
+    if iterations is not None:
+        raise UsageError(f"{recipe.folder} is not of an offline agent, and has no iterations; give --steps")
+    return config, course if steps is None else course.replace(steps=steps)
+
+
+def _stored(recipe: Recipe, config: AgentConfig, course: RunSettings, given: bool) -> StoredArrays | None:
+    """The checkpoint of a run that is not done yet; None: it was killed before there was one."""
+    names = {path.name for path in recipe.folder.iterdir()}
+    if not names & {CHECKPOINT, BEFORE, POLICY, SUMMARY}:
+        return None
+    total, unit = course.steps, "steps"
+    if isinstance(config, OfflineConfig):
+        total, unit = config.iterations, "iterations"
+        if not names & {CHECKPOINT, BEFORE}:
+            raise UsageError(
+                f"{recipe.folder} has no checkpoint, as offline runs of an earlier version: train it again"
+            )
+    stored = recipe.check(read_checkpoint(recipe.folder))
+    done = stored.meta["steps"]
+    if total <= done and (SUMMARY in names or given):  # else it was killed at the end
+        raise UsageError(f"{recipe.folder} has {done:,} {unit} already; --{unit} counts all of them: give more")
+    return stored
 
 
 def configured(

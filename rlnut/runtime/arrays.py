@@ -43,6 +43,11 @@ def _checksum(arrays: dict[str, np.ndarray], meta: JsonObject) -> str:
     return found.hexdigest()
 
 
+def checksum(tree: Tree) -> str:
+    """SHA-256 of the arrays of a pytree."""
+    return _checksum({name: np.asarray(leaf, order="C") for name, leaf in _named(tree)}, {})
+
+
 def save_arrays(path: Path, tree: Tree, meta: Mapping[str, object] | None = None, keep: Path | None = None) -> None:
     """Write a pytree of arrays (random keys too) and a JSON-able `meta` to one safetensors file, atomically.
 

@@ -129,8 +129,6 @@ def test_a_run_from_a_file_is_the_run_from_its_transitions(tmp_path) -> None:
     assert run.best_step < 300  # nothing changed any more
     assert read_json(tmp_path / "a" / "summary.json")["steps"] == 400 and (tmp_path / "a" / "curve.png").exists()
     np.testing.assert_array_equal(rlnut.load_policy(tmp_path / "a").q(np.arange(4)), run.q(np.arange(4)))
-    with pytest.raises(UsageError, match="in one go"):
-        rlnut.resume(tmp_path / "a")
     few = rlnut.train(FQI(gamma=0.9, iterations=2), "rlnut/ChainWalk4-v0", seed=7, **short)
     assert not np.array_equal(few.q(np.arange(4)), run.q(np.arange(4)))
     stiff = rlnut.train(FQI(gamma=0.9, iterations=2, ridge=10.0), "rlnut/ChainWalk4-v0", seed=7, **short)

@@ -20,9 +20,10 @@ import rlnut
 import rlnut.agents
 from rlnut import DQN, RlnutError, UsageError
 from rlnut.control import checkpoints
+from rlnut.control.observers import Newest
 from rlnut.control.result import Trained
 from rlnut.control.run_folder import BEFORE, CHECKPOINT, CONFIG, POLICY, SUMMARY
-from rlnut.control.session import Session
+from rlnut.control.run_loop import RunLook
 from rlnut.runtime.arrays import read_arrays
 from rlnut.runtime.files import read_json, write_json
 from rlnut.runtime.locks import locked
@@ -144,14 +145,14 @@ def test_killed_at_any_time(at: int, whole: Path, tmp_path: Path, monkeypatch: p
     """Checkpoints in every round, and nothing is saved when it dies: what is on the disk is enough."""
     monkeypatch.setattr(checkpoints, "SECONDS", 0.0)
     monkeypatch.setattr(checkpoints, "SHARE", 1e9)
-    folder, reached = tmp_path / "run", Session._reached
+    folder, reached = tmp_path / "run", Newest.__call__
 
-    def die(self: Session, run: Any) -> None:
-        if run.steps >= at:
+    def die(self: Newest, look: RunLook) -> None:
+        if look.step >= at:
             raise KeyboardInterrupt
-        reached(self, run)
+        reached(self, look)
 
-    monkeypatch.setattr(Session, "_reached", die)
+    monkeypatch.setattr(Newest, "__call__", die)
     with pytest.raises(KeyboardInterrupt):
         go(folder)
     monkeypatch.undo()
@@ -399,16 +400,16 @@ def test_a_native_run_that_was_killed(at: int, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(checkpoints, "SECONDS", 0.0)
     monkeypatch.setattr(checkpoints, "SHARE", 1e9)
     course = SHORT | {"steps": 128, "quiet": True, "native": True, "num_envs": 2}
-    reached = Session._reached
+    reached = Newest.__call__
 
-    def die(self: Session, run: Any) -> None:
-        if run.steps >= at:
+    def die(self: Newest, look: RunLook) -> None:
+        if look.step >= at:
             raise KeyboardInterrupt
-        reached(self, run)
+        reached(self, look)
 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     rlnut.train(SMALL, "rlnut/RandomWalk5-v0", out=whole, **course)
-    monkeypatch.setattr(Session, "_reached", die)
+    monkeypatch.setattr(Newest, "__call__", die)
     with pytest.raises(KeyboardInterrupt):
         rlnut.train(SMALL, "rlnut/RandomWalk5-v0", out=killed, **course)
     monkeypatch.undo()

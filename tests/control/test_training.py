@@ -13,7 +13,8 @@ from gymnasium.vector import AutoresetMode
 
 import rlnut
 from rlnut import DQN, RlnutError, UsageError
-from rlnut.control.session import Session
+from rlnut.control.observers import Greedy, Newest
+from rlnut.control.run_loop import RunLook
 from rlnut.envs.probes import ProbeEnv
 from rlnut.runtime.log import read_metrics
 
@@ -67,14 +68,14 @@ def test_resumed_is_uninterrupted_bit_for_bit(whole, tmp_path):
 
 def test_killed_between_two_checkpoints(whole, tmp_path, monkeypatch):
     """The log is further than the checkpoint: what was done since is done again, the same."""
-    killed, advance = tmp_path / "killed", Session._reached
+    killed, reached = tmp_path / "killed", Newest.__call__
 
-    def die(self, run):
-        if run.steps > 330:
+    def die(self: Newest, look: RunLook) -> None:
+        if look.step > 330:
             raise KeyboardInterrupt  # nothing is saved
-        advance(self, run)
+        reached(self, look)
 
-    monkeypatch.setattr(Session, "_reached", die)
+    monkeypatch.setattr(Newest, "__call__", die)
     with pytest.raises(KeyboardInterrupt):
         rlnut.train(SMALL, "CartPole-v1", num_envs=3, out=killed, seed=5, **SHORT)
     monkeypatch.undo()
@@ -106,13 +107,13 @@ def test_vector_environments_of_every_mode_train(mode, tmp_path):
 @pytest.mark.parametrize(("steps", "looks"), [(192, [128, 192]), (200, [128, 200]), (256, [128, 256])])
 def test_the_last_policy_is_always_evaluated(monkeypatch, steps, looks):
     """On a row of the log, between two rows, and where an evaluation was due anyway."""
-    seen, look = [], Session._look
+    seen, play = [], Greedy.play
 
-    def note(self, run):
-        seen.append(run.steps)
-        return look(self, run)
+    def note(self: Greedy, look: RunLook) -> None:
+        seen.append(look.step)
+        play(self, look)
 
-    monkeypatch.setattr(Session, "_look", note)
+    monkeypatch.setattr(Greedy, "play", note)
     rlnut.train(SMALL, "rlnut/ProbeObs-v0", **(SHORT | {"steps": steps}))
     assert seen == looks
 

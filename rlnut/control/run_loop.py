@@ -1,0 +1,126 @@
+"""The one loop of all runs: it advances a `Loop`, has every state seen by small observers, and hands it out as a look.
+
+    for look in looks(loop, run, schedule, tools, observers, asked):   # what is learned is decided by `loop` alone
+        ...
+
+Environments on the host, environments compiled with the learner and fixed sets of transitions differ in their `Loop`
+(`host_loop`, `native_loop`, `offline_loop`) and in their `Schedule`; observers are in `observers`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from typing import NamedTuple
+
+from rlnut.control.checkpoints import Best, given_away, on_host
+from rlnut.control.evaluate import Evaluation
+from rlnut.control.host_loop import Loop, Run
+from rlnut.control.policy import Policy
+from rlnut.control.settings import Schedule
+from rlnut.errors import UsageError
+from rlnut.types import Metrics, Params
+
+
+class LookTools(NamedTuple):
+    """What a look can be asked for, and who does it."""
+
+    policy: Callable[[Params], Policy]
+    best: Callable[[Run], Best]
+    evaluate: Callable[[RunLook], None]
+    save: Callable[[Run], None]
+    total: int  # steps (offline: iterations) of the whole run
+
+
+class RunLook:
+    """A run as it stands between two rounds: before its first step, and after each round until its end.
+
+    Nothing is copied or computed unless it is asked for. A look is good until the next one is taken; a policy that it
+    gave stays good.
+    """
+
+    __slots__ = ("_tools", "evaluation", "metrics", "over", "row", "run", "seconds", "stopping")
+
+    def __init__(self, run: Run, tools: LookTools, metrics: Sequence[Metrics] = (), seconds: float = 0.0) -> None:
+        self.run = run  # all of it, in arrays of the device
+        self.metrics = metrics  # of each round since the look before
+        self.seconds = seconds  # that these rounds took
+        self.row: dict[str, float] | None = None  # of the log, if one was due
+        self.evaluation: Evaluation | None = None  # greedy, if one was due or asked for
+        self.stopping = self.over = False
+        self._tools = tools
+
+    @property
+    def step(self) -> int:
+        """Steps of the environments so far; of an offline agent, its iterations."""
+        return self.run.steps
+
+    @property
+    def total(self) -> int:
+        """Steps (iterations) of the whole run."""
+        return self._tools.total
+
+    @property
+    def policy(self) -> Policy:
+        """The greedy policy of this moment: a copy of the weights."""
+        if given_away(self.run.agent.fit.params):
+            raise UsageError("this look is over: ask it for its policy before the next look is taken")
+        return self._tools.policy(on_host(self.run.agent.fit.params))
+
+    @property
+    def best(self) -> Policy:
+        """The best greedy policy so far, by periodic evaluation; before any, and of an offline agent, the present."""
+        return self._tools.policy(self._tools.best(self._now()).params)
+
+    @property
+    def best_step(self) -> int:
+        """The step at which `best` was learned."""
+        return self._tools.best(self._now()).step
+
+    def evaluate(self) -> Evaluation:
+        """Greedy episodes now, in the log and for the choice of the best policy, as if they had been due."""
+        self._now()
+        if self.evaluation is None:
+            self._tools.evaluate(self)
+        assert self.evaluation is not None
+        return self.evaluation
+
+    def save(self) -> None:
+        """Write a checkpoint now."""
+        self._tools.save(self._now())
+
+    def stop(self) -> None:
+        """End the run after this look, as if its steps were done."""
+        self.stopping = True
+
+    def _now(self) -> Run:
+        if self.over:
+            raise UsageError("this look is over: ask before the next look is taken, and before the run ends")
+        return self.run
+
+
+Observer = Callable[[RunLook], None]
+
+
+def looks(
+    loop: Loop,
+    run: Run,
+    schedule: Schedule,
+    tools: LookTools,
+    observers: Sequence[Observer],
+    asked: Callable[[], bool],
+) -> Generator[RunLook, None, RunLook]:
+    """Each state of the run from `run` on, after all observers have seen it, in their order; returns the last look.
+
+    It ends when `schedule.total` is reached, a look is asked to stop, or `asked()` between two rounds.
+    """
+    look = RunLook(run, tools)
+    while True:
+        for observe in observers:
+            observe(look)
+        yield look
+        if look.stopping or run.steps >= schedule.total or asked():
+            return look
+        look.over, began = True, time.perf_counter()
+        run, metrics = loop.advance(run, min(schedule.total, schedule.stop(run.steps)))
+        look = RunLook(run, tools, metrics, time.perf_counter() - began)

@@ -1,0 +1,66 @@
+"""What a run is made of before its first step: agent, loop, schedule, plan. One function for agents that play."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rlnut.control.host_loop import Loop, host_loop
+from rlnut.control.native_loop import native_loop
+from rlnut.control.plan import check_episodes, check_model, check_outputs, environments, free_memory, make_plan
+from rlnut.control.preprocessing import prepared, prepared_spec
+from rlnut.control.settings import EverySteps, RunSettings, Schedule
+from rlnut.envs.functional import FuncVector
+from rlnut.envs.make import EnvLike
+from rlnut.envs.vector import HostVector
+from rlnut.errors import UsageError
+from rlnut.learner.agent import Agent
+from rlnut.learner.config import AgentConfig
+from rlnut.learner.spec import Spec
+from rlnut.types import Network
+
+
+class Setup(NamedTuple):
+    """The parts of a run."""
+
+    agent: Agent
+    spec: Spec  # what its policy sees
+    loop: Loop
+    schedule: Schedule
+    training: RunSettings
+    lines: list[str]  # the plan, for people
+    vector: HostVector | FuncVector | None  # the environments that the run plays; None: it learns from what there is
+    rows: int = 0  # transitions of an offline agent
+    data: str = ""  # their checksum
+
+    @property
+    def unit(self) -> str:
+        """What its steps are."""
+        return "iteration" if self.rows else "step"
+
+
+def played(config: AgentConfig, env: EnvLike, training: RunSettings, network: Network | None) -> Setup:
+    """A run that plays: on the host, or compiled with its environments. Nothing is allocated yet."""
+    vector = environments(env, training)
+    spec = prepared_spec(vector.spec, training)
+    check_choices(spec, config.decoupled)
+    training = training.replace(num_envs=vector.num_envs)
+    check_episodes(training.final_episodes)
+    if network is not None:
+        check_model(network, spec)
+    built = config.build(spec, network)
+    if network is not None:
+        check_outputs(built, spec)
+    agent = prepared(built, vector.spec, training)
+    if isinstance(vector, HostVector):
+        loop = host_loop(agent, vector, config.gamma)
+    else:
+        loop = native_loop(agent, vector, config.gamma, min(training.log_every, training.eval_every))
+    plan = make_plan(agent, vector, training)
+    plan.check(free_memory())
+    return Setup(agent, spec, loop, EverySteps(plan.steps, training), training, plan.lines(), vector)
+
+
+def check_choices(spec: Spec, decoupled: bool) -> None:
+    """UsageError for actions of several numbers where the agent takes one choice."""
+    if len(spec.choices) > 1 and not decoupled:
+        raise UsageError(f"{spec.name}: this agent takes one choice, not {spec.acts.saw}: --actions grid")
