@@ -206,6 +206,7 @@ class Session:
             source = getattr(self.config, "data", None)
             what = f"{source} has changed since" if source else "the environment gives other transitions than before"
             say(f"not exact: {what}; all else goes on, with the transitions of now")
+            run = run._replace(carry=np.float64(np.inf))  # of other transitions it is not known whether it rests
         if isinstance(again, np.ndarray) and not np.array_equal(again, run.look.obs):
             again = RlnutError("the running episodes, played again from their seeds, come out differently")
         if isinstance(again, RlnutError):

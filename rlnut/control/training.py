@@ -58,9 +58,9 @@ def training(
     ...     if look.evaluation is not None:
     ...         print(look.step, look.policy.q([0.0, 0.0, 0.0, 0.0]).shape)
     ...         break
-    100 (2,)
+    104 (2,)
     >>> run.result().steps
-    100
+    104
     """
     seed = checked_seed(seed)
     check_network(network)

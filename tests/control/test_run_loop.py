@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import doctest
 import os
 import random
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,6 +121,12 @@ def test_an_exception_of_ones_own_comes_through_and_the_run_is_whole(whole: Path
     assert same(whole, tmp_path / "run") == []
 
 
+def test_the_example_in_the_documentation_runs():
+    module: Any = sys.modules[rlnut.training.__module__]
+    for example in doctest.DocTestFinder().find(rlnut.training, module=module):
+        assert doctest.DocTestRunner().run(example) == doctest.TestResults(failed=0, attempted=5)
+
+
 def test_stop_ends_it_with_an_evaluation_and_a_result(tmp_path: Path):
     with run(tmp_path / "run") as looks:
         for look in looks:
@@ -156,6 +164,7 @@ def test_the_best_policy_is_that_of_the_best_evaluation():
 
 
 def test_words_are_checked_before_the_first_look():
+    wrong: dict[str, Any]
     for wrong in ({"seed": -1}, {"stepps": 3}, {"callbacks": 3}, {"settings": 3}, {"network": 3}):
         with pytest.raises(UsageError):
             rlnut.training(SMALL, Dice, **wrong)

@@ -129,6 +129,7 @@ def test_a_with_block_ends_with_a_result_or_after_an_exception_without():
 
 def test_the_result_is_the_value_of_the_iteration():
     def outer() -> Generator[Count, None, int]:
-        return (yield from Looks(counting(2, [], Callbacks()))) or -1
+        inner: Any = Looks(counting(2, [], Callbacks()))
+        return (yield from inner)
 
     assert Looks(outer()).result() == 2
