@@ -18,9 +18,9 @@ import jax
 import jax.numpy as jnp
 
 from rlnut.agents.td_gradient import GRADIENT_CORRECTIONS, Moment
-from rlnut.agents.td_rules import TDRule
+from rlnut.agents.td_rules import TDRule, WeightUpdate
 from rlnut.learner.traces import trace_parts
-from rlnut.types import Array, Key, Model, Params
+from rlnut.types import Array, Key, Model, Params, Tree
 
 Input = Array | tuple[Array, Array]  # what v reads: s; or what q reads: (s, weights of the actions [A])
 Parts = tuple  # a tuple of arrays, or of tuples of them
@@ -105,7 +105,7 @@ class TDState(NamedTuple):
 
     w: Array  # [d]
     e: Array  # [d] trace
-    h: Array  # [d] second weights of the gradient methods
+    h: Tree  # [d] second weights of the gradient methods; of a `WeightUpdate` what it remembers
     start: Array  # [d] the weights at the episode's start
     v_old: Array  # [] v(s) as it was when s was a successor
     F: Array  # [] follow-on trace
@@ -127,7 +127,8 @@ def dense_learner(rule: TDRule, model: Approximator, hyper: TDHyper) -> Learner[
     def init(key: Key) -> TDState:
         w = model.init(key)
         zero, none = jnp.zeros_like(w), jnp.zeros((), w.dtype)
-        return TDState(w, zero, zero, w, none, none, none)
+        h = rule.gradient.init(w) if isinstance(rule.gradient, WeightUpdate) else zero
+        return TDState(w, zero, h, w, none, none, none)
 
     return Learner(init, lambda c, row: td_step(rule, model, hyper, c, row), lambda c: c.w, lambda c: c.square)
 
@@ -151,8 +152,12 @@ def td_step(rule: TDRule, model: Approximator, hyper: TDHyper, carry: TDState, r
     if rule.emphatic:
         F = row.follow * carry.F + 1
         M = lam + (1 - lam) * F
-    rest, own = trace_parts(rule.trace, decay * carry.e, M * x, alpha * decay * (carry.e @ x), x != 0)
-    e = rest + own
+    rest, own, overlap = decay * carry.e, M * x, alpha * decay * (carry.e @ x)
+    if callable(rule.trace):
+        e = rule.trace(rest, own, overlap)
+    else:
+        rest, own = trace_parts(rule.trace, rest, own, overlap, x != 0)
+        e = rest + own
     h, v_old = carry.h, carry.v_old
     if rule.gradient == "semi":
         change = alpha * gain * delta * e
@@ -163,12 +168,21 @@ def td_step(rule: TDRule, model: Approximator, hyper: TDHyper, carry: TDState, r
     else:
         beta = hyper.beta * row.rate
         moment = Moment(alpha, beta, lam, gain, delta, e, x, row.discount * x_next, h)
-        change, h = GRADIENT_CORRECTIONS[rule.gradient](moment)
+        change, h = _changed(rule, moment, row.rate > 0)
     if rule.online:
         change = change + alpha * jnp.where(row.fresh, 0.0, v - v_old) * (e - x)
         v_old = v_next
     square = carry.square + jnp.where(row.rate > 0, delta * delta, 0.0)
     return TDState(w + change, e, h, start, v_old, F, square)
+
+
+def _changed(rule: TDRule, moment: Moment, learns: Array) -> tuple[Array, Tree]:
+    """(change of w, new h) by a direction of ours, or by one of the user's; nothing where the row is not learned."""
+    if isinstance(rule.gradient, str):
+        return GRADIENT_CORRECTIONS[rule.gradient](moment)
+    step = rule.gradient.step if isinstance(rule.gradient, WeightUpdate) else rule.gradient
+    change, h = step(moment)
+    return jnp.where(learns, change, 0.0), jax.tree.map(lambda new, old: jnp.where(learns, new, old), h, moment.h)
 
 
 def _corrected(model: Approximator, w: Array, rows: TDRows) -> Array:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from rlnut.types import Array
+from rlnut.types import Array, Tree
 
 
 class Moment(NamedTuple):
@@ -24,10 +24,10 @@ class Moment(NamedTuple):
     e: Array  # trace [d]
     x: Array  # ∇v(s) [d]
     dx: Array  # D ∇v(s') [d]
-    h: Array  # second weights [d]
+    h: Tree  # second weights [d], or what a `WeightUpdate` remembers
 
 
-Direction = Callable[[Moment], tuple[Array, Array]]  # -> (change of w, new h)
+Direction = Callable[[Moment], tuple[Array, Tree]]  # -> (change of w, new h)
 
 
 def _second(m: Moment, beta: Array) -> Array:

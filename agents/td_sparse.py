@@ -61,8 +61,8 @@ class SparseState(NamedTuple):
 
 
 def supports_sparse(rule: TDRule) -> bool:
-    """Semi-gradient rules with on-line updates; the others go through `td.dense_learner`."""
-    return rule.semi_gradient and not rule.offline and not rule.window
+    """Semi-gradient rules with on-line updates and a trace of ours; the others go through `td.dense_learner`."""
+    return rule.semi_gradient and isinstance(rule.trace, str) and not rule.offline and not rule.window
 
 
 def list_length(rows: TDRows, lam: float) -> int | None:
@@ -116,6 +116,7 @@ def sparse_learner(rule: TDRule, model: Active, hyper: TDHyper, length: int, cou
         same = (state.seen[:, :, None] == index) & (x != 0)
         rest = decay * state.z
         overlap = alpha * jnp.einsum("lnk,k,lnh->h", same.astype(x.dtype), x, rest)
+        assert isinstance(rule.trace, str)  # `supports_sparse`
         rest, own = trace_parts(rule.trace, rest, own, overlap, same.any(-1)[:, :, None])
         z = jnp.asarray(rest).at[p].set(own)
         S = state.S + alpha * row.gain * delta * z

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rlnut.agents.catalogue import DQN as DQN
+    from rlnut.agents.catalogue import register_agent as register_agent
     from rlnut.agents.online_settings import SARSA as SARSA
     from rlnut.agents.online_settings import DoubleQ as DoubleQ
     from rlnut.agents.online_settings import ExpectedSARSA as ExpectedSARSA
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from rlnut.networks.architectures import mlp as mlp
     from rlnut.networks.residual_networks import resnet as resnet
     from rlnut.prediction.learned_values import load_values as load_values
+    from rlnut.prediction.methods import register_method as register_method
     from rlnut.prediction.predict import predict as predict
     from rlnut.regression.core import Regression as Regression
     from rlnut.supervised.fit import fit as fit
@@ -65,6 +67,8 @@ _HOME = {
     "resnet": "networks.residual_networks",
     "load_policy": "control.run_folder",
     "load_values": "prediction.learned_values",
+    "register_agent": "agents.catalogue",
+    "register_method": "prediction.methods",
     "predict": "prediction.predict",
     "resume": "control.training",
     "train": "control.training",

@@ -15,7 +15,7 @@ import math
 import numbers
 import types
 import typing
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 from rlnut.errors import UsageError, unknown
@@ -45,6 +45,8 @@ class Settings:
     """Base of every config: checks types and ranges when it is made."""
 
     def __post_init__(self) -> None:
+        if (loose := undecorated(type(self))) is not None:
+            raise UsageError(f"{loose} is no option yet: put @dataclass(frozen=True) in front of its class")
         hints = kinds(type(self))
         for f in fields(self):
             object.__setattr__(self, f.name, _checked(f, hints[f.name], getattr(self, f.name)))
@@ -56,6 +58,12 @@ class Settings:
             if name not in allowed:
                 raise unknown(f"{type(self).__name__.removesuffix('Settings')} option", name, allowed)
         return dataclasses.replace(self, **changes)
+
+
+def undecorated(cls: type) -> str | None:
+    """Class.name of a `setting` of a class that was not made a dataclass; None: there is none."""
+    found = ((base, name) for base in cls.__mro__ for name, value in vars(base).items() if isinstance(value, Field))
+    return next((f"{base.__name__}.{name}" for base, name in found), None)
 
 
 def kinds(cls: type) -> dict[str, tuple[type, bool, bool]]:
@@ -87,6 +95,10 @@ def _checked(f: dataclasses.Field, kind: tuple[type, bool, bool], value: object)
 
 
 def _checked_scalar(f: dataclasses.Field, scalar: type, value: object) -> object:
+    if scalar not in (bool, int, float, str):
+        raise UsageError(
+            f"{f.name} has type {scalar}: an option is a bool, int, float or str, or a tuple of one of them"
+        )
     value = _number(scalar, value)
     if not isinstance(value, scalar) or (isinstance(value, bool) and scalar is not bool):
         raise UsageError(f"{f.name} must be of type {scalar.__name__}, got {value!r}")

@@ -6,11 +6,15 @@ import argparse
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import Any, TypeVar
 
+from rlnut.errors import UsageError
 from rlnut.runtime.digits import only_digits
+from rlnut.runtime.registry import Registry, is_reference
 from rlnut.settings import Options, Settings, kinds
 
+T = TypeVar("T")
+AGENT = "the class of the run's agent, if it is not one of rlnut's: MODULE:CLASS, or the name that it is registered by"
 TRUST = "import the modules that the folder names: only for folders whose author you would let run code"
 
 
@@ -21,14 +25,17 @@ def add_settings(parser: argparse.ArgumentParser, config: Settings, title: str) 
     for f in fields(config):
         scalar, _, many = hints[f.name]
         default = getattr(config, f.name)
-        text = f"{f.metadata['help']} (default: {_shown(default)})".replace("%", "%%")
+        text = f"{f.metadata.get('help', '')} (default: {_shown(default)})".lstrip().replace("%", "%%")
         option = "--" + f.name.replace("_", "-")
-        if scalar is bool:
-            group.add_argument(option, action=argparse.BooleanOptionalAction, default=None, help=text)
-            continue
         choices = f.metadata.get("choices")
         metavar = "{" + ",".join(choices) + "}" if choices else scalar.__name__.upper() + (",..." if many else "")
-        group.add_argument(option, type=converter(scalar, many), default=None, metavar=metavar, help=text)
+        form: dict[str, Any] = {"type": converter(scalar, many), "metavar": metavar}
+        if scalar is bool:
+            form = {"action": argparse.BooleanOptionalAction}
+        try:
+            group.add_argument(option, default=None, help=text, **form)
+        except argparse.ArgumentError:  # of an agent of the user's
+            raise UsageError(f"{title}: {option} is an option of the command already: rename the field") from None
 
 
 def chosen_settings(args: argparse.Namespace, config: Settings) -> Options:
@@ -47,6 +54,19 @@ def chosen_name(parser: argparse.ArgumentParser, words: Sequence[str], names: It
     takes_value = {name for action in parser._actions if action.nargs != 0 for name in action.option_strings}
     pairs = zip(["", *words], words, strict=False)
     return next((word for before, word in pairs if word in names and before not in takes_value), None)
+
+
+def registered_name(parser: argparse.ArgumentParser, words: Sequence[str], names: Registry[T]) -> str | None:
+    """The same for names that packages may add, and for MODULE:NAME: that must be the first word of no option."""
+    if (known := chosen_name(parser, words, names.known())) is not None:
+        return known
+    flags = {"--json", *(name for action in parser._actions if action.nargs == 0 for name in action.option_strings)}
+    pairs = zip(["", *words], words, strict=False)
+    first = (
+        word for before, word in pairs if word[:1] != "-" and (before[:2] != "--" or "=" in before or before in flags)
+    )
+    word = next(first, None)
+    return word if word is not None and (is_reference(word) or word in names) else None
 
 
 def converter(scalar: type, many: bool = False) -> Callable[[str], object]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rlnut.commands import apply
 from rlnut.commands.options import TRUST, add_settings, chosen_settings, plain
-from rlnut.errors import UsageError, unknown
+from rlnut.errors import UsageError
 from rlnut.prediction.methods import METHODS, Prediction, find, settle
 
 if TYPE_CHECKING:
@@ -24,8 +24,9 @@ ROWS = 30  # of the table on standard error
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     if apply.chosen(words):  # rlnut predict DIR FILE: the predictions of a fitted model
         return apply.configure(parser)
-    known = "; ".join(f"{k}: {m.help}" for k, m in METHODS.items())
-    parser.add_argument("method", metavar="METHOD", help=f"{known}; or the folder of a fit")
+    known = "; ".join(f"{k}: {m.help}" for k, m in METHODS.known().items())
+    more = "a method of an installed package (`rlnut list`), or of your own, MODULE:METHOD; or the folder of a fit"
+    parser.add_argument("method", metavar="METHOD", help=f"{known}; {more}")
     parser.add_argument(
         "env", metavar="ENV", help="a Gymnasium environment, or an .npz file with P, R, … (after a fit: FILE)"
     )
@@ -57,18 +58,15 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 def check(args: argparse.Namespace) -> None:
     """UsageError for a name that is no method."""
     if "method" in args:
-        try:
-            find(args.method)
-        except UsageError:
-            raise unknown("method", args.method, METHODS, other=args.env) from None
+        find(args.method, other=args.env)
 
 
 def run(args: argparse.Namespace) -> Mapping[str, object]:
     if "rows" in args:
         return apply.run(args)
-    name = find(args.method)
+    method = find(args.method)
     given = chosen_settings(args, Prediction())
-    settle(name, set(given), Prediction().replace(**given))
+    settle(method, set(given), Prediction().replace(**given))
 
     from rlnut.prediction.policies import trusted
     from rlnut.prediction.predict import predict
@@ -77,10 +75,10 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     if args.trust:
         policy, behaviour = trusted(policy), trusted(behaviour)
     found = predict(
-        name, _environment(args), policy, behaviour, truth_states=args.truth_states, seed=args.seed, out=args.out,
+        method, _environment(args), policy, behaviour, truth_states=args.truth_states, seed=args.seed, out=args.out,
         quiet=False, **given,
     )  # fmt: skip
-    answer = {"method": name, "env": args.env, "rmse": found.rmse, "truth": found.truth, "values": found.values}
+    answer = {"method": method.name, "env": args.env, "rmse": found.rmse, "truth": found.truth, "values": found.values}
     answer |= _exact(found) if found.known is None else _known(found.known)
     if found.weights is not None:
         answer["weights"] = found.weights

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rlnut.commands.options import TRUST, converter
+from rlnut.commands.options import AGENT, TRUST, converter
 
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -18,14 +18,17 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
         "--iterations", type=converter(int), metavar="N", help="of an offline agent (fqi, nfq, …): iterations in all"
     )
     parser.add_argument("--env", metavar="ENV", help="the environment, where it is not made from what the folder says")
+    parser.add_argument("--agent", metavar="MODULE:CLASS", help=AGENT)
     parser.add_argument("--trust", action="store_true", help=TRUST)
 
 
 def run(args: argparse.Namespace) -> Mapping[str, object]:
+    from rlnut.agents.catalogue import AGENTS
     from rlnut.commands.train import answer, report
     from rlnut.control.training import resume
     from rlnut.runtime.files import read_json
 
     folder = Path(args.dir)
-    report(resume(folder, args.steps, iterations=args.iterations, env=args.env, trust=args.trust))
+    agent = None if args.agent is None else AGENTS.find(args.agent)
+    report(resume(folder, args.steps, iterations=args.iterations, env=args.env, agent=agent, trust=args.trust))
     return answer([read_json(folder / "summary.json")], str(folder))

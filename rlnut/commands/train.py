@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlnut.agents.catalogue import AGENTS
-from rlnut.commands.options import add_settings, chosen_name, chosen_settings, converter
+from rlnut.commands.options import add_settings, chosen_settings, converter, registered_name
 from rlnut.control.settings import RunSettings
-from rlnut.errors import UsageError, unknown
+from rlnut.errors import UsageError
 
 if TYPE_CHECKING:
     from rlnut.control.result import Trained
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument(
-        "agent", metavar="AGENT", help=f"one of {', '.join(AGENTS)}; `rlnut train AGENT --help`: its options"
+        "agent",
+        metavar="AGENT",
+        help=f"one of {', '.join(AGENTS.known())}; an agent of an installed package (`rlnut list`), or of your own,"
+        " MODULE:CLASS; `rlnut train AGENT --help`: its options",
     )
     parser.add_argument("env", metavar="ENV", help="a registered Gymnasium environment, e.g. CartPole-v1")
     parser.add_argument(
@@ -38,21 +41,21 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
         help="argument of the environment: is_slippery=false, size=8, map_name=8x8, …",
     )
     parser.add_argument("--no-preset", action="store_true", help="leave out the settings measured for this environment")
-    agent = chosen_name(parser, words, AGENTS)
-    add_settings(parser, RunSettings(**AGENTS[agent].training) if agent else RunSettings(), "training")
-    if agent is not None:
-        add_settings(parser, AGENTS[agent](), f"options of {agent}")
+    agent = registered_name(parser, words, AGENTS)
+    kind = None if agent is None else AGENTS.find(agent)
+    add_settings(parser, RunSettings(**kind.training) if kind else RunSettings(), "training")
+    if kind is not None:
+        add_settings(parser, kind(), f"options of {agent}")
 
 
 def check(args: argparse.Namespace) -> None:
     """UsageError for a name that is no agent."""
-    if args.agent not in AGENTS:
-        raise unknown("agent", args.agent, AGENTS, other=args.env)
+    AGENTS.find(args.agent, other=args.env)
 
 
 def default_folder(agent: str, env: str, seed: int) -> Path:
     """runs/dqn-CartPole-v1-seed0, or the next number that is free."""
-    stem = f"{agent}-{env.replace('/', '-').replace(':', '-')}-seed{seed}"
+    stem = f"{agent}-{env}-seed{seed}".replace("/", "-").replace(":", "-")
     names = (Path("runs") / (stem if i == 1 else f"{stem}-{i}") for i in range(1, 10**6))
     return next(path for path in names if not path.exists())
 
@@ -66,7 +69,7 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     env.make().close()  # a wrong environment is said before anything is made
     from rlnut.control.training import configured
 
-    options, course = chosen_settings(args, AGENTS[args.agent]()), chosen_settings(args, RunSettings())
+    options, course = chosen_settings(args, AGENTS.find(args.agent)()), chosen_settings(args, RunSettings())
     config, training, usual = configured(args.agent, env, options, course, preset=not args.no_preset)
     if usual:
         from rlnut.runtime.log import say

@@ -23,7 +23,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from rlnut.agents.catalogue import AGENTS, AgentConfig
+from rlnut.agents.catalogue import AgentConfig, agent_record, recorded_agent
 from rlnut.control.host_loop import one_row
 from rlnut.control.plan import check_model
 from rlnut.control.policy import Policy, PolicyOrigin
@@ -31,11 +31,10 @@ from rlnut.control.preprocessing import prepared_spec
 from rlnut.control.settings import RunSettings
 from rlnut.envs.make import NOT_THE_ENVIRONMENT, EnvLike, EnvName, env_name, maker, shown_environment
 from rlnut.envs.spaces import read_spaces
-from rlnut.errors import RlnutError, UsageError, unknown
+from rlnut.errors import RlnutError, UsageError
 from rlnut.learner.spec import Choice
 from rlnut.runtime.arrays import StoredArrays, all_finite, in_structure, read_arrays
 from rlnut.runtime.files import JsonObject, as_path, digest, is_folder, read_json
-from rlnut.runtime.modules import import_users_module
 from rlnut.runtime.version import check_written_by, installed_version
 from rlnut.types import Network
 
@@ -52,7 +51,7 @@ def describe(config: AgentConfig, env: EnvLike, training: RunSettings, seed: int
     name = env_name(env)
     return {
         "rlnut": installed_version(),
-        "agent": agent_name(type(config)),
+        **agent_record(type(config)),
         "config": asdict(config),
         "env": name.record() if name else None,
         "training": asdict(training),
@@ -74,12 +73,6 @@ def identity(description: JsonObject, earlier: bool = False) -> str:
     return digest(kept | {"training": course})
 
 
-def agent_name(kind: type[AgentConfig]) -> str:
-    """The name that the command line has for a config, or module:Class of a class that is not one of ours."""
-    own = next((name for name, known in AGENTS.items() if known is kind), None)
-    return own or f"{kind.__module__}:{kind.__qualname__}"
-
-
 class Recipe:
     """What config.json says: the config, environment, training and seed of a run.
 
@@ -98,7 +91,7 @@ class Recipe:
         _check_folder(self.folder)
         self.found = read_json(self.path)
         check_written_by(self.path, self.found.get("rlnut", "0.0"))
-        kind = _agent_class(self.path, self.found.get("agent"), agent, trust)
+        kind = _agent_class(self.path, self.found, agent, trust)
         try:
             self.config = kind(**self.found["config"])
             self.training = RunSettings(**self.found["training"])
@@ -151,41 +144,22 @@ def _check_folder(folder: Path) -> None:
 
 
 def _agent_class(
-    path: Path, name: object, given: AgentConfig | type[AgentConfig] | None, trust: bool
+    path: Path, found: JsonObject, given: AgentConfig | type[AgentConfig] | None, trust: bool
 ) -> type[AgentConfig]:
-    """The class of a config by the name in config.json; one that is not ours is given, or imported if trusted."""
+    """The class of a config by what config.json says; one that is not known here is given, or imported if trusted."""
     given = given if given is None or isinstance(given, type) else type(given)
     if given is not None and not issubclass(given, AgentConfig):
         raise UsageError(f"agent must be the class or a config of an agent, got {given.__name__}")
-    if given is not None and agent_name(given) != name:
-        raise UsageError(f"the run was made with the agent {_short(name)}, agent= is {agent_name(given)}")
-    if isinstance(name, str) and name in AGENTS:
-        return AGENTS[name]
-    if not isinstance(name, str) or ":" not in name:
-        raise RlnutError(f"{path} is damaged: {unknown('agent', _short(name), AGENTS)}")
-    if given is not None:
-        return given
-    if not trust:
-        raise UsageError(
-            f"{path}: the agent {_short(name)} is not one of rlnut's, and nothing is imported from a file:"
-            " pass its class (agent=), or say that you trust the folder (trust=True, --trust)"
-        )
-    kind = _imported(name)
-    if not (isinstance(kind, type) and issubclass(kind, AgentConfig)):
-        raise UsageError(f"{name} is not the class of an agent")
-    return kind
-
-
-def _imported(name: str) -> object:
-    """What module:Class names, from a module that Python finds, or one in the working folder. Trusted names only."""
-    module, _, path = name.partition(":")
+    name = found.get("agent")
+    kind = found.get("agent_class", name)
+    if not isinstance(name, str) or not isinstance(kind, str):
+        raise RlnutError(f"{path} is damaged: it names no agent, but {_short(name)}")
     try:
-        found: object = import_users_module(module)
-        for part in path.split("."):
-            found = getattr(found, part)
-        return found
-    except Exception as error:  # whatever the user's module does when it is imported
-        raise UsageError(f"the agent {name} cannot be imported: {_short(error)}") from None
+        return recorded_agent(name, kind, given, trust)
+    except UsageError as error:
+        if given is not None or ":" in kind:
+            raise UsageError(f"{path}: {_short(error)}") from None
+        raise RlnutError(f"{path} is damaged: {_short(error)}") from None
 
 
 def names_code(env: EnvName) -> str:

@@ -19,7 +19,7 @@ from rlnut.control.run_loop import RunLook
 from rlnut.control.session import Session
 from rlnut.control.settings import RunSettings
 from rlnut.envs.make import EnvLike, env_name
-from rlnut.errors import UsageError, unknown
+from rlnut.errors import UsageError
 from rlnut.learner.config import OfflineConfig
 from rlnut.runtime.arrays import StoredArrays
 from rlnut.runtime.files import new_folder
@@ -212,10 +212,8 @@ def configured(
         hint = f": make one, {agent.__name__}()" if isinstance(agent, type) and issubclass(agent, AgentConfig) else ""
         what = f"the class {agent.__name__}" if isinstance(agent, type) else f"{type(agent).__name__} {str(agent)[:60]}"
         raise UsageError(f"agent must be a config such as DQN(), or a name such as 'dqn', got {what}{hint}")
-    if agent not in AGENTS:
-        raise unknown("agent", agent, AGENTS, other=env)
+    kind = AGENTS.find(agent, other=env)
     measured = preset_of(agent, env) if preset else {}
-    kind = AGENTS[agent]
     usual = kind.kept(measured.get("config", {}), options)
     paced = {name: value for name, value in measured.get("training", {}).items() if name not in course}
     config = kind().replace(**usual | options)

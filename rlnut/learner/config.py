@@ -60,7 +60,7 @@ class AgentConfig(Settings):
 
     def build(self, spec: Spec, network: Network | None = None) -> Agent:
         """The agent for what `spec` sees; `network` takes the place of the default one."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no method build(spec, network)")
 
     def remark(self, delta: float) -> str:
         """What a user should know of these settings where the mean |δ| is `delta` at the end; empty: nothing."""

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from rlnut.agents.td_rules import TDRule
 from rlnut.errors import UsageError, unknown
+from rlnut.runtime.registry import Registry
 from rlnut.settings import Settings, setting
 
 Fold = Literal["", "n", "episode"]
@@ -15,7 +16,7 @@ Solver = Literal["scan", "lstd", "rlstd", "fitted"]
 
 
 class Method(NamedTuple):
-    """One method: which recursion, and which options apply to it."""
+    """One method: which recursion, and which options apply to it. `name` is filled in where it is looked up."""
 
     help: str
     rule: TDRule = TDRule()
@@ -27,6 +28,7 @@ class Method(NamedTuple):
     linear: str = ""  # why it is linear only
     expected: str = ""  # its name in agents.td_expected
     correction: str = ""  # where it is fixed
+    name: str = ""
 
     @property
     def whole_returns(self) -> bool:
@@ -59,7 +61,7 @@ SOLVED, EMPHASIS = "it is solved, not followed", "its emphasis is a weighting of
 GRADIENT = ("alpha", "beta", "lam", "correction")
 OPTIONAL = ("alpha", "beta", "lam", "n", "correction", "iterations", "epochs", "data")  # what some methods use
 
-METHODS: dict[str, Method] = {
+OWN: dict[str, Method] = {
     "mc": Method("gradient Monte Carlo (S&B 9.3)", TDRule(), ("alpha", "correction"), "episode", lam=1),
     "td0": Method("semi-gradient TD(0) (S&B 9.3)", TDRule(), ("alpha", "correction"), lam=0, expected="td"),
     "nstep": Method("n-step TD (S&B 7.1, 9.4)", TDRule(), ("alpha", "n", "correction"), "n", lam=0),
@@ -135,13 +137,51 @@ ALIASES = {
 }  # fmt: skip
 
 
-def find(name: str) -> str:
-    """The method's name in METHODS, whatever its spelling: "TD(0)", "td_lambda", "True Online TD"."""
-    plain = re.sub(r"[^0-9a-zλ]", "", name.lower())
-    known = {re.sub(r"[^0-9a-z]", "", key): key for key in METHODS} | ALIASES
-    if plain not in known:
-        raise unknown("method", name, METHODS)
-    return known[plain]
+def _method(thing: object, said: str) -> Method:
+    """UsageError for what is no method, or uses options that there are not."""
+    if not isinstance(thing, Method):
+        raise UsageError(f"{said} is not a rlnut.prediction.methods.Method, but of type {type(thing).__name__}")
+    if not isinstance(thing.rule, TDRule):
+        raise UsageError(f"{said}: its rule must be a rlnut.agents.td_rules.TDRule, got {thing.rule!r}")
+    for option in thing.uses:
+        if option not in OPTIONAL:
+            raise unknown(f"option in the uses of {said}", option, OPTIONAL)
+    return thing
+
+
+METHODS = Registry("method", "rlnut.methods", OWN, _method)
+
+
+def register_method(name: str, method: Method) -> None:
+    """Let a prediction method of your own be known by a name: to `predict` and the command line of this process.
+
+    Installed packages have entry points for that: `[project.entry-points."rlnut.methods"]`. UsageError for a name that
+    is taken, whatever its spelling, and for what is no `Method`.
+    """
+    other = _spellings().get(_plain(str(name)))
+    if other is not None and other != name:
+        raise UsageError(f"the method name {name!r} is taken: it is another spelling of {other}; choose another name")
+    METHODS.register(name, method)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^0-9a-zλ]", "", name.lower())
+
+
+def _spellings() -> dict[str, str]:
+    return {_plain(key): key for key in METHODS.known()} | ALIASES
+
+
+def find(method: str | Method, *, other: object = None) -> Method:
+    """A method by its name, whatever the spelling: "TD(0)", "td_lambda"; or MODULE:NAME; or a `Method` itself.
+
+    `other` is the word beside it: if that one is a method, the two were swapped.
+    """
+    if isinstance(method, Method):
+        found = _method(method, method.name or "method")
+        return found if found.name else found._replace(name="method")
+    name = _spellings().get(_plain(method), method) if method not in METHODS.added else method
+    return METHODS.find(name, other=other)._replace(name=name)
 
 
 CORRECTIONS = ("importance", "ordinary", "retrace", "tree-backup", "v-trace", "none")
@@ -193,9 +233,9 @@ class Prediction(Settings):
     states: int = setting(20, "states with a Monte-Carlo truth", low=1, high=10**6)
 
 
-def settle(name: str, given: set[str], config: Prediction, network: bool = False) -> Prediction:
+def settle(method: Method, given: set[str], config: Prediction, network: bool = False) -> Prediction:
     """What the method fixes filled in. UsageError for options that it would not use, or that exclude each other."""
-    method = METHODS[name]
+    name = method.name
     for option in OPTIONAL:
         if option in given and option not in method.uses:
             raise UsageError(f"--{option} means nothing to {name}: {method.help}")
@@ -206,7 +246,7 @@ def settle(name: str, given: set[str], config: Prediction, network: bool = False
         config = config.replace(values="v" if method.correction == "v-trace" else "q")
     network = network or bool(config.hidden) or config.features.startswith("mlp")
     pairs, correction = config.values == "q", config.correction
-    names = ", ".join(k for k, m in METHODS.items() if m.expected)
+    names = ", ".join(k for k, m in METHODS.known().items() if m.expected)
     sampled = config.next_action == "sampled"
     refusals = [
         ({"episodes", "steps"} <= given, "give --episodes or --steps, not both"),

@@ -23,7 +23,7 @@ from rlnut.learner.spec import Spec
 from rlnut.prediction.defaults import with_iterations
 from rlnut.prediction.learned_values import FunctionValues
 from rlnut.prediction.masked import ShowsMasks
-from rlnut.prediction.methods import METHODS, Method, Prediction
+from rlnut.prediction.methods import Method, Prediction, find
 from rlnut.prediction.pipeline import LearnedFunction, PredictionProblem, learn_values
 from rlnut.prediction.plan import HOST_ROW, check_experience, check_rollouts
 from rlnut.prediction.play import play, recorded_experience
@@ -64,7 +64,7 @@ class World(NamedTuple):
 
 
 def predict_host(
-    name: str,
+    method: str | Method,
     env: EnvLike,
     config: Prediction,
     policy: PolicyLike = None,
@@ -75,20 +75,21 @@ def predict_host(
     report: PredictionReport | None = None,
     truth_states: np.ndarray | None = None,
 ) -> PredictionResult:
-    """Evaluate a policy (None: uniform) by METHODS[name]; `features` and `network` take the place of words.
+    """Evaluate a policy (None: uniform) by a method or its name; `features` and `network` take the place of words.
 
     `truth_states` [K, ...]: observations where the truth is estimated (None: some that the behaviour meets). Raises
     UsageError for what needs tables (expected updates, the off-line λ-return) or numbered actions (Q, ρ).
     """
+    method = find(method)
     gamma = 0.99 if config.gamma is None else config.gamma
     config = with_iterations(config, gamma)
-    world = _world(name, env, config, policy, behaviour)
-    problem = on_gymnasium(name, world, config, gamma, seed, network, features, truth_states)
-    return learn_values(problem, METHODS[name], config, seed, report)
+    world = _world(method, env, config, policy, behaviour)
+    problem = on_gymnasium(method, world, config, gamma, seed, network, features, truth_states)
+    return learn_values(problem, method, config, seed, report)
 
 
 def on_gymnasium(
-    name: str,
+    method: Method,
     world: World,
     config: Prediction,
     gamma: float,
@@ -98,7 +99,7 @@ def on_gymnasium(
     truth_states: np.ndarray | None = None,
 ) -> PredictionProblem:
     """An environment for `learn_values`, with Monte-Carlo truth."""
-    method, pairs = METHODS[name], config.values == "q"
+    pairs = config.values == "q"
     A = world.actions if pairs else 0
     words = GIVEN if features is not None else feature_words(config, world.space, world.title, network is not None)
     check_rollouts(config)
@@ -149,12 +150,12 @@ def _function(
     )
 
 
-def _world(name: str, env: EnvLike, config: Prediction, policy: PolicyLike, behaviour: PolicyLike) -> World:
+def _world(method: Method, env: EnvLike, config: Prediction, policy: PolicyLike, behaviour: PolicyLike) -> World:
     """The environment and both policies, with refusals that need nothing but them."""
-    method, pairs = METHODS[name], config.values == "q"
+    pairs = config.values == "q"
     named = env_name(env)
     title = named.id if named else "this environment"
-    for asked, what in ((config.expected, "--expected"), (method.rule.offline, name)):
+    for asked, what in ((config.expected, "--expected"), (method.rule.offline, method.name)):
         if asked:
             raise UsageError(f"{what} needs a finite problem (tables P and R); {title} has none")
     make = maker(env)
@@ -171,7 +172,7 @@ def _world(name: str, env: EnvLike, config: Prediction, policy: PolicyLike, beha
     A = int(actions.n) if isinstance(actions, gym.spaces.Discrete) else 0
     world = World(title, make, space, A, target, acting, spec)
     if world.off and method.on_policy:
-        raise UsageError(f"{name} is on-policy only ({method.on_policy}): --behaviour policy, or another method")
+        raise UsageError(f"{method.name} is on-policy only ({method.on_policy}): --behaviour policy, or another method")
     if A == 0 and (world.off or pairs):
         raise UsageError(f"{'--values q' if pairs else '--behaviour'} needs numbered actions; {title} has {actions}")
     return world

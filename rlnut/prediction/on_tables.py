@@ -21,7 +21,7 @@ from rlnut.features.parsing import over_numbers, parse_features
 from rlnut.networks.architectures import mlp
 from rlnut.prediction.defaults import RECORDS, with_iterations
 from rlnut.prediction.learned_values import TableValues
-from rlnut.prediction.methods import METHODS, Method, Prediction
+from rlnut.prediction.methods import Method, Prediction, find
 from rlnut.prediction.pipeline import LearnedFunction, PredictionProblem, learn_values
 from rlnut.prediction.plan import TABLE_ROW, check_experience, check_states, rows_that_fit
 from rlnut.prediction.play import recorded_experience
@@ -49,7 +49,7 @@ def over_states(words: str, finite: Finite) -> tuple[np.ndarray, str]:
 
 
 def predict_finite(
-    name: str,
+    method: str | Method,
     finite: Finite,
     config: Prediction,
     policy: PolicyLike = None,
@@ -59,19 +59,19 @@ def predict_finite(
     features: np.ndarray | None = None,
     report: PredictionReport | None = None,
 ) -> PredictionResult:
-    """Evaluate π on a finite problem by METHODS[name]; `features` [S, d] and `network` take the place of words.
+    """Evaluate π on a finite problem by a method or its name; `features` [S, d] and `network` take the place of words.
 
     Raises UsageError where the combination is not supported, RlnutError where episodes do not end.
     """
-    method = METHODS[name]
+    method = find(method)
     gamma = next(g for g in (config.gamma, finite.gamma, 0.99) if g is not None)
     config = with_iterations(config, gamma)
-    problem = on_tables(name, finite, config, gamma, policy, seed, behaviour, network, features)
+    problem = on_tables(method, finite, config, gamma, policy, seed, behaviour, network, features)
     return learn_values(problem, method, config, seed, report)
 
 
 def on_tables(
-    name: str,
+    method: Method,
     finite: Finite,
     config: Prediction,
     gamma: float,
@@ -82,13 +82,13 @@ def on_tables(
     features: np.ndarray | None = None,
 ) -> PredictionProblem:
     """A finite problem for `learn_values`, with all that is known of it exactly."""
-    method, pairs = METHODS[name], config.values == "q"
+    pairs = config.values == "q"
     S, A, _ = finite.mdp.P.shape
     check_experience(config, TABLE_ROW)
     check_states(S, A, 1, pairs)
     pi = as_table(policy, finite, gamma)
     acting = _behaviour(finite, config, behaviour, pi, gamma)
-    _accept(name, method, config, finite, pi, acting, occupied(finite.mdp, pi, acting))
+    _accept(method, config, finite, pi, acting, occupied(finite.mdp, pi, acting))
     known = table_truth(finite, config, pi, acting, gamma)
     X, words = (features, GIVEN) if features is not None else over_states(config.features, finite)
     check_states(S, A, X.shape[1], pairs)
@@ -233,12 +233,12 @@ def _spread(known: TableTruth, config: Prediction) -> float:
 
 
 def _accept(
-    name: str, method: Method, config: Prediction, finite: Finite, pi: np.ndarray, acting: np.ndarray, seen: np.ndarray
+    method: Method, config: Prediction, finite: Finite, pi: np.ndarray, acting: np.ndarray, seen: np.ndarray
 ) -> None:
     """Refuse what means nothing, with the reason."""
     off = not np.allclose(pi[seen], acting[seen])
     if off and method.on_policy:
-        raise UsageError(f"{name} is on-policy only ({method.on_policy}): --behaviour policy, or another method")
+        raise UsageError(f"{method.name} is on-policy only ({method.on_policy}): --behaviour policy, or another method")
     visited = occupied(finite.mdp, acting)
     if (missing := (pi > 0) & (acting == 0) & visited[:, None]).any() and config.correction != "none":
         s, a = np.argwhere(missing)[0]
@@ -246,5 +246,5 @@ def _accept(
     if (method.fold == "episode" or config.episodes is not None or method.whole_returns) and not config.expected:
         process = chain(finite.mdp, acting)
         if (lost := reachable(process) & ~ends(process)).any():
-            advice = "give --steps instead of --episodes" if config.episodes else f"{name} needs them to"
+            advice = "give --steps instead of --episodes" if config.episodes else f"{method.name} needs them to"
             raise UsageError(f"episodes are not certain to end from state {int(np.argmax(lost))}: {advice}")

@@ -12,7 +12,7 @@ from rlnut.envs.make import EnvLike, EnvName, env_name, maker
 from rlnut.envs.tabular import from_env
 from rlnut.errors import UsageError
 from rlnut.features.maps import Features
-from rlnut.prediction.methods import Prediction, find, settle
+from rlnut.prediction.methods import Method, Prediction, find, settle
 from rlnut.prediction.on_tables import predict_finite
 from rlnut.prediction.policies import PolicyLike
 from rlnut.prediction.result import PredictionResult
@@ -29,7 +29,7 @@ LARGEST_SEED = 2**32 - 1
 
 
 def predict(
-    method: str,
+    method: str | Method,
     env: EnvLike | Finite | Path,
     policy: PolicyLike = None,
     behaviour: PolicyLike = None,
@@ -42,14 +42,15 @@ def predict(
     quiet: bool = True,
     **options: object,
 ) -> PredictionResult:
-    """Learn V_π (`values="q"`: Q_π) of a policy by a method of `METHODS`, with the truth beside it.
+    """Learn V_π (`values="q"`: Q_π) of a policy by a method, with the truth beside it.
 
-    `env` is a Gymnasium environment by name or by a function that makes it, an `.npz` path or a `Finite`; `policy` and
-    `behaviour` what `rlnut.prediction.policies` reads: words, arrays, functions, saved policies. `features` are words,
-    a `Features` or, for finite problems, an array [S, d]; `network` e.g. `rlnut.mlp((64, 64))`. `truth_states` are the
-    observations [K, ...] where a truth that must be estimated is estimated, as an array or an `.npy` file. `options`
-    are fields of `rlnut.prediction.methods.Prediction`. `out` is a new folder for values.png, metrics.csv and what was
-    learned (`rlnut.load_values(out)`). The result answers `value(obs)`. Raises UsageError, RlnutError.
+    `method` is a name of `METHODS`, MODULE:METHOD, or a `Method` of your own. `env` is a Gymnasium environment by name
+    or by a function that makes it, an `.npz` path or a `Finite`; `policy` and `behaviour` what
+    `rlnut.prediction.policies` reads: words, arrays, functions, saved policies. `features` are words, a `Features` or,
+    for finite problems, an array [S, d]; `network` e.g. `rlnut.mlp((64, 64))`. `truth_states` are the observations
+    [K, ...] where a truth that must be estimated is estimated, as an array or an `.npy` file. `options` are fields of
+    `rlnut.prediction.methods.Prediction`. `out` is a new folder for values.png, metrics.csv and what was learned
+    (`rlnut.load_values(out)`). The result answers `value(obs)`. Raises UsageError, RlnutError.
 
     >>> import rlnut
     >>> answer = rlnut.predict("lstd", "rlnut/RandomWalk5-v0", steps=2000)
@@ -57,11 +58,11 @@ def predict(
     [0.167, 0.333, 0.5, 0.667, 0.833]
     """
     check_arguments(method, env, features, network, seed, out)
-    name = find(method)
+    method = find(method)
     if isinstance(features, str):
         options["features"] = features
     chosen = set(options) | ({"behaviour"} if behaviour is not None else set())
-    config = settle(name, chosen, Prediction().replace(**options), network is not None)
+    config = settle(method, chosen, Prediction().replace(**options), network is not None)
     places = _truth_states(truth_states, options)
     problem = read_environment(env)
     given = None if isinstance(features, str) else features
@@ -74,16 +75,16 @@ def predict(
     report = Report(folder, quiet)
     try:
         if isinstance(problem, Finite):
-            answer = predict_finite(name, problem, config, policy, seed, behaviour, network, array, report)
+            answer = predict_finite(method, problem, config, policy, seed, behaviour, network, array, report)
         else:
             from rlnut.prediction.on_gymnasium import predict_host
 
             phi = given if isinstance(given, Features) else None
-            answer = predict_host(name, problem, config, policy, seed, behaviour, network, phi, report, places)
+            answer = predict_host(method, problem, config, policy, seed, behaviour, network, phi, report, places)
     finally:
         report.close()
     if folder is not None:
-        _write(folder, answer, f"{name} on {title(env)}", problem if isinstance(problem, Finite) else None)
+        _write(folder, answer, f"{method.name} on {title(env)}", problem if isinstance(problem, Finite) else None)
     return answer
 
 
@@ -119,8 +120,8 @@ class Report:
 
 def check_arguments(method: object, env: object, features: object, network: object, seed: object, out: object) -> None:
     """UsageError in one line for arguments of the wrong kind."""
-    if not isinstance(method, str):
-        raise UsageError(f"method must be a name, such as 'td0' or 'lstd'; got {method!r}")
+    if not isinstance(method, (str, Method)):
+        raise UsageError(f"method must be a name, such as 'td0' or 'lstd', or a Method; got {method!r}")
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed <= LARGEST_SEED:
         raise UsageError(f"seed must be a whole number >= 0 and <= {LARGEST_SEED}, got {seed!r}")
     if not isinstance(env, (str, Path, Finite, EnvName)) and not hasattr(env, "step") and not callable(env):
