@@ -74,6 +74,7 @@ class Batch(NamedTuple):
     y: Array  # [B, ...] labels, returns or bootstrapped values
     index: Array | None = None  # type: ignore[assignment]  # [B] which output to regress (the action); None = all of them
     weight: Array | None = None  # [B] factor of each row's loss; None = 1
+    mask: Array | None = None  # [B, A] which outputs there are (allowed actions): for penalties of all; None = all
 
 
 class Look(NamedTuple):

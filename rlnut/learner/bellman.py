@@ -179,7 +179,7 @@ def q_problem(
         if extra is not None:
             reward = reward + extra(readout.q(apply_target(target, seen.x, now_key)), action, seen.mask)
         y = readout.target(reward, seen.discount, mix(policy, readout.part(frozen)))
-        return Batch(seen.x, y, index=action)
+        return Batch(seen.x, y, index=action, mask=seen.mask)
 
     return problem
 
@@ -223,6 +223,6 @@ def labelled(readout: Readout) -> BellmanProblem:
 
     def problem(params: Params, target: Params, seen: Experience, key: Key) -> Batch:
         nothing = jnp.zeros_like(seen.reward)
-        return Batch(seen.x, readout.target(seen.reward, nothing, nothing), index=seen.action)
+        return Batch(seen.x, readout.target(seen.reward, nothing, nothing), index=seen.action, mask=seen.mask)
 
     return problem

@@ -1,10 +1,11 @@
 """The core: a learner regresses g_θ(x) onto y. Supervised data gives y; in RL the Bellman equation makes it.
 
-    E(θ) = (1/B) Σ_b w_b ℓ(ŷ_b, y_b) + penalty(θ),     ŷ = g_θ(x)[index],     δ = −∂ℓ/∂ŷ
+    E(θ) = (1/B) Σ_b w_b (ℓ(ŷ_b, y_b) + p(g_θ(x_b))) + penalty(θ),     ŷ = g_θ(x)[index],     δ = −∂ℓ/∂ŷ
 
 The target y is computed before this file is entered, so the semi-gradient of RL needs no `stop_gradient`, and all
 that ever reaches the network is δ, pulled back through it:  −∂E/∂θ = (1/B) Σ_b w_b δ_b ∂ŷ_b/∂θ − ∂penalty/∂θ.
-For the squared loss δ = y − ŷ: the residual and the Bellman error at once.
+For the squared loss δ = y − ŷ: the residual and the Bellman error at once. A penalty p of all outputs of a row (of
+actions that were not taken, as in CQL) adds its own slope; δ is that of ℓ.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rlnut.regression.losses import Loss, Penalty, squared
+from rlnut.regression.losses import Loss, OutputPenalty, Penalty, squared
 from rlnut.types import Array, Batch, Example, Fit, Key, Metrics, Model, Observed, Params, Shaped, Window
 
 
@@ -77,8 +78,11 @@ def regression(
     loss: Loss = squared,
     optimizer: optax.GradientTransformation | None = None,
     penalty: Penalty | None = None,
+    output_penalty: OutputPenalty | None = None,
 ) -> Regression:
-    """Compose model, loss ℓ, optimiser (default Adam, α = 1e-3) and penalty into a `Regression`.
+    """Compose model, loss ℓ, optimiser (default Adam, α = 1e-3) and penalties into a `Regression`.
+
+    penalty: θ -> []; output_penalty: (all outputs [B, A, ...], batch) -> [B], weighted as the loss of its row is.
 
     >>> import jax, jax.numpy as jnp
     >>> from rlnut import Batch, linear
@@ -111,8 +115,18 @@ def regression(
             raise ValueError(f"a batch of {len(losses)} rows needs weights of shape {losses.shape}, got {weight.shape}")
         return jnp.mean(losses if weight is None else losses * weight)
 
+    def whole(outputs: Shaped[Array, "B ..."], batch: Batch) -> Shaped[Array, " B"]:
+        """What all outputs of a row cost."""
+        assert output_penalty is not None
+        costs = output_penalty(outputs, batch)
+        if costs.shape != outputs.shape[:1]:
+            raise ValueError(f"an output penalty of {len(outputs)} rows must be [{len(outputs)}], got {costs.shape}")
+        return costs
+
     def cost(params: Params, batch: Batch) -> tuple[Array, Array]:
-        losses, delta = residual(select(predict(params, batch.x), batch.index), batch.y)
+        outputs = predict(params, batch.x)
+        losses, delta = residual(select(outputs, batch.index), batch.y)
+        losses = losses if output_penalty is None else losses + whole(outputs, batch)
         return mean(losses, batch.weight) + (penalty(params) if penalty else 0.0), delta
 
     def update(fit: Fit, batch: Batch) -> tuple[Fit, Metrics]:
@@ -120,12 +134,16 @@ def regression(
 
     def step(fit: Fit, batch: Batch) -> tuple[Fit, Metrics, Array]:
         noise = (jax.random.fold_in(fit.key, fit.step),) if model.stochastic else ()
-        outputs, pull = jax.vjp(lambda p: select(model.apply(p, batch.x, *noise), batch.index), fit.params)
+        everything, pull = jax.vjp(lambda p: model.apply(p, batch.x, *noise), fit.params)
+        outputs, pull_chosen = jax.vjp(lambda all_: select(all_, batch.index), everything)
         losses, delta = residual(outputs, batch.y)
+        share = (jnp.ones(len(losses)) if batch.weight is None else batch.weight) / len(losses)
+        (slopes,) = pull_chosen((-share.reshape(share.shape + (1,) * (delta.ndim - 1)) * delta).astype(outputs.dtype))
+        if output_penalty is not None:
+            costs, pull_costs = jax.vjp(lambda all_: whole(all_, batch), everything)
+            losses, slopes = losses + costs, slopes + pull_costs(share.astype(costs.dtype))[0]
         value = mean(losses, batch.weight)
-        share = jnp.ones(len(losses)) if batch.weight is None else batch.weight
-        share = share.reshape(share.shape + (1,) * (delta.ndim - 1)) / len(losses)
-        (grads,) = pull((-share * delta).astype(outputs.dtype))
+        (grads,) = pull(slopes)
         if penalty is not None:
             extra, slope = jax.value_and_grad(penalty)(fit.params)
             value, grads = value + extra, jax.tree.map(jnp.add, grads, slope)

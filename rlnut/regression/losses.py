@@ -20,10 +20,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rlnut.types import Array, Params
+from rlnut.types import Array, Batch, Params
 
 Loss = Callable[[Array, Array], Array]  # (ŷ [B, ...], y [B, ...]) -> ℓ [B]
 Penalty = Callable[[Params], Array]  # θ -> []
+OutputPenalty = Callable[[Array, Batch], Array]  # (all outputs [B, A, ...], batch) -> [B]
 
 
 def _rows(per_output: Array, name: str, prediction: Array, y: Array) -> Array:
