@@ -42,7 +42,13 @@ def composed(config: Deep, spec: Spec, network: Network | None = None) -> Agent:
     model, actor = config.make_model(spec, network, readout)
     explore, target = config.make_exploration(spec), config.make_target()
     return value_agent(
-        regression(model, config.make_loss(readout), config.make_optimizer(), config.make_penalty()),
+        regression(
+            model,
+            config.make_loss(readout),
+            config.make_optimizer(),
+            config.make_penalty(),
+            config.make_output_penalty(readout),
+        ),
         config.make_problem(model, readout, target),
         explore,
         config.make_memory(actor),

@@ -2,13 +2,13 @@
 
     w <- argmin_w Σ (r + D Σ_a π(a|s') q⁻(s', a) − q_w(s, a))²        (Le, Voloshin & Yue 2019, algorithm 3)
 
-Linear functions are solved exactly: with G = Σ x xᵀ and LSTD's A, b the minimiser is w⁻ + G⁺ (b − A w⁻), so that a
-fixed point of the iteration is LSTD's. Networks go on from w⁻ by epochs of minibatches with Adam.
+Linear functions are solved exactly: with the sums of `learner.least_squares` the minimiser is w⁻ + G⁺ (b − A w⁻), so
+that a fixed point of the iteration is LSTD's. A network goes on from w⁻: that is NFQ (`offline`) `following` π.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import jax
@@ -16,26 +16,25 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rlnut.agents.lstd import sums
-from rlnut.agents.offline import passes
-from rlnut.agents.td import Approximator, Input, Parts, TDRows
+from rlnut.agents.lstd import td_sums
+from rlnut.agents.offline import fitted_iteration
+from rlnut.agents.td import Maker, Parts, TDRows
+from rlnut.learner.bellman import following, q_problem
+from rlnut.regression.core import regression
 from rlnut.runtime.arrays import owned
-from rlnut.types import Array, Key
+from rlnut.types import Key, Model, Transition
 
 BATCH = 128  # rows of one update of a network
 STILL = 1e-12  # change of w, relative to w, that counts as none
-PART = 4096  # rows whose values are computed at once
 
-Make = Callable[..., Approximator]
 Weights = Iterator[tuple[np.ndarray, float]]  # (w [N, d], √mean δ² of the targets) after each iteration
 
 
-def linear_fqe(make: Make, parts: Parts, rows: TDRows, w0: np.ndarray, iterations: int) -> Weights:
+def linear_fqe(make: Maker, parts: Parts, rows: TDRows, w0: np.ndarray, iterations: int) -> Weights:
     """Linear `make(*parts)` over rows [T, N], in float64; ends where w does not change any more."""
     rows = rows._replace(slot=np.zeros_like(rows.slot))
-    A, b = sums(make, parts, rows, 0.0, len(w0), 1)
-    G, _ = sums(make, parts, rows._replace(discount=np.zeros_like(rows.discount)), 0.0, len(w0), 1)
-    A, b, inverse = A[:, 0], b[:, 0], np.linalg.pinv(G[:, 0], rcond=1e-12, hermitian=True)
+    A, b, G = (np.asarray(s)[:, 0] for s in td_sums(make, parts, rows, 0.0, len(w0), 1, gram=True))
+    inverse = np.linalg.pinv(G, rcond=1e-12, hermitian=True)
     w = np.broadcast_to(np.asarray(w0, np.float64), b.shape)
     for _ in range(iterations):
         step = np.einsum("nij,nj->ni", inverse, b - np.einsum("nij,nj->ni", A, w))
@@ -46,44 +45,30 @@ def linear_fqe(make: Make, parts: Parts, rows: TDRows, w0: np.ndarray, iteration
 
 
 def network_fqe(
-    make: Make, parts: Parts, rows: TDRows, key: Key, iterations: int, epochs: int, alpha: float
+    make: Maker, parts: Parts, rows: TDRows, key: Key, iterations: int, epochs: int, alpha: float
 ) -> Weights:
-    """A network by `epochs` passes of Adam with step size `alpha` in each iteration."""
-    rows, parts = jax.tree.map(jnp.asarray, rows), jax.tree.map(jnp.asarray, parts)
+    """A network by `fitted_iteration` with Adam, step size `alpha`: N independent runs at once."""
+    model = make(*parts)
+    assert model.outputs is not None  # a network of action values
+    flat = Model(lambda key, x: model.init(key), jax.vmap(model.outputs, (None, 0)))
+    core = regression(flat, optimizer=optax.adam(alpha))
+    problem = q_problem(lambda w, s, key: core.predict(w, s), following(), stochastic=False)
+    iteration = fitted_iteration(core, problem, epochs, BATCH)
+    advance = jax.jit(jax.vmap(iteration, (0, 0, 1)), donate_argnums=0)
+    seen: Transition = jax.tree.map(jnp.asarray, pair_transitions(rows))
     keys = jax.random.split(key, rows.reward.shape[1])
-    w = owned(jax.jit(jax.vmap(make(*parts).init))(keys))  # donated, as the moments are
-    moments = owned(jax.vmap(optax.adam(alpha).init)(w))
+    fits = owned(jax.jit(jax.vmap(core.init, (0, None)))(keys, seen.obs[:1, 0]))  # donated
+    share = float(seen.valid.mean())  # the others cost nothing
     for k in range(iterations):
-        now = jax.vmap(partial(jax.random.fold_in, data=k))(keys)
-        w, moments, square = _iteration(make, epochs, alpha, parts, w, moments, rows, now)
-        yield np.asarray(w, np.float64), float(jnp.sqrt(square.mean()))
+        fits, metrics = advance(fits, jax.vmap(partial(jax.random.fold_in, data=k))(keys), seen)
+        yield np.asarray(fits.params, np.float64), float(jnp.sqrt(2 * metrics["cost"].mean() / share))
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=(4, 5))
-def _iteration(
-    make: Make, epochs: int, alpha: float, parts: Parts, w: Array, moments: optax.OptState, rows: TDRows, keys: Key
-) -> tuple[Array, optax.OptState, Array]:
-    """(w [N, d], Adam's moments, mean δ² [N] of the new targets) after one regression."""
-    model, optimizer = make(*parts), optax.adam(alpha)
-
-    def run(w: Array, moments: optax.OptState, rows: TDRows, key: Key) -> tuple[Array, optax.OptState, Array]:
-        def values(at: Callable[[Array, Input], tuple[Array, Array]], inputs: Input) -> Array:
-            return jax.lax.map(lambda x: at(w, x)[0], inputs, batch_size=PART)
-
-        counts = (rows.rate > 0).astype(jnp.float32)
-        y = rows.reward + rows.discount * values(model.next, rows.then)
-        square = (counts * (y - values(model.at, rows.now)) ** 2).sum() / jnp.maximum(1, counts.sum())
-
-        def cost(w: Array, i: Array) -> Array:
-            x = jax.tree.map(lambda a: a[i], rows.now)
-            return (counts[i] * (y[i] - jax.vmap(model.at, (None, 0))(w, x)[0]) ** 2).mean() / 2
-
-        def update(carry: tuple[Array, optax.OptState], i: Array) -> tuple[tuple[Array, optax.OptState], None]:
-            w, moments = carry
-            change, moments = optimizer.update(jax.grad(cost)(w, i), moments)
-            return (optax.apply_updates(w, change), moments), None
-
-        (w, moments), _ = passes(update, (w, moments), key, len(y), epochs, BATCH)
-        return w, moments, square
-
-    return jax.vmap(run, (0, 0, 1, 0))(w, moments, rows, keys)
+def pair_transitions(rows: TDRows) -> Transition:
+    """Rows of pairs (s, weights of the actions), [T, N], as transitions that say what π does next."""
+    assert isinstance(rows.now, tuple) and isinstance(rows.then, tuple)
+    (obs, taken), (next_obs, policy), valid = rows.now, rows.then, np.asarray(rows.rate) > 0
+    action = np.asarray(taken).argmax(-1).astype(np.int32)
+    return Transition(
+        obs, action, rows.reward, rows.discount, next_obs, np.asarray(rows.discount) == 0, valid, next_policy=policy
+    )

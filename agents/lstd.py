@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlnut.agents.td import Approximator, Maker, Parts, TDRows
-from rlnut.errors import UsageError
+from rlnut.learner.least_squares import Sums, check_system_size
 from rlnut.types import Array
 
 LARGEST = 1500  # features
@@ -26,34 +26,27 @@ BLOCK = 2048  # rows whose outer products are summed by one matrix product
 
 def lstd(make: Maker, parts: Parts, rows: TDRows, lam: float, w0: np.ndarray, records: int) -> np.ndarray:
     """w [N, K, d] at K records of rows [T, N], `make(*parts)` a linear approximator: O(d²) a row, O(d³) a record."""
-    A, b = sums(make, parts, rows, lam, len(w0), records)
+    A, b, _ = td_sums(make, parts, rows, lam, len(w0), records)
     w0 = np.asarray(w0, np.float64)
     return w0 + np.einsum("nkij,nkj->nki", np.linalg.pinv(A, rcond=1e-12), b - A @ w0)
 
 
-def sums(make: Maker, parts: Parts, rows: TDRows, lam: float, d: int, records: int) -> tuple[np.ndarray, np.ndarray]:
-    """A [N, K, d, d] and b [N, K, d] of the rows up to each of K records."""
-    _check_size(d)
+def td_sums(make: Maker, parts: Parts, rows: TDRows, lam: float, d: int, records: int, gram: bool = False) -> Sums:
+    """A [N, K, d, d] and b [N, K, d] of the rows up to each of K records, G [N, K, d, d] if `gram`."""
+    check_system_size(d, LARGEST)
     with jax.enable_x64(True):
-        A, b = _sums(make, _double(parts), _double(rows), lam, d, records)
-        return np.asarray(A), np.asarray(b)
+        found: Sums = jax.tree.map(np.asarray, _sums(make, _double(parts), _double(rows), lam, d, records, gram))
+        return found
 
 
 def recursive_lstd(
     make: Maker, parts: Parts, rows: TDRows, lam: float, w0: np.ndarray, records: int, epsilon: float = 1e-3
 ) -> np.ndarray:
     """The same by Sherman-Morrison from A₀ = εI, O(d²) for each new w (S&B 9.22): w [N, K, d]."""
-    _check_size(len(w0))
+    check_system_size(len(w0), LARGEST)
     with jax.enable_x64(True):
         return np.asarray(
             _recursive(make, _double(parts), _double(rows), lam, jnp.asarray(w0, float), records, epsilon)
-        )
-
-
-def _check_size(d: int) -> None:
-    if d > LARGEST:
-        raise UsageError(
-            f"least squares over {d:,} features needs {d:,} × {d:,} matrices; at most {LARGEST:,} features"
         )
 
 
@@ -66,14 +59,15 @@ def _double(tree: Tree) -> Tree:
     return doubled
 
 
-def _read(model: Approximator, w: Array, row: TDRows) -> tuple[Array, Array]:
-    """x and x − Dx'."""
+def _traced(model: Approximator, w: Array, lam: Array, e: Array, row: TDRows) -> tuple[Array, tuple]:
+    """The trace e, and (z, x, D x', r); a padded or invalid row has rate 0 and counts nothing."""
     x = model.at(w, row.now)[1]
-    return x, x - row.discount * model.next(w, row.then)[1]
+    e = row.decay * lam * e + x
+    return e, (row.gain * jnp.sign(row.rate) * e, x, row.discount * model.next(w, row.then)[1], row.reward)
 
 
-@partial(jax.jit, static_argnums=(0, 4, 5))
-def _sums(make: Maker, parts: Parts, rows: TDRows, lam: Array, d: int, records: int) -> tuple[Array, Array]:
+@partial(jax.jit, static_argnums=(0, 4, 5, 6))
+def _sums(make: Maker, parts: Parts, rows: TDRows, lam: Array, d: int, records: int, gram: bool) -> Sums:
     model, w = make(*parts), jnp.zeros(d)
     T = len(rows.reward)
     blocks = -(-T // BLOCK)
@@ -81,23 +75,17 @@ def _sums(make: Maker, parts: Parts, rows: TDRows, lam: Array, d: int, records: 
     def blocked(x: Array) -> Array:
         return jnp.pad(x, [(0, blocks * BLOCK - T)] + [(0, 0)] * (x.ndim - 1)).reshape(blocks, BLOCK, *x.shape[1:])
 
-    def run(rows: TDRows) -> tuple[Array, Array]:
-        def trace(e: Array, row: TDRows) -> tuple[Array, tuple]:
-            x, y = _read(model, w, row)
-            e = row.decay * lam * e + x
-            # a padded or invalid row has rate 0 and counts nothing
-            return e, (row.gain * jnp.sign(row.rate) * e, y, row.reward)
-
+    def run(rows: TDRows) -> Sums:
         def block(carry: tuple, rows: TDRows) -> tuple[tuple, None]:
-            e, A, b = carry
-            e, (z, y, r) = jax.lax.scan(trace, e, rows)
+            e, (z, x, after, r) = jax.lax.scan(partial(_traced, model, w, lam), carry[0], rows)
             own = jnp.where(rows.slot[:, None] == jnp.arange(records), 1.0, 0.0)[:, :, None] * z[:, None, :]
-            own = own.reshape(BLOCK, records * d).T
-            return (e, A + (own @ y).reshape(A.shape), b + (own @ r).reshape(b.shape)), None
+            return (e, carry[1].plus(own.reshape(BLOCK, records * d), x, after, r)), None
 
-        start = (jnp.zeros(d), jnp.zeros((records, d, d)), jnp.zeros((records, d)))
-        _, A, b = jax.lax.scan(block, start, rows)[0]
-        return A.cumsum(0), b.cumsum(0)
+        square = jnp.zeros((records * d, d))
+        start = Sums(square, square[:, 0], square if gram else None)
+        found = jax.lax.scan(block, (jnp.zeros(d), start), rows)[0][1]
+        each: Sums = jax.tree.map(lambda s: s.reshape(records, d, *s.shape[1:]).cumsum(0), found)
+        return each
 
     return jax.vmap(lambda one: run(jax.tree.map(blocked, one)), in_axes=1)(rows)
 
@@ -109,12 +97,11 @@ def _recursive(make: Maker, parts: Parts, rows: TDRows, lam: Array, w0: Array, r
     def run(rows: TDRows) -> Array:
         def one(carry: tuple, row: TDRows) -> tuple[tuple, None]:
             w, e, P, kept = carry
-            x, y = _read(model, w, row)
-            e = row.decay * lam * e + x
-            z = row.gain * jnp.sign(row.rate) * e
+            e, (z, x, after, reward) = _traced(model, w, lam, e, row)
+            y = x - after
             Pz = P @ z
             gain = Pz / (1 + y @ Pz)
-            w = w + gain * (row.reward - y @ w)
+            w = w + gain * (reward - y @ w)
             return (w, e, P - jnp.outer(gain, y @ P), kept.at[row.slot].set(w)), None
 
         start = (w0, jnp.zeros(d), jnp.eye(d) / epsilon, jnp.broadcast_to(w0, (records + 1, d)))

@@ -2,6 +2,7 @@
 
     FQI, NFQ   θ <- argmin Σ (r + D max_a q⁻(s', a) − q(s, a))²         (Ernst et al. 2005; Riedmiller 2005)
     CQL        the same + β Σ (log Σ_a exp q(s, a) − q(s, a_data))       (Kumar et al. 2020, eq. 4)
+    FQE        NFQ with Σ_a π(a|s') q⁻(s', a) in place of the maximum     (Le, Voloshin & Yue 2019)
     LSPI       w <- (Xᵀ(X − D X'))⁻¹ Xᵀ r, X' of the greedy action       (Lagoudakis & Parr 2003)
 
 Linear ones are solved exactly, in float64; networks are fitted by epochs of minibatches. `Agent.learn` is one
@@ -18,38 +19,39 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlnut.agents.action_values import ActionValues
-from rlnut.errors import UsageError
 from rlnut.learner.agent import Agent, AgentState, Carry, Pace
-from rlnut.learner.bellman import bootstrap
+from rlnut.learner.bellman import BellmanProblem
 from rlnut.learner.explore import allowed, epsilon_greedy, linear_schedule
 from rlnut.learner.explore import greedy as best_allowed
+from rlnut.learner.least_squares import Sums, check_system_size
 from rlnut.regression.core import Regression
-from rlnut.regression.losses import Loss
-from rlnut.types import Array, Batch, Fit, Key, Look, Metrics, Params, Transition
+from rlnut.types import Array, Batch, Experience, Fit, Key, Look, Metrics, Params, Transition
 
 State = TypeVar("State")
 Out = TypeVar("Out")
 Learn = Callable[[AgentState, Transition], tuple[AgentState, Metrics]]
 LARGEST = 5000  # weights of a linear system
 BLOCK = 4096  # rows of features at once
+PART = 4096  # rows whose targets are computed at once
 
 
 def linear_fqi(values: ActionValues, policy_iteration: bool, ridge: float) -> Agent:
     """FQI, or LSPI (`policy_iteration`), over linear q; `ridge` is added to the diagonal of the normal equations."""
     size = len(values.init(jax.random.key(0)))
-    if size > LARGEST:
-        raise UsageError(f"least squares over {size:,} weights is too large: at most {LARGEST:,}; take fewer features")
+    check_system_size(size, LARGEST)
 
     def improve(w: np.ndarray, seen: Transition) -> tuple[np.ndarray, Metrics]:
-        gram, cross, b = np.zeros((size, size)), np.zeros((size, size)), np.zeros(size)
+        square = np.zeros((size, size))
+        sums = Sums(square, np.zeros(size), square)
         for i in range(0, len(seen.action), BLOCK):
             row = jax.tree.map(lambda a, i=i: a[i : i + BLOCK], seen)
             greedy = np.asarray(best_allowed(values.q(w.astype(np.float32), row.next_obs), row.next_mask))
             x = np.asarray(values.gradient(w, row.obs, row.action), np.float64)
             then = np.asarray(values.gradient(w, row.next_obs, greedy), np.float64) * row.discount[:, None]
-            gram, cross, b = gram + x.T @ x, cross + x.T @ then, b + x.T @ row.reward.astype(np.float64)
-        stiff = gram + ridge * np.eye(size)
-        new = np.linalg.solve(stiff - cross, b) if policy_iteration else np.linalg.solve(stiff, b + cross @ w)
+            sums = sums.plus(x, x, then, row.reward.astype(np.float64))
+        A, b, G = (np.asarray(s) for s in sums)
+        stiff = ridge * np.eye(size)
+        new = np.linalg.solve(A + stiff, b) if policy_iteration else np.linalg.solve(G + stiff, b + (G - A) @ w)
         reached = np.asarray(allowed(values.q(new.astype(np.float32), seen.obs), seen.mask))
         return new, {"delta": float(np.abs(new - w).max()), "value": float(reached.max(1).mean())}
 
@@ -71,31 +73,57 @@ def linear_fqi(values: ActionValues, policy_iteration: bool, ridge: float) -> Ag
     )
 
 
-def fitted_q(core: Regression, actions: int, epochs: int, batch: int, host: bool) -> Agent:
-    """NFQ, or CQL by its loss: targets from the network as it was, then `epochs` passes of `batch` transitions."""
-
-    def iteration(fit: Fit, key: Key, seen: Transition) -> tuple[Fit, Metrics]:
-        v = allowed(core.predict(fit.params, seen.next_obs), seen.next_mask).max(-1)
-        y = bootstrap(seen.reward, seen.discount, v)
-        # y, the action, and which actions there are, side by side: the loss sees all of q(s, ·)
-        target = jnp.stack([y, seen.action.astype(y.dtype)], -1)
-        if seen.mask is not None:
-            target = jnp.concatenate([target, seen.mask.astype(y.dtype)], -1)
-
-        def update(fit: Fit, i: Array) -> tuple[Fit, Metrics]:
-            return core.update(fit, Batch(seen.obs[i], target[i]))
-
-        fit, metrics = passes(update, fit, key, len(y), epochs, batch)
-        return fit, {name: metrics[name][-1].mean() for name in ("cost", "delta", "gradient")} | {"value": y.mean()}
-
-    compiled = jax.jit(iteration)
+def fitted_q(core: Regression, problem: BellmanProblem, epochs: int, batch: int, host: bool) -> Agent:
+    """NFQ by a problem with `greedy_policy`, FQE by one `following` π, CQL by an output penalty in `core`."""
+    iteration = jax.jit(fitted_iteration(core, problem, epochs, batch))
 
     def learn(state: AgentState, seen: Transition) -> tuple[AgentState, Metrics]:
         key = jax.random.fold_in(state.replay_key, state.fit.step)
-        fit, metrics = compiled(state.fit, key, flat_rows(seen))
+        fit, metrics = iteration(state.fit, key, flat_rows(seen))
         return state._replace(fit=fit), metrics
 
     return _agent(core.init, core.predict, learn, host)
+
+
+def fitted_iteration(
+    core: Regression, problem: BellmanProblem, epochs: int, batch: int
+) -> Callable[[Fit, Key, Transition], tuple[Fit, Metrics]]:
+    """One iteration over transitions [B]: targets of θ as it was, then `epochs` passes of `batch` transitions each.
+
+    The metrics are those of the last pass, and `value`, the mean target. Rows that are not valid count nothing.
+    """
+
+    def iteration(fit: Fit, key: Key, seen: Experience) -> tuple[Fit, Metrics]:
+        def targets(rows: Transition) -> tuple:
+            return problem(fit.params, fit.params, rows, jax.random.fold_in(key, epochs))[1:]  # all but x
+
+        whole, counts = Batch(seen.x, *by_parts(targets, seen, PART)), seen.valid.astype(jnp.float32)
+        whole = whole._replace(weight=counts if whole.weight is None else counts * whole.weight)
+
+        def update(fit: Fit, i: Array) -> tuple[Fit, Metrics]:
+            return core.update(fit, jax.tree.map(lambda a: a[i], whole))
+
+        fit, metrics = passes(update, fit, key, len(counts), epochs, batch)
+        last = {name: metrics[name][-1].mean() for name in ("cost", "delta", "gradient")}
+        return fit, last | {"value": whole.y.mean()}
+
+    return iteration
+
+
+def by_parts(f: Callable[[Transition], Out], rows: Transition, size: int) -> Out:
+    """f(rows [B]), computed `size` rows at a time, so that no more of a network's layers are held at once."""
+    count = len(rows.reward)
+    if count <= size:
+        return f(rows)
+    parts = -(-count // size)
+    short = parts * size - count
+
+    def split(x: Array) -> Array:
+        return jnp.pad(x, [(0, short)] + [(0, 0)] * (x.ndim - 1)).reshape(parts, size, *x.shape[1:])
+
+    found = jax.lax.map(f, jax.tree.map(split, rows))
+    whole: Out = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:count], found)
+    return whole
 
 
 def passes(
@@ -112,23 +140,6 @@ def passes(
         return jax.lax.scan(update, state, order[: rows // size * size].reshape(-1, size))
 
     return jax.lax.scan(one, state, jax.random.split(key, epochs))
-
-
-def of_the_action(conservative: float = 0.0) -> Loss:
-    """½ (y − q(s, a))² + β (log Σ_a' exp q(s, a') − q(s, a)): q [B, A], (y, a) [B, 2] -> [B]; β = `conservative`.
-
-    With the mask of the actions behind them, [B, 2 + A], the sum is over the allowed ones.
-    """
-
-    def loss(q: Array, target: Array) -> Array:
-        taken = jnp.take_along_axis(q, target[:, 1:2].astype(jnp.int32), 1)[:, 0]
-        cost = (target[:, 0] - taken) ** 2 / 2
-        if not conservative:
-            return cost
-        mask = target[:, 2:] > 0 if target.shape[1] > 2 else None
-        return cost + conservative * (jax.nn.logsumexp(q, 1, where=mask) - taken)
-
-    return loss
 
 
 def flat_rows(seen: Transition) -> Transition:

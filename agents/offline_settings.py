@@ -12,6 +12,7 @@ from rlnut.settings import setting
 if TYPE_CHECKING:
     from rlnut.learner.agent import Agent
     from rlnut.learner.spec import Spec
+    from rlnut.regression.losses import OutputPenalty
     from rlnut.types import Network
 
 
@@ -61,21 +62,23 @@ class NFQ(OfflineConfig):
     epochs: int = setting(2, "passes over the transitions in an iteration", low=1)
     batch: int = setting(128, "transitions in one update", low=1)
 
-    def penalty(self) -> float:
-        """β: what actions cost that are not in the data."""
-        return 0.0
+    def make_output_penalty(self) -> OutputPenalty | None:
+        """What all of q(s, ·) costs beside the loss; None: nothing."""
+        return None
 
     def build(self, spec: Spec, network: Network | None = None) -> Agent:
         """The agent for what `spec` sees; `network` takes the place of the default MLP or CNN."""
         import optax
 
         from rlnut.agents.default_networks import default_network, value_model
-        from rlnut.agents.offline import fitted_q, of_the_action
+        from rlnut.agents.offline import fitted_q
+        from rlnut.learner.bellman import q_problem
         from rlnut.regression.core import regression
 
         model = value_model(spec, network or default_network(spec, self.hidden))
-        core = regression(model, of_the_action(self.penalty()), optax.adam(self.lr))
-        return fitted_q(core, spec.actions, self.epochs, self.batch, model.host)
+        core = regression(model, optimizer=optax.adam(self.lr), output_penalty=self.make_output_penalty())
+        problem = q_problem(lambda params, x, key: core.predict(params, x), stochastic=False)
+        return fitted_q(core, problem, self.epochs, self.batch, model.host)
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,11 @@ class CQL(NFQ):
 
     conservative: float = setting(1.0, "weight β of log Σ exp q(s, ·) − q(s, a)", above=0)
 
-    def penalty(self) -> float:
-        """β: what actions cost that are not in the data."""
-        return self.conservative
+    def make_output_penalty(self) -> OutputPenalty | None:
+        """β (log Σ_a exp q(s, a) − q(s, a_data))."""
+        from rlnut.learner.bellman import conservative
+
+        return conservative(self.conservative)
 
 
 BATCH: dict[str, type[AgentConfig]] = {"fqi": FQI, "nfq": NFQ, "lspi": LSPI, "cql": CQL}

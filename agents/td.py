@@ -59,6 +59,7 @@ class Approximator(NamedTuple):
     init: Callable[[Key], Array]  # key -> w [d]
     at: Callable[[Array, Input], tuple[Array, Array]]  # (w, input) -> v [], ∇v [d]
     next: Callable[[Array, Input], tuple[Array, Array]]  # the same for inputs of bootstrapped values
+    outputs: Callable[[Array, Array], Array] | None = None  # (w, s) -> the outputs of a network: q(s, ·) [A]
 
 
 Maker = Callable[..., Approximator]  # (*parts) -> the function; hashable, so that a recursion is compiled once
@@ -80,13 +81,14 @@ def network_value(model: Model, example: Array, encode: Callable[[Array], Array]
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), template)
     unravel: Callable[..., Params] = ravel_pytree(zeros)[1]
 
+    def outputs(w: Array, s: Array) -> Array:
+        return model.apply(unravel(w), encode(s)[None])[0]
+
     def value(w: Array, s: Input) -> Array:
-        obs, u = s if isinstance(s, tuple) else (s, None)
-        out = model.apply(unravel(w), encode(obs)[None])[0]
-        return out if u is None else out @ u
+        return outputs(w, s[0]) @ s[1] if isinstance(s, tuple) else outputs(w, s)
 
     at = jax.value_and_grad(value)
-    return Approximator(lambda key: ravel_pytree(model.init(key, example[None]))[0], at, at)
+    return Approximator(lambda key: ravel_pytree(model.init(key, example[None]))[0], at, at, outputs)
 
 
 def over_features(phi: Callable[[Array], Array], w0: Array) -> Approximator:

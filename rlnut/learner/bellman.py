@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from rlnut.learner.explore import allowed, greedy
 from rlnut.learner.readout import Readout, mixed, scalar
 from rlnut.learner.readout import bootstrap as bootstrap
+from rlnut.regression.losses import OutputPenalty
 from rlnut.types import Array, Batch, Experience, Inputs, Key, Observed, Params, Shaped, Transition
 
 
@@ -216,6 +217,23 @@ def v_problem(
         return Batch(seen.x, readout.target(seen.reward, seen.discount, after), weight=rho and rho(seen))
 
     return problem
+
+
+def conservative(strength: float, readout: Readout | None = None) -> OutputPenalty:
+    """β (log Σ_a exp q(s, a) − q(s, a_data)) over the allowed actions: what actions cost that the data do not take.
+
+    CQL (Kumar et al. 2020, eq. 4), for any problem whose batches have an `index`; of groups of actions the mean.
+    """
+    q = (scalar() if readout is None else readout).q
+
+    def penalty(outputs: Array, batch: Batch) -> Array:
+        values, action = q(outputs), batch.index
+        if action is None:
+            raise ValueError("conservative: the batch does not say which actions were taken (its index is None)")
+        taken = jnp.take_along_axis(values, action[..., None], -1)[..., 0]
+        return strength * over_groups(jax.nn.logsumexp(values, -1, where=batch.mask) - taken)
+
+    return penalty
 
 
 def labelled(readout: Readout) -> BellmanProblem:

@@ -1,4 +1,4 @@
-"""Batch control: LSPI's chain walks, FQI against value iteration of the counts, CQL's loss by hand, checks of files."""
+"""Batch control: LSPI's chain walks, FQI against value iteration of the counts, CQL's equation, checks of files."""
 
 from __future__ import annotations
 
@@ -9,18 +9,24 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from helpers.environments import Corridor
 
 import rlnut
 from rlnut import UsageError
-from rlnut.agents.offline import of_the_action
+from rlnut.agents.offline import by_parts, fitted_iteration, fitted_q
 from rlnut.agents.offline_settings import CQL, FQI, LSPI, NFQ
 from rlnut.envs import transitions
 from rlnut.envs.make import EnvName
 from rlnut.envs.vector import EnvList
+from rlnut.learner.bellman import conservative, q_problem
+from rlnut.regression.core import regression
 from rlnut.runtime.files import read_json
-from rlnut.types import Look, Transition
+from rlnut.types import Look, Model, Transition
+
+KEY = jax.random.key(0)
+RNG = np.random.default_rng(0)
 
 QUIET: dict[str, Any] = {"eval_episodes": 1, "final_episodes": 1, "quiet": True}
 
@@ -77,13 +83,6 @@ def test_fitted_q_with_a_table_is_value_iteration_of_the_counts() -> None:
     for _ in range(6):
         state, _ = agent.learn(state, seen)
     np.testing.assert_allclose(agent.q(state.fit.params, (), look)[0], q, rtol=1e-4)
-
-
-def test_loss_of_the_action_by_hand() -> None:
-    q, target = jnp.array([[1.0, 3.0], [2.0, 0.0]]), jnp.array([[4.0, 1.0], [5.0, 0.0]])
-    np.testing.assert_allclose(of_the_action()(q, target), [0.5, 4.5])
-    extra = np.log(np.exp([[1, 3], [2, 0]]).sum(1)) - [3, 2]
-    np.testing.assert_allclose(of_the_action(2.0)(q, target), [0.5, 4.5] + 2 * extra, rtol=1e-6)
 
 
 def small(rows: int = 64) -> Transition:
@@ -219,11 +218,70 @@ def test_a_mask_after_the_end_allows_everything() -> None:
     assert np.asarray(seen.next_mask).all()
 
 
-def test_conservative_loss_over_allowed_actions() -> None:
-    q = jnp.array([[1.0, 3.0, 9.0], [2.0, 0.0, 1.0]])
-    target = jnp.array([[4.0, 1.0, 1, 1, 0], [5.0, 0.0, 1, 0, 0]])
-    extra = [np.log(np.exp(1) + np.exp(3)) - 3, 0.0]
-    np.testing.assert_allclose(of_the_action(2.0)(q, target), [0.5 + 2 * extra[0], 4.5 + 2 * extra[1]], rtol=1e-6)
+def test_an_iteration_of_cql_is_gradient_descent_on_its_equation() -> None:
+    """Kumar et al. (2020), eq. 4, for a table: q <- q − α ∂/∂q mean(½(y − q(s,a))² + β(log Σ exp q − q(s,a))).
+
+    y is of q as it was before the iteration, over the actions allowed next; forbidden ones cost nothing.
+    """
+    beta, alpha, gamma = 0.7, 0.3, 0.8
+    q = RNG.normal(size=(3, 4)).astype(np.float32)
+    s, a, after = (RNG.integers(n, size=40, dtype=np.int32) for n in (3, 4, 3))
+    mask = RNG.random((40, 4)) < 0.6
+    mask[np.arange(40), a] = True
+    next_mask = RNG.random((40, 4)) < 0.6
+    next_mask[:, 2] = True
+    reward, end = RNG.normal(size=40).astype(np.float32), RNG.random(40) < 0.3
+    discount = np.where(end, 0, gamma).astype(np.float32)
+    seen = Transition(s, a, reward, discount, after, end, np.ones(40, bool), mask, next_mask)
+    model = Model(lambda key, x: jnp.asarray(q), lambda params, x: params[x])
+    core = regression(model, optimizer=optax.sgd(alpha), output_penalty=conservative(beta))
+    problem = q_problem(lambda params, x, key: core.predict(params, x))
+    agent = fitted_q(core, problem, 2, 40, False)
+    one_row = jax.tree.map(lambda x: x[:1], seen)
+    state, metrics = agent.learn(agent.init(KEY, one_row), jax.tree.map(lambda x: x[:, None], seen))
+    y = reward + discount * np.where(next_mask, q[after], -np.inf).max(1)
+    by_hand = q.astype(float)
+    for _ in range(2):
+        slope = np.zeros_like(by_hand)
+        powers = np.where(mask, np.exp(by_hand[s]), 0)
+        chances = powers / powers.sum(1, keepdims=True)
+        cost = (y - by_hand[s, a]) ** 2 / 2 + beta * (np.log(powers.sum(1)) - by_hand[s, a])
+        delta = np.abs(y - by_hand[s, a])
+        for k in range(40):
+            slope[s[k]] += beta * chances[k] / 40
+            slope[s[k], a[k]] += (by_hand[s[k], a[k]] - y[k] - beta) / 40
+        by_hand -= alpha * slope
+    np.testing.assert_allclose(state.fit.params, by_hand, rtol=1e-5, atol=1e-6)
+    assert float(metrics["cost"]) == pytest.approx(cost.mean(), rel=1e-5)
+    assert float(metrics["delta"]) == pytest.approx(delta.mean(), rel=1e-5)  # without the penalty's slope
+    assert float(metrics["value"]) == pytest.approx(y.mean(), rel=1e-5)
+
+
+def test_targets_in_parts_are_those_at_once() -> None:
+    """Also where the last part is not full."""
+    seen = small(50)
+    flat = jax.tree.map(lambda x: x[:, 0], seen)
+
+    def problem(rows: Transition) -> tuple:
+        assert len(rows.reward) in (50, 16)
+        return rows.reward * 2 + rows.obs, rows.action, None
+
+    whole, parts = problem(flat), by_parts(problem, flat, 16)
+    jax.tree.map(np.testing.assert_array_equal, parts, whole)
+
+
+def test_invalid_rows_count_nothing() -> None:
+    """Rewards of a million in rows that are no experience do not reach the weights."""
+    seen = small(64)
+    valid = np.arange(64)[:, None] % 4 > 0
+    wild = seen._replace(valid=valid, reward=np.where(valid, seen.reward, 1e6).astype(np.float32))
+    model = Model(lambda key, x: jnp.zeros((2, 2)), lambda params, x: params[x])
+    core = regression(model, optimizer=optax.sgd(1.0))
+    problem = q_problem(lambda params, x, key: core.predict(params, x))
+    iteration = jax.jit(fitted_iteration(core, problem, 50, 64))
+    fit = core.init(KEY, np.zeros(1, np.int32))
+    fit, _ = iteration(fit, KEY, jax.tree.map(lambda x: x[:, 0], wild))
+    np.testing.assert_allclose(fit.params, [[0, 1], [2, 3]], atol=0.05)
 
 
 def test_words_that_mean_nothing_are_refused(tmp_path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from rlnut.learner.bellman import conservative
 from rlnut.networks.architectures import linear, mlp
 from rlnut.regression.core import regression, select
 from rlnut.regression.losses import cross_entropy, huber, l2, squared
@@ -17,19 +18,24 @@ RNG = np.random.default_rng(0)
 X = jnp.asarray(RNG.normal(size=(6, 3)), jnp.float32)
 KEY = jax.random.key(0)
 Q = Batch(X, jnp.asarray(RNG.normal(size=6), jnp.float32), jnp.array([0, 3, 1, 1, 2, 0]))
+MASK = jnp.asarray(RNG.random((6, 4)) < 0.7).at[jnp.arange(6), Q.index].set(True)
+WEIGHTED = Q._replace(weight=jnp.array([1.0, 0.0, 2.0, 0.5, 1.0, 3.0]), mask=MASK)
 CASES = [
-    (squared, Batch(X, jnp.asarray(RNG.normal(size=(6, 4)), jnp.float32)), None),
-    (squared, Q, None),
-    (huber(0.5), Q._replace(weight=jnp.array([1.0, 0.0, 2.0, 0.5, 1.0, 3.0])), None),
-    (squared, Q, l2(0.1)),
-    (cross_entropy, Batch(X, jnp.array([0, 1, 2, 3, 0, 1])), l2(0.01)),
+    (squared, Batch(X, jnp.asarray(RNG.normal(size=(6, 4)), jnp.float32)), None, None),
+    (squared, Q, None, None),
+    (huber(0.5), WEIGHTED, None, None),
+    (squared, Q, l2(0.1), None),
+    (cross_entropy, Batch(X, jnp.array([0, 1, 2, 3, 0, 1])), l2(0.01), None),
+    (squared, Q, l2(0.1), conservative(0.7)),
+    (huber(0.5), WEIGHTED, None, conservative(0.7)),
+    (squared, Batch(X, jnp.zeros((6, 4))), None, lambda outputs, batch: (outputs**4).sum(1)),
 ]
 
 
-@pytest.mark.parametrize("loss, batch, penalty", CASES)
-def test_update_is_gradient_descent_on_the_cost(loss, batch, penalty):
+@pytest.mark.parametrize("loss, batch, penalty, whole", CASES)
+def test_update_is_gradient_descent_on_the_cost(loss, batch, penalty, whole):
     """With plain gradient descent of step 1 the parameters change by −∂E/∂θ, as JAX derives it from the scalar cost."""
-    core = regression(mlp((5,))((4,)), loss, optax.sgd(1.0), penalty)
+    core = regression(mlp((5,))((4,)), loss, optax.sgd(1.0), penalty, whole)
     fit = core.init(KEY, X)
     after, metrics = jax.jit(core.update)(fit, batch)
     (value, delta), slope = jax.value_and_grad(core.loss, has_aux=True)(fit.params, batch)
@@ -41,9 +47,9 @@ def test_update_is_gradient_descent_on_the_cost(loss, batch, penalty):
     assert int(after.step) == 1
 
 
-@pytest.mark.parametrize("loss, batch, penalty", CASES)
-def test_cost_has_the_slope_of_its_finite_difference(loss, batch, penalty):
-    core = regression(mlp((5,), "tanh")((4,)), loss, None, penalty)
+@pytest.mark.parametrize("loss, batch, penalty, whole", CASES)
+def test_cost_has_the_slope_of_its_finite_difference(loss, batch, penalty, whole):
+    core = regression(mlp((5,), "tanh")((4,)), loss, None, penalty, whole)
     params = core.init(KEY, X).params
     move = jax.tree.map(lambda p: jnp.asarray(RNG.normal(size=p.shape), p.dtype), params)
 
@@ -53,6 +59,32 @@ def test_cost_has_the_slope_of_its_finite_difference(loss, batch, penalty):
 
     h = 1e-2
     assert float(jax.grad(cost)(0.0)) == pytest.approx(float((cost(h) - cost(-h)) / (2 * h)), rel=1e-2, abs=1e-2)
+
+
+def test_a_penalty_of_all_outputs_by_hand():
+    """q = (1, 2, 4), taken 2, y = 7, weight 3; p = 10 Σ_{a allowed} q: E = 3(½·3² + 10·5), δ = 3, slopes 30, 0, 21."""
+
+    def total(outputs, batch):
+        return 10 * jnp.where(batch.mask, outputs, 0).sum(1)
+
+    core = regression(linear()((3,)), squared, optax.sgd(1.0), output_penalty=total)
+    x, theta = jnp.zeros((1, 1)), {"w": jnp.zeros((1, 3)), "b": jnp.array([1.0, 2, 4])}
+    batch = Batch(x, jnp.array([7.0]), jnp.array([2]), jnp.array([3.0]), jnp.array([[True, False, True]]))
+    fit = core.init(KEY, x)
+    shaped = jax.tree.unflatten(jax.tree.structure(fit.params), sorted(jax.tree.leaves(theta), key=lambda p: p.ndim))
+    after, metrics, outputs = core.step(fit._replace(params=shaped), batch)
+    cost, delta = core.loss(shaped, batch)
+    assert float(cost) == float(metrics["cost"]) == pytest.approx(3 * (4.5 + 50))
+    assert float(delta[0]) == float(metrics["delta"]) == 3.0 and float(outputs[0]) == 4.0
+    slopes = jax.tree.map(jnp.subtract, shaped, after.params)
+    moved = next(p for p in jax.tree.leaves(slopes) if p.ndim == 1)
+    np.testing.assert_allclose(moved, [30, 0, 30 - 3 * 3], rtol=1e-5)
+
+
+def test_a_penalty_that_is_not_one_number_for_each_row_is_refused():
+    core = regression(linear()((4,)), output_penalty=lambda outputs, batch: outputs)
+    with pytest.raises(ValueError, match=r"an output penalty of 6 rows must be \[6\], got \(6, 4\)"):
+        core.update(core.init(KEY, X), Q)
 
 
 def test_delta_and_cost_by_hand():

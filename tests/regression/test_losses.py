@@ -12,7 +12,7 @@ import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlnut.agents.offline import of_the_action
+from rlnut.learner.bellman import conservative
 from rlnut.learner.readout import categorical
 from rlnut.regression.losses import (
     Loss,
@@ -25,6 +25,7 @@ from rlnut.regression.losses import (
     smoothed,
     squared,
 )
+from rlnut.types import Batch
 
 RNG = np.random.default_rng(0)
 HAND = [  # loss, ŷ, y, ℓ, δ: chosen so that swapped arguments or signs give other numbers
@@ -89,7 +90,7 @@ FAR_OUT: dict[str, tuple[Loss, np.ndarray, np.ndarray]] = {
     "quantiles": (quantile_huber(), np.stack([TWO, np.full_like(TWO, 0.3)], -1), TWO[:, ::-1]),
     "pinball": (quantile_huber(0.0), np.stack([TWO, np.ones_like(TWO)], -1), TWO),
     "weighted": (quantile_huber(), np.stack([TWO, np.zeros_like(TWO)], -1), np.stack([TWO, np.zeros_like(TWO)], -1)),
-    "of the action": (of_the_action(2.0), TWO, np.stack([PAIRS[1], LABELS], -1)),
+    "conservative": (lambda q, a: conservative(2.0)(q, Batch(q, q[:, 0], a)), TWO, LABELS),
     "c51's priority": (lambda logits, y: categorical(0.0, 1.0, 2).score(logits, y), TWO, np.eye(2)[LABELS]),
 }
 
