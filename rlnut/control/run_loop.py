@@ -1,6 +1,6 @@
-"""The one loop of all runs: it advances a `Loop`, has every state seen by small observers, and hands it out as a look.
+"""The one loop of all runs: it advances a `Loop` and hands out every state as a look, to be observed.
 
-    for look in looks(loop, run, schedule, tools, observers, asked):   # what is learned is decided by `loop` alone
+    for look in observed(looks(loop, run, schedule, tools, asked), observers):   # what is learned `loop` decides alone
         ...
 
 Environments on the host, environments compiled with the learner and fixed sets of transitions differ in their `Loop`
@@ -10,7 +10,7 @@ Environments on the host, environments compiled with the learner and fixed sets 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from rlnut.control.checkpoints import Best, given_away, on_host
@@ -102,25 +102,13 @@ class RunLook:
 Observer = Callable[[RunLook], None]
 
 
-def looks(
-    loop: Loop,
-    run: Run,
-    schedule: Schedule,
-    tools: LookTools,
-    observers: Sequence[Observer],
-    asked: Callable[[], bool],
-) -> Generator[RunLook, None, RunLook]:
-    """Each state of the run from `run` on, after all observers have seen it, in their order; returns the last look.
-
-    It ends when `schedule.total` is reached, a look is asked to stop, or `asked()` between two rounds.
-    """
+def looks(loop: Loop, run: Run, schedule: Schedule, tools: LookTools, asked: Callable[[], bool]) -> Iterator[RunLook]:
+    """The run as it stands from `run` on, until `schedule.total` is reached or `asked()` between two rounds."""
     look = RunLook(run, tools)
     while True:
-        for observe in observers:
-            observe(look)
         yield look
-        if look.stopping or run.steps >= schedule.total or asked():
-            return look
+        if run.steps >= schedule.total or asked():
+            return
         look.over, began = True, time.perf_counter()
         run, metrics = loop.advance(run, min(schedule.total, schedule.stop(run.steps)))
         look = RunLook(run, tools, metrics, time.perf_counter() - began)

@@ -17,7 +17,7 @@ from rlnut.agents.td_rules import TDRule
 from rlnut.prediction.defaults import record_count, settings_used, step_size
 from rlnut.prediction.methods import Method, Prediction
 from rlnut.prediction.plan import check_weights
-from rlnut.prediction.result import PredictionReport, PredictionResult, follow_snapshots
+from rlnut.prediction.result import Alarm, PredictionReport, PredictionResult, follow_snapshots, prediction_looks
 from rlnut.prediction.simulate import Experience, require_finite
 from rlnut.prediction.snapshots import LearningTask, Snapshot, snapshots
 from rlnut.prediction.table_truth import FixedPoint
@@ -92,9 +92,8 @@ def learn_values(
         found = snapshots(task, records, key)
     before = rms((function.read(np.asarray(model.init(key))[None])[0] - problem.right.reshape(-1))[problem.seen])
     chosen = settings_used(method, config, problem.gamma, function.words, alpha, function.network)
-    answer, weights = follow_snapshots(
-        found, function.read, function.errors, problem.right, problem.seen, before, problem.off_policy, chosen, report,
-        function.end,
-    )  # fmt: skip
+    watch = Alarm(before, problem.right.reshape(-1)[problem.seen], function.end)
+    looks = prediction_looks(found, function.read, function.errors, problem.right, problem.seen)
+    answer, weights = follow_snapshots(looks, problem.right, watch, problem.off_policy, chosen, report)
     answer = answer._replace(exact=function.exact, weights=None if function.network else answer.weights)
     return function.complete(answer, weights)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +10,15 @@ from numpy.typing import ArrayLike
 
 from rlnut.envs.make import EnvLike, EnvName, env_name, maker
 from rlnut.envs.tabular import from_env
-from rlnut.errors import UsageError
+from rlnut.errors import RlnutError, UsageError
 from rlnut.features.maps import Features
 from rlnut.prediction.methods import Method, Prediction, find, settle
 from rlnut.prediction.on_tables import predict_finite
 from rlnut.prediction.policies import PolicyLike
-from rlnut.prediction.result import PredictionResult
+from rlnut.prediction.result import PredictionLook, PredictionResult
 from rlnut.runtime.files import new_folder, read_npy
 from rlnut.runtime.log import MetricsFile, Progress
+from rlnut.runtime.observing import Callback, Callbacks
 from rlnut.truth.finite import Finite, check_features, load_npz
 from rlnut.types import Network
 
@@ -40,6 +41,7 @@ def predict(
     seed: int = 0,
     out: str | Path | None = None,
     quiet: bool = True,
+    callbacks: Sequence[Callback] = (),
     **options: object,
 ) -> PredictionResult:
     """Learn V_π (`values="q"`: Q_π) of a policy by a method, with the truth beside it.
@@ -50,7 +52,9 @@ def predict(
     for finite problems, an array [S, d]; `network` e.g. `rlnut.mlp((64, 64))`. `truth_states` are the observations
     [K, ...] where a truth that must be estimated is estimated, as an array or an `.npy` file. `options` are fields of
     `rlnut.prediction.methods.Prediction`. `out` is a new folder for values.png, metrics.csv and what was learned
-    (`rlnut.load_values(out)`). The result answers `value(obs)`. Raises UsageError, RlnutError.
+    (`rlnut.load_values(out)`). `callbacks` are functions of a `PredictionLook` (`step`, `row`, `values`, `stop()`), or
+    objects with `on_start`, `on_look` or `on_end`, called at every point of the curve. The result answers `value(obs)`.
+    Raises UsageError, RlnutError.
 
     >>> import rlnut
     >>> answer = rlnut.predict("lstd", "rlnut/RandomWalk5-v0", steps=2000)
@@ -58,6 +62,7 @@ def predict(
     [0.167, 0.333, 0.5, 0.667, 0.833]
     """
     check_arguments(method, env, features, network, seed, out)
+    called: Callbacks[PredictionLook] = Callbacks(callbacks)
     method = find(method)
     if isinstance(features, str):
         options["features"] = features
@@ -72,7 +77,7 @@ def predict(
     if not isinstance(problem, Finite) and given is not None and not isinstance(given, Features):
         raise UsageError("features of an environment without tables are words or a rlnut.features.maps.Features")
     folder = None if out is None else new_folder(out)
-    report = Report(folder, quiet)
+    report = Report(folder, quiet, called)
     try:
         if isinstance(problem, Finite):
             answer = predict_finite(method, problem, config, policy, seed, behaviour, network, array, report)
@@ -85,6 +90,8 @@ def predict(
         report.close()
     if folder is not None:
         _write(folder, answer, f"{method.name} on {title(env)}", problem if isinstance(problem, Finite) else None)
+    if report.failure is not None:
+        raise report.failure
     return answer
 
 
@@ -98,24 +105,37 @@ def _write(folder: Path, answer: PredictionResult, words: str, finite: Finite | 
 
 
 class Report:
-    """A row of the log for every point of the curve: on a progress line, and in metrics.csv of a folder."""
+    """An observer: a row of the log for every look, on a progress line and in metrics.csv of a folder; then callbacks.
 
-    def __init__(self, folder: Path | None, quiet: bool) -> None:
+    What a callback raises ends the prediction where it is, and is kept as `failure` until what was learned is written.
+    """
+
+    def __init__(self, folder: Path | None, quiet: bool, callbacks: Callbacks[PredictionLook]) -> None:
         self.file = None if folder is None else MetricsFile(folder / "metrics.csv", COLUMNS)
-        self.quiet = quiet
+        self.quiet, self.callbacks = quiet, callbacks
         self.progress: Progress | None = None
+        self.failure: RlnutError | None = None
 
-    def __call__(self, row: Mapping[str, float], total: int) -> None:
+    def __call__(self, look: PredictionLook) -> None:
         if self.progress is None:
-            self.progress = Progress(total, 0, self.quiet, WORDS)
-        self.progress.show(int(row["step"]), dict(row), plain=row["step"] == total)
+            self.progress = Progress(look.total, 0, self.quiet, WORDS)
+        self.progress.show(look.step, look.row, plain=look.step == look.total)
         if self.file is not None:
-            self.file.write(dict(row))
+            self.file.write(look.row)
+        try:
+            self.callbacks(look)
+        except RlnutError as error:
+            self.failure = error
+            look.stop()
 
     def close(self) -> None:
-        """End the progress line."""
+        """End the progress line, and tell the callbacks."""
         if self.progress is not None:
             self.progress.close()
+        try:
+            self.callbacks.end()
+        except RlnutError as error:
+            self.failure = self.failure or error
 
 
 def check_arguments(method: object, env: object, features: object, network: object, seed: object, out: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -13,12 +13,11 @@ from rlnut.prediction.defaults import SettingsUsed
 from rlnut.prediction.learned_values import Values
 from rlnut.prediction.snapshots import Snapshot
 from rlnut.prediction.table_truth import FixedPoint, shown
+from rlnut.runtime.observing import observed
 from rlnut.truth.fixed_points import rms
 from rlnut.truth.monte_carlo import MonteCarloTruth
 
 BLOWN_UP = 10.0  # times the error at the start, or the truth: it diverged
-
-PredictionReport = Callable[[Mapping[str, float], int], None]  # a row of the log and the rows in all, while it learns
 
 
 class Lattice(NamedTuple):
@@ -55,44 +54,84 @@ class PredictionResult(NamedTuple):
         return self.learned.value(obs)
 
 
-def follow_snapshots(
+class PredictionLook:
+    """Where a prediction stands at a point of its curve: what observers and callbacks are given."""
+
+    def __init__(self, row: dict[str, float], total: int, weights: np.ndarray, values: np.ndarray) -> None:
+        self.row = row  # of the log: step, rmse, …
+        self.total = total  # steps in all
+        self.weights = weights  # [N, d] of every run
+        self.values = values  # the mean over runs, beside `PredictionResult.truth`
+        self.stopping = False
+
+    @property
+    def step(self) -> int:
+        """Rows of experience so far."""
+        return int(self.row["step"])
+
+    def stop(self) -> None:
+        """End the prediction here."""
+        self.stopping = True
+
+
+PredictionReport = Callable[[PredictionLook], object]  # an observer of a prediction
+
+
+class Alarm:
+    """An observer that tells whether learning diverged, which only the last look decides.
+
+    before: the error at the first weights; end: that of the point where the method should end: to be near it is no
+    divergence, however wrong it is.
+    """
+
+    def __init__(self, before: float, truth: np.ndarray, end: float) -> None:
+        self.scale, self.end, self.blown = max(before, rms(truth), 1e-6), end, False
+
+    def __call__(self, look: PredictionLook) -> None:
+        error = look.row["rmse"]
+        self.blown = not np.isfinite(error) or error > max(BLOWN_UP * self.scale, 3 * self.end)
+
+
+def prediction_looks(
     found: Iterable[Snapshot],
     read: Callable[[np.ndarray], np.ndarray],
     errors: Callable[[np.ndarray], dict[str, float]],
     right: np.ndarray,
     seen: np.ndarray,
-    before: float,
-    off: bool,
-    chosen: SettingsUsed,
-    report: PredictionReport | None,
-    end: float = 0.0,
-) -> tuple[PredictionResult, np.ndarray]:
+) -> Iterator[PredictionLook]:
     """Moment by moment the RMS error against `right` where `seen`, and the `errors` of the first run's weights.
 
-    `read` maps weights [N, d] to values [N, ·] of `right`, flat; `before` is the error at the first weights,
-    `end` that of the point where the method should end: to be near it is no divergence, however wrong it is. Returns
-    the result and the last weights of all runs [N, d].
+    `read` maps weights [N, d] to values [N, ·] of `right`, flat.
     """
     flat = right.reshape(-1)
-    log: list[dict[str, float]] = []
-    learned, weights = np.zeros((1, len(flat))), np.zeros((1, 0))
     for moment in found:
         weights = moment.weights
         with np.errstate(all="ignore"):
             learned = read(weights)
             error = float(np.sqrt(((learned[:, seen] - flat[seen]) ** 2).mean(-1)).mean())
             now = errors(weights[0]) if np.isfinite(weights[0]).all() else {}
-        log.append({"step": moment.rows, "rmse": error, **now, "sampled_tde": moment.td_error})
-        if report is not None:
-            report(log[-1], moment.of)
+            mean = shown(learned.mean(0), flat, seen).reshape(right.shape)
+        row = {"step": moment.rows, "rmse": error, **now, "sampled_tde": moment.td_error}
+        yield PredictionLook(row, moment.of, weights, mean)
+
+
+def follow_snapshots(
+    looks: Iterable[PredictionLook],
+    right: np.ndarray,
+    watch: Alarm,
+    off: bool,
+    chosen: SettingsUsed,
+    report: PredictionReport | None,
+) -> tuple[PredictionResult, np.ndarray]:
+    """Go through all looks, or until one is asked to stop: the result, and the last weights of all runs [N, d]."""
+    log: list[dict[str, float]] = []
+    for look in observed(looks, [lambda look: log.append(look.row), watch, *([report] if report else [])]):
+        last = look
     curve = np.array([row["rmse"] for row in log])
-    with np.errstate(all="ignore"):
-        mean = shown(learned.mean(0), flat, seen).reshape(right.shape)
     numbers = {key: value for key, value in log[-1].items() if key not in ("step", "rmse", "sampled_tde")}
-    scale = max(before, rms(flat[seen]), 1e-6)
-    blown = not np.isfinite(curve[-1]) or curve[-1] > max(BLOWN_UP * scale, 3 * end)
-    said = alarm(chosen, off) if blown else ""
-    return PredictionResult(mean, right, float(curve[-1]), curve, weights[0], {}, numbers, said, chosen, log), weights
+    said, weights = alarm(chosen, off) if watch.blown else "", last.weights
+    answer = PredictionResult(last.values, right, float(curve[-1]), curve, weights[0], {}, numbers, said, chosen, log)
+    return answer, weights
 
 
 def alarm(chosen: SettingsUsed, off: bool) -> str:

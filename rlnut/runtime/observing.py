@@ -7,7 +7,7 @@ evaluation, a checkpoint) is done by observers, functions of a look; a callback 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
@@ -19,7 +19,9 @@ WANTED = f"a function of a look, or an object with {', '.join(METHODS[:-1])} or 
 
 
 class Stoppable(Protocol):
-    """A look: learning ends after it if it is asked to."""
+    """A look: learning ends after it if it is asked to `stop`, as `stopping` tells."""
+
+    stopping: bool
 
     def stop(self) -> None: ...
 
@@ -27,6 +29,16 @@ class Stoppable(Protocol):
 Callback = object  # a function of a look, or an object with some of METHODS
 SomeLook = TypeVar("SomeLook", bound=Stoppable)
 Result = TypeVar("Result")
+
+
+def observed(looks: Iterable[SomeLook], observers: Sequence[Callable[[SomeLook], object]]) -> Iterator[SomeLook]:
+    """Each look after all observers have seen it, in their order; none after one that was asked to stop."""
+    for look in looks:
+        for observe in observers:
+            observe(look)
+        yield look
+        if look.stopping:
+            return
 
 
 class Callbacks(Generic[SomeLook]):

@@ -164,8 +164,8 @@ def test_the_best_policy_is_that_of_the_best_evaluation():
 
 
 def test_words_are_checked_before_the_first_look():
-    wrong: dict[str, Any]
-    for wrong in ({"seed": -1}, {"stepps": 3}, {"callbacks": 3}, {"settings": 3}, {"network": 3}):
+    changes: list[dict[str, Any]] = [{"seed": -1}, {"stepps": 3}, {"callbacks": 3}, {"settings": 3}, {"network": 3}]
+    for wrong in changes:
         with pytest.raises(UsageError):
             rlnut.training(SMALL, Dice, **wrong)
     assert Dice.open_copies == 0
