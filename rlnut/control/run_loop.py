@@ -1,6 +1,6 @@
 """The one loop of all runs: it advances a `Loop` and hands out every state as a look, to be observed.
 
-    for look in observed(looks(loop, run, schedule, tools, asked), observers):   # what is learned `loop` decides alone
+    for look in watched(looks(loop, run, schedule, tools, asked), observers):   # what is learned `loop` decides alone
         ...
 
 Environments on the host, environments compiled with the learner and fixed sets of transitions differ in their `Loop`

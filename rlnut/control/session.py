@@ -43,7 +43,7 @@ from rlnut.learner.config import AgentConfig, OfflineConfig
 from rlnut.runtime.arrays import StoredArrays
 from rlnut.runtime.interrupts import interrupts
 from rlnut.runtime.log import Progress, say
-from rlnut.runtime.observing import Callbacks, observed
+from rlnut.runtime.observing import Callbacks, watched
 from rlnut.types import Look, Network, Params
 
 STOPPING = {
@@ -136,7 +136,7 @@ class Session:
         log.progress = Progress(schedule.total, run.steps, self.quiet)
         try:
             look = RunLook(run, tools)
-            for look in observed(looks(self.loop, run, schedule, tools, asked), self.observers):
+            for look in watched(looks(self.loop, run, schedule, tools, asked), self.observers):
                 yield look
             self.checkpoints.save(look.run)  # before the last look, which a longer run would not take here
             if schedule.final and not asked() and look.step > greedy.looked:

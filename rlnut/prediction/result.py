@@ -13,7 +13,7 @@ from rlnut.prediction.defaults import SettingsUsed
 from rlnut.prediction.learned_values import Values
 from rlnut.prediction.snapshots import Snapshot
 from rlnut.prediction.table_truth import FixedPoint, shown
-from rlnut.runtime.observing import observed
+from rlnut.runtime.observing import watched
 from rlnut.truth.fixed_points import rms
 from rlnut.truth.monte_carlo import MonteCarloTruth
 
@@ -125,7 +125,7 @@ def follow_snapshots(
 ) -> tuple[PredictionResult, np.ndarray]:
     """Go through all looks, or until one is asked to stop: the result, and the last weights of all runs [N, d]."""
     log: list[dict[str, float]] = []
-    for look in observed(looks, [lambda look: log.append(look.row), watch, *([report] if report else [])]):
+    for look in watched(looks, [lambda look: log.append(look.row), watch, *([report] if report else [])]):
         last = look
     curve = np.array([row["rmse"] for row in log])
     numbers = {key: value for key, value in log[-1].items() if key not in ("step", "rmse", "sampled_tde")}

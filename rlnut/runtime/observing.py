@@ -31,7 +31,7 @@ SomeLook = TypeVar("SomeLook", bound=Stoppable)
 Result = TypeVar("Result")
 
 
-def observed(looks: Iterable[SomeLook], observers: Sequence[Callable[[SomeLook], object]]) -> Iterator[SomeLook]:
+def watched(looks: Iterable[SomeLook], observers: Sequence[Callable[[SomeLook], object]]) -> Iterator[SomeLook]:
     """Each look after all observers have seen it, in their order; none after one that was asked to stop."""
     for look in looks:
         for observe in observers:
