@@ -11,10 +11,11 @@ An option that has no meaning without another one stands in `needs`, so that it 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
+from rlnut.agents.network_agent import NetworkAgent
 from rlnut.errors import UsageError
-from rlnut.learner.config import AgentConfig, Needs
+from rlnut.learner.config import Needs
 from rlnut.settings import setting
 
 if TYPE_CHECKING:
@@ -37,11 +38,9 @@ CELLS = ("lstm", "gru", "rnn")
 
 
 @dataclass(frozen=True)
-class Deep(AgentConfig):
+class Deep(NetworkAgent):
     """What all agents with a network have in common; `build` composes what the methods `make_…` return."""
 
-    lr: float = setting(1e-3, "step size α of Adam", above=0)
-    hidden: tuple[int, ...] = setting((64, 64), "widths of the hidden layers", low=1)
     layer_norm: bool = setting(False, "normalise each hidden layer before its activation")
     memory: str = setting("none", "a recurrent layer between the hidden ones and the head: its cell",
                           choices=("none", *CELLS))  # fmt: skip
@@ -66,7 +65,7 @@ class Deep(AgentConfig):
     max_gradient: float = setting(10.0, "largest norm of a gradient; longer ones are scaled down", above=0)
 
     decoupled: ClassVar[bool] = True
-    needs: ClassVar[Needs] = {
+    needs: ClassVar[Needs] = NetworkAgent.needs | {
         "atoms": {"loss": (*ON_SUPPORT, "quantile", "iqn")},
         "value_min": {"loss": ON_SUPPORT},
         "value_max": {"loss": ON_SUPPORT},
@@ -111,6 +110,12 @@ class Deep(AgentConfig):
         if low >= high:
             raise UsageError(f"value_min must be < value_max, got {low:g} and {high:g}")
         return low, high
+
+    def planned(self, steps: int, envs: int) -> Self:
+        """These settings for a run of so many steps: with a schedule they say over how many updates α falls."""
+        pace = self.make_pace()
+        round_steps = pace.round_length(envs) * envs
+        return self.over(pace.due(-(-steps // round_steps) * round_steps))
 
     @property
     def window(self) -> int:
@@ -157,8 +162,10 @@ class Deep(AgentConfig):
         return None
 
     def make_optimizer(self) -> optax.GradientTransformation:
-        """How θ follows the gradient."""
-        raise NotImplementedError
+        """How θ follows the gradient, whose norm is bounded by `max_gradient`."""
+        import optax
+
+        return optax.chain(optax.clip_by_global_norm(self.max_gradient), super().make_optimizer())
 
     def make_problem(self, model: Model, readout: Readout, target: TargetNetwork | None) -> BellmanProblem:
         """Where y comes from; target: what `make_target` returned."""

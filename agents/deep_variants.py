@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import field, fields, make_dataclass
+from dataclasses import make_dataclass
 from typing import Any, TypeVar, cast, get_type_hints
 
 from rlnut.agents.deep_settings import Deep
 from rlnut.agents.dqn_settings import DQN
 from rlnut.agents.pqn_settings import PQN
+from rlnut.settings import changed
 
 Config = TypeVar("Config", bound=Deep)
 
@@ -15,8 +16,7 @@ Config = TypeVar("Config", bound=Deep)
 def variant(base: type[Config], name: str, doc: str, **defaults: Any) -> type[Config]:
     """A config with other defaults under a name of its own."""
     hints = get_type_hints(base)
-    kept = {f.name: f.metadata for f in fields(base)}
-    moved = [(key, hints[key], field(default=value, metadata=kept[key])) for key, value in defaults.items()]
+    moved = [(option, hints[option], changed(base, option, value)) for option, value in defaults.items()]
     made = make_dataclass(name, moved, bases=(base,), frozen=True, namespace={"__doc__": doc, "__module__": __name__})
     return cast(type[Config], made)
 

@@ -2,42 +2,115 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import jax
 
+from rlnut.agents.network_agent import NetworkAgent
+from rlnut.choices import SMALLEST_IMAGE
+from rlnut.errors import UsageError
 from rlnut.learner.spec import Observation, Spec
-from rlnut.networks.architectures import cnn, mlp, trunk
-from rlnut.networks.layers import serial
+from rlnut.networks.architectures import cnn, lenet, mlp, trunk
+from rlnut.networks.layers import dense, serial
+from rlnut.networks.residual_networks import impala, resnet
 from rlnut.types import Array, Inputs, Key, Model, Network, Params, Shape, namespace
 
+USUAL = {f.name: f.default for f in fields(NetworkAgent)}
 FEATURES = 128  # of an image, where other parts are seen beside it
 
 
-def default_network(spec: Spec, hidden: tuple[int, ...], **options: Any) -> Network:
+def network_of_options(
+    config: NetworkAgent, spec: Spec, own: Network | None, hidden: tuple[int, ...], **options: Any
+) -> Network:
+    """The network that the options of an agent describe, or the user's `own`, which takes its place.
+
+    options: of `mlp`: norm, layer. Raises UsageError for an option that would have no effect.
+    """
+    moved = [name for name in ("network", "activation", "initializer") if getattr(config, name) != USUAL[name]]
+    if own is not None:
+        if moved:
+            raise UsageError(
+                f"{moved[0]} has no effect on a network of your own, which takes the place of the default one"
+            )
+        return own
+    images = bool(spec.observed.images or spec.image) and config.network != "mlp"
+    if "activation" in moved and not images and not config.hidden:
+        raise UsageError("activation has no effect here: there are no hidden layers")
+    if "initializer" in moved and (not hidden or (spec.image and images and options.get("layer", dense) is not dense)):
+        raise UsageError(
+            "initializer has no effect here: it is for dense hidden layers without noise, but for the last one where a"
+            " memory or implicit quantiles follow"
+        )
+    return default_network(spec, hidden, config.network, config.activation, config.initializer, **options)
+
+
+def default_network(
+    spec: Spec,
+    hidden: tuple[int, ...],
+    name: str = "auto",
+    activation_name: str = "relu",
+    initializer: str = "he",
+    **options: Any,
+) -> Network:
     """The network for what the learner sees: MLP for vectors, CNN for images (Mnih et al. 2015 for large ones).
 
-    options: of both `mlp` and `cnn`: norm, layer.
+    name: another one, of `NETWORKS`; UsageError where it cannot take the observation. options: of `mlp`: norm, layer.
     """
-    if spec.observed.images:
-        return branches(spec.observed, hidden, **options)
+    if name in ("auto", "mlp") and not spec.observed.images and (name == "mlp" or not spec.image):
+        return mlp(hidden, activation_name, initializer, **options)
+    how = (hidden, name, activation_name, initializer)
+    if spec.observed.images and name != "mlp":
+        return branches(spec.observed, *how, **options)
     if not spec.image:
-        return mlp(hidden, **options)
-    return image_network(spec.shape, hidden, **options)
+        needs = "one array" if name == "mlp" else "images"
+        raise UsageError(f"network {name} takes {needs}, and this learner sees {spec.observed.saw}: leave it at auto")
+    return image_network(encoded_shapes(spec.observed).shape[1:], *how, **options)
 
 
-def image_network(shape: Shape, hidden: tuple[int, ...], **options: Any) -> Network:
-    """A CNN for images of this size: for small ones a single layer of 16 filters (MinAtar, Young & Tian 2019)."""
-    small = max(shape) < 32
-    return cnn((16,), hidden=hidden, window=1, **options) if small else cnn((32, 64), 8, 4, 1, hidden, **options)
+def image_network(
+    shape: Shape, hidden: tuple[int, ...], name: str, activation_name: str, initializer: str, **options: Any
+) -> Network:
+    """A network for images of this size, with `hidden` layers behind its convolutions.
+
+    auto, cnn: for small ones a single layer of 16 filters (MinAtar, Young & Tian 2019).
+    """
+    least, sides = SMALLEST_IMAGE.get(name, 1), shape[:2]
+    if min(sides) < least:
+        raise UsageError(f"network {name} needs images of at least {least}×{least}, got {sides[0]}×{sides[1]}")
+    layer = options.get("layer", dense)
+    tail = mlp(hidden, activation_name, initializer, norm=options.get("norm", False), layer=layer, first=layer)
+    if name == "lenet":
+        return lenet(activation_name, tail=tail)
+    if name == "resnet":
+        return resnet(activation_name=activation_name, tail=tail)
+    if name == "impala":
+        return impala(activation_name=activation_name, tail=tail)
+    filters, size, stride = ((16,), 3, 1) if max(shape) < 32 else ((32, 64), 8, 4)
+    units: dict[str, Any] = {"activation_name": activation_name, "initializer": initializer}
+    return cnn(filters, size, stride, 1, hidden, **units, **options)
 
 
-def branches(seen: Observation, hidden: tuple[int, ...], **options: Any) -> Network:
-    """A CNN for each image, its features beside the vector, then an MLP: (images [B, H, W, C] …, vector) -> [B, …]."""
-    size: Any = jax.eval_shape(seen.encoder.apply, {}, jax.ShapeDtypeStruct((1, *seen.shape), seen.dtype))
-    images = [
-        trunk(image_network(part.shape[1:], (), **options), FEATURES, options.get("norm", False)) for part in size[:-1]
-    ]
+def encoded_shapes(seen: Observation) -> Any:
+    """What the encoder makes of one stored observation, as shapes."""
+    encode = seen.encoder
+    example = jax.ShapeDtypeStruct((1, *seen.shape), seen.dtype)
+    return jax.eval_shape(lambda x: encode.apply(encode.init(jax.random.key(0), x), x), example)
+
+
+def branches(
+    seen: Observation, hidden: tuple[int, ...], name: str, activation_name: str, initializer: str, **options: Any
+) -> Network:
+    """A CNN for each image, its features beside the vector, then an MLP: (images [B, H, W, C] …, vector) -> [B, …].
+
+    name: another network for the images.
+    """
+
+    def features_of(shape: Shape) -> Model:
+        body = image_network(shape, (), name, activation_name, initializer, **options)
+        return trunk(body, FEATURES, options.get("norm", False), activation_name)
+
+    images = [features_of(part.shape[1:]) for part in encoded_shapes(seen)[:-1]]
 
     def init(key: Key, x: Inputs) -> Params:
         keys = jax.random.split(key, len(images))
@@ -48,7 +121,7 @@ def branches(seen: Observation, hidden: tuple[int, ...], **options: Any) -> Netw
         return namespace(x[-1]).concatenate([*features, x[-1]], -1)
 
     joined = Model(init, apply, host=all(model.host for model in images))
-    return lambda shape: serial(joined, mlp(hidden, **options)(shape))
+    return lambda shape: serial(joined, mlp(hidden, activation_name, initializer, **options)(shape))
 
 
 def value_model(spec: Spec, network: Network) -> Model:

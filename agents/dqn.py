@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rlnut.agents.default_networks import default_network
+from rlnut.agents.default_networks import network_of_options
 from rlnut.agents.recurrent_values import recurrent_values
 from rlnut.errors import UsageError
 from rlnut.learner.agent import Actor, Agent, feed_forward, value_agent
@@ -87,15 +87,15 @@ def value_model_of(config: Deep, spec: Spec, network: Network | None, readout: R
     if network is not None and config.explore == "noisy":
         raise UsageError("a network of your own brings its own layers: explore noisy needs the default one")
     layer = noisy_dense(config.noisy_sigma) if config.explore == "noisy" else dense
-    default = partial(default_network, spec, norm=config.layer_norm)
+    body_of = partial(network_of_options, config, spec, network, norm=config.layer_norm)
     norm = config.layer_norm and network is None
     width = config.hidden[-1] if config.hidden else 0
     if config.memory != "none":
-        below = serial(spec.encoder, trunk(network or default(config.hidden[:-1]), width, norm))
+        below = serial(spec.encoder, trunk(body_of(config.hidden[:-1]), width, norm, config.activation))
         above = outputs_of(config, spec, mlp((), layer=layer), readout, layer, norm)
         head = above[0] if len(above) == 1 else serial(*above)
         return recurrent_values(below, CELLS[config.memory](config.memory_size), head, width, config.memory_size)
-    body = network or default(config.hidden[:-1] if config.loss == "iqn" else config.hidden, layer=layer)
+    body = body_of(config.hidden[:-1] if config.loss == "iqn" else config.hidden, layer=layer)
     model = serial(spec.encoder, *outputs_of(config, spec, body, readout, layer, norm))
     return model, feed_forward(model)
 
@@ -105,7 +105,8 @@ def outputs_of(
 ) -> list[Model]:
     """The layers from what `body` sees to the outputs [B, A, *readout.shape]."""
     if config.loss == "iqn":
-        head = implicit(body, config.hidden[-1], learn=config.atoms, centre=config.dueling, layer=layer, norm=norm)
+        width, n, centre = config.hidden[-1], config.atoms, config.dueling
+        head = implicit(body, width, n, centre=centre, layer=layer, norm=norm, activation_name=config.activation)
         return [head((spec.actions,))]
     body = body if config.dueling == "none" else dueling(body, config.dueling)
     if config.loss == "quantile":

@@ -11,8 +11,6 @@ from rlnut.learner.config import Needs
 from rlnut.settings import setting
 
 if TYPE_CHECKING:
-    import optax
-
     from rlnut.learner.agent import Actor, Pace, TargetNetwork
     from rlnut.learner.bellman import BellmanProblem, Extra, NextPolicy
     from rlnut.learner.readout import Readout
@@ -70,12 +68,6 @@ class DQN(Deep):
     def remark(self, delta: float) -> str:
         """Nothing with prioritised replay: what it draws is what has a large δ."""
         return "" if self.prioritised else super().remark(delta)
-
-    def make_optimizer(self) -> optax.GradientTransformation:
-        """Adam on gradients of bounded norm."""
-        import optax
-
-        return optax.chain(optax.clip_by_global_norm(self.max_gradient), optax.adam(self.lr))
 
     def make_problem(self, model: Model, readout: Readout, target: TargetNetwork | None) -> BellmanProblem:
         """Q-learning: y = r + D v(s'), v(s') of what `make_next_policy` does in s'."""

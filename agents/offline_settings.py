@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
+from rlnut.agents.network_agent import NetworkAgent
 from rlnut.errors import UsageError
 from rlnut.learner.config import AgentConfig, OfflineConfig
 from rlnut.settings import setting
@@ -54,29 +55,25 @@ class LSPI(FQI):
 
 
 @dataclass(frozen=True)
-class NFQ(OfflineConfig):
+class NFQ(NetworkAgent, OfflineConfig):
     """Neural fitted Q iteration (Riedmiller 2005): a network fitted to r + D max q⁻ in every iteration."""
 
-    hidden: tuple[int, ...] = setting((64, 64), "widths of the hidden layers", low=1)
-    lr: float = setting(1e-3, "step size α of Adam", above=0)
     epochs: int = setting(2, "passes over the transitions in an iteration", low=1)
     batch: int = setting(128, "transitions in one update", low=1)
 
-    def make_output_penalty(self) -> OutputPenalty | None:
-        """What all of q(s, ·) costs beside the loss; None: nothing."""
-        return None
+    def planned(self, steps: int, envs: int) -> Self:
+        """These settings for so many transitions: with a schedule they say over how many updates α falls."""
+        return self.over(self.iterations * self.epochs * max(1, steps // self.batch))
 
     def build(self, spec: Spec, network: Network | None = None) -> Agent:
         """The agent for what `spec` sees; `network` takes the place of the default MLP or CNN."""
-        import optax
-
-        from rlnut.agents.default_networks import default_network, value_model
+        from rlnut.agents.default_networks import network_of_options, value_model
         from rlnut.agents.offline import fitted_q
         from rlnut.learner.bellman import q_problem
         from rlnut.regression.core import regression
 
-        model = value_model(spec, network or default_network(spec, self.hidden))
-        core = regression(model, optimizer=optax.adam(self.lr), output_penalty=self.make_output_penalty())
+        model = value_model(spec, network_of_options(self, spec, network, self.hidden))
+        core = regression(model, optimizer=self.make_optimizer(), output_penalty=self.make_output_penalty())
         problem = q_problem(lambda params, x, key: core.predict(params, x), stochastic=False)
         return fitted_q(core, problem, self.epochs, self.batch, model.host)
 

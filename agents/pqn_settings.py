@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from rlnut.agents.deep_settings import Deep
 from rlnut.errors import UsageError
-from rlnut.settings import setting
+from rlnut.settings import changed, setting
 
 if TYPE_CHECKING:
-    import optax
-
     from rlnut.learner.agent import Actor, Pace, TargetNetwork
     from rlnut.learner.bellman import BellmanProblem
     from rlnut.learner.readout import Readout
@@ -27,11 +25,12 @@ if TYPE_CHECKING:
 class PQN(Deep):
     """Q(λ) on many environments without replay or target network, with layer norm (Gallici et al. 2024)."""
 
-    lr: float = setting(5e-4, "step size α of RAdam", above=0)
-    layer_norm: bool = setting(True, "normalise each hidden layer before its activation")
+    lr: float = changed(Deep, "lr", 5e-4)
+    optimizer: str = changed(Deep, "optimizer", "radam")
+    layer_norm: bool = changed(Deep, "layer_norm", True)
     loss: str = setting("squared", "regression on δ, or classification of the value",
                         choices=("squared", "huber", "two-hot", "hl-gauss"))  # fmt: skip
-    epsilon_steps: int = setting(100_000, "steps in which ε falls", low=1)
+    epsilon_steps: int = changed(Deep, "epsilon_steps", 100_000)
     rollout: int = setting(2_048, "steps of experience in a round, over all environments", low=1)
     epochs: int = setting(4, "passes over a round", low=1)
     minibatches: int = setting(16, "updates in a pass", low=1)
@@ -44,12 +43,6 @@ class PQN(Deep):
         if self.rollout % (self.minibatches * self.window):
             windows = f" × sequence {self.sequence}" if self.window > 1 else ""
             raise UsageError(f"rollout {self.rollout} is not a multiple of minibatches {self.minibatches}{windows}")
-
-    def make_optimizer(self) -> optax.GradientTransformation:
-        """RAdam on gradients of bounded norm."""
-        import optax
-
-        return optax.chain(optax.clip_by_global_norm(self.max_gradient), optax.radam(self.lr))
 
     def make_problem(self, model: Model, readout: Readout, target: TargetNetwork | None) -> BellmanProblem:
         """y is in the experience: `make_label` put it there."""

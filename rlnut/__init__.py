@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rlnut.networks.architectures import lenet as lenet
     from rlnut.networks.architectures import linear as linear
     from rlnut.networks.architectures import mlp as mlp
+    from rlnut.networks.residual_networks import impala as impala
     from rlnut.networks.residual_networks import resnet as resnet
     from rlnut.prediction.learned_values import load_values as load_values
     from rlnut.prediction.methods import register_method as register_method
@@ -60,6 +61,7 @@ _HOME = {
     "RlnutError": "errors",
     "UsageError": "errors",
     "cnn": "networks.architectures",
+    "impala": "networks.residual_networks",
     "lenet": "networks.architectures",
     "linear": "networks.architectures",
     "mlp": "networks.architectures",

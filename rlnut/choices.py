@@ -9,7 +9,11 @@ INITIALIZERS = ("he", "glorot", "orthogonal")
 PADDINGS = ("same", "valid")
 POOLINGS = ("max", "average")
 NORMS = ("none", "group", "weight")
-OPTIMIZERS = ("adam", "nadam", "amsgrad", "adabelief", "lion", "rmsprop", "adagrad", "momentum", "nesterov", "sgd")
+OPTIMIZERS = (
+    "adam", "nadam", "radam", "amsgrad", "adabelief", "lion", "rmsprop", "adagrad", "momentum", "nesterov", "sgd",
+)  # fmt: skip
 SCHEDULES = ("cosine", "one-cycle", "linear", "constant")
+NETWORKS = ("auto", "mlp", "cnn", "lenet", "resnet", "impala")  # of agents
+SMALLEST_IMAGE = {"lenet": 12, "resnet": 4}  # sides from which on something is left after the poolings
 TABLES = ("ohm", "sparse", "thermal", "spirals", "xor", "iris", "wine", "breast-cancer", "diabetes")
 MEMORY = ("recall", "parity", "adding")

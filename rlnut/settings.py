@@ -40,6 +40,12 @@ def setting(
     return field(default=default, metadata={"help": help, "choices": choices, **limits})
 
 
+def changed(config: type, name: str, default: object) -> Any:
+    """The option `name` of a config with another default; its help, choices and range stay."""
+    (known,) = (f for f in fields(config) if f.name == name)
+    return field(default=default, metadata=known.metadata)
+
+
 @dataclass(frozen=True)
 class Settings:
     """Base of every config: checks types and ranges when it is made."""

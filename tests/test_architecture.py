@@ -17,6 +17,7 @@ FLOORS = (
     "other_names",
     "types errors oracle choices",
     "settings",
+    "gradient_settings",
     "runtime",
     "networks regression linear_models truth",
     "features learner data",

@@ -44,6 +44,11 @@ def test_names_that_no_table_holds_are_all_understood():
         filters(2, norm=norm)
 
 
+def test_every_network_of_agents_is_a_model_of_fit_too():
+    assert choices.NETWORKS[0] == "auto" and set(choices.NETWORKS[1:]) < set(MODELS)
+    assert set(choices.SMALLEST_IMAGE) < set(choices.NETWORKS)
+
+
 def test_names_of_models_datasets_and_methods():
     assert set(CELLS) == {name for name, kind in MODELS.items() if issubclass(kind, LSTM)}
     assert {*choices.TABLES, *choices.MEMORY} < set(DATASETS)

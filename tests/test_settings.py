@@ -68,7 +68,7 @@ def test_kept_in_its_own_type(name: str, value: Any, kept: Any):
 
 
 def test_an_unknown_field_is_refused_with_the_list():
-    with pytest.raises(UsageError, match=r"unknown DQN option 'gama'. Did you mean gamma.*Known: atoms"):
+    with pytest.raises(UsageError, match=r"unknown DQN option 'gama'. Did you mean gamma.*Known: activation"):
         DQN().replace(gama=0.5)
 
 

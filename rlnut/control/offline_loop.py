@@ -85,6 +85,7 @@ def offline(config: OfflineConfig, env: EnvLike, training: RunSettings, seed: in
         if network is not None:
             check_model(network, spec)
         seen = None if config.data is None else transitions.load_transitions(config.data, spec, config.gamma)
+        config = config.planned(training.steps if seen is None else len(seen.action), 1)
         agent = config.build(spec, network)
         if seen is None:
             arrays = transitions.collect(vector, training.steps, seed)
@@ -94,4 +95,4 @@ def offline(config: OfflineConfig, env: EnvLike, training: RunSettings, seed: in
     rows = len(seen.action)
     lines = [f"{rows:,} transitions, at most {config.iterations} iterations", f"sees       {spec.saw}"]
     loop, schedule = offline_loop(agent, spec, seen), EveryIteration(config.iterations)
-    return Setup(agent, spec, loop, schedule, training, lines, None, rows, checksum(seen))
+    return Setup(config, agent, spec, loop, schedule, training, lines, None, rows, checksum(seen))

@@ -66,7 +66,7 @@ class Session:
         quiet: bool = False,
         callbacks: Callbacks[RunLook] | None = None,
     ) -> None:
-        self.config, self.seed, self.quiet, self.network = config, seed, quiet, network
+        self.seed, self.quiet, self.network = seed, quiet, network
         self.eval_env = env if eval_env is None else eval_env
         self.callbacks: Callbacks[RunLook] = Callbacks() if callbacks is None else callbacks
         self.began = time.perf_counter()
@@ -74,6 +74,7 @@ class Session:
             self.setup = offline(config, env, training, seed, network)
         else:
             self.setup = played(config, env, training, network)
+        self.config = self.setup.config
         self.training, self.loop, self.spec = self.setup.training, self.setup.loop, self.setup.spec
         self.evaluator = evaluator_of(self.eval_env, self.spec, self.training.eval_episodes)
         self.files = RunFiles(None, {"env": None})

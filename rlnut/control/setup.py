@@ -22,6 +22,7 @@ from rlnut.types import Network
 class Setup(NamedTuple):
     """The parts of a run."""
 
+    config: AgentConfig  # with what depends on the length of the run
     agent: Agent
     spec: Spec  # what its policy sees
     loop: Loop
@@ -45,6 +46,7 @@ def played(config: AgentConfig, env: EnvLike, training: RunSettings, network: Ne
     check_choices(spec, config.decoupled)
     training = training.replace(num_envs=vector.num_envs)
     check_episodes(training.final_episodes)
+    config = config.planned(training.steps, training.num_envs)
     if network is not None:
         check_model(network, spec)
     built = config.build(spec, network)
@@ -57,7 +59,7 @@ def played(config: AgentConfig, env: EnvLike, training: RunSettings, network: Ne
         loop = native_loop(agent, vector, config.gamma, min(training.log_every, training.eval_every))
     plan = make_plan(agent, vector, training)
     plan.check(free_memory())
-    return Setup(agent, spec, loop, EverySteps(plan.steps, training), training, plan.lines(), vector)
+    return Setup(config, agent, spec, loop, EverySteps(plan.steps, training), training, plan.lines(), vector)
 
 
 def check_choices(spec: Spec, decoupled: bool) -> None:

@@ -77,7 +77,7 @@ def training(
         with terminations(), contextlib.ExitStack() as held:
             session = Session(config, env, chosen, seed, network, eval_env, quiet, called)
             held.callback(session.close)
-            description = describe(config, env, session.training, seed, network is not None)
+            description = describe(session.config, env, session.training, seed, network is not None)
             folder = None if out is None else new_folder(out)
             if folder is not None:
                 held.enter_context(locked(folder))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from rlnut.errors import UsageError
 from rlnut.settings import Settings, setting
@@ -57,6 +57,10 @@ class AgentConfig(Settings):
             return name not in chosen and not moved and cls.means(name, preset | chosen)
 
         return {name: value for name, value in preset.items() if stays(name)}
+
+    def planned(self, steps: int, envs: int) -> Self:
+        """These settings for a run of so many steps (of a batch: transitions), kept with it: what depends on that."""
+        return self
 
     def build(self, spec: Spec, network: Network | None = None) -> Agent:
         """The agent for what `spec` sees; `network` takes the place of the default one."""

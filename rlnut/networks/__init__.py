@@ -39,5 +39,6 @@ from rlnut.networks.recurrent_networks import reader as reader
 from rlnut.networks.recurrent_networks import recurrent as recurrent
 from rlnut.networks.recurrent_networks import rnn as rnn
 from rlnut.networks.recurrent_networks import scan as scan
+from rlnut.networks.residual_networks import impala as impala
 from rlnut.networks.residual_networks import residual as residual
 from rlnut.networks.residual_networks import resnet as resnet

@@ -49,9 +49,9 @@ def mlp(
     return build
 
 
-def trunk(body: Network, width: int, norm: bool = False) -> Model:
-    """Hidden layers for something to go on from: f(norm(body)), the body's outputs being `width` units; f is relu."""
-    return serial(body((width,)), *([layer_norm()] if norm else []), activation("relu"))
+def trunk(body: Network, width: int, norm: bool = False, activation_name: str = "relu") -> Model:
+    """Hidden layers for something to go on from: f(norm(body)), the body's outputs being `width` units."""
+    return serial(body((width,)), *([layer_norm()] if norm else []), activation(activation_name))
 
 
 def cnn(
@@ -68,10 +68,13 @@ def cnn(
     pool_stride: int | None = None,
     filter_norm: str = "none",
     dims: int = 2,
+    activation_name: str = "relu",
+    initializer: str = "he",
 ) -> Network:
     """Generic CNN: `filters` for each D in `channels`, then an MLP. x: [B, H, W(, C)], with dims=1 [B, T(, C)].
 
-    `window` = 1 leaves the pooling out (the usual choice for Q-networks); `norm` and `layer` are those of the MLP.
+    `window` = 1 leaves the pooling out (the usual choice for Q-networks); `norm`, `layer` and `initializer` are those
+    of the MLP.
     """
     channels, hidden = whole("channels", channels), whole("hidden", hidden)
     for name, value in (("filter_size", filter_size), ("stride", stride), ("window", window), ("dims", dims)):
@@ -79,6 +82,8 @@ def cnn(
     named("padding", padding, PADDINGS)
     named("pooling", pooling, POOLINGS)
     named("norm", filter_norm, NORMS)
+    named("activation", activation_name, ACTIVATIONS)
+    named("initializer", initializer, INITIALIZERS)
     if dims > 2:
         raise UsageError(f"dims must be 1 (signals) or 2 (images), got {dims}")
     _check_rate(drop)
@@ -86,8 +91,11 @@ def cnn(
     def build(shape: Shape) -> Model:
         layers = [with_channels(dims)]
         for depth in channels:
-            layers += filters(depth, filter_size, stride, padding, filter_norm, "relu", window, pooling, pool_stride)
-        return serial(*layers, *_drop(drop / 2), mlp(hidden, drop=drop, norm=norm, layer=layer, first=layer)(shape))
+            layers += filters(
+                depth, filter_size, stride, padding, filter_norm, activation_name, window, pooling, pool_stride
+            )
+        dense_part = mlp(hidden, activation_name, initializer, drop, norm, layer, first=layer)
+        return serial(*layers, *_drop(drop / 2), dense_part(shape))
 
     return build
 
@@ -130,11 +138,12 @@ def with_channels(dims: int) -> Model:
     return function(apply)
 
 
-def lenet(activation_name: str = "tanh", pooling: str = "average") -> Network:
+def lenet(activation_name: str = "tanh", pooling: str = "average", tail: Network | None = None) -> Network:
     """LeNet-5 (LeCun et al. 1998, figure 2) as read today: x [B, H, W(, C)], made for 28 × 28.
 
     6 filters 5×5 (same), pooling by 2, 16 filters 5×5 (valid), pooling by 2, then layers of 120, 84 and the head.
     Not as in 1998: all 16 filters see all 6 maps, pooling has no weights, tanh is not stretched, the head is linear.
+    `tail` takes the place of the layers behind the poolings.
     """
     named("activation", activation_name, ACTIVATIONS)
     named("pooling", pooling, POOLINGS)
@@ -143,7 +152,7 @@ def lenet(activation_name: str = "tanh", pooling: str = "average") -> Network:
         layers = [with_channels(2)]
         for depth, padding in ((6, "same"), (16, "valid")):
             layers += filters(depth, 5, 1, padding, "none", activation_name, 2, pooling)
-        return serial(*layers, mlp((120, 84), activation_name, "glorot")(shape))
+        return serial(*layers, (tail or mlp((120, 84), activation_name, "glorot"))(shape))
 
     return build
 

@@ -157,25 +157,32 @@ def patches(x: jax.Array, size: Sequence[int], stride: int, padding: str) -> jax
     return jnp.concatenate(views, -1)
 
 
-def pool(window: int = 2, kind: str = "max", stride: int | None = None) -> Model:
+def pool(window: int = 2, kind: str = "max", stride: int | None = None, padding: str = "valid") -> Model:
     """Maximum or mean over windows of side k: [B, H, W, C] -> [B, (H − k)//stride + 1, (W − k)//stride + 1, C].
 
     stride None: the window, so that windows do not overlap; what fills no window is left out. Any number of axes.
+    padding same: windows may reach beyond the edges, where nothing is: ceil(H/stride) × ceil(W/stride) come out.
     """
     if kind not in POOLINGS:
         raise unknown("pooling", kind, POOLINGS)
+    if padding not in PADDINGS:
+        raise unknown("padding", padding, PADDINGS)
     step = window if stride is None else stride
 
     def apply(params: Params, x: Array) -> Array:
-        if min(x.shape[1:-1]) < window:
+        if padding == "valid" and min(x.shape[1:-1]) < window:
             raise UsageError(f"rows of shape {list(x.shape[1:-1])} are smaller than the pooling window {window}")
         x = jnp.asarray(x)
-        if step == window:
+        if step == window and padding == "valid":
             return max_pool(x, window) if kind == "max" else _tiles(x, window).mean(_inside(x))
         sides, steps = ((1, *(n,) * (x.ndim - 2), 1) for n in (window, step))
         if kind == "max":
-            return lax.reduce_window(x, -jnp.inf, lax.max, sides, steps, "valid")
-        return lax.reduce_window(x, 0.0, lax.add, sides, steps, "valid") / math.prod(sides)
+            return lax.reduce_window(x, -jnp.inf, lax.max, sides, steps, padding)
+
+        def total(a: jax.Array) -> jax.Array:
+            return lax.reduce_window(a, 0.0, lax.add, sides, steps, padding)
+
+        return total(x) / (math.prod(sides) if padding == "valid" else total(jnp.ones_like(x)))
 
     return Model(lambda key, x: {}, apply)
 

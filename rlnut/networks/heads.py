@@ -62,19 +62,21 @@ def implicit(
     centre: str = "none",
     layer: Callable[..., Model] = dense,
     norm: bool = False,
+    activation_name: str = "relu",
 ) -> Network:
     """IQN: q at fractions τ, f(ψ(s) ∘ φ(τ)), φ(τ) = relu(Σᵢ wᵢ cos πiτ + b) (Dabney et al. 2018b).
 
     With a key `learn` fractions are drawn from U(0, 1) for each row, without one the `act` midpoints are taken (the
     paper draws there too). Outputs are [B, A, n, 2]: a value and its fraction. ψ is `body` with `width` outputs, f has
-    one hidden layer of `width`; `centre`: dueling; `norm`: of both hidden layers.
+    one hidden layer of `width`; `centre`: dueling; `norm`, `activation_name`: of both hidden layers.
     """
     cosine = serial(dense(width), activation("relu"))
     extra = 0 if centre == "none" else 1
 
     def build(shape: Shape) -> Model:
-        below = trunk(body, width, norm)
-        last = serial(trunk(lambda s: layer(*s), width, norm), head((shape[0] + extra,), layer=layer))
+        below = trunk(body, width, norm, activation_name)
+        above = trunk(lambda s: layer(*s), width, norm, activation_name)
+        last = serial(above, head((shape[0] + extra,), layer=layer))
         parts = (below, cosine, last)
         waves = np.pi * np.arange(COSINES, dtype=np.float32)
 

@@ -12,6 +12,7 @@ from rlnut.types import Params
 DIRECTIONS: dict[str, Callable[[], optax.GradientTransformation]] = {
     "adam": optax.scale_by_adam,
     "nadam": lambda: optax.scale_by_adam(nesterov=True),
+    "radam": optax.scale_by_radam,
     "amsgrad": optax.scale_by_amsgrad,
     "adabelief": optax.scale_by_belief,
     "lion": optax.scale_by_lion,

@@ -9,9 +9,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from rlnut.choices import ACTIVATIONS, INITIALIZERS, NORMS, OPTIMIZERS, PADDINGS, POOLINGS, SCHEDULES
+from rlnut.choices import NORMS, PADDINGS, POOLINGS, SMALLEST_IMAGE
 from rlnut.errors import UsageError
-from rlnut.settings import Settings, setting
+from rlnut.gradient_settings import GradientSettings, LayerSettings
+from rlnut.settings import changed, setting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,17 +21,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class FitSettings(Settings):
+class FitSettings(GradientSettings):
     """How a network is trained; by itself, the settings of a network that is given as a function."""
 
     epochs: int = setting(10, "passes through the training rows", low=1)
     batch: int = setting(128, "rows of one update", low=1)
-    lr: float = setting(1e-3, "step size α of the optimiser", above=0)
-    optimizer: str = setting("adam", "the gradient method", choices=OPTIMIZERS)
-    schedule: str = setting(
-        "cosine", "α: constant, to 0 along a line or a cosine, or up to lr first (one-cycle)", choices=SCHEDULES
-    )
-    decay: float = setting(0.0, "decoupled weight decay: W ← W − α·decay·W in each update (with adam: AdamW)", low=0)
+    schedule: str = changed(GradientSettings, "schedule", "cosine")
     l2: float = setting(0.0, "λ of the penalty λ‖W‖² (biases are free)", low=0)
     l1: float = setting(0.0, "λ of the penalty λ‖W‖₁ (biases are free)", low=0)
     smoothing: float = setting(0.0, "share of each label that is spread over all classes", low=0, below=1)
@@ -77,7 +73,7 @@ class Softmax(FitSettings):
     """Softmax regression: P(y = m | x) = exp(θ_m·x + b_m) / Σ_k exp(θ_k·x + b_k). The lecture writes −θ for our θ."""
 
     epochs: int = setting(20, "passes through the training rows", low=1)
-    lr: float = setting(2e-3, "step size α of the optimiser", above=0)
+    lr: float = changed(GradientSettings, "lr", 2e-3)
 
     @property
     def linear(self) -> bool:
@@ -95,12 +91,10 @@ class Softmax(FitSettings):
 
 
 @dataclass(frozen=True)
-class MLP(FitSettings):
+class MLP(FitSettings, LayerSettings):
     """Fully connected network."""
 
     hidden: tuple[int, ...] = setting((512, 256), "width of each hidden layer", low=1)
-    activation: str = setting("relu", "non-linearity between layers", choices=ACTIVATIONS)
-    initializer: str = setting("he", "law of the first weights", choices=INITIALIZERS)
     layer_norm: bool = setting(False, "normalise the hidden units of each layer before the non-linearity")
     dropout: float = setting(0.2, "share of hidden units silenced in each update", low=0, below=1)
 
@@ -165,8 +159,8 @@ class LeNet(FitSettings):
     """LeNet-5 (LeCun et al. 1998): two convolutions of 5 × 5 with pooling, then layers of 120 and 84 units."""
 
     epochs: int = setting(10, "passes through the training rows", low=1)
-    lr: float = setting(2e-3, "step size α of the optimiser", above=0)
-    activation: str = setting("tanh", "non-linearity between layers (1998: tanh)", choices=ACTIVATIONS)
+    lr: float = changed(GradientSettings, "lr", 2e-3)
+    activation: str = changed(LayerSettings, "activation", "tanh")  # as in 1998
     pooling: str = setting("average", "what is taken of a window of 2 × 2 (1998: average)", choices=POOLINGS)
 
     def network(self) -> Network:
@@ -177,8 +171,8 @@ class LeNet(FitSettings):
     def accept(self, row: Shape, classify: bool) -> None:
         super().accept(row, classify)
         _accept_images("lenet", row, 2)
-        if min(row[:2]) < 12:
-            raise UsageError(f"lenet needs images of at least 12×12, got {_by(row[:2])}")
+        if min(row[:2]) < (least := SMALLEST_IMAGE["lenet"]):
+            raise UsageError(f"lenet needs images of at least {least}×{least}, got {_by(row[:2])}")
 
 
 @dataclass(frozen=True)
@@ -186,11 +180,9 @@ class ResNet(FitSettings):
     """Residual network: (convolution, pooling, residual blocks) for each of `channels`, mean over places, head."""
 
     epochs: int = setting(10, "passes through the training rows", low=1)
-    lr: float = setting(3e-3, "step size α of the optimiser", above=0)
-    schedule: str = setting(
-        "one-cycle", "α: constant, to 0 along a line or a cosine, or up to lr first (one-cycle)", choices=SCHEDULES
-    )
-    decay: float = setting(0.01, "decoupled weight decay: W ← W − α·decay·W in each update (with adam: AdamW)", low=0)
+    lr: float = changed(GradientSettings, "lr", 3e-3)
+    schedule: str = changed(GradientSettings, "schedule", "one-cycle")
+    decay: float = changed(GradientSettings, "decay", 0.01)
     smoothing: float = setting(0.1, "share of each label that is spread over all classes", low=0, below=1)
     shift: int = setting(2, "move each training image by up to this many pixels, at random", low=0)
     turn: float = setting(10.0, "turn each training image by up to this many degrees, at random", low=0, high=180)
@@ -216,6 +208,30 @@ class ResNet(FitSettings):
             raise UsageError(f"rows {_by(row[: self.dims])} vanish in {len(self.channels)} halvings")
 
 
+@dataclass(frozen=True)
+class Impala(FitSettings):
+    """IMPALA's residual network (Espeholt et al. 2018): convolution, pooling and residual blocks, then layers."""
+
+    schedule: str = changed(GradientSettings, "schedule", "one-cycle")
+    shift: int = setting(1, "move each training image by up to this many pixels, at random", low=0)
+    channels: tuple[int, ...] = setting((16, 32, 32), "number of filters in each stage, which halves the sides", low=1)
+    blocks: int = setting(2, "residual blocks (two convolutions each) in each stage", low=0)
+    hidden: tuple[int, ...] = setting((256,), "width of each fully connected layer", low=1)
+    activation: str = changed(LayerSettings, "activation", "relu")
+    dropout: float = setting(0.0, "share of fully connected units silenced in each update", low=0, below=1)
+
+    def network(self) -> Network:
+        from rlnut.networks.residual_networks import impala
+
+        return impala(self.channels, self.blocks, self.hidden, self.dropout, self.activation)
+
+    def accept(self, row: Shape, classify: bool) -> None:
+        super().accept(row, classify)
+        _accept_images("impala", row, 2)
+        if self.dropout and not self.hidden:
+            raise UsageError("dropout silences fully connected units, and there are none: set hidden, or dropout to 0")
+
+
 def _by(sides: Shape) -> str:
     return "×".join(map(str, sides))
 
@@ -224,7 +240,7 @@ def _accept_images(name: str, row: Shape, dims: int) -> None:
     if len(row) in (dims, dims + 1):
         return
     wanted = "images [height, width] or [..., channels]" if dims == 2 else "[steps] or [steps, channels]"
-    hint = "; for sequences and signals set dims to 1" if len(row) == 1 and name != "lenet" else ""
+    hint = "; for sequences and signals set dims to 1" if len(row) == 1 and name in ("cnn", "resnet") else ""
     raise UsageError(f"{name} needs {wanted} as rows, got {list(row)}{hint}")
 
 
@@ -232,7 +248,7 @@ def _accept_images(name: str, row: Shape, dims: int) -> None:
 class LSTM(FitSettings):
     """Long short-term memory: reads the steps of a sequence in turn, and answers by what it holds at the end."""
 
-    lr: float = setting(3e-3, "step size α of the optimiser", above=0)
+    lr: float = changed(GradientSettings, "lr", 3e-3)
     shift: int | None = setting(  # type: ignore[assignment]
         None, "move each training image by up to this many pixels, at random (none: 1 for uint8 images)", low=0
     )
@@ -264,5 +280,6 @@ class RNN(LSTM):
 
 
 MODELS: dict[str, type[FitSettings]] = {
-    "softmax": Softmax, "mlp": MLP, "cnn": CNN, "lenet": LeNet, "resnet": ResNet, "rnn": RNN, "lstm": LSTM, "gru": GRU,
+    "softmax": Softmax, "mlp": MLP, "cnn": CNN, "lenet": LeNet, "resnet": ResNet, "impala": Impala,
+    "rnn": RNN, "lstm": LSTM, "gru": GRU,
 }  # fmt: skip

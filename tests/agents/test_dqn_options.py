@@ -122,7 +122,11 @@ def test_every_agent_comes_to_the_true_q_of_the_probes(name, walks):
 
 # one option -> (what gives it a meaning, another value); γ is in the experience, too (host_loop.py)
 FALLS = {"epsilon_steps": 50}  # within the steps that are looked at
+COSINE = {"schedule": "cosine", "lr_updates": 10}
 BOTH: dict[str, tuple[dict[str, Any], Any]] = {
+    "optimizer": ({}, "rmsprop"), "schedule": (COSINE, "linear"), "lr_updates": (COSINE, 20), "decay": ({}, 0.1),
+    "activation": ({}, "tanh"), "initializer": ({"hidden": (8, 8)}, "orthogonal"),
+    "network": ({}, None),  # of images: test_networks_of_agents
     "gamma": ({"loss": "two-hot"}, 0.9), "lr": ({}, 2e-3), "hidden": ({}, (9,)), "dueling": ({}, "mean"),
     "atoms": ({"loss": "two-hot"}, 31), "value_min": ({"loss": "two-hot"}, -1.5),
     "value_max": ({"loss": "two-hot"}, 1.5), "explore": ({}, "boltzmann"),
@@ -205,7 +209,7 @@ def test_every_option_changes_the_program(name, walks):
 
     known: dict[str, str] = {}
     for option, (context, value) in OPTIONS[name].items():
-        if (name == "pqn" and option in BOTH) or (name in RECURRENT and option not in OWN):
+        if option == "network" or (name == "pqn" and option in BOTH) or (name in RECURRENT and option not in OWN):
             continue  # the same functions as for the others; the slow test has them
         base = small(name).replace(**context)
         if str(context) not in known:
@@ -224,6 +228,8 @@ def test_every_option_changes_training(name):
         return b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(found))
 
     for option, (context, value) in [*OPTIONS[name].items(), *TWICE.get(name, [])]:
+        if option == "network":
+            continue
         base = small(name).replace(**context)
         assert outcome(base.replace(**{option: value})) != outcome(base), option
 

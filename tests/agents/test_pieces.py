@@ -74,6 +74,7 @@ PIECES = (
     "exploration",
     "loss",
     "penalty",
+    "output_penalty",
     "optimizer",
     "problem",
     "memory",

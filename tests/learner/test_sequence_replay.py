@@ -18,7 +18,7 @@ from rlnut.envs.spaces import read_spaces
 from rlnut.learner.replay import ReplayRows
 from rlnut.learner.sequence_replay import windows
 from rlnut.networks.recurrent_networks import CELLS, scan
-from rlnut.types import Look, Transition, Window
+from rlnut.types import Look, Transition, Window, call
 
 
 def lived(ends: list[int], gamma: float = 0.5) -> Transition:
@@ -102,23 +102,38 @@ def test_a_window_ends_at_the_newest_row(steps: int) -> None:
         np.testing.assert_array_equal(np.asarray(got.reward)[known], (steps - back + np.arange(1, 4))[known])
 
 
-def test_the_network_reads_a_window_as_the_actor_lived_it() -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"memory": "gru"}, {"memory": "lstm", "dueling": "mean"}, {"memory": "rnn", "loss": "quantile", "atoms": 3},
+        {"memory": "gru", "loss": "iqn", "atoms": 3}, {"memory": "gru", "loss": "c51", "explore": "noisy"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_network_reads_a_window_as_the_actor_lived_it(options: dict[str, Any]) -> None:
     """Outputs over a window are those of single steps with the carry handed on, restarted at the second episode."""
-    config = DRQN(hidden=(8,), memory_size=5, memory="gru")
+    config = DQN(hidden=(8,), memory_size=5, **options)
     spec = read_spaces(EnvName("rlnut/Recall-v0").make())
-    model, actor = config.make_model(spec, None, config.make_readout(spec))
+    readout = config.make_readout(spec)
+    model, actor = config.make_model(spec, None, readout)
     obs = jax.random.normal(jax.random.key(1), (3, 6, 2))
     params = model.init(jax.random.key(0), obs[:, 0])
     begin = np.zeros((3, 6), bool)
     begin[:, 0], begin[1, 3] = True, True
     at = jnp.broadcast_to(jnp.arange(6), (3, 6))
     stale = jax.tree.map(lambda a: a + 9.0, actor.carry(3))  # of an earlier episode: `begin` forgets it
-    whole = model.apply(params, Window(obs, jnp.asarray(begin), stale, at)).reshape(3, 6, 2)
+    outputs = model.apply(params, Window(obs, jnp.asarray(begin), stale, at))
+    whole = outputs.reshape(3, 6, *outputs.shape[1:])
+    assert readout.q(outputs).shape == (18, 2)
     for kind in (jnp.asarray, np.asarray):
         theta, carry = jax.tree.map(kind, params), jax.tree.map(kind, stale)
         for t in range(6):
             values, carry = actor.step(theta, carry, Look(kind(obs[:, t]), kind(begin[:, t])), None)
             np.testing.assert_allclose(values, whole[:, t], rtol=1e-5, atol=1e-6)
+    noise = jax.random.key(2)
+    noisy = call(model, params, Window(obs, jnp.asarray(begin), stale, at), noise)
+    drawn = noisy.shape != outputs.shape or bool((noisy != outputs).any())
+    assert drawn == model.stochastic == (config.loss == "iqn" or config.explore == "noisy")
 
 
 def test_recall_is_the_task_it_says() -> None:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.signal
 import scipy.special
 import scipy.stats
 from hypothesis import given, settings
@@ -30,7 +31,7 @@ from rlnut.networks.layers import (
     serial,
     unit_scale,
 )
-from rlnut.networks.residual_networks import residual, resnet
+from rlnut.networks.residual_networks import impala, residual, resnet
 from rlnut.types import call
 
 KEY = jax.random.key(0)
@@ -55,10 +56,13 @@ MEMBERS = [  # name, network, x
     ("cnn along an axis, standard filters", cnn((4,), hidden=(), filter_norm="weight", dims=1), IMAGES[:, 0]),
     ("lenet, a cnn", lenet("relu", "max"), np.resize(IMAGES, (2, 12, 12))),
     ("resnet, a cnn", resnet((2, 3)), IMAGES),
+    ("impala, a cnn", impala((2, 3), 1, (4,)), IMAGES),
     ("resnet, a cnn along an axis", resnet((4,), 2, norm="none", dims=1), IMAGES[:, 0]),
     ("plain cnn of a resnet's depth", resnet((2,), norm="group", skip=False, dims=1), IMAGES[:, 0]),
 ]
-SMALL = [m for m in MEMBERS if m[0] not in ("lenet, a cnn", "resnet, a cnn")]  # those compile for seconds
+SMALL = [
+    m for m in MEMBERS if m[0] not in ("lenet, a cnn", "resnet, a cnn", "impala, a cnn")
+]  # those compile for seconds
 
 
 @pytest.mark.parametrize("head", [(), (1,), (4,), (2, 3)])
@@ -137,7 +141,32 @@ def test_without_skips_it_is_the_same_filters_one_after_the_other():
     assert parameter_count(a) == parameter_count(b) + 2  # α of each block
 
 
-@pytest.mark.parametrize("network", [cnn((2,)), resnet((2,)), lenet()])
+def test_impala_has_the_weights_of_its_paper_and_adds_what_it_says():
+    """On 84 × 84 × 4: 97,744 in 15 convolutions (figure 3), then 11 · 11 · 32 × 256; stage by stage with SciPy."""
+    params = jax.eval_shape(impala()((6,)).init, KEY, np.zeros((1, 84, 84, 4), np.float32))
+    assert parameter_count(params) == 97_744 + 11 * 11 * 32 * 256 + 256 + 256 * 6 + 6
+    model = impala((3,), 1, (), activation_name="tanh")(())
+    params = jax.tree.map(lambda p: p + 0.1 * jnp.arange(p.size).reshape(p.shape) / p.size, model.init(KEY, IMAGES))
+    (w, b), (w1, b1), (w2, b2), (last, intercept) = (
+        [np.asarray(p, np.float64) for p in sorted(jax.tree.leaves(part), key=lambda p: -p.ndim)]
+        for part in (params[1:3], params[5]["f"][1:3], params[5]["f"][4:6], params[-1])
+    )
+
+    def convolved(x, w, b):
+        maps = [
+            sum(scipy.signal.correlate2d(x[..., c], w[..., c, d], "same") for c in range(x.shape[-1]))
+            for d in range(w.shape[-1])
+        ]
+        return np.stack(maps, -1) + b
+
+    for x, got in zip(IMAGES, np.asarray(model.apply(params, IMAGES)), strict=True):
+        padded = np.pad(convolved(x, w, b), ((1, 1), (1, 1), (0, 0)), constant_values=-np.inf)  # 9 × 7 -> 5 × 4
+        tops = np.array([[padded[i : i + 3, j : j + 3].max((0, 1)) for j in range(0, 7, 2)] for i in range(0, 9, 2)])
+        block = tops + convolved(np.tanh(convolved(np.tanh(tops), w1, b1)), w2, b2)
+        assert got == pytest.approx(float(np.tanh(block).reshape(-1) @ last[:, 0] + intercept[0]), rel=1e-4)
+
+
+@pytest.mark.parametrize("network", [cnn((2,)), resnet((2,)), lenet(), impala((2,))])
 def test_rows_with_too_few_axes_are_refused(network):
     with pytest.raises(UsageError, match="take rows of 2 or 3 axes"):
         network(()).init(KEY, TABLE)

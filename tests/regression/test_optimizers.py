@@ -8,14 +8,15 @@ import numpy as np
 import optax
 import pytest
 
+from rlnut.choices import OPTIMIZERS
+from rlnut.choices import SCHEDULES as SCHEDULE_NAMES
 from rlnut.regression.optimizers import DIRECTIONS, SCHEDULES, optimizer
-from rlnut.supervised.network_settings import OPTIMIZERS
-from rlnut.supervised.network_settings import SCHEDULES as SCHEDULE_NAMES
 
 START = {"w": jnp.array([[1.0, -2.0]]), "b": jnp.array([3.0])}
 TRUTH = {
     "adam": optax.adam(0.1),
     "nadam": optax.nadam(0.1),
+    "radam": optax.radam(0.1),
     "amsgrad": optax.amsgrad(0.1),
     "adabelief": optax.adabelief(0.1),
     "lion": optax.lion(0.1, weight_decay=0.0),

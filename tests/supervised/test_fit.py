@@ -105,6 +105,7 @@ DIGITS = [
     ("cnn", 0.84, {"epochs": 2, "channels": (4, 8), "lr": 5e-3, "batch": 32, "dropout": 0.1}),
     ("lenet", 0.84, {"epochs": 3, "lr": 5e-3, "batch": 64}),
     ("resnet", 0.84, {"epochs": 3, "channels": (8, 16), "lr": 2e-2, "batch": 64, "turn": 0.0}),
+    ("impala", 0.84, {"epochs": 2, "channels": (4, 8), "blocks": 1, "hidden": (32,), "lr": 1e-2, "batch": 64}),
 ]
 
 
