@@ -11,43 +11,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
-from helpers.environments import Counter
+from helpers.environments import Counter, OnHost, vector_of
 
 import rlnut
 from rlnut.agents.catalogue import DQN
 from rlnut.control.host_loop import host_loop
-from rlnut.control.native_loop import ENVS, first_episodes, native_loop, rounds
+from rlnut.control.native_loop import first_episodes, native_loop, rounds
 from rlnut.envs.classic_control import MountainCar
-from rlnut.envs.functional import FuncGym, FuncVector, func_vector
+from rlnut.envs.functional import FuncGym, func_vector
 from rlnut.envs.twins import twin
-from rlnut.envs.vector import HostVector, Step
 from rlnut.errors import UsageError
 from rlnut.runtime.wrappers import time_limit
 
 SMALL = DQN(hidden=(8,), batch=8, learning_starts=32, replay=300, epsilon_steps=200, lr=1e-2)
-
-
-class OnHost(HostVector):
-    """A FuncVector stepped from the host, one compiled call for each step, with the keys of the compiled loop."""
-
-    def __init__(self, vector: FuncVector) -> None:
-        self.spec, self.num_envs = vector.spec, vector.num_envs
-        self._reset, self._step = jax.jit(vector.reset), jax.jit(vector.step)
-
-    def reset(self, seed: int) -> np.ndarray:
-        self.lanes, look = self._reset(jax.random.fold_in(jax.random.key(seed), ENVS))
-        self.mask = None if look.mask is None else np.asarray(look.mask)
-        return np.asarray(look.obs)
-
-    def step(self, action: np.ndarray) -> Step:
-        self.lanes, look, step = self._step(self.lanes, action)
-        self.mask = None if look.mask is None else np.asarray(look.mask)
-        return jax.tree.map(np.asarray, step)
-
-
-def vector_of(name: str, envs: int, **kwargs: Any) -> FuncVector:
-    env = gym.make(name, **kwargs)
-    return func_vector(twin(env), envs, time_limit(env))
 
 
 @pytest.mark.parametrize(

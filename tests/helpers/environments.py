@@ -11,6 +11,12 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.experimental.functional import FuncEnv
 
+from rlnut.control.native_loop import ENVS
+from rlnut.envs.functional import FuncVector, func_vector
+from rlnut.envs.twins import twin
+from rlnut.envs.vector import HostVector, Step
+from rlnut.runtime.wrappers import time_limit
+
 
 class CounterState(NamedTuple):
     start: Any
@@ -79,3 +85,26 @@ class Corridor(gym.Env):
         self.place += 1
         obs, info = self._given()
         return obs, -1.0, self.place == 5, False, info
+
+
+class OnHost(HostVector):
+    """A FuncVector stepped from the host, one compiled call for each step, with the keys of the compiled loop."""
+
+    def __init__(self, vector: FuncVector) -> None:
+        self.spec, self.num_envs = vector.spec, vector.num_envs
+        self._reset, self._step = jax.jit(vector.reset), jax.jit(vector.step)
+
+    def reset(self, seed: int) -> np.ndarray:
+        self.lanes, look = self._reset(jax.random.fold_in(jax.random.key(seed), ENVS))
+        self.mask = None if look.mask is None else np.asarray(look.mask)
+        return np.asarray(look.obs)
+
+    def step(self, action: np.ndarray) -> Step:
+        self.lanes, look, step = self._step(self.lanes, action)
+        self.mask = None if look.mask is None else np.asarray(look.mask)
+        return jax.tree.map(np.asarray, step)
+
+
+def vector_of(name: str, envs: int, **kwargs: Any) -> FuncVector:
+    env = gym.make(name, **kwargs)
+    return func_vector(twin(env), envs, time_limit(env))
