@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rlnut.learner.replay import Memory
     from rlnut.learner.rollout import Label
     from rlnut.learner.spec import Spec
-    from rlnut.regression.losses import Loss, OutputPenalty, Penalty
+    from rlnut.regression.losses import Loss, Penalty
     from rlnut.types import Model, Network
 
 ON_SUPPORT = ("two-hot", "hl-gauss", "c51")
@@ -155,10 +155,6 @@ class Deep(NetworkAgent):
 
     def make_penalty(self) -> Penalty | None:
         """What θ costs beside the loss; None: nothing."""
-        return None
-
-    def make_output_penalty(self, readout: Readout) -> OutputPenalty | None:
-        """What all outputs of a row [B, A, *readout.shape] cost beside the loss, as in CQL; None: nothing."""
         return None
 
     def make_optimizer(self) -> optax.GradientTransformation:

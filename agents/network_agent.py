@@ -14,6 +14,7 @@ from rlnut.settings import setting
 if TYPE_CHECKING:
     import optax
 
+    from rlnut.learner.readout import Readout
     from rlnut.regression.losses import OutputPenalty
 
 
@@ -43,7 +44,7 @@ class NetworkAgent(LayerSettings, GradientSettings, AgentConfig):
             )
         return self
 
-    def make_output_penalty(self) -> OutputPenalty | None:
+    def make_output_penalty(self, readout: Readout) -> OutputPenalty | None:
         """What all outputs of a row cost beside the loss, also those of actions not taken; None: nothing."""
         return None
 

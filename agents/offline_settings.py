@@ -12,6 +12,7 @@ from rlnut.settings import setting
 
 if TYPE_CHECKING:
     from rlnut.learner.agent import Agent
+    from rlnut.learner.readout import Readout
     from rlnut.learner.spec import Spec
     from rlnut.regression.losses import OutputPenalty
     from rlnut.types import Network
@@ -70,10 +71,11 @@ class NFQ(NetworkAgent, OfflineConfig):
         from rlnut.agents.default_networks import network_of_options, value_model
         from rlnut.agents.offline import fitted_q
         from rlnut.learner.bellman import q_problem
+        from rlnut.learner.readout import scalar
         from rlnut.regression.core import regression
 
         model = value_model(spec, network_of_options(self, spec, network, self.hidden))
-        core = regression(model, optimizer=self.make_optimizer(), output_penalty=self.make_output_penalty())
+        core = regression(model, optimizer=self.make_optimizer(), output_penalty=self.make_output_penalty(scalar()))
         problem = q_problem(lambda params, x, key: core.predict(params, x), stochastic=False)
         return fitted_q(core, problem, self.epochs, self.batch, model.host)
 
@@ -84,11 +86,11 @@ class CQL(NFQ):
 
     conservative: float = setting(1.0, "weight β of log Σ exp q(s, ·) − q(s, a)", above=0)
 
-    def make_output_penalty(self) -> OutputPenalty | None:
+    def make_output_penalty(self, readout: Readout) -> OutputPenalty | None:
         """β (log Σ_a exp q(s, a) − q(s, a_data))."""
         from rlnut.learner.bellman import conservative
 
-        return conservative(self.conservative)
+        return conservative(self.conservative, readout)
 
 
 BATCH: dict[str, type[AgentConfig]] = {"fqi": FQI, "nfq": NFQ, "lspi": LSPI, "cql": CQL}

@@ -5,17 +5,20 @@ w <- w + α g(w, h),   h <- h + β f(w, h),   with A, b of the TD equations and 
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 
+from rlnut.agents.td_rules import Expected
 from rlnut.errors import UsageError, unknown
 from rlnut.truth.dynamic_programming import Chain
 from rlnut.truth.fixed_points import key_matrices
 
-NAMES = ("td", "tdc", "gtd2", "tdrc", "etd", "residual-gradient")
+NAMES: tuple[Expected, ...] = get_args(Expected)
 
 
 def iterate(
-    method: str,
+    method: Expected,
     process: Chain,
     X: np.ndarray,
     d: np.ndarray,

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rlnut.types import Array
 
 Trace = Literal["accumulating", "replacing", "dutch"]  # of `learner.traces`, those that do not ask for other actions
+Expected = Literal["td", "tdc", "gtd2", "tdrc", "etd", "residual-gradient"]  # updates of agents/td_expected.py
 Gradient = Literal["semi", "residual", "double", "gtd2", "tdc", "tdrc"]
 
 

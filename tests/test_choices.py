@@ -52,5 +52,5 @@ def test_every_network_of_agents_is_a_model_of_fit_too():
 def test_names_of_models_datasets_and_methods():
     assert set(CELLS) == {name for name, kind in MODELS.items() if issubclass(kind, LSTM)}
     assert {*choices.TABLES, *choices.MEMORY} < set(DATASETS)
-    assert {method.expected for method in METHODS.values()} - {""} <= set(td_expected.NAMES)
+    assert {method.expected for method in METHODS.values()} - {None} <= set(td_expected.NAMES)
     assert len(NAMES) == len(set(NAMES.values()))

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from rlnut.agents.td_expected import iterate
+from rlnut.agents.td_rules import Expected
 from rlnut.book.figures import Curve, Page, Panel, Points
 from rlnut.book.runs import book_experience, learned_weights, median_and_error
 from rlnut.envs.counterexamples import baird
@@ -27,7 +28,7 @@ def _problem() -> tuple[Finite, Chain, np.ndarray]:
     return star, chain(star.mdp, star.policy), visits(chain(star.mdp, star.behaviour))
 
 
-def _expected(method: str, alpha: float, beta: float, reference: ErrorPoints, title: str, log: str = "") -> Panel:
+def _expected(method: Expected, alpha: float, beta: float, reference: ErrorPoints, title: str, log: str = "") -> Panel:
     """Expected updates: √VE and √PBE after each sweep."""
     star, process, d = _problem()
     path = iterate(method, process, star.features, d, 0.99, star.weights, alpha, 1000, beta)

@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from rlnut.agents.td_rules import TDRule
+from rlnut.agents.td_rules import Expected, TDRule
 from rlnut.errors import UsageError, unknown
+from rlnut.learner.traces import Cut
 from rlnut.runtime.registry import Registry
 from rlnut.settings import Settings, setting
 
@@ -26,8 +27,8 @@ class Method(NamedTuple):
     lam: float | None = None  # λ where it is fixed
     on_policy: str = ""  # why it is on-policy only
     linear: str = ""  # why it is linear only
-    expected: str = ""  # its name in agents.td_expected
-    correction: str = ""  # where it is fixed
+    expected: Expected | None = None  # its mean update, where it has one
+    correction: Cut | None = None  # where it is fixed
     name: str = ""
 
     @property

@@ -157,6 +157,7 @@ def _expected(
 ) -> Iterator[Snapshot]:
     """The expected update, iterated."""
     beta, lam = alpha if config.beta is None else config.beta, method.trace(config)
+    assert method.expected is not None  # --expected is refused for the others
     path = expected.iterate(method.expected, known.process, X, known.d, known.gamma, w0, alpha, config.steps, beta, lam)
     for k in np.unique(np.linspace(0, config.steps, min(RECORDS, config.steps) + 1).astype(int)[1:]):
         yield Snapshot(int(k), config.steps, path[k][None], float("nan"))

@@ -3,10 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import rlnut
+from rlnut.agents.fqe import pair_transitions
+from rlnut.agents.offline import fitted_q
+from rlnut.agents.td import TDRows
 from rlnut.cli import main
 from rlnut.envs import transitions
 from rlnut.envs.counterexamples import w_to_2w
@@ -14,8 +20,11 @@ from rlnut.envs.garnet import garnet
 from rlnut.envs.make import EnvName
 from rlnut.envs.vector import EnvList
 from rlnut.envs.walks import chain_walk
+from rlnut.learner.bellman import following, q_problem
+from rlnut.regression.core import regression
 from rlnut.truth.dynamic_programming import action_values, chain, values
 from rlnut.truth.finite import Finite
+from rlnut.types import Model, Transition
 
 GAMMA = 0.8
 WALK = chain_walk()
@@ -109,6 +118,46 @@ def test_a_network(given: dict[str, Any]) -> None:
     assert found.settings["alpha"] == 1e-3
     assert np.abs(found.values - exact(WALK, PI)).max() < 0.06 * np.abs(exact(WALK, PI)).max()
     assert found.log[0]["sampled_tde"] > 0
+
+
+def test_fitted_q_following_a_policy_is_fitted_q_evaluation() -> None:
+    """NFQ's iteration with π in place of the maximum, a table in place of the network: mean targets of each pair."""
+    data = played(200)
+    pair = data["obs"] * 2 + data["action"]
+    share = np.bincount(pair, minlength=8).reshape(4, 2) / 200
+    table = Model(lambda key, s: jnp.zeros((4, 2)), lambda q, s: q[s])
+    # a step as large as the curvature of each entry: one pass over all rows is the whole regression
+    exact_step = optax.stateless(lambda grads, params: jax.tree.map(lambda g: -g / share, grads))
+    core = regression(table, optimizer=exact_step)
+    problem = q_problem(lambda q, s, key: core.predict(q, s), following(lambda s: jnp.asarray(PI)[s]))
+    agent = fitted_q(core, problem, 1, 200, False)
+    discount = np.where(data["terminated"], 0, GAMMA).astype(np.float32)
+    seen = Transition(
+        data["obs"].astype(np.int32), data["action"].astype(np.int32), data["reward"].astype(np.float32), discount,
+        data["next_obs"].astype(np.int32), data["terminated"] | data["truncated"], np.ones(200, bool),
+    )  # fmt: skip
+    rows = jax.tree.map(lambda x: x[:, None], seen)
+    state = agent.init(jax.random.key(0), jax.tree.map(lambda x: x[0], rows))
+    for k in (1, 2, 3):
+        state, _ = agent.learn(state, rows)
+        np.testing.assert_allclose(state.fit.params, by_hand(data, k), rtol=1e-4, atol=1e-5)
+
+
+def test_rows_of_pairs_say_what_the_policy_does_next() -> None:
+    """The weights of the actions at s are the action taken, those at s' are π; rows of rate 0 are no experience."""
+    rng = np.random.default_rng(0)
+    s, s2, policy = rng.normal(size=(3, 1, 2)), rng.normal(size=(3, 1, 2)), rng.dirichlet(np.ones(4), (3, 1))
+    one = np.ones((3, 1))
+    rows = TDRows((s, np.eye(4)[[[2], [0], [3]]]), (s2, policy), (s2, policy), 5 * one, np.array([[0.9], [0], [0.9]]),
+                  one, one, one, one, one > 0, np.array([[1.0], [0.5], [0]]), one.astype(int))  # fmt: skip
+    found = pair_transitions(rows)
+    np.testing.assert_array_equal(found.action, [[2], [0], [3]])
+    np.testing.assert_array_equal(found.obs, s)
+    np.testing.assert_array_equal(found.next_obs, s2)
+    np.testing.assert_array_equal(found.next_policy, policy)
+    np.testing.assert_array_equal(found.valid, [[True], [True], [False]])
+    np.testing.assert_array_equal(found.discount, [[0.9], [0], [0.9]])
+    np.testing.assert_array_equal(found.reward, 5 * one)
 
 
 def test_two_runs_differ_and_average() -> None:

@@ -12,9 +12,12 @@ import pytest
 from helpers.peers import rlax_module
 from scipy.special import logsumexp
 
-from rlnut import Batch, Transition, linear, mlp
-from rlnut.learner.bellman import Next, double_policy, greedy_policy, munchausen, q_problem, soft_policy
-from rlnut.learner.readout import bootstrap, categorical, quantiles
+from rlnut import Batch, Model, Transition, linear, mlp
+from rlnut.learner.agent import Pace, feed_forward, value_agent
+from rlnut.learner.bellman import Next, conservative, double_policy, greedy_policy, munchausen, q_problem, soft_policy
+from rlnut.learner.explore import epsilon_greedy, linear_schedule
+from rlnut.learner.readout import bootstrap, categorical, quantiles, scalar
+from rlnut.learner.replay import replay
 from rlnut.regression.core import regression, select
 
 
@@ -263,3 +266,42 @@ def test_a_coin_toss_between_two_sure_returns_is_learned_as_a_coin_toss():
     for k in range(300):
         theta = theta - 0.1 / (1 + k / 20) * slope(theta)
     np.testing.assert_allclose(theta[0], [0, 0, 1, 1], atol=0.03)
+
+
+def test_conservative_penalty_by_hand():
+    """β (log Σ exp q − q(s, a)) over the allowed actions; of groups the mean; of classes, of their values."""
+    q = jnp.array([[1.0, 3.0, 9.0], [2.0, 0.0, 1.0]])
+    batch = Batch(q, jnp.zeros(2), index=jnp.array([1, 0]), mask=jnp.array([[True, True, False], [True, False, False]]))
+    by_hand = [2 * (np.log(np.exp(1) + np.exp(3)) - 3), 0.0]
+    np.testing.assert_allclose(conservative(2.0)(q, batch), by_hand, atol=1e-6)
+    every = conservative(2.0)(q, batch._replace(mask=None))
+    np.testing.assert_allclose(every, 2 * (logsumexp(q, 1) - [3, 2]), rtol=1e-6)
+    groups = jnp.stack([q, 2 * q], 1)  # [B, D, A]
+    found = conservative(1.0)(groups, Batch(q, jnp.zeros(2), index=jnp.array([[1, 2], [0, 0]])))
+    np.testing.assert_allclose(found, (logsumexp(q, 1) - [3, 2] + logsumexp(2 * q, 1) - [18, 4]) / 2, rtol=1e-5)
+    readout = categorical(0.0, 4.0, 3)
+    logits = jnp.log(jnp.array([[[0.5, 0.5, 1e-9], [1e-9, 0.5, 0.5]]]))  # q = 1, 3
+    found = conservative(1.0, readout)(logits, Batch(q[:1], q[:1], index=jnp.array([0])))
+    np.testing.assert_allclose(found, [np.log(np.exp(1) + np.exp(3)) - 1], rtol=1e-5)
+    with pytest.raises(ValueError, match="which actions were taken"):
+        conservative(1.0)(q, Batch(q, jnp.zeros(2)))
+
+
+def test_an_agent_with_replay_takes_a_core_with_a_penalty_of_all_outputs():
+    """CQL on-line, one update by hand: the only transition there is, of two allowed actions of three."""
+    q = np.array([[0.2, 0.9, 5.0]])
+    model = Model(lambda key, x: jnp.asarray(q[0], jnp.float32), lambda q, x: jnp.broadcast_to(q, (len(x), 3)))
+    core = regression(model, optimizer=optax.sgd(0.1), output_penalty=conservative(2.0))
+    problem = q_problem(lambda q, x, key: model.apply(q, x))
+    explore = epsilon_greedy(linear_schedule(0.0, 0.0, 1), 3)
+    agent = value_agent(core, problem, explore, replay(20), Pace(1, 1, 1, 4), feed_forward(model), False, scalar())
+    one = np.zeros((1, 1), np.float32)
+    mask = np.array([[[True, True, False]]])
+    row = Transition(one[..., None], np.zeros((1, 1), np.int32), one + 7, one, one[..., None], one < 1, one < 1,
+                     mask, mask)  # fmt: skip
+    state = agent.init(KEY, jax.tree.map(lambda x: x[0], row))
+    state, metrics = jax.jit(agent.learn)(state, row)
+    chances = np.exp(q[0, :2]) / np.exp(q[0, :2]).sum()
+    slope = np.array([2 * chances[0] - 2 - (7 - 0.2), 2 * chances[1], 0])
+    np.testing.assert_allclose(state.fit.params, q[0] - 0.1 * slope, rtol=1e-5)
+    assert float(metrics["delta"]) == pytest.approx(6.8)

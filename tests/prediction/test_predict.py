@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rlnut.agents.td_expected import iterate
+from rlnut.agents.td_rules import Expected
 from rlnut.cli import main
 from rlnut.envs.counterexamples import baird, maximisation_bias
 from rlnut.envs.garnet import garnet
@@ -105,7 +106,7 @@ def test_divergence_alarm_names_the_triad(capsys) -> None:
         ("etd", 0.03, 0.0, (0.9567, 2.188), (0.0, 0.0)),
     ],
 )
-def test_expected_updates_on_baird(method: str, alpha: float, beta: float, at100: tuple, at1000: tuple) -> None:
+def test_expected_updates_on_baird(method: Expected, alpha: float, beta: float, at100: tuple, at1000: tuple) -> None:
     """S&B figures 11.2R, 11.5R and 11.6: √VE and √PBE, exactly."""
     star = baird()
     process, d = chain(star.mdp, star.policy), visits(chain(star.mdp, star.behaviour))
