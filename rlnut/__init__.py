@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rlnut.agents.online_settings import TreeBackup as TreeBackup
     from rlnut.agents.online_settings import WatkinsQ as WatkinsQ
     from rlnut.control.run_folder import load_policy as load_policy
+    from rlnut.control.run_loop import RunLook as RunLook
     from rlnut.control.training import resume as resume
     from rlnut.control.training import train as train
     from rlnut.control.training import training as training
@@ -73,6 +74,7 @@ _HOME = {
     "register_method": "prediction.methods",
     "predict": "prediction.predict",
     "resume": "control.training",
+    "RunLook": "control.run_loop",
     "train": "control.training",
     "training": "control.training",
     "fit": "supervised.fit",

@@ -30,6 +30,9 @@ from rlnut.types import Metrics, Network, Params, Transition
 
 NO_EFFECT = "a batch agent learns from transitions that are there already"
 UNUSED = {"native": NO_EFFECT, "until": "a batch agent does not choose by playing"}
+UNUSED |= dict.fromkeys(
+    ("normalise", "reward_scale", "reward_clip"), "a batch agent learns from transitions as they are"
+)
 
 
 def offline_loop(agent: Agent, spec: Spec, seen: Transition) -> Loop:
@@ -75,7 +78,7 @@ def offline(config: OfflineConfig, env: EnvLike, training: RunSettings, seed: in
     """A run of an offline agent: its transitions are of a file, or collected by a uniform policy."""
     for name, reason in UNUSED.items():
         if getattr(training, name) != getattr(RunSettings(), name):
-            raise UsageError(f"--{name} has no effect: {reason}")
+            raise UsageError(f"--{name.replace('_', '-')} has no effect: {reason}")
     check_episodes(training.final_episodes)
     whole = env if isinstance(env, gym.vector.VectorEnv) else maker(env)
     vector = host_vector(whole, training.num_envs, Choice(training.actions, training.bins))

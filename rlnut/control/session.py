@@ -134,9 +134,8 @@ class Session:
         """The loop, and a last look with a greedy evaluation if there is none of the last state yet."""
         schedule, greedy, log = self.setup.schedule, self.greedy, self.log
         tools = LookTools(self._policy, greedy.best_of, self._evaluate, self.checkpoints.save, schedule.total)
-        log.progress = Progress(schedule.total, run.steps, self.quiet)
+        log.progress, look = Progress(schedule.total, run.steps, self.quiet), RunLook(run, tools)
         try:
-            look = RunLook(run, tools)
             for look in watched(looks(self.loop, run, schedule, tools, asked), self.observers):
                 yield look
             self.checkpoints.save(look.run)  # before the last look, which a longer run would not take here
@@ -150,6 +149,7 @@ class Session:
             log.progress.close()
             with contextlib.suppress(RlnutError):  # after an error, which is the one to report
                 self.callbacks.end()
+            look.over = True
         return look.run
 
     def _evaluate(self, look: RunLook) -> None:

@@ -6,10 +6,14 @@ import contextlib
 import signal
 import socket
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
+_OPEN: dict[signal.Signals, list[Any]] = defaultdict(list)  # handlers of ours, the newest last
+_WOKEN: list[int] = []  # the same of file descriptors that a signal is written to
+_BEFORE: dict[Any, Any] = {}  # what there was before the first of them
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -63,13 +67,19 @@ def _noticed(signals: list[signal.Signals], tell: Callable[[], None]) -> Iterato
                 tell()
 
     writer.setblocking(False)
-    former = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    _WOKEN.append(writer.fileno())
+    if len(_WOKEN) == 1:
+        _BEFORE["wakeup"] = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    else:
+        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
     try:
         yield
     finally:
-        signal.set_wakeup_fd(former)
+        _WOKEN.remove(writer.fileno())
+        with contextlib.suppress(ValueError):  # a generator that is forgotten may end in another thread
+            signal.set_wakeup_fd(_WOKEN[-1] if _WOKEN else _BEFORE.pop("wakeup"))
         writer.close()
         listener.join()
         reader.close()
@@ -79,13 +89,23 @@ def _noticed(signals: list[signal.Signals], tell: Callable[[], None]) -> Iterato
 def _handled(
     signals: list[signal.Signals], handler: Callable[[int, FrameType | None], object]
 ) -> Iterator[list[signal.Signals]]:
-    """Handle the signals; gives those that are handled: none outside the main thread."""
-    before: dict[signal.Signals, Any] = {}
+    """Handle the signals; gives those that are handled: none outside the main thread.
+
+    Several may be open at a time, and they need not end in the order in which they began (runs that are gone through
+    side by side): the newest that is open handles a signal, and after the last everything is as it was.
+    """
+    heard: list[signal.Signals] = []
     if threading.current_thread() is threading.main_thread():
         heard = [number for number in signals if number.name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN]
-        before = {number: signal.signal(number, handler) for number in heard}
+    for number in heard:
+        former = signal.signal(number, handler)
+        if not _OPEN[number]:
+            _BEFORE[number] = former
+        _OPEN[number].append(handler)
     try:
-        yield list(before)
+        yield heard
     finally:
-        for number, former in before.items():
-            signal.signal(number, former)
+        for number in heard:
+            _OPEN[number].remove(handler)
+            with contextlib.suppress(ValueError):  # as above
+                signal.signal(number, _OPEN[number][-1] if _OPEN[number] else _BEFORE.pop(number))

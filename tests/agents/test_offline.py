@@ -295,6 +295,8 @@ def test_words_that_mean_nothing_are_refused(tmp_path) -> None:
         (FQI(low=(0.0,)), {}, "mean nothing to a table"),
         (FQI(), {"native": True}, "--native has no effect"),
         (FQI(), {"until": 1.0}, "--until has no effect"),
+        (FQI(), {"normalise": True}, "--normalise has no effect"),
+        (FQI(), {"reward_clip": 1.0}, "--reward-clip has no effect"),
     ):
         with pytest.raises(UsageError, match=reason):
             rlnut.train(config, "rlnut/ChainWalk4-v0", **QUIET | {"steps": 10} | training)

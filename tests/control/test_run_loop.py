@@ -121,6 +121,18 @@ def test_an_exception_of_ones_own_comes_through_and_the_run_is_whole(whole: Path
     assert same(whole, tmp_path / "run") == []
 
 
+def test_two_runs_side_by_side(whole: Path, tmp_path: Path):
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    one, other = run(tmp_path / "one"), run(tmp_path / "other", steps=60)
+    for _ in zip(one, other, strict=False):
+        pass
+    assert other.result().steps == 60 and one.result().steps == 72  # it had one look more
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+    for name in ("one", "other"):
+        rlnut.resume(tmp_path / name, 162, env=Dice, quiet=True)
+        assert (whole / POLICY).read_bytes() == (tmp_path / name / POLICY).read_bytes()
+
+
 def test_the_example_in_the_documentation_runs():
     module: Any = sys.modules[rlnut.training.__module__]
     for example in doctest.DocTestFinder().find(rlnut.training, module=module):

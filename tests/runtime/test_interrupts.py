@@ -56,3 +56,26 @@ def test_outside_the_main_thread_nothing_is_touched() -> None:
     thread.start()
     thread.join()
     assert found == [False]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="os.kill sends no Ctrl-C on Windows")
+def test_two_that_overlap_may_end_in_any_order() -> None:
+    """As runs do that are gone through side by side: the newest that is open is asked; nothing is left behind."""
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    before = [signal.getsignal(number) for number in numbers], signal.set_wakeup_fd(-1)
+    first, second = interrupts(), interrupts()
+    asked = first.__enter__()
+    later = second.__enter__()
+    first.__exit__(None, None, None)
+    interrupt()
+    assert later() and not asked()
+    second.__exit__(None, None, None)
+    assert ([signal.getsignal(number) for number in numbers], signal.set_wakeup_fd(-1)) == before
+    first, second = interrupts(), interrupts()
+    asked = first.__enter__()
+    later = second.__enter__()
+    second.__exit__(None, None, None)
+    interrupt()
+    assert asked() and not later()
+    first.__exit__(None, None, None)
+    assert ([signal.getsignal(number) for number in numbers], signal.set_wakeup_fd(-1)) == before
