@@ -62,8 +62,6 @@ class DQN(Deep):
             raise UsageError("double has no effect with target none: give --no-double (double=False)")
         if self.backup != "max" and self.n_step > 1:  # what the steps between would add is left out
             raise UsageError(f"backup {self.backup} adds to one reward: it needs n_step 1, got {self.n_step}")
-        if self.prioritised and self.memory != "none":
-            raise UsageError("prioritised draws single transitions, and a network with a memory learns from windows")
 
     def remark(self, delta: float) -> str:
         """Nothing with prioritised replay: what it draws is what has a large δ."""
@@ -98,16 +96,17 @@ class DQN(Deep):
 
     def make_memory(self, actor: Actor) -> Memory:
         """A replay of transitions, or of windows for a network that carries something through time."""
-        from rlnut.learner.prioritised_replay import prioritised
+        from rlnut.learner.prioritised_replay import prioritised, prioritised_windows
         from rlnut.learner.replay import replay
         from rlnut.learner.sequence_replay import windows
 
+        priority = (self.priority_exponent, self.priority_beta, self.priority_beta_steps)
         if self.memory != "none":
-            return windows(self.replay, self.sequence, self.burn_in, self.n_step, actor.carry)
-        if self.prioritised:
-            priority = (self.priority_exponent, self.priority_beta, self.priority_beta_steps)
-            return prioritised(self.replay, self.n_step, *priority)
-        return replay(self.replay, self.n_step)
+            lived = windows(self.replay, self.sequence, self.burn_in, self.n_step, actor.carry)
+            return prioritised_windows(lived, self.sequence, *priority) if self.prioritised else lived
+        return (
+            prioritised(self.replay, self.n_step, *priority) if self.prioritised else replay(self.replay, self.n_step)
+        )
 
     def make_pace(self) -> Pace:
         """`gradient_steps` updates for every `train_every` steps."""

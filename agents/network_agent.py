@@ -33,10 +33,10 @@ class NetworkAgent(LayerSettings, GradientSettings, AgentConfig):
 
     def over(self, updates: int) -> Self:
         """These settings for a run of so many updates; UsageError where the schedule would end before them at α = 0."""
-        if self.schedule == "constant" or updates < 1:
+        if self.schedule == "constant":
             return self
         if self.lr_updates is None:
-            return self.replace(lr_updates=updates)
+            return self.replace(lr_updates=max(1, updates))
         if updates > self.lr_updates:
             raise UsageError(
                 f"schedule {self.schedule} ends at update {self.lr_updates:,} with α = 0, and this run would make"

@@ -9,7 +9,8 @@ then its place by the sums within, so no tree has to be kept, and what is drawn 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,13 +20,14 @@ from jax import Array
 from rlnut.learner.replay import Memory, ReplayRows, ReplayState, replay, row_indices
 from rlnut.types import Key, Shaped, Transition
 
+MOST = 0.9  # η: the share of the largest surprise of a window in its priority
 FLOOR = 1e-6  # added to every priority, so that no row is never drawn again
 
 
 class PrioritisedState(NamedTuple):
-    """A replay and the mass of each of its rows."""
+    """A memory and the mass of each row of its ring."""
 
-    replay: ReplayState
+    replay: Any  # the state of the memory
     mass: Array  # [L, N] p^α; 0 where no transition begins
     top: Array  # [] the largest priority so far
 
@@ -55,16 +57,32 @@ def prioritised(capacity: int, n: int = 1, alpha: float = 0.6, beta: float = 0.4
 
     A batch of B is stratified: row k falls in the k-th of B equal shares of Σ m (Schaul et al. 2016, appendix B.2.1).
     """
-    uniform = replay(capacity, n)
+    return drawn_by_priority(replay(capacity, n), lambda state: state, 1, alpha, beta, beta_steps)
+
+
+def prioritised_windows(
+    memory: Memory, length: int, alpha: float = 0.6, beta: float = 0.4, beta_steps: int = 50_000
+) -> Memory:
+    """`windows` drawn with P(i), i the row where one begins, of which `length` steps are learned from.
+
+    Of the surprises of its steps p = η max + (1 − η) mean (R2D2; Kapturowski et al. 2019, section 2.3).
+    """
+    return drawn_by_priority(memory, lambda state: state.replay, length, alpha, beta, beta_steps)
+
+
+def drawn_by_priority(
+    memory: Memory, ring: Callable[[Any], ReplayState], length: int, alpha: float, beta: float, beta_steps: int
+) -> Memory:
+    """A memory whose draws follow priorities. ring: its state -> the ring; length: steps learned from in each draw."""
 
     def init(seen: Transition, steps: int) -> PrioritisedState:
-        state = uniform.init(seen, steps)
-        return PrioritisedState(state, jnp.zeros(state.begins.shape), jnp.ones(()))
+        state = memory.init(seen, steps)
+        return PrioritisedState(state, jnp.zeros(ring(state).begins.shape), jnp.ones(()))
 
     def add(state: PrioritisedState, seen: Transition) -> PrioritisedState:
-        here, after, _ = row_indices(state.replay, seen)
+        here, after, _ = row_indices(ring(state.replay), seen)
         mass = state.mass.at[after].set(0.0, mode="drop").at[here].set(state.top**alpha, mode="drop")
-        return state._replace(replay=uniform.add(state.replay, seen), mass=mass)
+        return state._replace(replay=memory.add(state.replay, seen), mass=mass)
 
     def draw(state: PrioritisedState, key: Key, size: int) -> ReplayRows:
         share = (jnp.arange(size) + jax.random.uniform(key, (size,))) / size
@@ -74,19 +92,26 @@ def prioritised(capacity: int, n: int = 1, alpha: float = 0.6, beta: float = 0.4
     def weigh(state: PrioritisedState, rows: ReplayRows, steps: Array | np.ndarray) -> Array:
         least = jnp.where(state.mass > 0, state.mass, jnp.inf).min()
         power = beta + (1 - beta) * jnp.clip(steps / beta_steps, 0, 1)
-        return (least / state.mass[rows.row, rows.env]) ** power
+        weight = (least / state.mass[rows.row, rows.env]) ** power
+        if memory.weigh is None:
+            return weight
+        return jnp.repeat(weight, length) * memory.weigh(state.replay, rows, jnp.asarray(steps))
 
     def score(
         state: PrioritisedState, rows: ReplayRows, surprise: Shaped[Array | np.ndarray, " B"]
     ) -> PrioritisedState:
+        if memory.weigh is not None:  # windows: their steps that are experience
+            there = (memory.weigh(state.replay, rows, state.top) > 0).reshape(-1, length)
+            steps = jnp.where(there, jnp.reshape(surprise, (-1, length)), 0)
+            surprise = MOST * steps.max(1) + (1 - MOST) * steps.sum(1) / jnp.maximum(there.sum(1), 1)
         priority = surprise + FLOOR
         mass = state.mass.at[rows.row, rows.env].set(priority**alpha)
         return state._replace(mass=mass, top=jnp.maximum(state.top, priority.max()))
 
     def read(state: PrioritisedState, rows: ReplayRows) -> Transition:
-        return uniform.read(state.replay, rows)
+        return memory.read(state.replay, rows)
 
     def cut(state: PrioritisedState) -> PrioritisedState:
-        return state._replace(replay=uniform.cut(state.replay))
+        return state._replace(replay=memory.cut(state.replay))
 
     return Memory(init, add, draw, read, cut, weigh, score)

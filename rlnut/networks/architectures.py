@@ -110,16 +110,17 @@ def filters(
     window: int = 1,
     pooling: str = "max",
     pool_stride: int | None = None,
+    variance: float = 2.0,
 ) -> list[Model]:
     """The layers of one stage of a CNN, pooling(f(x ∗ w + b)): [B, H, W, C] -> [B, H', W', D].
 
     `norm`: none, weight (`convolution.standardised` filters, which cost nothing a pixel) or group (`group_norm` in the
     place of b). Batch normalisation is left out: its running means are state beside θ, and in it the rows of a batch
     depend on one another; these two are pure functions of θ and one row. A maximum is taken before b and f: f is
-    monotone, so without group_norm nothing changes but the work.
+    monotone, so without group_norm nothing changes but the work. `variance`: of the first weights, see `conv`.
     """
     named("norm", norm, NORMS)
-    linear_part = conv(depth, size, stride, padding, bias=False, standard=norm == "weight")
+    linear_part = conv(depth, size, stride, padding, bias=False, standard=norm == "weight", variance=variance)
     then = [group_norm() if norm == "group" else bias(), activation(activation_name)]
     pools = [pool(window, pooling, pool_stride)] if window > 1 else []
     return [linear_part, *pools, *then] if pooling == "max" else [linear_part, *then, *pools]

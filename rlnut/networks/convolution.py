@@ -25,19 +25,26 @@ FEW = 27  # numbers in one patch up to which a product is at least as fast on CP
 
 
 def conv(
-    depth: int, size: int = 3, stride: int = 1, padding: str = "same", bias: bool = True, standard: bool = False
+    depth: int,
+    size: int = 3,
+    stride: int = 1,
+    padding: str = "same",
+    bias: bool = True,
+    standard: bool = False,
+    variance: float = 2.0,
 ) -> Model:
     """D filters of F (×F) over x [B, T, C] or [B, H, W, C] -> [B, ..., D], plus a bias; x says how many axes there are.
 
     `padding`: same (zeros around x, so that ceil(n/stride) positions come out) or valid (none). `standard`: see
-    `standardised`. The first weights are He's: variance 2/(F·F·C).
+    `standardised`. The first weights have variance 2/(F·F·C) (He et al. 2015), or `variance` in the place of 2.
     """
     if padding not in PADDINGS:
         raise unknown("padding", padding, PADDINGS)
 
     def init(key: Key, x: Example) -> Params:
         shape = (size,) * (x.ndim - 2) + (x.shape[-1], depth)
-        params = {"w": jax.nn.initializers.he_normal()(key, shape, jnp.float32)}
+        law = jax.nn.initializers.variance_scaling(variance, "fan_in", "truncated_normal")
+        params = {"w": law(key, shape, jnp.float32)}
         return params | ({"b": jnp.zeros(depth)} if bias else {}) | ({"gain": jnp.ones(depth)} if standard else {})
 
     def apply(params: Params, x: Array) -> Array:

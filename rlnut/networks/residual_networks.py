@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax.numpy as jnp
 
 from rlnut.choices import ACTIVATIONS
@@ -78,7 +80,8 @@ def impala(
 
     For each D in `channels`: a convolution of 3 × 3 to D maps, maximum pooling of 3 × 3 by 2, and `blocks` residual
     blocks x + w₂ ∗ f(w₁ ∗ f(x)); all with zeros around, so that every stage halves the sides, rounded up. Then f, a
-    layer for each width in `hidden`, and a linear head. `tail` takes the place of these layers and the head.
+    layer for each width in `hidden`, and a linear head. `tail` takes the place of these layers and the head. The first
+    filters have variance 1/(F·F·C), so that the sums of the blocks begin small.
     """
     named("activation", activation_name, ACTIVATIONS)
     last = tail or mlp(whole("hidden", hidden), activation_name, drop=drop)
@@ -87,10 +90,11 @@ def impala(
     def build(shape: Shape) -> Model:
         layers = [with_channels(2)]
         for depth in depths:
-            layers += [*filters(depth, activation_name="identity"), pool(3, "max", 2, "same")]
+            filtered = partial(filters, depth, variance=1.0)
+            layers += [*filtered(activation_name="identity"), pool(3, "max", 2, "same")]
             for _ in range(blocks):
-                inner = [activation(activation_name), *filters(depth, activation_name=activation_name)]
-                layers += [residual(serial(*inner, *filters(depth, activation_name="identity")), scaled=False)]
+                inner = [activation(activation_name), *filtered(activation_name=activation_name)]
+                layers += [residual(serial(*inner, *filtered(activation_name="identity")), scaled=False)]
         return serial(*layers, activation(activation_name), last(shape))
 
     return build

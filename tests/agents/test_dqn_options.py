@@ -154,9 +154,10 @@ OPTIONS: dict[str, dict[str, tuple[dict[str, Any], Any]]] = {
         "minibatches": ({}, 8), "lam": ({}, 0.2),
     },
 }  # fmt: skip
-OWN = ("memory", "memory_size", "sequence", "burn_in", "noisy_sigma")  # what goes another way with a memory
+# what goes another way with a memory
+OWN = ("memory", "memory_size", "sequence", "burn_in", "noisy_sigma", "prioritised", "priority_beta")
 for name, base in (("drqn", "dqn"), ("recurrent-pqn", "pqn")):
-    OPTIONS[name] = {o: way for o, way in OPTIONS[base].items() if o[:4] != "prio"}
+    OPTIONS[name] = OPTIONS[base]
 TWICE = {"dqn": [("layer_norm", ({"loss": "iqn"}, True))]}  # where it goes another way
 VALUES = [  # of options with a list of words: each is a learner of its own
     *[{"loss": loss} for loss in ("huber", "squared", "two-hot", "hl-gauss", "c51", "quantile", "iqn")],

@@ -129,7 +129,6 @@ def test_a_loss_and_a_penalty_of_ones_own() -> None:
         ({"sequence": 8}, "sequence has no effect here: it needs memory"),
         ({"burn_in": 8}, "burn_in has no effect here: it needs memory"),
         ({"memory": "gru", "hidden": ()}, "memory needs at least one hidden layer before it"),
-        ({"memory": "gru", "prioritised": True}, "prioritised draws single transitions"),
     ],
 )
 def test_what_a_memory_needs_and_what_needs_a_memory(options: dict[str, Any], reason: str) -> None:

@@ -15,6 +15,7 @@ from rlnut.agents.catalogue import DQN, DRQN, RecurrentPQN
 from rlnut.envs.make import EnvName
 from rlnut.envs.recall import Recall, RecallFunc
 from rlnut.envs.spaces import read_spaces
+from rlnut.learner.prioritised_replay import prioritised_windows
 from rlnut.learner.replay import ReplayRows
 from rlnut.learner.sequence_replay import windows
 from rlnut.networks.recurrent_networks import CELLS, scan
@@ -134,6 +135,27 @@ def test_the_network_reads_a_window_as_the_actor_lived_it(options: dict[str, Any
     noisy = call(model, params, Window(obs, jnp.asarray(begin), stale, at), noise)
     drawn = noisy.shape != outputs.shape or bool((noisy != outputs).any())
     assert drawn == model.stochastic == (config.loss == "iqn" or config.explore == "noisy")
+
+
+def test_windows_are_drawn_in_proportion_to_how_surprising_their_steps_were() -> None:
+    """p = 0.9 max + 0.1 mean over the steps that are experience, P ∝ √p (α = ½), weights (min m / m)^β, by hand."""
+    memory = prioritised_windows(windows(16, length=2, burn_in=1), 2, alpha=0.5, beta=1.0)
+    seen = lived([0, 0, 0, 1])
+    first = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), seen)
+    state = memory.add(memory.init(first, 4), seen)
+    assert memory.score is not None and memory.weigh is not None
+    rows = ReplayRows(jnp.arange(4), jnp.zeros(4, int))  # learned from: steps (1, 2), (2, 3), (3, none), none
+    surprise = jnp.array([1.0, 3, 2, 4, 5, 100, 100, 100])
+    state = memory.score(state, rows, surprise)
+    priority = np.array([0.9 * 3 + 0.1 * 2, 0.9 * 4 + 0.1 * 3, 5, 0]) + 1e-6
+    np.testing.assert_allclose(state.mass[:4, 0], np.sqrt(priority), rtol=1e-5)
+    assert float(state.mass.sum()) == pytest.approx(np.sqrt(priority).sum(), rel=1e-5)
+    assert float(state.top) == pytest.approx(5 + 1e-6)
+    draws = np.bincount(np.asarray(memory.draw(state, jax.random.key(0), 10_000).row), minlength=4)
+    np.testing.assert_allclose(draws / 10_000, np.sqrt(priority) / np.sqrt(priority).sum(), atol=2e-4)
+    there = np.array([1, 1, 1, 1, 1, 0, 0, 0])
+    weights = np.repeat(np.sqrt(1e-6) / np.sqrt(priority), 2) * there / there.mean()
+    np.testing.assert_allclose(memory.weigh(state, rows, jnp.int32(0)), weights, rtol=1e-4)
 
 
 def test_recall_is_the_task_it_says() -> None:
