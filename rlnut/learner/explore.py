@@ -20,15 +20,15 @@ Schedule = Callable[[Array | int], Array]  # environment steps so far (array or 
 
 
 class NoiseFn(Protocol):
-    """(key, step counts [T], N) -> the noise of T steps of N environments [T, N, ...]."""
+    """(key, step counts [T], N) -> the noise of T steps of N environments, a pytree [T, N, ...]."""
 
-    def __call__(self, key: Key, steps: Array, envs: int, /) -> Array: ...
+    def __call__(self, key: Key, steps: Array, envs: int, /) -> Tree: ...
 
 
 class SelectFn(Protocol):
     """(q [N, A], mask [N, A] or None: all, noise [N, ...] of one step) -> action [N]."""
 
-    def __call__(self, q: Array, mask: Array | None, noise: Array, /) -> Array: ...
+    def __call__(self, q: Array, mask: Array | None, noise: Tree, /) -> Array: ...
 
 
 class BeginFn(Protocol):
@@ -40,7 +40,7 @@ class BeginFn(Protocol):
 class EpisodeSelectFn(Protocol):
     """(values [N, A, ...], mask [N, A] or None, noise [N, ...], carried [N, ...]) -> action [N], carried [N, ...]."""
 
-    def __call__(self, q: Array, mask: Array | None, noise: Array, carried: Carry, /) -> tuple[Array, Carry]: ...
+    def __call__(self, q: Array, mask: Array | None, noise: Tree, carried: Carry, /) -> tuple[Array, Carry]: ...
 
 
 class NoiseKeyFn(Protocol):
