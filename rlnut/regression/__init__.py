@@ -1,7 +1,7 @@
 """The core: one regression of g_θ(x) onto y, for labels and for Bellman targets alike.
 
-`core` is `regression(model, loss, optimizer, penalty)`, `losses` are its ℓ and penalties, `optimizers` its steps.
-Imports `rlnut.types` only.
+`core` is `regression(model, loss, optimizer, penalty, output_penalty)`, `losses` are its ℓ and penalties, `optimizers`
+its steps. Imports `rlnut.types` only.
 """
 
 from rlnut.regression.core import Regression as Regression

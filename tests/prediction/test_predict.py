@@ -212,8 +212,8 @@ def test_missing_coverage_is_refused() -> None:
 def test_names_are_found_in_any_spelling() -> None:
     pairs = {"TD(0)": "td0", "td_lambda": "td-lambda", "TD(λ)": "td-lambda", "True Online TD": "true-online-td"}
     pairs |= {"n-step": "nstep", "Monte-Carlo": "mc", "LSTD(λ)": "lstd", "Emphatic-TD": "etd"}
-    assert {name: find(name) for name in pairs} == pairs
-    assert all(find(name) == name for name in METHODS)
+    assert {name: find(name).name for name in pairs} == pairs
+    assert all(find(name).name == name for name in METHODS)
 
 
 def test_same_seed_same_answer() -> None:
