@@ -24,7 +24,7 @@ class NetworkAgent(LayerSettings, GradientSettings, AgentConfig):
 
     lr_updates: int | None = setting(None, "updates in which α follows its schedule (None: those of the run)", low=1)
     network: str = setting(
-        "auto", "what is in front of the head; auto: mlp, for images cnn (which, as the others, has hidden layers too)",
+        "auto", "the hidden layers alone (mlp), or convolutions of images before them; auto: for vectors mlp, else cnn",
         choices=NETWORKS,
     )  # fmt: skip
     hidden: tuple[int, ...] = setting((64, 64), "widths of the hidden layers", low=1)

@@ -203,6 +203,11 @@ def test_a_memory_solves_what_a_feed_forward_net_cannot() -> None:
         q = values(with_memory, cue)
         np.testing.assert_allclose(q[:3], np.repeat([[0.9**3], [0.9**2], [0.9]], 2, 1), atol=0.1)
         np.testing.assert_allclose(q[3], [1, -1] if right == 0 else [-1, 1], atol=0.1)
+    surprising = DQN(
+        **common, memory="gru", memory_size=16, sequence=8, burn_in=0, gradient_steps=2, batch=16, prioritised=True,
+        schedule="linear",
+    )  # fmt: skip
+    assert trained(surprising, 12_000).evaluation.mean == 1.0
     rounds = RecurrentPQN(
         gamma=0.9, lr=3e-3, hidden=(16,), memory="gru", memory_size=16, sequence=8, rollout=256, minibatches=4,
         epsilon_steps=10_000, lam=0.8,
