@@ -18,7 +18,7 @@ from rlnut.agents.deep_settings import Deep
 from rlnut.control.host_loop import one_row
 from rlnut.envs.probes import ProbeEnv
 from rlnut.envs.spaces import read_spaces
-from rlnut.learner.bellman import Next, NextPolicy, one_hot_policy
+from rlnut.learner.bellman import Next, NextPolicy, following, one_hot_policy
 from rlnut.regression.losses import Loss, l2
 from rlnut.types import Array, Look, Transition
 
@@ -30,6 +30,13 @@ class Pessimist(rlnut.DQN):
 
     def make_next_policy(self) -> NextPolicy:
         return lambda online, target, mask, seen: Next(one_hot_policy((-target).argmax(-1), target), one=True)
+
+
+class EvenHanded(rlnut.DQN):
+    """Q_π of the policy that takes every action equally often, whoever acts."""
+
+    def make_next_policy(self) -> NextPolicy:
+        return following(lambda x: jnp.full((len(x), 2), 0.5))
 
 
 def test_the_piece_that_was_replaced_decides_what_is_learned() -> None:
@@ -45,7 +52,7 @@ def test_the_piece_that_was_replaced_decides_what_is_learned() -> None:
     )  # fmt: skip
     quick: dict[str, Any] = TINY | {"hidden": (32,), "lr": 1e-2, "train_every": 4, "gradient_steps": 200, "n_step": 1}
     quick |= {"learning_starts": 1, "target_every": 10, "double": False, "loss": "squared", "batch": 32}
-    for kind, first in ((rlnut.DQN, 1.5), (Pessimist, 0.5)):
+    for kind, first in ((rlnut.DQN, 1.5), (Pessimist, 0.5), (EvenHanded, 1.0)):
         agent = kind(**quick).build(spec)
         state = jax.jit(lambda key, agent=agent: agent.init(key, one_row(spec, 2)))(jax.random.key(0))
         learn = jax.jit(agent.learn)
