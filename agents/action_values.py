@@ -117,10 +117,10 @@ def values_of(words: str, spec: Spec, low: Bounds = None, high: Bounds = None, i
     if name == "mlp":
         if initial:
             raise UsageError("--initial has no effect on a network: its first values come from random weights")
-        inputs = observation_features(words, spec).phi
-        return network_values(
-            serial(inputs.model, mlp(numbers * 2)((spec.actions,))), jnp.zeros((1, *spec.shape), spec.dtype)
-        )
+        # parts with images side by side; else the encoder itself, whose running statistics are parameters
+        inputs = observation_features(words, spec).phi.model if spec.observed.images else spec.encoder
+        network = serial(inputs, mlp(numbers * 2)((spec.actions,)))
+        return network_values(network, jnp.zeros((1, *spec.shape), spec.dtype))
     tables, given = name in ("one-hot", "aggregation"), low is not None or high is not None
     box = box_of(spec, low, high) if given and not tables else None
     found = observation_features(words, spec, box)

@@ -9,8 +9,8 @@ Control and prediction both lay their features here, so that the same words over
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar
 
 import jax
 import numpy as np
@@ -24,6 +24,7 @@ from rlnut.types import Array, namespace
 Bounds = Sequence[float] | np.ndarray | None  # one number for each dimension of the observation; None: its space's
 FeatureKind = Literal["table", "binary", "dense", "network"]
 WIDEST = 1e6  # a dimension that is as wide as this has no bounds worth the name
+RARE, WIDER = 0.01, 2.0  # of what was seen: the part at either end that counts as extreme, and the factor of the rest
 
 
 class Box(NamedTuple):
@@ -32,6 +33,21 @@ class Box(NamedTuple):
     low: np.ndarray  # [k]
     high: np.ndarray  # [k]
     clip: bool = True  # an observation outside counts as the nearest one inside
+
+
+class HasBounds(Protocol):
+    """A config of an agent whose features lie over a box."""
+
+    @property
+    def features(self) -> str: ...
+    @property
+    def low(self) -> tuple[float, ...] | None: ...
+    @property
+    def high(self) -> tuple[float, ...] | None: ...
+    def replace(self, **changes: Any) -> Self: ...
+
+
+C = TypeVar("C", bound=HasBounds)
 
 
 class ObservationFeatures(NamedTuple):
@@ -158,3 +174,36 @@ def unbounded(spec: Spec) -> np.ndarray:
     """Of which dimensions does the space give no bounds worth the name? bool [k]."""
     assert spec.low is not None and spec.high is not None
     return ~(spec.high.astype(np.float64) - spec.low.astype(np.float64) < WIDEST)
+
+
+def with_bounds(config: C, spec: Spec, play: Callable[[], np.ndarray]) -> C:
+    """A config with `features`, `low` and `high` whose bounds hold for `spec`: those that are missing are found.
+
+    play: observations [B, ...] of a uniform policy, asked for only where neither the config nor the space has bounds.
+    """
+    name, _ = parse_features(resolved_words(config.features, spec))
+    vector = not spec.image and spec.low is not None and name not in ("one-hot", "aggregation", "mlp")
+    if not vector or None not in (config.low, config.high) or not unbounded(spec).any():
+        return config
+    low, high, _ = box_of(spec, config.low, config.high, reach(play()))
+    found = (tuple(float(f"{x:.6g}") for x in bounds) for bounds in (low, high))  # as options that can be typed
+    return config.replace(**dict(zip(("low", "high"), found, strict=True)))
+
+
+def reach(seen: np.ndarray) -> np.ndarray:
+    """The corners [2, k] of a box for what a policy will meet that learns, from observations of one that does not.
+
+    In each dimension the middle 98 % of what was seen, widened to twice their length: a policy that balances, climbs
+    or flies goes where chance does not. Rare extremes do not stretch it. Bounds have three digits.
+    """
+    flat = np.asarray(seen, np.float64).reshape(len(seen), -1)
+    low, high = np.quantile(flat, RARE, 0), np.quantile(flat, 1 - RARE, 0)
+    rare = low == high  # a number that seldom moves: all that it did
+    low, high = np.where(rare, flat.min(0), low), np.where(rare, flat.max(0), high)
+    middle, half = (low + high) / 2, WIDER * (high - low) / 2
+    half = np.where(half > 0, half, 1.0)
+    digits = (2 - np.floor(np.log10(half))).astype(int)
+    corners = [
+        [round(m + sign * h, d) for m, h, d in zip(middle, half, digits.tolist(), strict=True)] for sign in (-1, 1)
+    ]
+    return np.array(corners)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -11,6 +12,8 @@ from rlnut.learner.config import AgentConfig, OfflineConfig
 from rlnut.settings import setting
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from rlnut.learner.agent import Agent
     from rlnut.learner.readout import Readout
     from rlnut.learner.spec import Spec
@@ -29,9 +32,17 @@ class FQI(OfflineConfig):
         "one-hot, aggregation:GROUPS, polynomial:ORDER, fourier:ORDER, rbf:COUNT or tiles:TILINGS; "
         "auto: one-hot for numbered states and tiles for boxes",
     )
-    low: tuple[float, ...] | None = setting(None, "where features begin, each dimension (none: the space's own bounds)")
+    low: tuple[float, ...] | None = setting(
+        None, "where features begin, each dimension (none: the bounds of its space, or found by playing)"
+    )
     high: tuple[float, ...] | None = setting(None, "where they end")
     ridge: float = setting(1e-3, "added to the diagonal of the normal equations", above=0)
+
+    def with_experience(self, spec: Spec, play: Callable[[], np.ndarray]) -> Self:
+        """The config with bounds of the features, where neither it nor the space has any."""
+        from rlnut.agents.observation_features import with_bounds
+
+        return with_bounds(self, spec, play)
 
     def build(self, spec: Spec, network: Network | None = None) -> Agent:
         """The agent for what `spec` sees."""

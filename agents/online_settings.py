@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, Self, cast
 
 from rlnut.agents.online_rules import OnlineHyper, OnlineRule
 from rlnut.errors import UsageError
@@ -12,6 +13,8 @@ from rlnut.learner.traces import TraceKind
 from rlnut.settings import setting
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from rlnut.learner.agent import Agent
     from rlnut.learner.spec import Spec
     from rlnut.types import Network
@@ -39,7 +42,9 @@ class Classic(AgentConfig):
         "one-hot, aggregation:GROUPS, polynomial:ORDER, fourier:ORDER, rbf:COUNT, tiles:TILINGS or mlp:WIDTH; "
         "auto: one-hot for numbered states and tiles for boxes",
     )
-    low: tuple[float, ...] | None = setting(None, "where features begin, each dimension (none: the space's own bounds)")
+    low: tuple[float, ...] | None = setting(
+        None, "where features begin, each dimension (none: the bounds of its space, or found by playing)"
+    )
     high: tuple[float, ...] | None = setting(None, "where they end")
     initial: float = setting(0.0, "q at the start; above what can be reached it makes the greedy policy explore")
     explore: str = setting("epsilon-greedy", "how actions are tried", choices=("epsilon-greedy", "boltzmann", "ucb"))
@@ -63,6 +68,12 @@ class Classic(AgentConfig):
     def numbers(self, usual: float) -> OnlineHyper:
         """α and what belongs to it; `usual`: the step size where none is given."""
         return OnlineHyper(usual if self.lr is None else self.lr, omega=self.lr_power)
+
+    def with_experience(self, spec: Spec, play: Callable[[], np.ndarray]) -> Self:
+        """The config with bounds of the features, where neither it nor the space has any."""
+        from rlnut.agents.observation_features import with_bounds
+
+        return with_bounds(self, spec, play)
 
     def build(self, spec: Spec, network: Network | None = None) -> Agent:
         """The agent for what `spec` sees; `network` takes the place of the features."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 import time
+from functools import cache
 
 import gymnasium as gym
 import jax
 import numpy as np
 
 from rlnut.control.checkpoints import on_host
+from rlnut.control.experience import settled_by
 from rlnut.control.host_loop import METRICS, Loop, Run, one_row
 from rlnut.control.plan import check_episodes, check_model
 from rlnut.control.settings import EveryIteration, RunSettings
@@ -87,15 +89,23 @@ def offline(config: OfflineConfig, env: EnvLike, training: RunSettings, seed: in
         check_choices(spec, False)
         if network is not None:
             check_model(network, spec)
-        seen = None if config.data is None else transitions.load_transitions(config.data, spec, config.gamma)
-        config = config.planned(training.steps if seen is None else len(seen.action), 1)
-        agent = config.build(spec, network)
-        if seen is None:
+
+        data, gamma = config.data, config.gamma
+
+        @cache
+        def rows() -> Transition:
+            if data is not None:
+                return transitions.load_transitions(data, spec, gamma)
             arrays = transitions.collect(vector, training.steps, seed)
-            seen = transitions.checked_transitions(arrays, spec, config.gamma, "the environment")
+            return transitions.checked_transitions(arrays, spec, gamma, "the environment")
+
+        # what is wrong with a file is said first
+        config = config.planned(training.steps if config.data is None else len(rows().action), 1)
+        known, found = (config, []) if network is not None else settled_by(config, spec, rows)
+        agent, seen = known.build(spec, network), rows()
     finally:
         vector.close()
-    rows = len(seen.action)
-    lines = [f"{rows:,} transitions, at most {config.iterations} iterations", f"sees       {spec.saw}"]
+    count = len(seen.action)
+    lines = [f"{count:,} transitions, at most {config.iterations} iterations", f"sees       {spec.saw}", *found]
     loop, schedule = offline_loop(agent, spec, seen), EveryIteration(config.iterations)
-    return Setup(config, agent, spec, loop, schedule, training, lines, None, rows, checksum(seen))
+    return Setup(known, agent, spec, loop, schedule, training, lines, None, count, checksum(seen))

@@ -73,9 +73,9 @@ class Session:
         if isinstance(config, OfflineConfig):
             self.setup = offline(config, env, training, seed, network)
         else:
-            self.setup = played(config, env, training, network)
-        self.config = self.setup.config
-        self.training, self.loop, self.spec = self.setup.training, self.setup.loop, self.setup.spec
+            self.setup = played(config, env, training, seed, network)
+        self.config, self.training = self.setup.config, self.setup.training
+        self.loop, self.spec = self.setup.loop, self.setup.spec
         self.evaluator = evaluator_of(self.eval_env, self.spec, self.training.eval_episodes)
         self.files = RunFiles(None, {"env": None})
         plays, schedule, vector = not self.setup.rows, self.setup.schedule, self.setup.vector

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from rlnut.control.experience import settled
 from rlnut.control.host_loop import Loop, host_loop
 from rlnut.control.native_loop import native_loop
 from rlnut.control.plan import check_episodes, check_model, check_outputs, environments, free_memory, make_plan
@@ -22,7 +23,7 @@ from rlnut.types import Network
 class Setup(NamedTuple):
     """The parts of a run."""
 
-    config: AgentConfig  # with what depends on the length of the run
+    config: AgentConfig  # with what depends on the length of the run, and with what was found by playing
     agent: Agent
     spec: Spec  # what its policy sees
     loop: Loop
@@ -39,7 +40,7 @@ class Setup(NamedTuple):
         return "iteration" if self.rows else "step"
 
 
-def played(config: AgentConfig, env: EnvLike, training: RunSettings, network: Network | None) -> Setup:
+def played(config: AgentConfig, env: EnvLike, training: RunSettings, seed: int, network: Network | None) -> Setup:
     """A run that plays: on the host, or compiled with its environments. Nothing is allocated yet."""
     vector = environments(env, training)
     spec = prepared_spec(vector.spec, training)
@@ -47,8 +48,11 @@ def played(config: AgentConfig, env: EnvLike, training: RunSettings, network: Ne
     training = training.replace(num_envs=vector.num_envs)
     check_episodes(training.final_episodes)
     config = config.planned(training.steps, training.num_envs)
+    found: list[str] = []
     if network is not None:
         check_model(network, spec)
+    else:
+        config, found = settled(config, env, vector, training, seed)
     built = config.build(spec, network)
     if network is not None:
         check_outputs(built, spec)
@@ -59,7 +63,8 @@ def played(config: AgentConfig, env: EnvLike, training: RunSettings, network: Ne
         loop = native_loop(agent, vector, config.gamma, min(training.log_every, training.eval_every))
     plan = make_plan(agent, vector, training)
     plan.check(free_memory())
-    return Setup(config, agent, spec, loop, EverySteps(plan.steps, training), training, plan.lines(), vector)
+    lines = [*plan.lines(), *found]
+    return Setup(config, agent, spec, loop, EverySteps(plan.steps, training), training, lines, vector)
 
 
 def check_choices(spec: Spec, decoupled: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -10,6 +10,8 @@ from rlnut.errors import UsageError
 from rlnut.settings import Settings, setting
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from rlnut.learner.agent import Agent
     from rlnut.learner.spec import Spec
     from rlnut.types import Network
@@ -60,6 +62,10 @@ class AgentConfig(Settings):
 
     def planned(self, steps: int, envs: int) -> Self:
         """These settings for a run of so many steps (of a batch: transitions), kept with it: what depends on that."""
+        return self
+
+    def with_experience(self, spec: Spec, play: Callable[[], np.ndarray]) -> Self:
+        """The config with what `spec` does not say; `play` gives observations [B, ...] of a uniform policy."""
         return self
 
     def build(self, spec: Spec, network: Network | None = None) -> Agent:
