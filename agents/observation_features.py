@@ -74,6 +74,15 @@ def resolved_words(words: str, spec: Spec) -> str:
     return words
 
 
+def smooth_words(spec: Spec) -> str:
+    """What "auto" stands for in least squares: in more than 2 dimensions tiles are too many, and few rows see each."""
+    words = resolved_words("auto", spec)
+    if words != "tiles:8" or spec.low is None or len(spec.low) <= 2:
+        return "auto"
+    dims = len(spec.low)
+    return "rbf:3" if dims <= 5 else "rbf:2" if dims <= 8 else "random-fourier:300"
+
+
 def observation_features(words: str, spec: Spec, box: Box | None = None) -> ObservationFeatures:
     """φ for what `spec` stores, over `box` (see `box_of`), which tables do not need; None: bounds of the space.
 

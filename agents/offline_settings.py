@@ -21,28 +21,43 @@ if TYPE_CHECKING:
     from rlnut.types import Network
 
 
+RIDGE, SHARE = 1e-3, 5e-3
+
+
 @dataclass(frozen=True)
 class FQI(OfflineConfig):
     """Fitted Q iteration (Ernst et al. 2005): q over features, solved by least squares in every iteration."""
 
+    exact: ClassVar[bool] = True
     policy_iteration: ClassVar[bool] = False
 
     features: str = setting(
         "auto",
         "one-hot, aggregation:GROUPS, polynomial:ORDER, fourier:ORDER, rbf:COUNT or tiles:TILINGS; "
-        "auto: one-hot for numbered states and tiles for boxes",
+        "auto: one-hot for numbered states, tiles for boxes of up to 2 dimensions, else rbf or random-fourier",
     )
     low: tuple[float, ...] | None = setting(
         None, "where features begin, each dimension (none: the bounds of its space, or found by playing)"
     )
     high: tuple[float, ...] | None = setting(None, "where they end")
-    ridge: float = setting(1e-3, "added to the diagonal of the normal equations", above=0)
+    ridge: float | None = setting(
+        None, f"added to the diagonal of the normal equations (none: {RIDGE} for features that are 0 or 1, else"
+        f" {SHARE} of the diagonal's mean)", above=0,
+    )  # fmt: skip
 
     def with_experience(self, spec: Spec, play: Callable[[], np.ndarray]) -> Self:
-        """The config with bounds of the features, where neither it nor the space has any."""
-        from rlnut.agents.observation_features import with_bounds
+        """The config with features that a system of equations can have, their bounds, and a ridge that suits both."""
+        from rlnut.agents.observation_features import box_of, observation_features, smooth_words, with_bounds
 
-        return with_bounds(self, spec, play)
+        known = with_bounds(self.replace(features=smooth_words(spec)) if self.features == "auto" else self, spec, play)
+        if known.ridge is not None or known.features.startswith("mlp"):
+            return known
+        given = known.low is not None or known.high is not None
+        found = observation_features(known.features, spec, box_of(spec, known.low, known.high) if given else None)
+        if found.kind != "dense":
+            return known.replace(ridge=RIDGE)
+        diagonal = len(play()) / 2 * found.norm / (spec.actions * found.phi.dim)  # observations and their successors
+        return known.replace(ridge=float(f"{SHARE * diagonal:.3g}"))
 
     def build(self, spec: Spec, network: Network | None = None) -> Agent:
         """The agent for what `spec` sees."""
@@ -54,7 +69,7 @@ class FQI(OfflineConfig):
         values = values_of(self.features, spec, self.low, self.high)
         if values.kind == "table" and (self.low is not None or self.high is not None):
             raise UsageError("--low and --high mean nothing to a table: they are where features are laid")
-        return linear_fqi(values, self.policy_iteration, self.ridge)
+        return linear_fqi(values, self.policy_iteration, RIDGE if self.ridge is None else self.ridge)
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,13 @@ from rlnut.envs.functional import FuncVector
 from rlnut.envs.make import EnvLike, maker
 from rlnut.envs.transitions import collect
 from rlnut.envs.vector import HostVector, host_vector
-from rlnut.errors import RlnutError
 from rlnut.learner.config import AgentConfig
 from rlnut.learner.spec import Choice, Spec
 from rlnut.types import Transition
 
 Configured = TypeVar("Configured", bound=AgentConfig)
 
-STEPS = 2_000  # of a uniform policy
+STEPS = 2_000  # of a uniform policy, however long the run is: so a longer one begins as a shorter one does
 OWN = 0xB0C5  # folded into the run's seed, so that these episodes are none of those that are learned from
 
 
@@ -31,9 +30,8 @@ def settled(
     """The config with what it did not know, found by a uniform policy on environments of its own; lines for people.
 
     The same on the host and compiled: what is played is always the host's environment. A `VectorEnv` exists only once,
-    so it is played itself, and starts again afterwards. RlnutError if the environment fails.
+    so it is played itself, and starts again afterwards.
     """
-    steps = min(STEPS, training.steps)
 
     def play() -> np.ndarray:
         whole = env if isinstance(env, gym.vector.VectorEnv) else maker(env)
@@ -41,30 +39,38 @@ def settled(
         host = vector if again else host_vector(whole, 1, Choice(training.actions, training.bins))
         assert isinstance(host, HostVector)
         try:
-            found = collect(host, steps, int(np.random.SeedSequence([seed, OWN]).generate_state(1)[0] % 2**31))
-        except RlnutError:
-            raise
-        except Exception as error:  # an environment may raise anything
-            text = " ".join(str(error).split())[:500]
-            raise RlnutError(f"{vector.spec.name}, before the first step: {type(error).__name__}: {text}") from error
+            found = collect(host, STEPS, int(np.random.SeedSequence([seed, OWN]).generate_state(1)[0] % 2**31))
         finally:
             if not again:
                 host.close()
         return np.concatenate([found["obs"], found["next_obs"]])
 
     known = config.with_experience(vector.spec, play)
-    return known, told(config, known, f"{steps:,} steps of a uniform policy")
+    return known, told(config, known, f"{STEPS:,} steps of a uniform policy")
 
 
 def settled_by(config: Configured, spec: Spec, rows: Callable[[], Transition]) -> tuple[Configured, list[str]]:
     """The same from the transitions [T, N] of a batch."""
-    known = config.with_experience(spec, lambda: np.concatenate([rows().obs, rows().next_obs]))
-    return known, told(config, known, "the transitions")
+    asked = []
+
+    def play() -> np.ndarray:
+        asked.append(True)
+        return np.concatenate([rows().obs, rows().next_obs])
+
+    known = config.with_experience(spec, play)
+    return known, told(config, known, "the transitions") if asked else []
 
 
 def told(before: AgentConfig, after: AgentConfig, source: str) -> list[str]:
     """What was found, as options that would give the same."""
     new = {f.name: getattr(after, f.name) for f in fields(after)}
     changed = {name: value for name, value in new.items() if value != getattr(before, name)}
-    options = (f"--{name.replace('_', '-')}={','.join(f'{x:.6g}' for x in value)}" for name, value in changed.items())
-    return [f"box        found from {source}: {' '.join(options)}"] if changed else []
+    shown = (f"--{name.replace('_', '-')}={_text(value)}" for name, value in changed.items())
+    return [f"{'box' if 'low' in changed else 'chosen':10} found from {source}: {' '.join(shown)}"] if changed else []
+
+
+def _text(value: object) -> str:
+    """As an option takes it."""
+    if isinstance(value, tuple):
+        return ",".join(map(_text, value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -19,6 +19,7 @@ from rlnut.control.checkpoints import can_be_saved, saved_envs, unpacked
 from rlnut.control.evaluate import Evaluation
 from rlnut.control.host_loop import Run
 from rlnut.control.observers import (
+    STILL,
     Checkpoints,
     Divergence,
     Greedy,
@@ -169,7 +170,7 @@ class Session:
     def _finish(self, run: Run, interrupted: bool) -> Trained:
         best = self.greedy.best_of(run)
         self.files.save_policy(best)
-        if not self.quiet and (remark := self.config.remark(self.log.delta)):
+        if not self.quiet and (remark := self._remark(run, interrupted)):
             say(remark)
         policy = self._policy(best.params)
         evaluation = policy.evaluate(1 if interrupted else self.training.final_episodes, self.seed, number=FINAL)
@@ -179,6 +180,14 @@ class Session:
         done = Trained(policy, evaluation, steps, best.step, *how)
         self.files.finish(done)
         return done
+
+    def _remark(self, run: Run, interrupted: bool) -> str:
+        """What a user should know of how the run ended; empty: nothing."""
+        exact = isinstance(self.config, OfflineConfig) and self.config.exact
+        if exact and not interrupted and (change := float(run.carry)) > STILL:
+            moved = f"weights still changed by {change:.2g} of the largest in iteration {run.steps}, the last"
+            return f"not converged: {moved}; give more --iterations, or a smaller --gamma"
+        return self.config.remark(self.log.delta)
 
     def _rescue(self) -> None:
         """Save the newest whole state, if that can be done."""

@@ -84,4 +84,6 @@ class OfflineConfig(AgentConfig):
     data: str | None = setting(
         None, "transitions: an .npz file, or minari:DATASET (none: --steps of a uniform policy on ENV)"
     )
+    exact: ClassVar[bool] = False  # every iteration solves its equations, so that weights come to rest
+
     iterations: int = setting(50, "regressions, each onto new targets; less if nothing changes any more", low=1)

@@ -7,7 +7,18 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from rlnut.agents.observation_features import Box, box_of, numbered, observation_features, resolved_words
+from rlnut.agents.dqn_settings import DQN
+from rlnut.agents.observation_features import (
+    Box,
+    box_of,
+    numbered,
+    observation_features,
+    reach,
+    resolved_words,
+    smooth_words,
+)
+from rlnut.agents.offline_settings import FQI, LSPI
+from rlnut.agents.online_settings import QLearning
 from rlnut.envs.actions import actions
 from rlnut.envs.observations import observation
 from rlnut.errors import UsageError
@@ -139,3 +150,54 @@ def test_bounds_are_given_or_of_the_space_or_of_what_was_seen() -> None:
 def test_what_cannot_be_laid_is_refused(call, reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         call()
+
+
+def test_a_box_found_by_chance_reaches_twice_as_far_as_it_does() -> None:
+    """Of 10,001 numbers in [0, 10] the middle 98 % are [0.1, 9.9], about 5; twice as long: [−4.8, 14.8]."""
+    even = np.linspace(0, 10, 10_001)
+    far = np.where(np.arange(10_001) % 1000 == 0, 1e9, 2.5)  # seldom anywhere else: all of it counts
+    still = np.full(10_001, 7.0)
+    low, high = reach(np.stack([even, far, still], 1))
+    np.testing.assert_allclose(low, [-4.8, 2.5 - 5e8, 6], rtol=1e-2)
+    np.testing.assert_allclose(high, [14.8, 1.5e9, 8], rtol=1e-2)
+    one = np.append(even, 1e9)  # one number in ten thousand stretches nothing
+    np.testing.assert_allclose(reach(one[:, None])[:, 0], [-4.8, 14.8], rtol=1e-2)
+
+
+def test_bounds_that_are_missing_are_found_and_no_others() -> None:
+    seen = np.stack([np.linspace(-1, 1, 1001), np.linspace(-10, 10, 1001), np.linspace(0, 4, 1001)], 1)
+    asked = []
+
+    def play() -> np.ndarray:
+        asked.append(1)
+        return seen.astype(np.float32)
+
+    found = QLearning().with_experience(OPEN, play)
+    assert found.low == (-1, -19.6, -1.92) and found.high == (1, 19.6, 5.92)  # the first has bounds of its own
+    assert QLearning(low=(-2, -2, -2)).with_experience(OPEN, play).low == (-2, -2, -2)
+    assert QLearning(low=(-2, -2, -2)).with_experience(OPEN, play).high == found.high
+    assert LSPI(features="rbf:3", ridge=1).with_experience(OPEN, play).low == found.low
+    assert len(asked) == 4
+    for config, spec in (
+        (found, OPEN), (QLearning(), PLANE), (QLearning(), STATES), (QLearning(), PARTS), (QLearning(), PIXELS),
+        (QLearning(features="mlp"), OPEN), (DQN(), OPEN),
+    ):  # fmt: skip
+        assert config.with_experience(spec, play) is config
+    assert len(asked) == 4
+
+
+def test_least_squares_have_few_smooth_features_where_tiles_would_be_many() -> None:
+    seen = np.random.default_rng(0).normal(size=(1000, 3)).astype(np.float32)  # 500 observations and their successors
+    found = FQI().with_experience(OPEN, lambda: seen)
+    assert found.low is not None and found.high is not None and found.features == "rbf:3"
+    phi = observation_features(found.features, OPEN, box_of(OPEN, found.low, found.high)).phi
+    inside = np.random.default_rng(1).uniform(found.low, found.high, (20_000, 3)).astype(np.float32)
+    share = 500 * float((phi(inside) ** 2).mean()) / 2  # the mean of the diagonal: 500 rows, of two actions
+    assert found.ridge == pytest.approx(0.005 * share, rel=0.05)
+    assert found.with_experience(OPEN, lambda: seen) == found
+    for config, spec in ((FQI(), PLANE), (FQI(), STATES), (FQI(features="tiles:2"), PLANE)):
+        assert config.with_experience(spec, lambda: seen) == config.replace(ridge=1e-3)
+    assert FQI(ridge=7).with_experience(OPEN, lambda: seen).ridge == 7
+    assert [smooth_words(spec_of(spaces.Box(-1, 1, (k,)))) for k in (2, 5, 6, 8, 9)] == [
+        "auto", "rbf:3", "rbf:2", "rbf:2", "random-fourier:300",
+    ]  # fmt: skip
