@@ -153,5 +153,11 @@ def test_defaults_with_traces_balance_the_pole_for_long(agent: str) -> None:
 
 def test_a_short_run_learns_in_a_box_that_was_found() -> None:
     """10,000 steps of Q-learning: a uniform policy has 22, and one that only leans has 40."""
-    course = {"steps": 10_000, "eval_every": 2_500, "eval_episodes": 5, "final_episodes": 10, "log_every": 2_500}
+    course: dict[str, Any] = {
+        "steps": 10_000,
+        "eval_every": 2_500,
+        "eval_episodes": 5,
+        "final_episodes": 10,
+        "log_every": 2_500,
+    }
     assert rlnut.train("q-learning", "CartPole-v1", seed=0, quiet=True, native=True, **course).evaluation.mean > 100
