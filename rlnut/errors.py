@@ -13,9 +13,13 @@ LONGEST_NAME = 100  # letters of what was typed, up to which near misses are loo
 
 
 class RlnutError(Exception):
-    """The run failed: one line that says what was wrong and what is allowed. Exit status 1."""
+    """The run failed: one line that says what was wrong and what is allowed. Exit status 1.
+
+    learned: the best policy until then of a run that failed, the result of a prediction that a callback ended.
+    """
 
     status = 1
+    learned: object = None
 
 
 class UsageError(RlnutError, ValueError):

@@ -30,10 +30,10 @@ from rlnut.learner.spec import Choice, Spec
 from rlnut.runtime.arrays import all_finite, checksum
 from rlnut.types import Metrics, Network, Params, Transition
 
-NO_EFFECT = "a batch agent learns from transitions that are there already"
-UNUSED = {"native": NO_EFFECT, "until": "a batch agent does not choose by playing"}
+NO_EFFECT = "an offline agent learns from transitions that are there already"
+UNUSED = {"native": NO_EFFECT, "until": "an offline agent does not choose by playing"}
 UNUSED |= dict.fromkeys(
-    ("normalise", "reward_scale", "reward_clip"), "a batch agent learns from transitions as they are"
+    ("normalise", "reward_scale", "reward_clip"), "an offline agent learns from transitions as they are"
 )
 
 

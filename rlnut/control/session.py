@@ -204,7 +204,10 @@ class Session:
             where = f"before the first {unit}" if run is None else f"after {unit} {run.steps:,}"
             text = f"{self.files.env}, {where}: {text}"
         self._rescue()
-        return (type(error) if isinstance(error, RlnutError) else RlnutError)(text + self.files.way_on(unit))
+        failure = (type(error) if isinstance(error, RlnutError) else RlnutError)(text + self.files.way_on(unit))
+        if run is not None and can_be_saved(run):
+            failure.learned = self._policy(self.greedy.best_of(run).params)
+        return failure
 
     def _restore(self, stored: StoredArrays) -> Run:
         """The run in a checkpoint."""

@@ -90,9 +90,7 @@ def predict(
         report.close()
     if folder is not None:
         _write(folder, answer, f"{method.name} on {title(env)}", problem if isinstance(problem, Finite) else None)
-    if report.failure is not None:
-        raise report.failure
-    return answer
+    return report.checked(answer)
 
 
 def _write(folder: Path, answer: PredictionResult, words: str, finite: Finite | None) -> None:
@@ -127,6 +125,13 @@ class Report:
         except RlnutError as error:
             self.failure = error
             look.stop()
+
+    def checked(self, answer: PredictionResult) -> PredictionResult:
+        """The result; what a callback raised is raised now, with the result."""
+        if self.failure is not None:
+            self.failure.learned = answer
+            raise self.failure
+        return answer
 
     def close(self) -> None:
         """End the progress line, and tell the callbacks."""
