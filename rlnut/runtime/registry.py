@@ -140,8 +140,9 @@ def users_object(reference: str, kind: str) -> object:
         raise UsageError(f"the {kind} {reference} cannot be imported: {type(error).__name__}: {text}") from None
     for part in path.split("."):
         if not hasattr(found, part):
-            near = near_misses(part, [name for name in vars(found) if not name.startswith("_")])
+            near = near_misses(part, [name for name in dir(found) if not name.startswith("_")])
             hint = f": did you mean {' or '.join(near)}?" if near else ""
-            raise UsageError(f"the {kind} {reference} cannot be imported: {module} has no {part!r}{hint}")
+            where = getattr(found, "__name__", module)
+            raise UsageError(f"the {kind} {reference} cannot be imported: {where} has no {part!r}{hint}")
         found = getattr(found, part)
     return found

@@ -15,6 +15,7 @@ import gymnasium as gym
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from helpers.environments import Counter, OnHost, vector_of
 
@@ -30,6 +31,7 @@ from rlnut.learner.explore import EpisodeExploration, greedy, nothing_random
 from rlnut.learner.readout import Readout, mixed, same
 from rlnut.learner.replay import replay
 from rlnut.learner.spec import Spec
+from rlnut.regression.core import regression
 from rlnut.settings import setting
 from rlnut.types import Array, Batch, Key, Look, Model, Params, Transition, call
 
@@ -114,6 +116,23 @@ def test_the_targets_of_every_head_by_hand() -> None:
     np.testing.assert_allclose(loss(outputs, batch.y), [0.5, 0.5 + 2.0, 0.5])
     slope = jax.grad(lambda o: loss(o, batch.y).sum())(outputs)
     np.testing.assert_allclose(slope, [[-1, 0], [-1, 2], [0, -1]])  # where the mask is 0 a head learns nothing
+
+
+def test_a_penalty_sees_all_heads_of_all_actions_and_the_masks() -> None:
+    """One step of gradient descent by hand: what the masks leave of δ at the action, and a penalty ½ m₀ Σ q² of all."""
+    loss = BootstrappedDQN(heads=2).make_readout(read_spaces(ProbeEnv("Both"))).loss
+
+    def penalty(outputs: Array, batch: Batch) -> Array:
+        return 0.5 * batch.y[:, 0, 1] * (outputs**2).sum((1, 2))
+
+    core = regression(lookup(2, 2), loss, optax.sgd(1.0), output_penalty=penalty)
+    table = jnp.array([[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.0]]])
+    fit = core.init(jax.random.key(0), jnp.zeros((2, 1)))._replace(params=table)
+    y = jnp.array([[[5.0, 1.0], [9.0, 0.0]], [[5.0, 0.0], [9.0, 1.0]]])  # [B, K, 2] targets and masks
+    after, metrics = core.update(fit, Batch(jnp.array([[0.0], [1.0]]), y, index=jnp.array([0, 1])))
+    change = np.array([[[4.0 - 1, -2], [-3, -4]], [[0, 0], [0, 1.0]]]) / 2
+    np.testing.assert_allclose(after.params, table + change, rtol=1e-6)
+    np.testing.assert_allclose(metrics["cost"], (0.5 * 4**2 + 0.5 * 30 + 0.5 * 1) / 2, rtol=1e-6)
 
 
 def steps_of(run: Run, loop: Any, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -136,6 +136,8 @@ WRONG = [
     ("no_such_lab:Cautious", "cannot be imported: ModuleNotFoundError: No module named 'no_such_lab'"),
     ("lab_agents:Cautios", "lab_agents has no 'Cautios': did you mean Cautious?"),
     ("lab_agents:NUMBER", "lab_agents:NUMBER is not the class of an agent"),
+    ("lab_agents:NUMBER.x", "cannot be imported: lab_agents has no 'x'"),
+    ("lab_agents:Cautious.Inner", "cannot be imported: Cautious has no 'Inner'"),
     ("lab_agents:SLOW", "is not the class of an agent"),
     ("lab_agents:Bare", "Bare.x is no option yet: put @dataclass(frozen=True) in front of its class"),
     ("lab_agents:Clash", "--steps is an option of the command already"),
