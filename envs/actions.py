@@ -8,6 +8,7 @@ Seyde et al. 2022). Each number of a MultiDiscrete, MultiBinary or Box action is
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -46,6 +47,19 @@ def actions(space: spaces.Space, choice: Choice, name: str) -> Actions:
     return Actions(
         (len(counts), most), 0, table, shape, counts, f"{len(counts)} decoupled choices of {_said(counts)}", choice
     )
+
+
+class GivenActions(Actions):
+    """Actions that a policy gives as the environment takes them: there are no numbers to choose from."""
+
+    def command(self, action: Any, xp: Any = np) -> Any:
+        """As they are."""
+        return action
+
+
+def given_actions(space: spaces.Space) -> Actions:
+    """How a policy acts that gives the environment's own actions, of whatever space."""
+    return GivenActions((0,), 0, np.zeros((0, 0)), (), (), f"actions of {space} as the policy gives them")
 
 
 def _numbers(space: spaces.Space, bins: int, name: str) -> list[np.ndarray]:

@@ -207,6 +207,34 @@ def _bytes(parts: ObservationParts) -> Observation:
     return Observation(shape, np.dtype(np.uint8), function(encode), False, saw, read, images=images)
 
 
+def written_back(space: spaces.Space, stored: np.ndarray) -> Any:
+    """One stored observation as the environment gives it; parts that are left out are None."""
+    leaves = [(path, leaf) for path, leaf in _parts(space) if isinstance(leaf, USABLE)]
+    if len(leaves) == 1:
+        return _assembled(space, (), {leaves[0][0]: _as_given(leaves[0][1], stored)})
+    parts = [(path, leaf, _single(leaf, "")) for path, leaf in leaves]
+    in_bytes = any(part.image for *_, part in parts)
+    sizes = [math.prod(part.shape) * (part.dtype.itemsize if in_bytes else 1) for *_, part in parts]
+    values = {}
+    for (path, leaf, part), numbers in zip(parts, np.split(stored, np.cumsum(sizes)[:-1]), strict=True):
+        values[path] = _as_given(leaf, _from_bytes(numbers, part.dtype) if in_bytes else numbers)
+    return _assembled(space, (), values)
+
+
+def _as_given(leaf: spaces.Space, numbers: np.ndarray) -> Any:
+    if isinstance(leaf, spaces.Discrete):
+        return int(numbers.reshape(()))
+    return numbers.reshape(leaf.shape or ()).astype(leaf.dtype)
+
+
+def _assembled(space: spaces.Space, path: PartPath, values: dict[PartPath, Any]) -> Any:
+    if isinstance(space, spaces.Dict):
+        return {key: _assembled(inner, (*path, key), values) for key, inner in space.spaces.items()}
+    if isinstance(space, spaces.Tuple):
+        return tuple(_assembled(inner, (*path, i), values) for i, inner in enumerate(space.spaces))
+    return values.get(path)
+
+
 def _none(part: Observation) -> Params:
     """The parameters of an encoder: it has none."""
     return part.encoder.init(jax.random.key(0), np.zeros((1, *part.shape), part.dtype))

@@ -4,11 +4,13 @@ reason why it cannot learn there."""
 from __future__ import annotations
 
 import gymnasium as gym
+import numpy as np
 from gymnasium import spaces
 from gymnasium.experimental.functional import FuncEnv
 
-from rlnut.envs.actions import actions
+from rlnut.envs.actions import actions, given_actions
 from rlnut.envs.observations import observation
+from rlnut.envs.reading import Mismatch, batch_size, observation_reader
 from rlnut.learner.spec import Choice, Spec
 
 AS_IT_SUITS = Choice()
@@ -26,6 +28,25 @@ def read_spaces(env: gym.Env | gym.vector.VectorEnv | FuncEnv, choice: Choice = 
 def spec_of(seen: spaces.Space, action: spaces.Space, choice: Choice, name: str) -> Spec:
     """The same from the two spaces."""
     return Spec(observation(seen, name), actions(action, choice, name), name, seen, action)
+
+
+def observing_spec(seen: spaces.Space, action: spaces.Space, name: str) -> Spec:
+    """The same where a policy gives the environment's own actions: any action space will do."""
+    return Spec(observation(seen, name), given_actions(action), name, seen, action)
+
+
+def read_given(spec: Spec, obs: object) -> tuple[np.ndarray, bool]:
+    """One observation as the environment gives it, as a batch of one, and that it was one; or N side by side.
+
+    Raises Mismatch for what is neither.
+    """
+    space = spec.observation_space
+    try:
+        return spec.read(observation_reader(space)(obs))[None], True
+    except Mismatch:
+        if (count := batch_size(space, obs)) is None:
+            raise
+    return spec.read(observation_reader(space, (count,))(obs)), False
 
 
 def env_title(env: object) -> str:

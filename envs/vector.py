@@ -10,7 +10,7 @@ saved and gone on with exactly: the running episodes are played again from their
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, NoReturn
 
 import gymnasium as gym
@@ -79,6 +79,8 @@ class HostVector:
     spec: Spec
     num_envs: int
     mask: np.ndarray | None = None  # [N, A] bool: actions allowed now, after `reset` or `step`; None = all
+    raw: Sequence[object] | None = None  # [N] what to act on now, as the environments gave it; None: not known
+    next_raw: Sequence[object] | None = None  # the same of the true successors of the last step
 
     @property
     def masked(self) -> bool:
@@ -112,19 +114,29 @@ class HostVector:
 class EnvList(HostVector):
     """N Gymnasium environments, made by `make`, stepped one by one; one seed for each episode.
 
-    `every`: the bounds of observations are looked at in every step, not only at first.
+    `every`: the bounds of observations are looked at in every step, not only at first; `spec`: what is known of the
+    environments already.
     """
 
+    raw: list[object]
+    next_raw: list[object]
+
     def __init__(
-        self, make: Callable[[], gym.Env], num_envs: int, choice: Choice = AS_IT_SUITS, every: bool = False
+        self,
+        make: Callable[[], gym.Env],
+        num_envs: int,
+        choice: Choice = AS_IT_SUITS,
+        every: bool = False,
+        spec: Spec | None = None,
     ) -> None:
         self.envs = [made(make, every) for _ in range(num_envs)]
         self.num_envs = num_envs
-        self.spec = read_spaces(self.envs[0].env, choice)
+        self.spec = read_spaces(self.envs[0].env, choice) if spec is None else spec
 
     def reset(self, seed: int) -> np.ndarray:
         self.seed = seed
         self.mask = None
+        self.raw, self.next_raw = [None] * self.num_envs, [None] * self.num_envs
         self.episodes = [-1] * self.num_envs
         self.actions: list[list[np.ndarray]] = [[] for _ in self.envs]  # of the running episodes
         return np.stack([self._start(i) for i in range(self.num_envs)])
@@ -137,6 +149,7 @@ class EnvList(HostVector):
             self.mask = np.ones((self.num_envs, *self.spec.choices), bool)
         if self.mask is not None:
             self.mask[i] = allowed_actions(info, self.spec)
+        self.raw[i] = obs
         return self.spec.read(obs)
 
     def step(self, action: np.ndarray) -> Step:
@@ -149,6 +162,7 @@ class EnvList(HostVector):
         for i, env in enumerate(self.envs):
             raw, reward[i], terminated[i], truncated[i], info = env.step(commands[i])
             next_obs[i] = self.spec.read(raw)
+            self.raw[i] = self.next_raw[i] = raw
             self.actions[i].append(action[i])
             if self.mask is not None and next_mask is not None:
                 next_mask[i] = self.mask[i] = allowed_actions(info, self.spec, bool(terminated[i]))
@@ -184,7 +198,7 @@ class EnvList(HostVector):
                 raw, _, terminated, truncated, info = self.envs[i].step(a)
                 if terminated or truncated:
                     raise RlnutError("an episode that was running ends when it is played again from its seed")
-                obs[i] = self.spec.read(raw)
+                obs[i], self.raw[i] = self.spec.read(raw), raw
                 if self.mask is not None:
                     self.mask[i] = allowed_actions(info, self.spec)
             self.actions[i] = list(actions)

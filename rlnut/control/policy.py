@@ -16,8 +16,8 @@ from rlnut.control.preprocessing import prepared_spec
 from rlnut.control.settings import RunSettings
 from rlnut.envs.make import ENDLESS, EnvLike, maker
 from rlnut.envs.masks import MASK
-from rlnut.envs.reading import Mismatch, batch_size, observation_reader
-from rlnut.envs.spaces import read_spaces, spec_of
+from rlnut.envs.reading import Mismatch
+from rlnut.envs.spaces import read_given, read_spaces, spec_of
 from rlnut.errors import UsageError
 from rlnut.learner.agent import Agent, Carry
 from rlnut.learner.config import AgentConfig
@@ -54,23 +54,16 @@ class Policy:
 
         Of D decoupled choices [D, K] and [N, D, K].
         """
-        batch, single = self._read(obs)
-        values, _ = self._q(self._placed, self.agent.carry(len(batch)), Look(batch, np.ones(len(batch), bool)))
+        try:
+            batch, single = read_given(self.spec, obs)
+        except Mismatch as error:
+            raise UsageError(f"the policy of {self.spec.name} was given {error}") from None
+        values = self.values(batch)
         return values[0] if single else values
 
-    def _read(self, obs: object) -> tuple[np.ndarray, bool]:
-        """One observation as a batch of one, and that it was one; or N of them. UsageError for what is neither."""
-        space = self.spec.observation_space
-        try:
-            return self.spec.read(observation_reader(space)(obs))[None], True
-        except Mismatch as error:
-            reason = error
-        try:
-            if (count := batch_size(space, obs)) is not None:
-                return self.spec.read(observation_reader(space, (count,))(obs)), False
-        except Mismatch as error:
-            reason = error
-        raise UsageError(f"the policy of {self.spec.name} was given {reason}")
+    def values(self, stored: np.ndarray) -> np.ndarray:
+        """The same of N observations as `spec` stores them, [N, ...]."""
+        return self._q(self._placed, self.agent.carry(len(stored)), Look(stored, np.ones(len(stored), bool)))[0]
 
     def __reduce__(self) -> tuple[Callable[..., Policy], tuple[object, ...]]:
         """What it was made from: so that a policy can be pickled."""

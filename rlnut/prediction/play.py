@@ -1,164 +1,174 @@
-"""Experience of a Gymnasium environment, stepped on the host: `simulate` for problems without tables."""
+"""Experience of environments that are stepped on the host, N side by side: `simulate` for problems without tables."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from typing import Any, NamedTuple
 
-import gymnasium as gym
 import numpy as np
 
 from rlnut.envs import transitions
-from rlnut.envs.contract import made
+from rlnut.envs.vector import EnvList, HostVector, allowed_actions
 from rlnut.errors import RlnutError, UsageError
 from rlnut.learner.spec import Spec
-from rlnut.prediction.masked import ShowsMasks, mask_row
-from rlnut.prediction.policies import Chances, HostPolicy
+from rlnut.prediction.env_policies import EnvPolicy, Rngs, Situation, chance_of, from_stored
 from rlnut.prediction.simulate import Experience
-from rlnut.truth.start_states import Element
 from rlnut.types import discount_of, transition
 
 MOST_STEPS = 5_000_000  # of one run that is told to play episodes
 
 
+class Decision(NamedTuple):
+    """What the behaviour does in N environments, and how likely both policies are to do it."""
+
+    action: Any  # [N] or [N, D]; a list where actions are not numbered
+    taken: np.ndarray  # [N] π(a|s)
+    rho: np.ndarray  # [N] π(a|s)/b(a|s)
+    policy: np.ndarray | None  # π(·|s) [N, A] or [N, D, K]
+
+
+def decide(behaviour: EnvPolicy, target: EnvPolicy, seen: Situation, rngs: Rngs) -> Decision:
+    """The behaviour's actions; ρ = 1 where the two are one policy."""
+    action, b = behaviour.decide(seen, rngs)
+    if b is None or target.chances is None:
+        ones = np.ones(len(seen.obs), np.float32)
+        return Decision(action, ones, ones, None)
+    if target is behaviour:
+        return Decision(action, chance_of(b, action), np.ones(len(seen.obs)), b)
+    pi = target.chances(seen)
+    taken = chance_of(pi, action)
+    return Decision(action, taken, taken / np.maximum(chance_of(b, action), 1e-12), pi)
+
+
 def play(
-    make: Callable[[], gym.Env],
-    behaviour: HostPolicy,
-    target: HostPolicy,
+    vector: HostVector,
+    behaviour: EnvPolicy,
+    target: EnvPolicy,
     gamma: float,
     seed: int,
-    runs: int = 1,
     steps: int | None = None,
     episodes: int | None = None,
     again: str = "",
+    pairs: bool = False,
 ) -> Experience:
-    """[T, N]: N runs of `steps` steps, or of `episodes` episodes (padded to the longest by rows that do not count).
+    """[T, N]: N runs of `steps` steps, or of `episodes` episodes (until all runs have them; later rows do not count).
 
     `again`: every step is tried twice from a copy of the environment, with an action of its own ("state") or with the
-    same one ("pair"). Raises RlnutError where the environment cannot be copied, or episodes do not end.
+    same one ("pair"). `pairs` keeps π(·|s'). Raises RlnutError where an environment cannot be copied, or episodes do
+    not end.
     """
-    played = [_run(make, behaviour, (seed, run), steps, episodes, again) for run in range(runs)]
-    longest = max(len(rows["action"]) for rows in played)
-    whole = {}
-    for name in played[0]:
-        columns = [np.concatenate([p[name], p[name][-1:].repeat(longest - len(p[name]), 0)]) for p in played]
-        whole[name] = np.stack(columns, 1)
-    lengths = np.array([len(rows["action"]) for rows in played])
-    valid = np.arange(longest)[:, None] < lengths
-    mask, next_mask = whole.get("mask"), whole.get("after_mask")
-    taken, rho = _ratios(target, behaviour, whole["obs"], whole["action"], mask)
-    _, next_rho = _ratios(target, behaviour, whole["after"], whole["next"], next_mask)
-    terminated, truncated = whole["terminated"], whole["truncated"]
-    step = transition(
-        whole["obs"], whole["action"], whole["reward"], whole["after"], terminated, truncated, gamma, valid,
-        mask=mask, next_mask=next_mask,
-    )  # fmt: skip
-    second_rho = _ratios(target, behaviour, whole["obs"], whole["other"], mask)[1] if again == "state" else 1.0
-    again_discount = discount_of(gamma, whole["other_terminated"])
-    second = ((again_discount * second_rho).astype(np.float32), whole["other_after"])
-    return Experience(step, rho, taken, whole["episode"], second, whole["next"], next_rho)
-
-
-def _ratios(
-    target: HostPolicy, behaviour: HostPolicy, obs: np.ndarray, action: np.ndarray, mask: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """π(a|s) and ρ = π(a|s)/b(a|s) of [T, N] observations and actions; 1 where the two are one policy."""
-    if target.chances is None or behaviour.chances is None or not np.issubdtype(action.dtype, np.integer):
-        ones = np.ones(action.shape[:2], np.float32)
-        return ones, ones
-    flat = obs.reshape(-1, *obs.shape[2:])
-    allowed = None if mask is None else mask.reshape(-1, mask.shape[-1])
-    pi = target.chances(flat, allowed)
-    b = pi if target is behaviour else behaviour.chances(flat, allowed)
-    taken, acted = (np.take_along_axis(p, action.reshape(-1, 1), 1)[:, 0] for p in (pi, b))
-    shape = action.shape
-    return taken.reshape(shape).astype(np.float32), (taken / np.maximum(acted, 1e-12)).reshape(shape).astype(np.float32)
-
-
-def _run(
-    make: Callable[[], gym.Env],
-    behaviour: HostPolicy,
-    seed: tuple[int, int],
-    steps: int | None,
-    episodes: int | None,
-    again: str,
-) -> dict[str, np.ndarray]:
-    env, rng = ShowsMasks(made(make)), np.random.default_rng(seed)
-    rows: list[tuple] = []
-    obs, _ = env.reset(seed=int(rng.integers(2**31)))
-    action, episode = behaviour.act(obs, rng), 0
+    n = vector.num_envs
+    rngs = [np.random.default_rng((seed, lane)) for lane in range(n)]
+    now = _situation(vector, vector.reset(seed))
+    decision, episode = decide(behaviour, target, now, rngs), np.zeros(n, np.int32)
+    rows: list[dict[str, np.ndarray | None]] = []
     for _ in range(steps or MOST_STEPS):
-        other = _second_try(env, obs, action, behaviour, rng, again) if again else (0, True, obs)
-        after, reward, terminated, truncated, _ = env.step(action)
-        end = terminated or truncated
-        following = behaviour.act(after, rng)
-        rows.append((obs, action, reward, terminated, truncated, after, episode, following, *other))
-        episode += end
-        obs, action = after, following
-        if end:
-            if episodes is not None and episode >= episodes:
+        other = _second_try(vector, decision, now, behaviour, target, rngs, again) if again else {}
+        step = vector.step(decision.action)
+        after = Situation(step.next_obs, _raw(vector, step.next_obs, vector.next_raw), step.next_mask)
+        end = step.terminated | step.truncated
+        following = decide(behaviour, target, after, rngs)
+        row = {
+            "obs": now.obs, "action": decision.action if behaviour.chances else np.zeros(n), "reward": step.reward,
+            "terminated": step.terminated, "truncated": step.truncated, "after": step.next_obs, "valid": step.valid,
+            "mask": now.mask, "after_mask": step.next_mask, "episode": episode, "rho": decision.rho,
+            "taken": decision.taken, "next": following.action if behaviour.chances else np.zeros(n),
+            "next_rho": following.rho, "policy": following.policy if pairs else None,
+        }  # fmt: skip
+        rows.append(row | other)
+        episode = episode + end.astype(np.int32)
+        now, decision = _situation(vector, step.obs), following
+        if end.any() or not step.valid.all():
+            begun = decide(behaviour, target, now, rngs)
+            decision = _where(end | ~step.valid, begun, following)
+            if episodes is not None and (episode >= episodes).all():
                 break
-            obs, _ = env.reset()
-            action = behaviour.act(obs, rng)
     else:
         if episodes is not None:
             raise RlnutError(f"{episodes} episodes did not end within {MOST_STEPS:,} steps: give --steps instead")
-    env.close()
-    names = (
-        "obs", "action", "reward", "terminated", "truncated", "after", "episode", "next",
-        "other", "other_terminated", "other_after",
+    return _experience(rows, gamma, episodes)
+
+
+def _raw(vector: HostVector, obs: np.ndarray, raw: Any) -> Any:
+    return from_stored(vector.spec, obs).raw if raw is None else list(raw)
+
+
+def _situation(vector: HostVector, obs: np.ndarray) -> Situation:
+    return Situation(obs, _raw(vector, obs, vector.raw), vector.mask)
+
+
+def _where(rows: np.ndarray, new: Decision, old: Decision) -> Decision:
+    """`new` in the rows [N], `old` in the others; π(·|s) is not needed any more."""
+    if isinstance(old.action, list):
+        action: Any = [a if here else b for here, a, b in zip(rows, new.action, old.action, strict=True)]
+    else:
+        action = np.where(rows.reshape(-1, *(1,) * (old.action.ndim - 1)), new.action, old.action)
+    return Decision(action, np.where(rows, new.taken, old.taken), np.where(rows, new.rho, old.rho), None)
+
+
+def _experience(rows: list[dict[str, np.ndarray | None]], gamma: float, episodes: int | None) -> Experience:
+    """The rows of all steps as one stream [T, N, ...]."""
+    whole: dict[str, Any] = {}
+    for name, first in rows[0].items():
+        whole[name] = None if first is None else np.stack([row[name] for row in rows])  # type: ignore[misc]
+    valid = whole["valid"] if episodes is None else whole["valid"] & (whole["episode"] < episodes)
+    action, following = (whole[name].astype(np.int32) for name in ("action", "next"))
+    step = transition(
+        whole["obs"], action, whole["reward"], whole["after"], whole["terminated"], whole["truncated"], gamma, valid,
+        mask=whole["mask"], next_mask=whole["after_mask"],
     )  # fmt: skip
-    stacked = (np.stack([np.asarray(x) for x in column]) for column in zip(*rows, strict=True))
-    columns = dict(zip(names, stacked, strict=True))
-    columns["reward"] = columns["reward"].astype(np.float32)
-    for name in ("action", "next", "other"):
-        if behaviour.chances is not None:  # counted from 0
-            columns[name] = columns[name].astype(np.int32) - (behaviour.first if name != "other" or again else 0)
-    columns["episode"] = columns["episode"].astype(np.int32)
-    return columns | _masks([row[0] for row in rows], [row[5] for row in rows], behaviour, again)
-
-
-def _masks(obs: list[Element], after: list[Element], behaviour: HostPolicy, again: str) -> dict[str, np.ndarray]:
-    """Masks [T, A] at the observations and at their successors; none where no environment gives any."""
-    if behaviour.chances is None or not any(hasattr(seen, "mask") for seen in (*obs, *after)):
-        return {}
-    if again == "pair":
-        raise UsageError("a second try of a pair is not supported where actions are masked: take another --gradient")
-    count = next(np.size(seen.mask) for seen in (*obs, *after) if hasattr(seen, "mask"))
-    found = {}
-    for name, column in (("mask", obs), ("after_mask", after)):
-        rows = [mask_row(seen, count) for seen in column]
-        found[name] = np.stack([np.ones(count, bool) if row is None else row for row in rows])
-    return found
+    rho, taken, next_rho = (whole[name].astype(np.float32) for name in ("rho", "taken", "next_rho"))
+    second = (np.zeros_like(step.reward), step.next_obs)
+    if "other" in whole:
+        discount = discount_of(gamma, whole["other_terminated"]) * whole["other_rho"]
+        second = (discount.astype(np.float32), whole["other"])
+    policies = (whole["policy"], whole.get("other_policy"))
+    return Experience(step, rho, taken, whole["episode"], second, following, next_rho, *policies)
 
 
 def _second_try(
-    env: gym.Env, obs: Element, action: Element, behaviour: HostPolicy, rng: np.random.Generator, again: str
-) -> tuple:
-    """Action, `terminated` and successor of an independent try."""
-    try:
-        twin = copy.deepcopy(env)
-    except Exception as error:  # whatever an environment holds
-        raise RlnutError(f"a second try from a state needs an environment that can be copied: {error}") from None
-    twin.unwrapped.np_random = np.random.default_rng(rng.integers(2**63))
-    chosen = behaviour.act(obs, rng) if again == "state" else action
-    after, _, terminated, _, _ = twin.step(chosen)
-    return chosen, terminated, after
+    vector: HostVector, decision: Decision, now: Situation, behaviour: EnvPolicy, target: EnvPolicy, rngs: Rngs,
+    again: str,
+) -> dict[str, np.ndarray | None]:  # fmt: skip
+    """An independent try from copies of the environments: its end, its successor and, of pairs, π there."""
+    if not isinstance(vector, EnvList):
+        raise UsageError("a second try from a state needs environments that are stepped one by one")
+    spec = vector.spec
+    chosen = decide(behaviour, target, now, rngs) if again == "state" else decision
+    terminated, raw, masks = np.zeros(vector.num_envs, bool), [], []
+    for i, command in enumerate(spec.commands(chosen.action)):
+        try:
+            twin = copy.deepcopy(vector.envs[i])
+        except Exception as error:  # whatever an environment holds
+            raise RlnutError(f"a second try from a state needs an environment that can be copied: {error}") from None
+        twin.unwrapped.np_random = np.random.default_rng(rngs[i].integers(2**63))
+        obs, _, terminated[i], _, info = twin.step(command)
+        raw.append(obs)
+        masks.append(info)
+    stored = np.stack([np.asarray(spec.read(obs)) for obs in raw])
+    policy = None
+    if again == "pair" and target.chances is not None:
+        masked = vector.mask is not None
+        allowed = [allowed_actions(info, spec, bool(over)) for info, over in zip(masks, terminated, strict=True)]
+        policy = target.chances(Situation(stored, raw, np.stack(allowed) if masked else None))
+    rho = chosen.rho if again == "state" else np.ones_like(chosen.rho)
+    return {"other": stored, "other_terminated": terminated, "other_rho": rho, "other_policy": policy}
 
 
-def recorded_experience(source: str, spec: Spec, gamma: float, target: Chances) -> Experience:
+def recorded_experience(source: str, spec: Spec, gamma: float, target: EnvPolicy) -> Experience:
     """A file of transitions, by whatever policy: enough for targets that bootstrap from an expectation over π.
 
     UsageError where π takes an action that is nowhere in the file: its value would be made up.
     """
     step = transitions.load_transitions(source, spec, gamma)
+    policy = target.at(np.asarray(step.next_obs)[:, 0], None if step.next_mask is None else step.next_mask[:, 0])
     goes_on, taken = np.asarray(step.discount)[:, 0] > 0, np.bincount(np.asarray(step.action)[:, 0])
     if goes_on.any():
-        mask = None if step.next_mask is None else np.asarray(step.next_mask)[goes_on, 0]
-        wanted = (target(np.asarray(step.next_obs)[goes_on, 0], mask) > 0).any(0)
+        wanted = (policy[goes_on] > 0).any(0)
         if (missing := wanted & (np.pad(taken, (0, spec.actions - len(taken))) == 0)).any():
             number = int(np.argmax(missing)) + spec.first_action
             raise UsageError(f"{source}: action {number}, which the policy takes, is nowhere in these transitions")
     end, ones = np.asarray(step.end), np.ones_like(step.reward)
     episode = (end.cumsum(0) - end).astype(np.int32)
-    return Experience(step, ones, ones, episode, (step.discount, step.next_obs), np.zeros_like(step.action), ones)
+    second, there = (step.discount, step.next_obs), policy[:, None]
+    return Experience(step, ones, ones, episode, second, np.zeros_like(step.action), ones, there, there)
