@@ -217,7 +217,7 @@ def written_back(space: spaces.Space, stored: np.ndarray) -> Any:
     sizes = [math.prod(part.shape) * (part.dtype.itemsize if in_bytes else 1) for *_, part in parts]
     values = {}
     for (path, leaf, part), numbers in zip(parts, np.split(stored, np.cumsum(sizes)[:-1]), strict=True):
-        values[path] = _as_given(leaf, _from_bytes(numbers, part.dtype) if in_bytes else numbers)
+        values[path] = _as_given(leaf, np.asarray(_from_bytes(numbers, part.dtype) if in_bytes else numbers))
     return _assembled(space, (), values)
 
 

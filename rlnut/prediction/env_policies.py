@@ -26,7 +26,7 @@ from rlnut.prediction.policies import NamedPolicy, PolicyLike, named_policy
 from rlnut.truth.dynamic_programming import epsilon_soft
 from rlnut.truth.finite import array_of, distribution
 from rlnut.truth.start_states import Element
-from rlnut.types import Array, namespace
+from rlnut.types import Array, Look, namespace
 
 Rngs = Sequence[np.random.Generator]  # one for each environment, so that a run does not depend on the others
 
@@ -118,7 +118,8 @@ def on_env(policy: PolicyLike, spec: Spec) -> EnvPolicy:
     if isinstance(base, Policy):
         return _softened(_saved(base, spec), epsilon, spec)
     if hasattr(base, "q"):
-        return _softened(EnvPolicy(spec, lambda seen: greedy_chances(_asked(base, seen, spec), seen.mask)), epsilon, spec)
+        greedy = EnvPolicy(spec, lambda seen: greedy_chances(_asked(base, seen, spec), _allowed(spec, seen.mask)))
+        return _softened(greedy, epsilon, spec)
     if not callable(base):
         kind = type(base).__name__
         raise UsageError(f"a policy for {spec.name} is a word or a function of an observation, got {kind}")
@@ -150,7 +151,7 @@ def _softened(policy: EnvPolicy, epsilon: float, spec: Spec) -> EnvPolicy:
     return policy._replace(chances=soft, traced=None if traced is None else soft_traced)
 
 
-def _allowed(spec: Spec, mask: Array | None) -> Array | None:
+def _allowed(spec: Spec, mask: Any) -> Any:
     """The mask; of groups with fewer choices than others what there is of them."""
     return spec.acts.allowed() if mask is None and spec.acts.padded else mask
 
@@ -171,7 +172,7 @@ def _uniform(spec: Spec) -> EnvPolicy:
     )
 
 
-def greedy_chances(q: Array, mask: Array | None) -> Array:
+def greedy_chances(q: Any, mask: Any) -> Any:
     """All on the first best of the allowed actions: q [N, A] or [N, D, K]."""
     xp = namespace(q)
     q = q if mask is None else xp.where(mask, q, -xp.inf)
@@ -193,8 +194,6 @@ def _saved(policy: Policy, spec: Spec) -> EnvPolicy:
     agent = policy.agent
 
     def traced(obs: Array, mask: Array | None) -> Array:
-        from rlnut.types import Look
-
         count = len(obs)
         params = jax.tree.map(jnp.asarray, policy.params)
         q, _ = agent.q(params, agent.carry(count), Look(obs, jnp.ones(count, bool)))
@@ -232,9 +231,9 @@ def _row(answer: object, spec: Spec, at: object) -> np.ndarray:
     A = spec.actions
     if array.ndim == 0 and len(spec.choices) == 1 and array.dtype.kind in "iu" and 0 <= array < A:
         return np.eye(A)[int(array)]
-    if spec.acts.values is not None and array.shape == spec.acts.shape and array.dtype.kind in "iuf":
-        if (number := action_number(array, spec)) is not None:
-            return np.eye(A)[number]
+    as_taken = spec.acts.values is not None and array.shape == spec.acts.shape and array.dtype.kind in "iuf"
+    if as_taken and (number := action_number(array, spec)) is not None:
+        return np.eye(A)[number]
     if array.shape != spec.choices:
         wanted = f"an action 0 … {A - 1}" if spec.acts.values is None else f"an action of {spec.action_space}"
         many = math.prod(spec.choices)

@@ -19,13 +19,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rlnut.agents import td
+from rlnut.envs.reading import Mismatch
+from rlnut.envs.space_records import recorded_space, space_record
+from rlnut.envs.spaces import read_given
 from rlnut.errors import RlnutError, UsageError
 from rlnut.features.maps import Features
-from rlnut.prediction.value_function import ObservationScale, ValueFunction, ValueRecipe, value_function
+from rlnut.prediction.value_function import ObservationScale, ValueFunction, ValueRecipe, loaded_spec, value_function
 from rlnut.runtime.arrays import load_arrays, load_meta, save_arrays
 from rlnut.types import Array, Network
 
 FILE = "values.safetensors"
+Given = object  # an observation as the environment gives it, or several side by side: its space says what it is
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,12 +76,20 @@ class FunctionValues:
         at = self.function.model.at
         return jax.jit(lambda w, s: jax.vmap(lambda one: jax.vmap(lambda u: at(u, one)[0])(w).mean())(s))
 
-    def value(self, obs: ArrayLike | tuple[ArrayLike, ...]) -> np.ndarray:
-        """v(s) [] or q(s, ·) [A] of one observation, or [B] and [B, A] of several."""
+    def value(self, obs: Given) -> np.ndarray:
+        """v(s) [] or q(s, ·) [A] of one observation, or [B] and [B, A] of several, as the environment gives them.
+
+        Of D decoupled choices of K: [D, K] and [B, D, K]; q(s, a) is their mean over D.
+        """
         recipe = self.function.recipe
-        one, many = _observations(recipe, obs)
+        try:
+            many, one = read_given(self.function.spec, obs)
+        except Mismatch as error:
+            raise UsageError(f"the values of {self.function.spec.name} were asked with {error}") from None
         parts = [self._values(many[i : i + self.BATCH]) for i in range(0, len(many), self.BATCH)]
         found = np.concatenate(parts) if parts else np.zeros((0, *([recipe.actions] if recipe.actions else [])))
+        if recipe.groups > 1:
+            found = found.reshape(len(found), recipe.groups, -1)
         return found[0] if one else found
 
     def _values(self, obs: np.ndarray) -> np.ndarray:
@@ -90,7 +102,9 @@ class FunctionValues:
     def save(self, folder: Path) -> None:
         """Write FILE into the folder."""
         arrays = {"weights": self.weights} | self.function.scale._asdict()
-        _save(folder, "function", arrays, {"recipe": asdict(self.function.recipe)})
+        spec = self.function.spec
+        space = {"name": spec.name, "space": space_record(spec.observation_space)}
+        _save(folder, "function", arrays, {"recipe": asdict(self.function.recipe), "observations": space})
 
 
 Values = TableValues | FunctionValues
@@ -116,7 +130,10 @@ def load_values(folder: str | Path, features: Features | None = None, network: N
             shown = tuple(arrays[f"shown{i}"] for i in range(len(arrays) - 1))
             return TableValues(arrays["table"], shown or None)
         recipe = ValueRecipe().replace(**meta["recipe"])
-        function = value_function(recipe, ObservationScale(arrays["shift"], arrays["scale"]), features, network)
+        seen = meta.get("observations")  # older folders have none
+        space = recipe.space if seen is None else recorded_space(seen["space"])
+        spec = loaded_spec(space, "this folder" if seen is None else str(seen["name"]))
+        function = value_function(recipe, ObservationScale(arrays["shift"], arrays["scale"]), spec, features, network)
         size = len(jax.eval_shape(function.model.init, jax.random.key(0)))
         weights = arrays["weights"]
     except UsageError:
@@ -150,21 +167,3 @@ def _numbers(obs: ArrayLike | tuple[ArrayLike, ...], first: int, count: int) -> 
     if array.dtype.kind not in "iu" or array.ndim > 1 or ((array < first) | (array >= first + count)).any():
         raise UsageError(f"a state is a number {first} … {first + count - 1}, got {obs!r}")
     return array
-
-
-def _observations(recipe: ValueRecipe, obs: ArrayLike | tuple[ArrayLike, ...]) -> tuple[bool, np.ndarray]:
-    """(is it a single one?, observations [B, ...]), checked."""
-    if recipe.count:
-        array = _numbers(obs, recipe.first, recipe.count)
-        return array.ndim == 0, np.atleast_1d(array)
-    form = f"an observation has shape {list(recipe.shape)} here, several have [B, …]"
-    try:
-        array = np.asarray(obs)
-    except ValueError:
-        raise UsageError(f"{form}; got rows of different lengths") from None
-    if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
-        raise UsageError(f"{form} and finite numbers, got {array.dtype} {list(array.shape)}")
-    if array.shape not in (recipe.shape, (*array.shape[:1], *recipe.shape)):
-        raise UsageError(f"{form}; got {list(array.shape)}")
-    one = array.shape == recipe.shape
-    return one, array.astype(recipe.dtype)[None] if one else array.astype(recipe.dtype)

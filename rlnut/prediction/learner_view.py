@@ -1,4 +1,4 @@
-"""An environment as a learner reads it, for the Monte-Carlo truth: numbered actions, observations that know their mask."""
+"""An environment as a learner reads it, for the Monte-Carlo truth: numbered actions, observations with their masks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class LearnerView(gym.Wrapper):
             return allowed_actions(info, spec, over) if masked or MASK in info else None
 
         self.mask_of, self.read = mask_of, lambda raw: spec.read(raw)
-        self.command = lambda action: spec.commands([action] if not spec.choices[-1] else np.asarray(action)[None])[0]
+        free = not spec.choices[-1]  # a policy gives the environment's own actions
+        self.command = lambda action: action if free else spec.commands(np.asarray(action)[None])[0]
 
     def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[Shown, Info]:
         """Start an episode."""

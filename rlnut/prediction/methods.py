@@ -232,6 +232,14 @@ class Prediction(Settings):
         100, "returns behind each Monte-Carlo truth, where the problem is not finite", low=2, high=10**6
     )
     states: int = setting(20, "states with a Monte-Carlo truth", low=1, high=10**6)
+    actions: str | None = setting(
+        None, "actions of several numbers as in training: every combination, or a choice for each (DecQN)",
+        choices=("grid", "decoupled"),
+    )  # fmt: skip
+    bins: int | None = setting(
+        None, "values of each number of a Box action (none: 3 for Q and off-policy, else any real number)",
+        low=2, high=10_000,
+    )  # fmt: skip
 
 
 def settle(method: Method, given: set[str], config: Prediction, network: bool = False) -> Prediction:

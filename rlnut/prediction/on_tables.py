@@ -20,6 +20,7 @@ from rlnut.errors import UsageError
 from rlnut.features.parsing import over_numbers, parse_features
 from rlnut.networks.architectures import mlp
 from rlnut.prediction.defaults import RECORDS, with_iterations
+from rlnut.prediction.env_policies import EnvPolicy
 from rlnut.prediction.learned_values import TableValues
 from rlnut.prediction.methods import Method, Prediction, find
 from rlnut.prediction.pipeline import LearnedFunction, PredictionProblem, learn_values
@@ -167,7 +168,7 @@ def _experience(known: TableTruth, config: Prediction, seed: int) -> Experience:
     """What is learned from: a file's transitions, or what the behaviour meets."""
     if config.data is not None:
         spec = read_spaces(Tabular(known.finite))
-        return recorded_experience(config.data, spec, known.gamma, lambda s, mask=None: known.policy[s])
+        return recorded_experience(config.data, spec, known.gamma, EnvPolicy(spec, lambda seen: known.policy[seen.obs]))
     steps = None if config.episodes is not None else config.steps
     return simulate(
         known.finite, known.policy, known.acting, known.gamma, jax.random.key(seed), config.runs, config.episodes,
@@ -183,9 +184,11 @@ def _network(
     table_of_inputs = jnp.asarray(X, jnp.float32)
     net = checked_network(network, A if known.pairs else 0, table_of_inputs[0])
     model = td.network_value(net, table_of_inputs[0], lambda s: table_of_inputs[s])
-    inputs = (
-        pair_inputs(A, config.next_action == "sampled", lambda s, mask=None: known.policy[s]) if known.pairs else None
-    )
+
+    def policies(stream: Experience) -> tuple[np.ndarray, np.ndarray]:
+        return known.policy[np.asarray(stream.step.next_obs)], known.policy[np.asarray(stream.second[1])]
+
+    inputs = pair_inputs((A,), config.next_action == "sampled", policies) if known.pairs else None
     states = jnp.arange(S).repeat(A) if known.pairs else jnp.arange(S)
     every = (states, jnp.tile(jnp.eye(A), (S, 1))) if known.pairs else states
     values = jax.jit(jax.vmap(lambda w: jax.vmap(model.at, (None, 0))(w, every)[0]))

@@ -18,6 +18,14 @@ from rlnut.types import discount_of, transition
 MOST_STEPS = 5_000_000  # of one run that is told to play episodes
 
 
+class Players(NamedTuple):
+    """Who acts, and whose values are learned."""
+
+    behaviour: EnvPolicy
+    target: EnvPolicy
+    corrected: bool = True  # by ρ, so b must do whatever π does
+
+
 class Decision(NamedTuple):
     """What the behaviour does in N environments, and how likely both policies are to do it."""
 
@@ -27,8 +35,9 @@ class Decision(NamedTuple):
     policy: np.ndarray | None  # π(·|s) [N, A] or [N, D, K]
 
 
-def decide(behaviour: EnvPolicy, target: EnvPolicy, seen: Situation, rngs: Rngs) -> Decision:
+def decide(players: Players, seen: Situation, rngs: Rngs) -> Decision:
     """The behaviour's actions; ρ = 1 where the two are one policy."""
+    behaviour, target, _ = players
     action, b = behaviour.decide(seen, rngs)
     if b is None or target.chances is None:
         ones = np.ones(len(seen.obs), np.float32)
@@ -36,14 +45,17 @@ def decide(behaviour: EnvPolicy, target: EnvPolicy, seen: Situation, rngs: Rngs)
     if target is behaviour:
         return Decision(action, chance_of(b, action), np.ones(len(seen.obs)), b)
     pi = target.chances(seen)
+    if players.corrected and (missing := (pi > 0) & (b == 0)).any():
+        k, *a = np.argwhere(missing)[0].tolist()
+        where = seen.raw[k]
+        raise UsageError(f"the behaviour never takes action {a[-1]} at {where}, as the policy does: give another b")
     taken = chance_of(pi, action)
     return Decision(action, taken, taken / np.maximum(chance_of(b, action), 1e-12), pi)
 
 
 def play(
     vector: HostVector,
-    behaviour: EnvPolicy,
-    target: EnvPolicy,
+    players: Players,
     gamma: float,
     seed: int,
     steps: int | None = None,
@@ -57,29 +69,29 @@ def play(
     same one ("pair"). `pairs` keeps π(·|s'). Raises RlnutError where an environment cannot be copied, or episodes do
     not end.
     """
-    n = vector.num_envs
+    n, numbered = vector.num_envs, players.behaviour.chances is not None
     rngs = [np.random.default_rng((seed, lane)) for lane in range(n)]
     now = _situation(vector, vector.reset(seed))
-    decision, episode = decide(behaviour, target, now, rngs), np.zeros(n, np.int32)
+    decision, episode = decide(players, now, rngs), np.zeros(n, np.int32)
     rows: list[dict[str, np.ndarray | None]] = []
     for _ in range(steps or MOST_STEPS):
-        other = _second_try(vector, decision, now, behaviour, target, rngs, again) if again else {}
+        other = _second_try(vector, decision, now, players, rngs, again) if again else {}
         step = vector.step(decision.action)
         after = Situation(step.next_obs, _raw(vector, step.next_obs, vector.next_raw), step.next_mask)
         end = step.terminated | step.truncated
-        following = decide(behaviour, target, after, rngs)
+        following = decide(players, after, rngs)
         row = {
-            "obs": now.obs, "action": decision.action if behaviour.chances else np.zeros(n), "reward": step.reward,
+            "obs": now.obs, "action": decision.action if numbered else np.zeros(n), "reward": step.reward,
             "terminated": step.terminated, "truncated": step.truncated, "after": step.next_obs, "valid": step.valid,
             "mask": now.mask, "after_mask": step.next_mask, "episode": episode, "rho": decision.rho,
-            "taken": decision.taken, "next": following.action if behaviour.chances else np.zeros(n),
+            "taken": decision.taken, "next": following.action if numbered else np.zeros(n),
             "next_rho": following.rho, "policy": following.policy if pairs else None,
         }  # fmt: skip
         rows.append(row | other)
         episode = episode + end.astype(np.int32)
         now, decision = _situation(vector, step.obs), following
         if end.any() or not step.valid.all():
-            begun = decide(behaviour, target, now, rngs)
+            begun = decide(players, now, rngs)
             decision = _where(end | ~step.valid, begun, following)
             if episodes is not None and (episode >= episodes).all():
                 break
@@ -127,14 +139,13 @@ def _experience(rows: list[dict[str, np.ndarray | None]], gamma: float, episodes
 
 
 def _second_try(
-    vector: HostVector, decision: Decision, now: Situation, behaviour: EnvPolicy, target: EnvPolicy, rngs: Rngs,
-    again: str,
-) -> dict[str, np.ndarray | None]:  # fmt: skip
+    vector: HostVector, decision: Decision, now: Situation, players: Players, rngs: Rngs, again: str
+) -> dict[str, np.ndarray | None]:
     """An independent try from copies of the environments: its end, its successor and, of pairs, π there."""
     if not isinstance(vector, EnvList):
         raise UsageError("a second try from a state needs environments that are stepped one by one")
     spec = vector.spec
-    chosen = decide(behaviour, target, now, rngs) if again == "state" else decision
+    chosen = decide(players, now, rngs) if again == "state" else decision
     terminated, raw, masks = np.zeros(vector.num_envs, bool), [], []
     for i, command in enumerate(spec.commands(chosen.action)):
         try:
@@ -147,10 +158,10 @@ def _second_try(
         masks.append(info)
     stored = np.stack([np.asarray(spec.read(obs)) for obs in raw])
     policy = None
-    if again == "pair" and target.chances is not None:
+    if again == "pair" and (chances := players.target.chances) is not None:
         masked = vector.mask is not None
         allowed = [allowed_actions(info, spec, bool(over)) for info, over in zip(masks, terminated, strict=True)]
-        policy = target.chances(Situation(stored, raw, np.stack(allowed) if masked else None))
+        policy = chances(Situation(stored, raw, np.stack(allowed) if masked else None))
     rho = chosen.rho if again == "state" else np.ones_like(chosen.rho)
     return {"other": stored, "other_terminated": terminated, "other_rho": rho, "other_policy": policy}
 
@@ -161,7 +172,8 @@ def recorded_experience(source: str, spec: Spec, gamma: float, target: EnvPolicy
     UsageError where π takes an action that is nowhere in the file: its value would be made up.
     """
     step = transitions.load_transitions(source, spec, gamma)
-    policy = target.at(np.asarray(step.next_obs)[:, 0], None if step.next_mask is None else step.next_mask[:, 0])
+    next_mask = None if step.next_mask is None else np.asarray(step.next_mask)[:, 0]
+    policy = target.at(np.asarray(step.next_obs)[:, 0], next_mask)
     goes_on, taken = np.asarray(step.discount)[:, 0] > 0, np.bincount(np.asarray(step.action)[:, 0])
     if goes_on.any():
         wanted = (policy[goes_on] > 0).any(0)

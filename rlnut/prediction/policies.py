@@ -16,32 +16,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-import gymnasium as gym
-import jax
 import numpy as np
 
 from rlnut.errors import UsageError, unknown
-from rlnut.prediction.masked import mask_row
 from rlnut.runtime.files import is_folder, read_npy
 from rlnut.runtime.modules import import_users_module
 from rlnut.truth.dynamic_programming import MDP, epsilon_soft, policy_iteration
 from rlnut.truth.finite import Finite, array_of, distribution
-from rlnut.truth.start_states import Act, Element
 
 if TYPE_CHECKING:
-    from rlnut.learner.agent import Agent
+    from rlnut.control.policy import Policy
 
 KINDS = ("uniform", "optimal", "FILE.npy", "a run folder", "DIR:behaviour", "MODULE:FUNCTION")
-Anything = TypeVar("Anything")
 PolicyLike = object  # words, a table, a function, or what has q; what it is not is refused where it is read
-
-
-class Chances(Protocol):
-    """π(a|s) [B, A] of observations [B, ...]; `mask` [B, A] bool: allowed actions, no other has a chance."""
-
-    def __call__(self, obs: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray: ...
 
 
 class HasQ(Protocol):
@@ -78,7 +67,7 @@ def as_table(policy: PolicyLike, finite: Finite, gamma: float) -> np.ndarray:
         table = as_table(_named(base), finite, gamma) if found is None else found
         return epsilon_soft(table, epsilon, finite.allowed) if epsilon else table
     if hasattr(policy, "q"):
-        policy = _greedy(policy, 0.0, (S, A))(np.arange(S) if finite.shown is None else finite.shown, finite.allowed)
+        policy = _greedy(policy, finite, (S, A))
     elif callable(policy):
         seen = range(S) if finite.shown is None else zip(*(part.tolist() for part in finite.shown), strict=True)
         policy = np.stack([_row(policy(obs), A, obs) for obs in seen])
@@ -157,12 +146,15 @@ def _imported(module: str, name: str) -> Callable[..., object]:
 
 
 class Saved(NamedTuple):
-    """The policy of a run folder."""
+    """The policy of a run folder, ε-soft."""
 
-    q: Callable[[np.ndarray], np.ndarray]  # observations [B, ...] -> [B, A]
+    policy: Policy
     epsilon: float
-    act: Callable[..., np.ndarray] | None = None  # (observation, mask) -> the greedy action as the environment takes it
-    agent: Agent | None = None
+
+    @property
+    def q(self) -> Callable[[object], np.ndarray]:
+        """Its values."""
+        return self.policy.q
 
 
 def saved(folder: str, behaviour: bool = False, trust: bool = False) -> Saved:
@@ -173,7 +165,28 @@ def saved(folder: str, behaviour: bool = False, trust: bool = False) -> Saved:
     epsilon = getattr(Recipe(folder, trust=trust).config, "epsilon_end", None) if behaviour else 0.0
     if epsilon is None:
         raise UsageError(f"the run in {folder} did not act ε-greedily: there is no {folder}:behaviour")
-    return Saved(greedy.q, float(epsilon), greedy.act, greedy.agent)
+    return Saved(greedy, float(epsilon))
+
+
+class NamedPolicy(NamedTuple):
+    """A policy for an environment without tables, before it is known how the environment is read."""
+
+    policy: PolicyLike  # a `Policy`, an object with q, a function; None: uniform; else it is refused later
+    epsilon: float = 0.0  # so much of the uniform policy is mixed in
+
+
+def named_policy(policy: PolicyLike, name: str) -> NamedPolicy:
+    """What a word or a Python object stands for on the environment `name`. UsageError for what needs tables."""
+    if isinstance(policy, NamedPolicy):
+        return policy
+    base, epsilon = split_softness(policy) if isinstance(policy, str) else (policy, 0.0)
+    if base in ("optimal",) or (isinstance(base, str) and base.endswith(".npy")):
+        why = "the optimal policy cannot be computed" if base == "optimal" else "a table [S, A] has no rows"
+        raise UsageError(f"{why} for {name}: it has no tables P and R")
+    found = None if isinstance(base, str) and base == "uniform" else _named(base) if isinstance(base, str) else base
+    if isinstance(found, Saved):
+        return NamedPolicy(found.policy, 1 - (1 - epsilon) * (1 - found.epsilon))
+    return NamedPolicy(found, epsilon)
 
 
 def trusted(policy: str | None) -> str | Saved | None:
@@ -186,107 +199,17 @@ def trusted(policy: str | None) -> str | Saved | None:
     return found._replace(epsilon=1 - (1 - epsilon) * (1 - found.epsilon))
 
 
-def _greedy(policy: HasQ, epsilon: float, shape: tuple[int, int] | None = None) -> Chances:
-    """ε-greedy on q: `policy.q` of observations [B, ...]."""
-    epsilon = max(epsilon, getattr(policy, "epsilon", 0.0))
-
-    def chances(obs: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-        try:
-            q = np.asarray(policy.q(obs))
-        except UsageError as error:
-            raise UsageError(f"the saved policy is of another environment: {error}") from None
-        if shape is not None and q.shape != shape:
-            raise UsageError(f"the saved policy has values {list(q.shape)}, this problem needs {list(shape)}")
-        if mask is not None:
-            q = np.where(mask.any(-1, keepdims=True), np.where(mask, q, -np.inf), q)
-        best = np.eye(q.shape[-1])[q.argmax(-1)]
-        return epsilon_soft(best, epsilon, mask) if epsilon else best
-
-    return chances
-
-
-class HostPolicy(NamedTuple):
-    """A policy on an environment without tables."""
-
-    act: Act  # (observation, rng) -> the environment's action
-    chances: Chances | None  # None: actions are continuous, so there is no ρ and no Q
-    first: int = 0  # the environment's number of action 0
-
-
-def on_env(policy: PolicyLike, space: gym.Space, name: str) -> HostPolicy:
-    """A policy for an action space; None: uniform. Raises UsageError for what needs tables."""
-    if isinstance(policy, HostPolicy):
-        return policy
-    if not isinstance(space, gym.spaces.Discrete):
-        return _continuous(policy, space, name)
-    A, first = int(space.n), int(space.start)
-    base, epsilon = split_softness(policy) if isinstance(policy, str) else (policy, 0.0)
-    if base in ("optimal",) or (isinstance(base, str) and base.endswith(".npy")):
-        why = "the optimal policy cannot be computed" if base == "optimal" else "a table [S, A] has no rows"
-        raise UsageError(f"{why} for {name}: it has no tables P and R")
-    if base is None or (isinstance(base, str) and base == "uniform"):
-        return _uniform(A, first)
-    found = _named(base) if isinstance(base, str) else base
-    chances: Chances
-    if hasattr(found, "q"):
-        chances = _greedy(_memoryless(found), 0.0)
-    elif callable(found):
-
-        def chances(obs: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-            answers = np.stack([_row(found(o), A, o) for o in obs])
-            if mask is not None:
-                _check_allowed(answers, mask, obs)
-            return answers
-    else:
-        raise UsageError(f"a policy for {name} is a word or a function of an observation, got {type(found).__name__}")
-
-    def probabilities(obs: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-        return epsilon_soft(chances(obs, mask), epsilon, mask) if epsilon else chances(obs, mask)
-
-    def act(obs: Element, rng: np.random.Generator) -> int:
-        mask = mask_row(obs, A)
-        row = np.cumsum(probabilities(np.asarray(obs)[None], None if mask is None else mask[None])[0])
-        return first + min(int(np.searchsorted(row, rng.random() * row[-1], side="right")), A - 1)
-
-    return HostPolicy(act, probabilities, first)
-
-
-def _uniform(A: int, first: int) -> HostPolicy:
-    """Every allowed action with equal chance."""
-
-    def act(obs: Element, rng: np.random.Generator) -> int:
-        mask = mask_row(obs, A)
-        return first + int(rng.integers(A) if mask is None else rng.choice(np.flatnonzero(mask)))
-
-    def chances(obs: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-        return epsilon_soft(np.zeros((len(obs), A)), 1.0, mask)
-
-    return HostPolicy(act, chances, first)
-
-
-def _memoryless(policy: Anything) -> Anything:
-    """The policy; UsageError for one that carries something through time: it is no function of the observation."""
-    agent = getattr(policy, "agent", None)
-    if agent is not None and jax.tree.leaves(agent.carry(1)):
-        raise UsageError(
-            "a recurrent policy remembers, so its values are no function of the observation: use rlnut evaluate"
-        )
-    return policy
-
-
-def _continuous(policy: PolicyLike, space: gym.Space, name: str) -> HostPolicy:
-    """Actions that are no numbers 0 … A − 1: uniform over a bounded box, or a function of the user's."""
-    found = _named(policy) if isinstance(policy, str) and policy != "uniform" else policy
-    if found is None or isinstance(found, str):
-        if not isinstance(space, gym.spaces.Box) or not space.is_bounded():
-            raise UsageError(f"{name}: the uniform policy needs a Discrete or a bounded Box action space, got {space}")
-        low, high, kind = space.low, space.high, space.dtype
-        return HostPolicy(lambda obs, rng: rng.uniform(low, high).astype(kind), None)
-    if hasattr(found, "act") and hasattr(found, "q"):
-        if getattr(found, "epsilon", 0.0):
-            raise UsageError(f"{name} has actions {space}: only the greedy policy of a run is known, not an ε-soft one")
-        player = _memoryless(found)
-        return HostPolicy(lambda obs, rng: player.act(np.asarray(obs), getattr(obs, "mask", None)), None)
-    if not callable(found) or hasattr(found, "q"):
-        raise UsageError(f"{name} has actions {space}: its policy must be a function of an observation")
-    return HostPolicy(lambda obs, rng: found(obs), None)
+def _greedy(policy: HasQ, finite: Finite, shape: tuple[int, int]) -> np.ndarray:
+    """Greedy on `policy.q` in every state, or as a saved policy is ε-greedy: [S, A]."""
+    S, mask = shape[0], finite.allowed
+    try:
+        q = np.asarray(policy.q(np.arange(S) if finite.shown is None else finite.shown))
+    except UsageError as error:
+        raise UsageError(f"the saved policy is of another environment: {error}") from None
+    if q.shape != shape:
+        raise UsageError(f"the saved policy has values {list(q.shape)}, this problem needs {list(shape)}")
+    if mask is not None:
+        q = np.where(mask.any(-1, keepdims=True), np.where(mask, q, -np.inf), q)
+    best = np.eye(q.shape[-1])[q.argmax(-1)]
+    epsilon = getattr(policy, "epsilon", 0.0)
+    return epsilon_soft(best, epsilon, mask) if epsilon else best

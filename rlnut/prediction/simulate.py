@@ -34,6 +34,8 @@ class Experience(NamedTuple):
     second: tuple[Array, Array]  # (γ(1 − terminated)ρ, next_obs) of a second, independent try from the same state
     next_action: Array  # int32 [T, N] what b does at next_obs: the next row's action where the episode goes on
     next_rho: Array  # [T, N] its ρ
+    next_policy: Array | None = None  # [T, N, ...] π(·|s'), where Q needs it and no table holds it
+    second_policy: Array | None = None  # the same at the second try's successor
 
 
 def simulate(
@@ -169,7 +171,8 @@ def folded_experience(
         factor = factor * pick(stream.next_rho)
     next_mask = None if step.next_mask is None else pick(step.next_mask)
     kept = step._replace(reward=total, discount=factor, next_obs=pick(step.next_obs), next_mask=next_mask)
-    return stream._replace(step=kept, rho=gain, next_action=pick(stream.next_action))
+    policy = None if stream.next_policy is None else pick(stream.next_policy)
+    return stream._replace(step=kept, rho=gain, next_action=pick(stream.next_action), next_policy=policy)
 
 
 def _later(

@@ -21,6 +21,7 @@ FALL = 300.0  # α at the start over α at the end, where it falls: early steps 
 
 
 Three = tuple[td.Input, td.Input, td.Input]
+Policies = Callable[[Experience], tuple[Array, Array | None]]  # π(·|s') of a stream, and of its second tries
 Inputs = Callable[[Experience], Three]  # what v or q reads of a row: now, bootstrapped, second try
 
 
@@ -42,24 +43,43 @@ def pair_numbers(actions: int, sampled: bool) -> Inputs:
     return inputs
 
 
-def pair_inputs(actions: int, sampled: bool, chances: Callable[..., np.ndarray]) -> Inputs:
-    """Q of any observation: (s, u) with weights u [A] of the actions: 1 at a; π(·|s') or 1 at a'."""
-    each = np.eye(actions, dtype=np.float32)
+def pair_inputs(choices: tuple[int, ...], sampled: bool, policies: Policies | None = None) -> Inputs:
+    """Q of any observation: (s, u) with weights u of the outputs: 1 at a; π(·|s') or 1 at a'.
 
-    def expected(obs: Array, mask: Array | None = None) -> np.ndarray:
-        obs = np.asarray(obs)
-        allowed = None if mask is None else np.asarray(mask).reshape(-1, actions)
-        found = chances(obs.reshape(-1, *obs.shape[2:]), allowed)
-        return np.asarray(found, np.float32).reshape(*obs.shape[:2], actions)
+    `choices` (A,), or (D, K) of decoupled actions, whose q is the mean over groups. `policies`: π(·|s') of a stream and
+    of its second tries (None: as they are kept in it).
+    """
 
     def inputs(stream: Experience) -> Three:
         step = stream.step
-        weights = each[np.asarray(stream.next_action)] if sampled else expected(step.next_obs, step.next_mask)
-        then = (step.next_obs, weights)
-        other = then if stream.second[1] is step.next_obs else (stream.second[1], expected(stream.second[1]))
-        return (step.obs, each[np.asarray(step.action)]), then, other
+        expected, other = (policies or kept_policies)(stream)
+        many = len(choices) == 2
+        following = np.asarray(stream.next_action)
+        then = (step.next_obs, action_weights(following, choices) if sampled else policy_weights(expected, many))
+        alone = other is None or stream.second[1] is step.next_obs
+        second = then if other is None or alone else (stream.second[1], policy_weights(other, many))
+        return (step.obs, action_weights(np.asarray(step.action), choices)), then, second
 
     return inputs
+
+
+def kept_policies(stream: Experience) -> tuple[Array, Array | None]:
+    """π(·|s') as it was kept while playing."""
+    assert stream.next_policy is not None
+    return stream.next_policy, stream.second_policy
+
+
+def action_weights(action: np.ndarray, choices: tuple[int, ...]) -> np.ndarray:
+    """Weights of the outputs that make q(s, a): [..., A] for actions [...], [..., D·K] for decoupled ones [..., D]."""
+    return policy_weights(np.eye(choices[-1], dtype=np.float32)[action], len(choices) == 2)
+
+
+def policy_weights(policy: Array, decoupled: bool) -> np.ndarray:
+    """Weights of the outputs that make Σ π(a|s) q(s, a): [..., A], or [..., D·K] of [..., D, K] (the mean)."""
+    chances = np.asarray(policy, np.float32)
+    if not decoupled:
+        return chances
+    return (chances / chances.shape[-2]).reshape(*chances.shape[:-2], -1)
 
 
 def window_length(stream: Experience, method: Method, config: Prediction) -> int:

@@ -25,8 +25,8 @@ from rlnut.envs.functional import FuncGym, func_vector
 from rlnut.envs.make import EnvName, maker
 from rlnut.envs.spaces import read_spaces
 from rlnut.envs.vector import EnvList, GymVector, episode_seed
-from rlnut.prediction.play import play
-from rlnut.prediction.policies import HostPolicy
+from rlnut.prediction.env_policies import on_env
+from rlnut.prediction.play import Players, play
 from rlnut.truth.monte_carlo import monte_carlo_truth
 
 ZEROS = np.zeros(3, np.float32)
@@ -256,8 +256,14 @@ def test_a_failing_close_loses_nothing(capsys: pytest.CaptureFixture[str]) -> No
 WAYS = ("train", "evaluate", "predict", "truth", "vector")
 
 
+def experience(make: Callable[[], gym.Env], steps: int) -> Any:
+    """What prediction learns from."""
+    vector = EnvList(make, 1)
+    policy = on_env(lambda obs: 0, vector.spec)
+    return play(vector, Players(policy, policy), 0.9, 0, steps=steps)
+
+
 def drive(way: str, make: Callable[[], gym.Env]) -> Any:
-    policy = HostPolicy(lambda obs, rng: 0, None)
     if way == "train":
         envs = EnvList(make, 2)
         envs.reset(0)
@@ -266,9 +272,9 @@ def drive(way: str, make: Callable[[], gym.Env]) -> Any:
         player = Player(lambda n: (), lambda carry, look: (np.zeros(len(look.obs), int), carry))
         return Evaluator(make, read_spaces(make()), 2, 10)(player, 0, 0)
     if way == "predict":
-        return play(make, policy, policy, 0.9, 0, steps=5)
+        return experience(make, 5)
     if way == "truth":
-        return monte_carlo_truth(lambda: made(make), policy.act, 0.5, 1, 2, 0)
+        return monte_carlo_truth(lambda: made(make), lambda obs, rng: 0, 0.5, 1, 2, 0)
     vector = GymVector(SyncVectorEnv([make, make], autoreset_mode=AutoresetMode.SAME_STEP))
     vector.reset(0)
     return [vector.step(np.zeros(2, int)) for _ in range(5)]
@@ -350,8 +356,7 @@ def test_buffers_that_are_used_again_are_copied() -> None:
     steps = drive("train", Reuses)
     np.testing.assert_array_equal([step.next_obs[0, 0] for step in steps], [1, 2, 3, 4, 1])
     np.testing.assert_array_equal([step.obs[0, 0] for step in steps], [1, 2, 3, 0, 1])
-    policy = HostPolicy(lambda obs, rng: 0, None)
-    truth = monte_carlo_truth(lambda: made(Reuses), policy.act, 1.0, 20, 2, 0)
+    truth = monte_carlo_truth(lambda: made(Reuses), lambda obs, rng: 0, 1.0, 20, 2, 0)
     np.testing.assert_array_equal(truth.mean, 4 - truth.obs[:, 0])  # steps that are left
     assert len(set(truth.obs[:, 0])) == 4
 

@@ -17,7 +17,9 @@ from rlnut.envs import transitions
 from rlnut.envs.tabular import from_env
 from rlnut.envs.vector import EnvList
 from rlnut.errors import RlnutError, UsageError
-from rlnut.prediction.policies import as_table, on_env
+from rlnut.learner.spec import Choice
+from rlnut.prediction.env_policies import on_env, prediction_spec
+from rlnut.prediction.policies import as_table, named_policy
 from rlnut.truth.finite import Finite, make_mdp
 
 OPTIONS: dict[str, Any] = {"gamma": 1.0, "steps": 600, "states": 6, "rollouts": 3}
@@ -91,7 +93,7 @@ class Wrong(Corridor):
 
 
 def test_a_mask_of_another_size_is_one_line() -> None:
-    with pytest.raises(RlnutError, match=r"info\['action_mask'\] has shape \[3\], and there are 2 actions"):
+    with pytest.raises(RlnutError, match=r"info\['action_mask'\] is not a mask of 2 actions"):
         rlnut.predict("td0", Wrong, **OPTIONS)
 
 
@@ -137,19 +139,23 @@ def test_a_recurrent_policy_is_no_function_of_the_observation(tmp_path: Path) ->
     run = rlnut.train(config, "CartPole-v1", out=tmp_path / "run", **SHORT)
     for policy in (run.policy, str(tmp_path / "run")):
         with pytest.raises(UsageError, match="a recurrent policy remembers"):
-            on_env(policy, gym.spaces.Discrete(2), "here")
+            on_env(policy, run.policy.spec)
 
 
 def test_actions_of_a_box_are_those_of_training(tmp_path: Path) -> None:
-    """Bins and normalisation come from the folder."""
+    """Bins and normalisation come from the folder, so that ρ, Q and ε-soft policies mean what they mean in training."""
     training = SHORT | {"bins": 5, "normalise": True}
     run = rlnut.train(rlnut.DQN(**DEEP), "Pendulum-v1", out=tmp_path / "run", **training)
-    space, rng = gym.make("Pendulum-v1").action_space, np.random.default_rng(0)
-    seen = rng.uniform(-1, 1, (50, 3)).astype(np.float32)
+    pendulum = gym.make("Pendulum-v1")
+    seen = np.random.default_rng(0).uniform(-1, 1, (50, 3)).astype(np.float32)
     for policy in (run.policy, rlnut.load_policy(tmp_path / "run"), str(tmp_path / "run")):
-        host = on_env(policy, space, "here")
-        assert host.chances is None
-        np.testing.assert_array_equal(np.array([host.act(obs, rng) for obs in seen]), run.policy.act(seen))
-    assert set(run.policy.act(seen).reshape(-1).tolist()) <= {-2, -1, 0, 1, 2}
-    with pytest.raises(UsageError, match="only the greedy policy"):
-        on_env(f"{tmp_path / 'run'}:behaviour", space, "here")
+        spec = prediction_spec(pendulum, Choice(), False, [named_policy(policy, "here")])
+        chances = on_env(policy, spec).at(seen)
+        np.testing.assert_array_equal(spec.command(chances.argmax(-1)), run.policy.act(seen))
+        assert chances.shape == (50, 5) and (chances.max(-1) == 1).all()
+        with pytest.raises(UsageError, match="of another environment"):
+            on_env(policy, prediction_spec(pendulum, Choice(bins=3), False, []))
+    soft = named_policy(f"{tmp_path / 'run'}:behaviour", "here")
+    spec = prediction_spec(pendulum, Choice(), False, [soft])
+    best = np.eye(5)[run.policy.q(seen).argmax(-1)]
+    np.testing.assert_allclose(on_env(soft, spec).at(seen), 0.95 * best + 0.05 / 5)

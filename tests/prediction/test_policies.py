@@ -9,10 +9,13 @@ import pytest
 from rlnut.cli import main
 from rlnut.control.run_folder import load_policy
 from rlnut.envs.blackjack_tables import blackjack
+from rlnut.envs.spaces import observing_spec, spec_of
 from rlnut.envs.tabular import from_env
 from rlnut.envs.walks import chain_walk, random_walk
 from rlnut.errors import UsageError
-from rlnut.prediction.policies import as_table, on_env, split_softness
+from rlnut.learner.spec import Choice
+from rlnut.prediction.env_policies import Situation, on_env
+from rlnut.prediction.policies import as_table, split_softness
 from rlnut.truth.dynamic_programming import epsilon_soft, policy_iteration
 
 WALK = chain_walk()
@@ -81,9 +84,10 @@ def test_policies_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         as_table(run, WALK, 0.9)
     with pytest.raises(UsageError, match=r"the saved policy is of another environment: .* was given .*; Discrete"):
         as_table(run, blackjack(), 1)
-    host = on_env(run + ":behaviour", gym.spaces.Discrete(4), "here")
-    assert host.chances is not None
-    np.testing.assert_allclose(host.chances(np.arange(48)), 0.8 * best + 0.05)
+    there = spec_of(gym.spaces.Discrete(48), gym.spaces.Discrete(4), Choice(), "here")
+    np.testing.assert_allclose(on_env(run + ":behaviour", there).at(np.arange(48, dtype=np.int32)), 0.8 * best + 0.05)
+    with pytest.raises(UsageError, match="the saved policy is of another environment: it was learned on"):
+        on_env(run, there._replace(acts=spec_of(there.observation_space, gym.spaces.Discrete(5), Choice(), "").acts))
     capsys.readouterr()
     policy = ["--policy", run, "--behaviour", run + ":behaviour"]
     assert main(["predict", "td", "CliffWalking-v1", *policy, "--steps", "200", "--gamma", "0.9", "--json"]) == 0
@@ -97,23 +101,50 @@ def test_functions_that_answer_wrongly() -> None:
         as_table(np.array([0, 1, 5, 0]), WALK, 0.9)
 
 
+def seen_by(count: int) -> Situation:
+    return Situation(np.zeros((count, 4), np.float32), [np.zeros(4)] * count)
+
+
+def rngs(count: int) -> list[np.random.Generator]:
+    return [np.random.default_rng(i) for i in range(count)]
+
+
 def test_on_an_environment() -> None:
     """Probabilities and draws agree, actions are counted from the space's start."""
-    space, rng = gym.spaces.Discrete(3, start=5), np.random.default_rng(0)
-    policy = on_env(lambda obs: [0.2, 0.5, 0.3], space, "here")
-    assert policy.chances is not None
-    np.testing.assert_allclose(policy.chances(np.zeros((2, 4))), [[0.2, 0.5, 0.3]] * 2)
-    drawn = np.bincount([policy.act(np.zeros(4), rng) - 5 for _ in range(4000)]) / 4000
+    spec = spec_of(gym.spaces.Box(-1, 1, (4,)), gym.spaces.Discrete(3, start=5), Choice(), "here")
+    policy = on_env(lambda obs: [0.2, 0.5, 0.3], spec)
+    np.testing.assert_allclose(policy.at(np.zeros((2, 4))), [[0.2, 0.5, 0.3]] * 2)
+    action, _ = policy.decide(seen_by(4000), rngs(4000))
+    drawn = np.bincount([command - 5 for command in spec.commands(action)]) / 4000
     np.testing.assert_allclose(drawn, [0.2, 0.5, 0.3], atol=4 * np.sqrt(0.25 / 4000))
-    even = on_env("uniform:0.3", space, "here")
-    assert even.chances is not None and {even.act(None, rng) for _ in range(50)} == {5, 6, 7}
-    np.testing.assert_allclose(even.chances(np.zeros((1, 4))), [[1 / 3] * 3])
+    even = on_env("uniform:0.3", spec)
+    assert set(spec.commands(even.decide(seen_by(50), rngs(50))[0])) == {5, 6, 7}
+    np.testing.assert_allclose(even.at(np.zeros((1, 4))), [[1 / 3] * 3])
 
 
 def test_continuous_actions() -> None:
-    box, rng = gym.spaces.Box(-2.0, 2.0, (1,)), np.random.default_rng(0)
-    assert on_env(None, box, "here").chances is None
-    assert box.contains(on_env(None, box, "here").act(None, rng))
-    assert on_env(lambda obs: np.array([obs]), box, "here").act(1.5, rng) == 1.5
+    box, seen = gym.spaces.Box(-2.0, 2.0, (1,)), gym.spaces.Box(-1, 1, (4,))
+    free = on_env(None, observing_spec(seen, box, "here"))
+    assert free.chances is None and box.contains(free.decide(seen_by(1), rngs(1))[0][0])
+    own = on_env(lambda obs: obs[:1] + 1.5, observing_spec(seen, box, "here"))
+    assert own.decide(seen_by(1), rngs(1))[0][0] == 1.5
     with pytest.raises(UsageError, match="bounded Box"):
-        on_env(None, gym.spaces.Box(-np.inf, np.inf, (1,)), "here")
+        on_env(None, observing_spec(seen, gym.spaces.Box(-np.inf, np.inf, (1,)), "here"))
+
+
+@pytest.mark.parametrize("kind", ["grid", "decoupled"])
+def test_actions_of_several_numbers(kind: str) -> None:
+    """A function answers with an action as the environment takes it, or with probabilities; ε goes to each choice."""
+    space = gym.spaces.MultiDiscrete([2, 3], start=[1, 0])
+    spec = spec_of(gym.spaces.Box(-1, 1, (4,)), space, Choice(kind), "here")
+    chosen = on_env(lambda obs: np.array([2, 1]), spec)
+    action, pi = chosen.decide(seen_by(1), rngs(1))
+    assert pi is not None and pi.shape == (1, *spec.choices) and pi.max(-1).min() == 1
+    np.testing.assert_array_equal(spec.command(action), [[2, 1]])
+    many, _ = on_env(None, spec).decide(seen_by(600), rngs(600))
+    each = np.array(spec.command(many))
+    assert space.contains(each[0]) and sorted(set(map(tuple, each.tolist()))) == [
+        (a, b) for a in (1, 2) for b in range(3)
+    ]
+    with pytest.raises(UsageError, match="must answer with an action of MultiDiscrete"):
+        on_env(lambda obs: np.array([5, 5]), spec).at(np.zeros((1, 4), np.float32))
