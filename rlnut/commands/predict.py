@@ -130,7 +130,7 @@ def _say(found: PredictionResult) -> None:
         _say_table(list(found.labels), found.values, found.truth)
     else:
         known = found.known
-        labels = [" ".join(f"{x:.3g}" for x in obs.reshape(-1)[:6]) for obs in known.obs]
+        labels = [" ".join(f"{x:.3g}" for x in row[:6]) for row in _in_rows(known.obs, len(known.mean))]
         if known.actions is not None:
             labels = [f"{label}, {action}" for label, action in zip(labels, known.actions, strict=True)]
         _say_table(labels, found.values, known.mean, known.ci95)
@@ -140,6 +140,17 @@ def _say(found: PredictionResult) -> None:
     say(", ".join(parts))
     if found.alarm:
         say(found.alarm)
+
+
+def _in_rows(obs: object, count: int) -> np.ndarray:
+    """The numbers of K observations side by side, parts too: [K, n]."""
+    import numpy as np
+
+    if isinstance(obs, (dict, tuple)):
+        parts = obs.values() if isinstance(obs, dict) else obs
+        return np.concatenate([_in_rows(part, count) for part in parts], 1)
+    numbers = np.asarray(obs)
+    return numbers.reshape(count, -1) if numbers.dtype.kind in "biuf" else np.zeros((count, 0))
 
 
 def _say_table(labels: list[str], values: np.ndarray, truth: np.ndarray, ci95: np.ndarray | None = None) -> None:

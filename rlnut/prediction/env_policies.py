@@ -47,14 +47,22 @@ class EnvPolicy(NamedTuple):
     free: Callable[[Element, np.random.Generator], Element] | None = None  # the environment's own action, where None
     traced: Callable[[Array, Array | None], Array] | None = None  # π of stored observations and masks, in JAX
 
-    def decide(self, seen: Situation, rngs: Rngs) -> tuple[Any, np.ndarray | None]:
-        """Actions [N] (or [N, D], or a list of the environment's own), and π if actions are numbered."""
+    def decide(self, seen: Situation, rngs: Rngs, asked: np.ndarray | None = None) -> tuple[Any, np.ndarray | None]:
+        """Actions [N] (or [N, D], or a list of the environment's own), and π if actions are numbered.
+
+        Only environments that are `asked` [N] (None: all) draw a number; the actions of the others mean nothing.
+        """
         if self.chances is None:
             assert self.free is not None
-            return [self.free(raw, rng) for raw, rng in zip(seen.raw, rngs, strict=True)], None
+            wanted = [True] * len(seen.raw) if asked is None else asked
+            each = zip(seen.raw, rngs, wanted, strict=True)
+            return [self.free(raw, rng) if here else None for raw, rng, here in each], None
         found = self.chances(seen)
         size = found.shape[1:-1]
-        return sample(found, np.array([rng.random(size) for rng in rngs])), found
+        if asked is None:
+            return sample(found, np.array([rng.random(size) for rng in rngs])), found
+        u = [rng.random(size) if here else np.zeros(size) for rng, here in zip(rngs, asked, strict=True)]
+        return sample(found, np.array(u)), found
 
     def at(self, stored: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
         """π at stored observations [B, ...], whoever met them."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +39,7 @@ class TableValues:
     table: np.ndarray  # [S] or [S, A]
     shown: tuple[np.ndarray, ...] | None = None  # the observation of each state, where that is not its number
 
-    def value(self, obs: ArrayLike | tuple[ArrayLike, ...]) -> np.ndarray:
+    def value(self, obs: Given) -> np.ndarray:
         """v(s) [] or q(s, ·) [A] of one state, [B] and [B, A] of several: numbers, or observations of the problem."""
         if isinstance(obs, tuple) and self.shown is not None:
             return self.table[self._numbers(obs)]
@@ -158,7 +158,7 @@ def _forms(path: Path, meta: dict) -> dict[str, tuple[tuple[int, ...], np.dtype]
         raise RlnutError(f"{path} is damaged: {error}") from None
 
 
-def _numbers(obs: ArrayLike | tuple[ArrayLike, ...], first: int, count: int) -> np.ndarray:
+def _numbers(obs: Any, first: int, count: int) -> np.ndarray:
     """Numbers of states [] or [B], checked."""
     try:
         array = np.asarray(obs)

@@ -86,6 +86,9 @@ def on_tables(
     pairs = config.values == "q"
     S, A, _ = finite.mdp.P.shape
     check_experience(config, TABLE_ROW)
+    if config.actions is not None or config.bins is not None:
+        option = "--actions" if config.bins is None else "--bins"
+        raise UsageError(f"{option} has no effect on a problem with tables: its actions are numbered")
     check_states(S, A, 1, pairs)
     pi = as_table(policy, finite, gamma)
     acting = _behaviour(finite, config, behaviour, pi, gamma)

@@ -35,10 +35,10 @@ class Decision(NamedTuple):
     policy: np.ndarray | None  # π(·|s) [N, A] or [N, D, K]
 
 
-def decide(players: Players, seen: Situation, rngs: Rngs) -> Decision:
+def decide(players: Players, seen: Situation, rngs: Rngs, asked: np.ndarray | None = None) -> Decision:
     """The behaviour's actions; ρ = 1 where the two are one policy."""
     behaviour, target, _ = players
-    action, b = behaviour.decide(seen, rngs)
+    action, b = behaviour.decide(seen, rngs, asked)
     if b is None or target.chances is None:
         ones = np.ones(len(seen.obs), np.float32)
         return Decision(action, ones, ones, None)
@@ -91,8 +91,8 @@ def play(
         episode = episode + end.astype(np.int32)
         now, decision = _situation(vector, step.obs), following
         if end.any() or not step.valid.all():
-            begun = decide(players, now, rngs)
-            decision = _where(end | ~step.valid, begun, following)
+            anew = end | ~step.valid
+            decision = _where(anew, decide(players, now, rngs, anew), following)
             if episodes is not None and (episode >= episodes).all():
                 break
     else:

@@ -34,7 +34,7 @@ def draw_prediction(path: Path, title: str, found: PredictionResult, finite: Fin
         above, below = figure.subplots(2, 1, height_ratios=(2, 1))
         if found.known is None:
             _over_states(above, found.values, found.truth)
-        elif found.known.obs.ndim == 1 or found.known.obs.shape[1:] == (1,):
+        elif isinstance(seen := found.known.obs, np.ndarray) and seen.shape[1:] in ((), (1,)):
             _over_line(above, found.values, found.known)
         else:
             _against(above, found.values, found.known)

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from rlnut.errors import UsageError
 from rlnut.prediction.defaults import SettingsUsed
-from rlnut.prediction.learned_values import Values
+from rlnut.prediction.learned_values import Given, Values
 from rlnut.prediction.snapshots import Snapshot
 from rlnut.prediction.table_truth import FixedPoint, shown
 from rlnut.runtime.observing import watched
@@ -47,8 +46,11 @@ class PredictionResult(NamedTuple):
     picture: Lattice | None = None  # of a 2-D box
     learned: Values | None = None  # the function that was learned
 
-    def value(self, obs: ArrayLike | tuple[ArrayLike, ...]) -> np.ndarray:
-        """Learned v(s) [] or q(s, ·) [A] of one observation, [B] and [B, A] of several: the mean over runs."""
+    def value(self, obs: Given) -> np.ndarray:
+        """Learned v(s) [] or q(s, ·) [A] of one observation, [B] and [B, A] of several: the mean over runs.
+
+        Observations are as the environment gives them, several side by side as its vector form gives them.
+        """
         if self.learned is None:
             raise UsageError("this result was made without the function that was learned")
         return self.learned.value(obs)

@@ -24,7 +24,7 @@ LONGEST = 100_000  # steps
 class MonteCarloTruth(NamedTuple):
     """Mean returns with their 95 % intervals."""
 
-    obs: np.ndarray  # [K, ...]
+    obs: Element  # [K, ...]; of several parts a dict or a tuple of these
     mean: np.ndarray  # [K]
     ci95: np.ndarray  # [K] half width; NaN of a single return, which has none
     bias: float = 0.0  # bound on what the cut of long returns hides: γᴴ max|r| / (1 − γ)
