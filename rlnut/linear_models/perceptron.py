@@ -6,6 +6,7 @@ With more than two classes each has its θ_m, g is the one-hot vector of the lar
 same rule adds x to the right class and takes it from the wrong one. If a plane separates the classes with margin γ and
 ‖(x, 1)‖ <= R, there are at most (R/γ)² mistakes (Novikoff 1962); if none does, θ never settles, and rows with s near 0
 flip for ever. The averaged variant answers with the mean of θ over all rows seen (Freund & Schapire 1999), which does.
+The bound says as well that columns of very different scales (a small γ/R) cost many passes: standardise them first.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def perceptron(
     y: Array,
     epochs: int = 10,
     *,
-    average: bool = False,
+    average: bool | None = False,
     seed: int | None = None,
     weight: Array | None = None,
     patience: int | None = None,
@@ -48,6 +49,7 @@ def perceptron(
 ) -> FittedPerceptron:
     """Learn x [n, p] -> labels y [n] in `epochs` passes, or fewer if one has no mistake.
 
+    `average`: answer with the mean of θ; None: with the mean unless the last epoch has no mistake.
     Rows come in their order, or with a `seed` in a new random order each epoch. Begins at `start`, or θ = 0. Sums are
     float32 for float32 rows, else float64: which rows are mistakes when s is nearly 0 hangs on the rounding. A row of
     `weight` k counts as k rows, one after the other. With `patience` it ends after so many epochs in which the share of
@@ -78,14 +80,15 @@ def perceptron(
     best, idle = np.inf, 0
     for _ in range(epochs):
         order = np.arange(len(rows)) if rng is None else rng.permutation(len(rows))
-        wrong = state.epoch(rows, label, counts, order, average)
+        wrong = state.epoch(rows, label, counts, order, average is not False)
         mistakes.append(int(wrong) if given is None else wrong)
         share = wrong / counts.sum()
         best, idle = (share, 0) if share < best - tol else (best, idle + 1)
         if not wrong or (patience is not None and idle >= patience):
             break
     done = not wrong or (patience is not None and idle >= patience)
-    coef, intercept = state.answer(counts.sum() * len(mistakes))
+    mean = wrong > 0 if average is None else average
+    coef, intercept = state.answer(counts.sum() * len(mistakes) if mean else np.inf)
     return FittedPerceptron(Solution(coef, intercept, float(share)), known, tuple(mistakes), bool(done))
 
 
@@ -135,6 +138,6 @@ class _State:
         return wrong
 
     def answer(self, total: float) -> tuple[np.ndarray, np.ndarray]:
-        """coef [p] or [p, M] and intercept, less what was learned late if the mean was asked for."""
+        """coef [p] or [p, M] and intercept: the mean of θ over a `total` of rows seen, or the last θ (infinity)."""
         coef, intercept = (self.w - self.late_w / total).T, self.b - self.late_b / total
         return (coef[:, 0], intercept[0]) if len(self.w) == 1 else (coef, intercept)

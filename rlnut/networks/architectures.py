@@ -28,11 +28,12 @@ def mlp(
     norm: bool = False,
     layer: Callable[..., Model] = dense,
     first: Callable[..., Model] = dense,
+    last: str = "glorot",
 ) -> Network:
     """Fully connected network: x⁽ˡ⁾ = f(W⁽ˡ⁾ x⁽ˡ⁻¹⁾ + b⁽ˡ⁾) for each width in `hidden`, then a linear head.
 
     `norm` puts a `layer_norm` before each f, `drop` a `dropout` after it; `first` makes the first hidden layer, `layer`
-    the other dense layers.
+    the other dense layers; the head's W begins as `last` says (an initializer, or zeros).
     """
     hidden = whole("hidden", hidden)
     named("activation", activation_name, ACTIVATIONS)
@@ -44,7 +45,7 @@ def mlp(
         for i, width in enumerate(hidden):
             layers += [(layer if i else first)(width, initializer), *([layer_norm()] if norm else [])]
             layers += [activation(activation_name), *_drop(drop)]
-        return serial(*layers, head(tuple(shape), layer=layer))
+        return serial(*layers, head(tuple(shape), last, layer))
 
     return build
 

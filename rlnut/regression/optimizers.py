@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import jax
+import numpy as np
 import optax
 
 from rlnut.types import Params
@@ -39,6 +40,12 @@ def optimizer(name: str, lr: float, schedule: str, updates: int, decay: float = 
     if decay:
         parts.append(optax.add_decayed_weights(decay, mask=_weights))
     return optax.chain(*parts, optax.scale_by_learning_rate(SCHEDULES[schedule](lr, updates)))
+
+
+def rates_of(lr: float, schedule: str, updates: int) -> np.ndarray:
+    """α of each of so many updates, [updates]."""
+    alpha = SCHEDULES[schedule](lr, updates)
+    return np.asarray(jax.vmap(alpha)(np.arange(updates)), float) if callable(alpha) else np.full(updates, alpha, float)
 
 
 def _weights(params: Params) -> Params:

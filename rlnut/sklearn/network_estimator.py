@@ -19,7 +19,7 @@ from rlnut.errors import UsageError
 from rlnut.runtime.files import JsonObject
 from rlnut.sklearn.inputs import FLOATS, SparseInputs, as_dense
 from rlnut.supervised.epochs import Epoch
-from rlnut.supervised.fit import PreparedLearner, chosen_network, learn, prepared_learner
+from rlnut.supervised.fit import PreparedLearner, chosen_model, chosen_network, learn, prepared_learner, suited
 from rlnut.supervised.fitted_model import FittedModel, architecture
 from rlnut.supervised.network_settings import FitSettings
 from rlnut.types import Fit, Metrics, Network
@@ -44,12 +44,12 @@ class NetworkEstimator(SparseInputs):
             X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
         rows = self._rows(X)
         model = self._model(len(rows), 1.0 if weight is None else float(weight.mean()))
-        name, config, network = chosen_network(model, {})
+        name, config = chosen_model(model, {})
         known = None if classes is None else tuple(range(classes))
         given = Dataset(rows, y, rows[:0], y[:0], known, "arrays", weight=weight)
         problem = checked_dataset(given, config.task if classes is None else "classification", config.sequences)
-        config.accept(rows.shape[1:], classes is not None)
-        config = config.suited(rows)
+        config = suited(config, problem)
+        network = chosen_network(model, config)
         seed = int(check_random_state(self.random_state).randint(2**31))
         learner = prepared_learner(problem, config, network, None, None, seed, like)
         about = {"model": name, "config": dataclasses.asdict(config), "seed": seed, "dataset": problem.name}
@@ -97,7 +97,8 @@ class NetworkEstimator(SparseInputs):
         super().__setstate__(state)
         if "fitted_" in state:
             kept, self._ready = state["fitted_"], None
-            _, _, network = chosen_network(self._model(self.n_features_in_), {})
+            model = self._model(self.n_features_in_)
+            network = chosen_network(model, chosen_model(model, {})[1].replace(**kept["about"]["config"]))
             self.fitted_ = FittedModel(architecture(network, kept["head"], kept["x_scale"] is None), **kept)
 
 

@@ -21,11 +21,11 @@ from rlnut.regression.losses import Loss
 from rlnut.runtime.interrupts import interrupts
 from rlnut.runtime.log import Progress
 from rlnut.supervised.augment import augmented
-from rlnut.supervised.network_settings import FitSettings
 from rlnut.types import Array, Batch, Fit, Key, Params
 
 SIZE = 512  # rows of one forward pass in `outputs`
 SECONDS = 0.5  # of work between two looks at the clock
+LINES = 20  # said of the epochs, at most about twice as many
 
 
 class LabelledRows(NamedTuple):
@@ -64,8 +64,13 @@ class LearnedParams(NamedTuple):
 
     params: Params
     history: tuple[Epoch, ...]  # of the whole epochs
-    updates: int
+    costs: np.ndarray  # [updates] of each update done
     ended: str  # "" (all epochs done), "early" (patience), "converged" (`stop`) or "interrupted" (Ctrl-C)
+
+    @property
+    def updates(self) -> int:
+        """Updates done."""
+        return len(self.costs)
 
     @property
     def seconds_per_epoch(self) -> float | None:
@@ -113,7 +118,8 @@ def epoch(work: Trainer, fit: Fit, seed: int, number: int) -> Iterator[tuple[int
 def run_epochs(
     work: Trainer,
     fit: Fit,
-    config: FitSettings,
+    epochs: int,
+    patience: int,
     seed: int,
     held: LabelledRows,
     verdict: Callable[[Params, LabelledRows], tuple[float, float]],
@@ -121,44 +127,48 @@ def run_epochs(
     keep: Callable[[Params], None] | None = None,
     stop: Callable[[Sequence[Epoch]], bool] | None = None,
 ) -> LearnedParams:
-    """All epochs, fewer with patience, Ctrl-C or where `stop` says so. `keep` saves what is learnt after each epoch.
+    """All epochs, fewer with patience, Ctrl-C or where `stop` says so. `keep` saves what is learnt after long epochs.
 
     With patience the parameters of the best validation cost are the result, else the last ones. Raises RlnutError when
     the cost is not finite.
     """
     history: list[Epoch] = []
-    best, best_params, patience, updates, ended = math.inf, fit.params, config.patience, 0, ""
+    spent: list[np.ndarray] = []  # the costs of each epoch's updates
+    best, best_params, left, ended, kept = math.inf, fit.params, patience, "", time.perf_counter()
     with interrupts(lambda: report.say("stopping after this stretch of updates (once more: at once)")) as stopped:
-        for number in range(1, config.epochs + 1):
+        for number in range(1, epochs + 1):
             began = time.perf_counter()
             for done, latest, costs in epoch(work, fit, seed, number):
-                fit, updates = latest, (number - 1) * work.steps + done
+                fit = latest
                 if not np.isfinite(costs).all():
                     raise RlnutError(f"the cost is no longer finite in epoch {number}: try a smaller lr")
-                report.move(updates, f"cost={costs.mean():.4f}")
+                report.move((number - 1) * work.steps + done, f"cost={costs.mean():.4f}")
                 if stopped() and done < work.steps:
                     break
             else:
                 seconds = time.perf_counter() - began
                 cost, found = verdict(fit.params, held) if len(held.x) else (None, None)
                 history.append(Epoch(number, float(costs.mean(dtype=float)), cost, found, seconds))
-                report.say(_line(history[-1], config.epochs))
+                if number % max(1, epochs // LINES) == 0 or number == epochs:
+                    report.say(_line(history[-1], epochs))
                 if cost is not None and cost < best:
-                    best, best_params, patience = cost, fit.params, config.patience
+                    best, best_params, left = cost, fit.params, patience
                 else:
-                    patience -= 1
-                if keep is not None:
-                    keep(best_params if config.patience else fit.params)
-            if stopped() and updates < config.epochs * work.steps:
+                    left -= 1
+                if keep is not None and time.perf_counter() - kept >= SECONDS:
+                    keep(best_params if patience else fit.params)
+                    kept = time.perf_counter()
+            spent.append(costs)
+            if stopped() and (number < epochs or done < work.steps):
                 ended = "interrupted"
-                break
-            if config.patience and patience <= 0:
+            elif patience and left <= 0:
                 ended = "early"
-                break
-            if stop is not None and stop(history):
+            elif stop is not None and stop(history):
                 ended = "converged"
+            if ended:
                 break
-    return LearnedParams(best_params if config.patience and history else fit.params, tuple(history), updates, ended)
+    params = best_params if patience and history else fit.params
+    return LearnedParams(params, tuple(history), np.concatenate(spent), ended)
 
 
 def _line(done: Epoch, epochs: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -16,22 +17,26 @@ import optax
 
 from rlnut.choices import OPTIMIZERS
 from rlnut.data.catalogue import load_dataset
-from rlnut.data.dataset import Dataset, checked_dataset, split_rows
+from rlnut.data.dataset import Dataset, checked_dataset
 from rlnut.errors import UsageError, counted, unknown
 from rlnut.networks.layers import parameter_count
 from rlnut.regression.core import Regression, regression
 from rlnut.regression.losses import Loss, Penalty, cross_entropy, l1, l2, smoothed, squared
 from rlnut.regression.optimizers import optimizer as named
+from rlnut.regression.optimizers import rates_of
 from rlnut.runtime.files import JsonObject, new_folder
 from rlnut.runtime.log import Progress
 from rlnut.runtime.version import installed_version
-from rlnut.supervised.epochs import Epoch, LabelledRows, judge, run_epochs, trainer
+from rlnut.supervised.convergence import still_falling
+from rlnut.supervised.epochs import Epoch, LabelledRows, LearnedParams, judge, run_epochs, trainer
 from rlnut.supervised.fit_linear import chosen_exact, fit_exact
 from rlnut.supervised.fitted_model import FittedModel, architecture
 from rlnut.supervised.linear_settings import LINEAR_MODELS, LinearSettings
 from rlnut.supervised.network_settings import MODELS, FitSettings
-from rlnut.supervised.scaling import Scale, scale_of, scaled
+from rlnut.supervised.rows import SplitRows, prepare
 from rlnut.types import Fit, Key, Model, Network, Params
+
+EPOCHS = 16  # with a validation cost, from which on their costs show whether it still falls
 
 
 def fit(
@@ -77,27 +82,39 @@ def fit(
             raise UsageError(f"{exact[0]} has its own loss")
         problem = load_dataset(dataset, data, target, exact[1].wanted(), test)
         return fit_exact(*exact, problem, data, out, seed, progress, method)
-    name, config, network = chosen_network(model, settings)
-    if loss is not None and config.smoothing:
-        raise UsageError("smoothing belongs to cross-entropy: set it to 0 to give a loss of your own")
+    name, config = chosen_model(model, settings)
     if method is not None and settings.keys() & {"optimizer", "lr", "schedule", "decay"}:
         raise UsageError("a given optimizer has its own lr, schedule and decay: leave those settings out")
     found = load_dataset(dataset, data, target, config.task, test)
     problem = checked_dataset(found, config.task, config.sequences)
-    config.accept(problem.x_train.shape[1:], problem.classes is not None)
-    config = config.suited(problem.x_train)
+    config = suited(config, problem, loss)
     folder = None if out is None else new_folder(out)
-    learner = prepared_learner(problem, config, network, loss, method, seed)
-    about = {"rlnut": installed_version(), "model": name, "config": asdict(config), "seed": seed}
-    about |= {"dataset": problem.name, "data": None if data is None else str(data)}
-    about |= {"columns": problem.columns, "target": problem.target}
-    fitted, result = learn(learner, config, problem, about, folder, progress)
-    result = judged_result(learner, config, problem, fitted, result)
+    learner = prepared_learner(problem, config, chosen_network(model, config), loss, method, seed)
+    about = {
+        "rlnut": installed_version(),
+        "model": name,
+        "config": asdict(config),
+        "seed": seed,
+        "dataset": problem.name,
+    }
+    about |= {"data": None if data is None else str(data), "columns": problem.columns, "target": problem.target}
+    fitted, learning = learn(learner, config, problem, about, folder, progress)
+    result = judged_result(learner, config, problem, fitted, learning)
     result |= {"wall_s": time.perf_counter() - began, "out": None if folder is None else str(folder)}
     fitted = replace(fitted, result=result)
     if folder is not None:
         fitted.save(folder)
     return fitted
+
+
+def suited(config: FitSettings, problem: Dataset, loss: Loss | None = None) -> FitSettings:
+    """The settings, complete, for a checked dataset that they can serve; the prior on weights is for our own losses."""
+    if loss is not None and config.smoothing:
+        raise UsageError("smoothing belongs to cross-entropy: set it to 0 to give a loss of your own")
+    config.accept(problem.x_train.shape[1:], problem.classes is not None)
+    if loss is not None and config.l2 is None:
+        config = config.replace(l2=0.0)
+    return config.suited(problem.x_train, problem.classes is not None)
 
 
 def _checked_arguments(seed: object, loss: object, optimizer: object) -> optax.GradientTransformation | None:
@@ -127,7 +144,8 @@ class PreparedLearner(NamedTuple):
     key: Key
     seed: int
     size: int  # rows of one update
-    updates: int
+    epochs: int
+    rates: np.ndarray  # [updates] α of each update; of an optimiser that was given only that they are alike
 
 
 def prepared_learner(
@@ -143,18 +161,21 @@ def prepared_learner(
     rows, classes = prepare(problem, config, seed, like), problem.classes
     head = problem.y_train.shape[1:] if classes is None else (len(classes),)
     model = architecture(network, head, rows.x_scale is None)
+    assert config.batch and config.epochs and config.lr, "`suited` completes the settings"
     size = min(config.batch, len(rows.train.x))
     updates = config.epochs * (len(rows.train.x) // size)
     cost, penalty = loss or (squared if classes is None else cross_entropy), _penalty(config)
     trained = smoothed(config.smoothing) if config.smoothing else cost
     method = optimizer or named(config.optimizer, config.lr, config.schedule, updates, config.decay)
+    rates = np.ones(updates) if optimizer else rates_of(config.lr, config.schedule, updates)
     core = regression(model, trained, method, penalty)
     key = jax.random.key(seed)
     start = core.init(key, jnp.asarray(rows.train.x[:1]))
     _check_head(core, start.params, rows.train, head)
     if like is not None:
         start = start._replace(params=like.params, opt_state=method.init(like.params))
-    return PreparedLearner(core, start, rows, model, head, cost, trained, penalty, key, seed, size, updates)
+    epochs = config.epochs
+    return PreparedLearner(core, start, rows, model, head, cost, trained, penalty, key, seed, size, epochs, rates)
 
 
 def learn(
@@ -173,24 +194,53 @@ def learn(
         sequences=config.sequences,
     )  # fmt: skip
     count = parameter_count(learner.start.params)
-    with closing(Progress(learner.updates, 0, not progress, unit="update", leave=True)) as report:
+    with closing(Progress(len(learner.rates), 0, not progress, unit="update", leave=True)) as report:
         task = "regression" if classes is None else f"classification into {len(classes)} classes"
         if problem.note:
             report.say(f"{problem.name}: {problem.note}")
-        updates = f"{counted(learner.updates, 'update')} of {counted(learner.size, 'row')}"
+        updates = f"{counted(len(learner.rates), 'update')} of {counted(learner.size, 'row')}"
         report.say(
             f"fit {about['model']} to {problem.name}: {task}; {counted(count, 'parameter')}; "
             f"rows of shape {list(row)}: {len(rows.train.x):,} train, {len(rows.held.x):,} validation, "
-            f"{len(rows.test.x):,} test; {counted(config.epochs, 'epoch')} = {updates}"
+            f"{len(rows.test.x):,} test; {counted(learner.epochs, 'epoch')} = {updates}"
         )
         key = jax.random.fold_in(learner.key, 1)
         work = trainer(learner.core, learner.start, rows.train, learner.size, config.shift, config.turn, key)
         verdict = judge(learner.core, learner.cost, classes is not None)
         keep = None if folder is None else lambda params: replace(blank, params=params).save_model(folder)
-        learned = run_epochs(work, learner.start, config, learner.seed, rows.held, verdict, report, keep, stop)
+        learned = run_epochs(
+            work,
+            learner.start,
+            learner.epochs,
+            config.patience or 0,
+            learner.seed,
+            rows.held,
+            verdict,
+            report,
+            keep,
+            stop,
+        )
+        gain = None if learned.ended in ("early", "converged") else _still_falling(learned, learner)
+        if gain is not None and learned.ended != "interrupted":
+            report.say(_not_converged(about["model"], gain, bool(len(rows.held.x))))
     found: JsonObject = {"epochs": len(learned.history), "updates": learned.updates, "parameters": count}
-    found |= {"ended": learned.ended, "compile_s": work.compile_s, "seconds_per_epoch": learned.seconds_per_epoch}
+    found |= {"ended": learned.ended, "converged": gain is None}
+    found |= {"compile_s": work.compile_s, "seconds_per_epoch": learned.seconds_per_epoch}
     return replace(blank, params=learned.params, history=learned.history), found
+
+
+def _still_falling(learned: LearnedParams, learner: PreparedLearner) -> float | None:
+    """What as many updates again would take from the validation cost, or without one from the training cost."""
+    held = [epoch.validation_cost for epoch in learned.history if epoch.validation_cost is not None]
+    if len(held) < EPOCHS:
+        return still_falling(learned.costs, learner.rates[: learned.updates])
+    return still_falling(np.array(held), learner.rates.reshape(learner.epochs, -1).sum(1)[: len(held)])
+
+
+def _not_converged(name: str, gain: float, judged: bool) -> str:
+    less = f", by about {gain:.2g} more in as many updates again" if math.isfinite(gain) else ""
+    hint = "" if judged else "; validation rows show whether that helps on new ones"
+    return f"{name} has not converged: its cost was still falling{less}; try more epochs{hint}"
 
 
 def judged_result(
@@ -209,58 +259,24 @@ def judged_result(
     return result
 
 
-class SplitRows(NamedTuple):
-    """The rows as the model takes them, disjoint."""
-
-    train: LabelledRows
-    held: LabelledRows  # for validation
-    test: LabelledRows
-    x_scale: Scale | None  # None: uint8, scaled inside the model
-    y_scale: Scale | None  # None: classes
-
-
-def prepare(problem: Dataset, config: FitSettings, seed: int, like: FittedModel | None = None) -> SplitRows:
-    """Hold validation rows out of a checked dataset, and scale by what the other training rows say, or as `like`."""
-    if config.patience and not config.validation:
-        raise UsageError("patience needs held-out rows to judge by: set validation, for example 0.1")
-    if (config.shift or config.turn) and problem.x_train.ndim < 3:
-        raise UsageError(
-            f"shift and turn move images, but a row of {problem.name} has shape {list(problem.x_train.shape[1:])}"
-        )
-    x, y = problem.x_train, problem.y_train
-    train, held = np.arange(len(x)), np.arange(0)
-    if config.validation:
-        train, held = split_rows(len(x), config.validation, seed, None if problem.classes is None else y)
-    weight = None if problem.weight is None else problem.weight[train] / problem.weight[train].mean()
-    if like is not None:
-        x_scale, y_scale = like.x_scale, like.y_scale
-    else:
-        plain, standard = config.scale == "auto" and x.dtype == np.uint8, config.scale != "none"
-        x_scale = None if plain else scale_of(x[train], standard, config.sequences, weight)
-        y_scale = scale_of(y[train], standard, weight=weight) if problem.classes is None else None
-
-    def rows(x: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None) -> LabelledRows:
-        return LabelledRows(scaled(x, x_scale), scaled(y, y_scale), weight)
-
-    held_rows, test = rows(x[held], y[held]), rows(problem.x_test, problem.y_test)
-    return SplitRows(rows(x[train], y[train], weight), held_rows, test, x_scale, y_scale)
-
-
-def chosen_network(model: object, settings: dict[str, object]) -> tuple[str, FitSettings, Network]:
-    """A name for the model, how it is trained, and its architecture without the head."""
+def chosen_model(model: object, settings: dict[str, object]) -> tuple[str, FitSettings]:
+    """A name for the model, and how it is trained."""
     if isinstance(model, str):
         if model not in MODELS:
             raise unknown("model", model, [*MODELS, *LINEAR_MODELS])
         model = MODELS[model]()
     if isinstance(model, FitSettings) and type(model) in MODELS.values():
-        config = model.replace(**settings)
-        name = next(name for name, kind in MODELS.items() if kind is type(model))
-        return name, config, config.network()
-    if isinstance(model, Model):
-        return "model", FitSettings().replace(**settings), lambda shape: model
-    if callable(model):
-        return "network", FitSettings().replace(**settings), model
+        return next(name for name, kind in MODELS.items() if kind is type(model)), model.replace(**settings)
+    if callable(model) or isinstance(model, Model):
+        return "model" if isinstance(model, Model) else "network", FitSettings().replace(**settings)
     raise UsageError(f"model must be one of {', '.join(MODELS)}, its settings, a network or a Model, got {model!r}")
+
+
+def chosen_network(model: object, config: FitSettings) -> Network:
+    """The architecture without its head: that of the complete settings, or the network that was given."""
+    if type(config) in MODELS.values():
+        return config.network()
+    return (lambda shape: model) if isinstance(model, Model) else cast(Network, model)
 
 
 def _penalty(config: FitSettings) -> Penalty | None:

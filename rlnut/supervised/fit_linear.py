@@ -18,8 +18,9 @@ from rlnut.runtime.files import JsonObject, new_folder
 from rlnut.runtime.log import say
 from rlnut.runtime.version import installed_version
 from rlnut.supervised.fitted_model import FittedModel, architecture
-from rlnut.supervised.linear_settings import LINEAR_MODELS, LinearSettings, vectors
-from rlnut.supervised.scaling import scale_of
+from rlnut.supervised.linear_base import LinearSettings, vectors
+from rlnut.supervised.linear_settings import LINEAR_MODELS
+from rlnut.supervised.scaling import Scale, scale_of
 from rlnut.types import Params
 
 
@@ -57,10 +58,9 @@ def fit_exact(
             say(f"{problem.name}: {problem.note}")
         say(f"fit {name} to {problem.name}: {task}; {counted(len(problem.x_train), 'training row')}{features}")
     solution, result = solve_linear(name, config, problem, seed, optimizer, phi)
-    if progress and not result.get("converged", True):
-        last, epochs = counted(result["mistakes"][-1], "mistake"), counted(result["epochs"], "epoch")
-        hint = "" if asdict(config).get("average") else ", or answer with the mean of all θ (average)"
-        say(f"{name} has not converged: {last} in the last of {epochs}; try more epochs{hint}")
+    short = config.not_converged(result)
+    if progress and short:
+        say(f"{name} has not converged: {short}")
     classes, row = problem.classes, problem.x_train.shape[1:]
     head = problem.y_train.shape[1:] if classes is None else (len(classes),)
     x_scale = None if problem.x_train.dtype == np.uint8 else scale_of(problem.x_train, False)
@@ -101,7 +101,11 @@ def solve_linear(
     if optimizer is not None and not config.descends:
         raise UsageError(f"{name} has its own rule: it takes no optimizer")
     x = _mapped(vectors(problem.x_train), phi)
-    found = config.solve(x, problem.y_train, problem.classes, seed, optimizer)
+    scale = scale_of(x, True) if config.standardised(problem.x_train) else None
+    rows = x if scale is None else scale.forth(x, np.float64)
+    found = config.solve(rows, problem.y_train, problem.classes, seed, optimizer)
+    if scale is not None:
+        found = found._replace(solution=_for_columns(found.solution, scale))
     result: JsonObject = {"model": name, "dataset": problem.name, "train_size": len(x)}
     result |= {"test_size": len(problem.x_test)}
     if len(problem.x_test):
@@ -119,6 +123,12 @@ def solve_linear(
 def _mapped(x: np.ndarray, phi: Features | None) -> np.ndarray:
     """φ of all rows, some at a time, so that what a map makes on the way stays small."""
     return x if phi is None else np.concatenate([phi(x[rows]) for rows in blocks(len(x), x.shape[1] * phi.dim)])
+
+
+def _for_columns(solution: Solution, scale: Scale) -> Solution:
+    """The same model of columns as they were before they were scaled."""
+    coef = (solution.coef.T / scale.deviation).T
+    return Solution(coef, solution.intercept - scale.mean @ coef, solution.objective)
 
 
 def _params(like: Params, solution: Solution, classify: bool) -> Params:

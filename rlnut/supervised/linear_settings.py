@@ -5,80 +5,26 @@ Importing this is cheap; the solvers come in when they are used.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from rlnut.data.dataset import TASKS
-from rlnut.errors import UsageError
-from rlnut.settings import Settings, setting
+from rlnut.errors import UsageError, counted
+from rlnut.settings import setting
+from rlnut.supervised.linear_base import LinearSettings, Solved
 
 if TYPE_CHECKING:
     from optax import GradientTransformation
 
-    from rlnut.features.maps import Features
-    from rlnut.linear_models.solution import Solution
     from rlnut.runtime.files import JsonObject
-    from rlnut.types import Network
 
 SOLVERS = ("gd", "momentum", "adam", "lbfgs")  # see rlnut.descent
+TOL = 1e-8  # of ‖∇E‖, where a gradient solver ends
+SEEN = 20_000  # rows that a perceptron sees at least: a few seconds' work
 LAMS = np.logspace(-10, 4, 113)  # the λ that cross-validation chooses from, times the mean square of the columns
-
-
-class Solved(NamedTuple):
-    """What a solver found, and what else to say about it."""
-
-    solution: Solution
-    epochs: int  # passes over the rows
-    extra: JsonObject
-
-
-@dataclass(frozen=True)
-class LinearSettings(Settings):
-    """Base of the linear models that are solved to the end: one problem, one answer."""
-
-    features: tuple[str, ...] = setting(
-        (),
-        "hand-made features φ(x) instead of x, side by side: power:2 polynomial:3 fourier:5 rbf:10 random-fourier:500 "
-        "tiles:8 one-hot aggregation:10",
-    )
-
-    probable: ClassVar[bool] = False  # are the scores of classes log-probabilities?
-    descends: ClassVar[bool] = False  # can it go down the gradient, and so take an optimiser?
-
-    def wanted(self) -> str:
-        """What y must be: one of data.TASKS."""
-        return "auto"
-
-    def phi(self, basis: JsonObject | None) -> Features | None:
-        """The feature map, made again from what `basis_of` kept; None without features."""
-        from rlnut.features.columns import Columns, over_table
-
-        return over_table(self.features, Columns(**basis["columns"]), basis["seed"]) if basis else None
-
-    def basis_of(self, x: np.ndarray, seed: int) -> JsonObject | None:
-        """What the feature map knows of the training rows x [n, ...]: a JSON object; None without features."""
-        from rlnut.features.columns import Columns
-
-        return {"columns": Columns.of(vectors(x), x.ndim > 2)._asdict(), "seed": seed} if self.features else None
-
-    def network(self, basis: JsonObject | None = None) -> Network:
-        """The architecture that predicts with what was found."""
-        from rlnut.networks.architectures import linear
-        from rlnut.networks.layers import head, serial
-
-        phi = self.phi(basis)
-        return linear() if phi is None else lambda shape: serial(phi.model, head(tuple(shape), "zeros"))
-
-    def solve(
-        self, x: np.ndarray, y: np.ndarray, classes: tuple | None, seed: int, optimizer: GradientTransformation | None
-    ) -> Solved:
-        """Fit rows x [n, p] to values y [n] or [n, K], or to positions y [n] in `classes`.
-
-        An optax `optimizer` takes the place of a `_Descended` model's solver; others refuse it.
-        """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -93,6 +39,13 @@ class _Descended(LinearSettings):
     )
     steps: int | None = setting(None, "most steps of a gradient solver (none: 10,000, fewer if ‖∇E‖ <= 1e-8)", low=1)
     intercept: bool = setting(True, "an intercept b beside θᵀx")
+
+    def not_converged(self, result: JsonObject) -> str | None:
+        norm = result.get("gradient", 0.0)
+        if norm <= TOL:
+            return None
+        done = counted(result["epochs"], "step")
+        return f"‖∇E‖ = {norm:.1e} after {done}, not yet {TOL:g}: try more steps, or the solver {type(self)().solver}"
 
     def descended(
         self,
@@ -114,7 +67,7 @@ class _Descended(LinearSettings):
         chosen = self.solver if optimizer is None else optimizer
         most = self.steps or 10_000
         found, steps, norm = descend(
-            x, y, lam, chosen, self.lr, classes=classes, weight=weight, intercept=self.intercept, steps=most
+            x, y, lam, chosen, self.lr, classes=classes, weight=weight, intercept=self.intercept, steps=most, tol=TOL
         )
         return Solved(found, steps, {"gradient": norm})
 
@@ -207,9 +160,30 @@ class PerceptronSettings(LinearSettings):
     settles, and the mean of θ (average) is the better answer.
     """
 
-    epochs: int = setting(10, "passes through the rows; fewer if one has no mistake", low=1)
-    average: bool = setting(False, "answer with the mean of θ over all rows seen")
+    epochs: int | None = setting(
+        None, f"passes through the rows, fewer if one has no mistake (none: 10, or enough to see {SEEN:,} rows)", low=1
+    )
+    average: bool | None = setting(
+        None, "answer with the mean of θ over all rows seen (none: unless the last epoch has no mistake)"
+    )
     shuffle: bool = setting(True, "a new random order of the rows in each epoch (files are often sorted by class)")
+    scale: str = setting(
+        "auto",
+        "columns: to mean 0 and deviation 1 of the training rows (standard), or as they are (none); "
+        "auto: standard, but uint8 from 0 … 255 to 0 … 1",
+        choices=("auto", "standard", "none"),
+    )
+
+    def not_converged(self, result: JsonObject) -> str | None:
+        if result["converged"]:
+            return None
+        last, epochs = counted(result["mistakes"][-1], "mistake"), counted(result["epochs"], "epoch")
+        if self.average is False:
+            return f"{last} in the last of {epochs}; try more epochs, or answer with the mean of all θ (average)"
+        return f"{last} in the last of {epochs}, no plane may separate the classes: the answer is the mean of all θ"
+
+    def standardised(self, x: np.ndarray) -> bool:
+        return self.scale == "standard" or (self.scale == "auto" and x.dtype != np.uint8)
 
     def wanted(self) -> str:
         return "classification"
@@ -219,7 +193,8 @@ class PerceptronSettings(LinearSettings):
     ) -> Solved:
         from rlnut.linear_models.perceptron import perceptron
 
-        found = perceptron(x, y, self.epochs, average=self.average, seed=seed if self.shuffle else None)
+        epochs = self.epochs or max(10, math.ceil(SEEN / len(x)))
+        found = perceptron(x, y, epochs, average=self.average, seed=seed if self.shuffle else None)
         extra = {"mistakes": list(found.mistakes), "converged": found.converged}
         return Solved(found.solution, len(found.mistakes), extra)
 
@@ -270,9 +245,3 @@ LINEAR_MODELS: dict[str, type[LinearSettings]] = {
     "perceptron": PerceptronSettings,
     "logistic": LogisticSettings,
 }
-
-
-def vectors(x: np.ndarray) -> np.ndarray:
-    """Rows of any shape as [n, p]; uint8 as shares of 255."""
-    flat = x.reshape(len(x), -1)
-    return flat / np.float32(255) if flat.dtype == np.uint8 else flat

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from rlnut.choices import NORMS, PADDINGS, POOLINGS, SMALLEST_IMAGE
 from rlnut.errors import UsageError
 from rlnut.gradient_settings import GradientSettings, LayerSettings
-from rlnut.settings import changed, setting
+from rlnut.settings import Options, changed, setting
+from rlnut.supervised.fit_settings import LARGE, NARROW, WIDE, FitSettings, epochs_text, prior_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,63 +22,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class FitSettings(GradientSettings):
-    """How a network is trained; by itself, the settings of a network that is given as a function."""
-
-    epochs: int = setting(10, "passes through the training rows", low=1)
-    batch: int = setting(128, "rows of one update", low=1)
-    schedule: str = changed(GradientSettings, "schedule", "cosine")
-    l2: float = setting(0.0, "λ of the penalty λ‖W‖² (biases are free)", low=0)
-    l1: float = setting(0.0, "λ of the penalty λ‖W‖₁ (biases are free)", low=0)
-    smoothing: float = setting(0.0, "share of each label that is spread over all classes", low=0, below=1)
-    shift: int = setting(0, "move each training image by up to this many pixels, at random", low=0)
-    turn: float = setting(0.0, "turn each training image by up to this many degrees, at random", low=0, high=180)
-    scale: str = setting(
-        "auto",
-        "inputs: to mean 0 and deviation 1 of the training rows (standard), or as they are (none); "
-        "auto: standard, but uint8 from 0 … 255 to 0 … 1",
-        choices=("auto", "standard", "none"),
-    )
-    task: str = setting(
-        "auto", "what y is; auto: integers and text are classes", choices=("auto", "classification", "regression")
-    )
-    validation: float = setting(0.0, "share of the training rows held out to watch the learning", low=0, below=1)
-    patience: int = setting(0, "stop after this many epochs without a better validation cost (0: never)", low=0)
-
-    @property
-    def linear(self) -> bool:
-        """Is ŷ = W x + b, so that it has coefficients to show?"""
-        return False
-
-    @property
-    def sequences(self) -> bool:
-        """Are rows sequences [T, ...] that may differ in length?"""
-        return False
-
-    def suited(self, x: np.ndarray) -> Self:
-        """These settings, with those that were left open chosen for the rows x [N, ...]."""
-        return self
-
-    def network(self) -> Network:
-        """The architecture without its head."""
-        raise NotImplementedError
-
-    def accept(self, row: Shape, classify: bool) -> None:
-        """Refuse rows of a shape, or a task, that this model cannot serve."""
-        if self.smoothing and not classify:
-            raise UsageError("smoothing spreads labels over classes, but y holds numbers: set smoothing to 0")
-
-
-@dataclass(frozen=True)
 class Softmax(FitSettings):
     """Softmax regression: P(y = m | x) = exp(θ_m·x + b_m) / Σ_k exp(θ_k·x + b_k). The lecture writes −θ for our θ."""
 
-    epochs: int = setting(20, "passes through the training rows", low=1)
-    lr: float = changed(GradientSettings, "lr", 2e-3)
+    passes: ClassVar[int] = 20
+    prior: ClassVar[float] = WIDE
+
+    epochs: int | None = setting(None, epochs_text(20), low=1)
+    lr: float | None = setting(None, "step size α of the optimiser (none: 2e-3; a table: 0.03)", above=0)
+    l2: float | None = setting(None, prior_text(WIDE), low=0)
 
     @property
     def linear(self) -> bool:
         return True
+
+    def left_open(self, rows: int, table: bool) -> Options:
+        return super().left_open(rows, table) | {"lr": 0.03 if table else 2e-3}
 
     def network(self) -> Network:
         from rlnut.networks.architectures import linear
@@ -94,25 +54,63 @@ class Softmax(FitSettings):
 class MLP(FitSettings, LayerSettings):
     """Fully connected network."""
 
-    hidden: tuple[int, ...] = setting((512, 256), "width of each hidden layer", low=1)
+    prior: ClassVar[float] = NARROW
+
+    l2: float | None = setting(None, prior_text(NARROW), low=0)
+    hidden: tuple[int, ...] | None = setting(
+        None, f"width of each hidden layer (none: 512,256; a table of fewer than {LARGE:,} rows: 64,64)", low=1
+    )
     layer_norm: bool = setting(False, "normalise the hidden units of each layer before the non-linearity")
-    dropout: float = setting(0.2, "share of hidden units silenced in each update", low=0, below=1)
+    dropout: float | None = setting(
+        None, "share of hidden units silenced in each update (none: 0.2; a small table: 0)", low=0, below=1
+    )
+    validation: float | None = setting(
+        None,
+        "share of the training rows held out to watch the learning (none: 0; for values in a small table 0.2)",
+        low=0,
+        below=1,
+    )
+    patience: int | None = setting(
+        None,
+        "stop after this many epochs without a better validation cost, 0: never (none: a quarter of all where rows are "
+        "held out by default)",
+        low=0,
+    )
+    zero_head: bool | None = setting(
+        None, "W of the last layer begins at 0: at the mean, or at equal probabilities (none: for a small table)"
+    )
 
     @property
     def linear(self) -> bool:
-        return not self.hidden
+        return self.hidden == ()
+
+    def stops_early(self, rows: int, table: bool, classify: bool) -> bool:
+        """Squared errors of few, noisy values are overfitted by any prior that leaves the network its freedom."""
+        return table and 50 <= rows < LARGE and not classify and not self.linear
+
+    def left_open(self, rows: int, table: bool) -> Options:
+        small = table and rows < LARGE
+        found = super().left_open(rows, table) | {"hidden": (64, 64) if small else (512, 256)}
+        found |= {"dropout": 0.0 if small else 0.2, "zero_head": small}
+        return found | {"l2": WIDE / rows} if table and self.linear else found
 
     def network(self) -> Network:
         from rlnut.networks.architectures import mlp
 
-        return mlp(self.hidden, self.activation, self.initializer, self.dropout, self.layer_norm)
+        hidden, dropout = (512, 256) if self.hidden is None else self.hidden, self.dropout
+        return mlp(
+            hidden, self.activation, self.initializer, 0.2 if dropout is None else dropout, self.layer_norm,
+            last="zeros" if self.zero_head else "glorot",
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class CNN(FitSettings):
     """Convolutional network: (convolution, ReLU, pooling) for each of `channels`, then fully connected layers."""
 
-    epochs: int = setting(8, "passes through the training rows", low=1)
+    passes: ClassVar[int] = 8
+
+    epochs: int | None = setting(None, epochs_text(8), low=1)
     shift: int = setting(1, "move each training image by up to this many pixels, at random", low=0)
     channels: tuple[int, ...] = setting((32, 64), "number of filters of each convolution", low=1)
     filter_size: int = setting(3, "filters are F × F", low=1)
@@ -158,7 +156,6 @@ class CNN(FitSettings):
 class LeNet(FitSettings):
     """LeNet-5 (LeCun et al. 1998): two convolutions of 5 × 5 with pooling, then layers of 120 and 84 units."""
 
-    epochs: int = setting(10, "passes through the training rows", low=1)
     lr: float = changed(GradientSettings, "lr", 2e-3)
     activation: str = changed(LayerSettings, "activation", "tanh")  # as in 1998
     pooling: str = setting("average", "what is taken of a window of 2 × 2 (1998: average)", choices=POOLINGS)
@@ -179,7 +176,6 @@ class LeNet(FitSettings):
 class ResNet(FitSettings):
     """Residual network: (convolution, pooling, residual blocks) for each of `channels`, mean over places, head."""
 
-    epochs: int = setting(10, "passes through the training rows", low=1)
     lr: float = changed(GradientSettings, "lr", 3e-3)
     schedule: str = changed(GradientSettings, "schedule", "one-cycle")
     decay: float = changed(GradientSettings, "decay", 0.01)
@@ -259,9 +255,9 @@ class LSTM(FitSettings):
     def sequences(self) -> bool:
         return True
 
-    def suited(self, x: np.ndarray) -> Self:
+    def suited(self, x: np.ndarray, classify: bool) -> Self:
         image = x.dtype == "uint8" and x.ndim == 3
-        return self.replace(shift=int(image)) if self.shift is None else self
+        return super().suited(x, classify)._with({"shift": int(image)})
 
     def network(self) -> Network:
         from rlnut.networks.recurrent_networks import CELLS, recurrent

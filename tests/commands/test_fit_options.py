@@ -76,6 +76,7 @@ def test_every_option_reaches_what_it_configures(
         """The shapes of the network and its optimiser, which costs nothing; then the end."""
         model, x = network((3,)), problem.x_train[:1].astype(np.float32)
         params = jax.eval_shape(model.init, jax.random.key(0), x)
+        assert config.lr is not None and config.batch and config.epochs
         jax.eval_shape(optimizer(config.optimizer, config.lr, config.schedule, 10, config.decay).init, params)
         seen.append(config)
         raise Built

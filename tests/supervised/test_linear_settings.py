@@ -102,7 +102,7 @@ def test_perceptron_and_logistic_classify():
     data = table("breast-cancer")
     scale = data.x_train.std(0)
     data = data._replace(x_train=data.x_train / scale, x_test=data.x_test / scale)
-    averaged = solve("perceptron", PerceptronSettings(average=True, shuffle=True), data, seed=1)[1]
+    averaged = solve("perceptron", PerceptronSettings(average=True, shuffle=True, epochs=10), data, seed=1)[1]
     assert averaged["test_accuracy"] > 0.93 and len(averaged["mistakes"]) == averaged["epochs"] <= 10
     for config in (LogisticSettings(), LogisticSettings(balanced=True)):
         result = solve("logistic", config, data)[1]
