@@ -12,7 +12,8 @@ Parameters have scikit-learn's names and meanings; those that are there are hono
   `precompute`, `warm_start` (each is solved to its minimum, so a start would change nothing), `copy_X`, `n_jobs`.
 - LogisticRegression: `class_weight`, `tol` (of the gradient's norm) and `max_iter` (of Newton steps); it warns where
   they end it. Not offered: `penalty`, `l1_ratio` (L2 only), `solver`, `dual`, `warm_start`, `n_jobs`.
-- Perceptron: `partial_fit`, `warm_start`, `tol`, `n_iter_no_change`, `average` (as in SGDClassifier). Not offered:
+- Perceptron: `partial_fit`, `warm_start`, `tol`, `n_iter_no_change`, `average` (as in SGDClassifier;
+  the default None: where no epoch was without a mistake). Not offered:
   `penalty`, `alpha`, `eta0`, `class_weight`, `early_stopping`.
 - MLPClassifier, MLPRegressor: `partial_fit`, `warm_start`, `tol`, `n_iter_no_change`, `early_stopping` (by the cost of
   the validation rows). X is standardised inside. `solver` is one of `rlnut.choices.OPTIMIZERS`, of which adam and sgd

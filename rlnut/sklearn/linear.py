@@ -160,6 +160,7 @@ class _Classifier(ClassifierMixin, _Linear):
 class Perceptron(_Classifier):
     """Rosenblatt's perceptron: up to `max_iter` epochs, in file order or shuffled; `average`: the mean of all θ.
 
+    `average` None: the mean unless the last epoch has no mistake; the last θ where learning may go on from it.
     It ends after an epoch without a mistake, or after `n_iter_no_change` epochs in which the share of mistakes did not
     fall by more than `tol` (None: never so).
     """
@@ -170,7 +171,7 @@ class Perceptron(_Classifier):
         max_iter: int = 1000,
         tol: float | None = 1e-3,
         shuffle: bool = True,
-        average: bool = False,
+        average: bool | None = None,
         random_state: int | RandomState | None = 0,
         n_iter_no_change: int = 5,
         warm_start: bool = False,
@@ -189,7 +190,8 @@ class Perceptron(_Classifier):
         known = np.unique(labels)
         again = self.warm_start and hasattr(self, "coef_") and np.array_equal(known, self.classes_)
         patience = None if self.tol is None else int(number("n_iter_no_change", self.n_iter_no_change, 1))
-        found = self._learn(rows, labels, weight, known, self.max_iter, again, patience)
+        average = False if self.average is None and self.warm_start else self.average
+        found = self._learn(rows, labels, weight, known, self.max_iter, again, patience, average)
         if not found.converged:
             warnings.warn(
                 f"Maximum number of iterations ({self.max_iter}) reached before the perceptron converged",
@@ -207,7 +209,7 @@ class Perceptron(_Classifier):
         if first and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         known = np.unique(classes) if first else self.classes_  # type: ignore[arg-type]
-        self._learn(rows, labels, weight, known, 1, not first, None)
+        self._learn(rows, labels, weight, known, 1, not first, None, bool(self.average))
         return self
 
     def _learn(
@@ -219,12 +221,13 @@ class Perceptron(_Classifier):
         epochs: int,
         again: bool,
         patience: int | None,
+        average: bool | None,
     ) -> perceptron.FittedPerceptron:
         seed = check_random_state(self.random_state).randint(2**31) if self.shuffle else None
         start = Solution(np.asarray(self.coef_).T, np.asarray(self.intercept_), 0.0) if again else None
         tol = 0.0 if self.tol is None else number("tol", self.tol, 0)
         found = perceptron.perceptron(
-            rows, labels, epochs, average=self.average, seed=seed, weight=weight, patience=patience, tol=tol,
+            rows, labels, epochs, average=average, seed=seed, weight=weight, patience=patience, tol=tol,
             start=start, classes=known,
         )  # fmt: skip
         self.n_iter_, self.mistakes_ = len(found.mistakes), found.mistakes

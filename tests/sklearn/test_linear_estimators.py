@@ -238,3 +238,12 @@ def test_the_core_does_not_import_scikit_learn():
     code = "import sys; from rlnut.linear_models import least_squares, lasso, logistic, perceptron\n"
     code += "import rlnut.features.tiles; sys.exit('sklearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_perceptrons_default_answers_with_the_mean_where_no_plane_separates():
+    x, y = load_iris(return_X_y=True)
+    scores = [Perceptron(random_state=seed).fit(x, y).score(x, y) for seed in range(5)]
+    assert min(scores) > 0.95  # the best plane has .987 right; the last θ as little as .667
+    apart = x[y != 2], y[y != 2]
+    last, default = Perceptron(average=False).fit(*apart), Perceptron().fit(*apart)
+    np.testing.assert_array_equal(last.coef_, default.coef_)  # a plane separates these: the θ without a mistake
