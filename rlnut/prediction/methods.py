@@ -232,6 +232,7 @@ class Prediction(Settings):
         100, "returns behind each Monte-Carlo truth, where the problem is not finite", low=2, high=10**6
     )
     states: int = setting(20, "states with a Monte-Carlo truth", low=1, high=10**6)
+    native: bool = setting(False, "play the environment's functional twin, compiled, in place of Python steps")
     actions: str | None = setting(
         None, "actions of several numbers as in training: every combination, or a choice for each (DecQN)",
         choices=("grid", "decoupled"),

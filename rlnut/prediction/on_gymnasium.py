@@ -15,6 +15,7 @@ from rlnut.agents import td
 from rlnut.agents import td_sparse as sparse
 from rlnut.agents.td_rules import TDRule
 from rlnut.envs.contract import made
+from rlnut.envs.functional import FuncVector
 from rlnut.envs.make import EnvLike, env_name, maker
 from rlnut.envs.vector import EnvList
 from rlnut.errors import UsageError
@@ -25,6 +26,7 @@ from rlnut.prediction.env_policies import EnvPolicy, from_stored, on_env, predic
 from rlnut.prediction.learned_values import FunctionValues
 from rlnut.prediction.learner_view import LearnerView, acting
 from rlnut.prediction.methods import Method, Prediction, find
+from rlnut.prediction.native_play import native_vector, play_native
 from rlnut.prediction.pipeline import LearnedFunction, PredictionProblem, learn_values
 from rlnut.prediction.plan import HOST_ROW, check_experience, check_rollouts
 from rlnut.prediction.play import Players, play, recorded_experience
@@ -184,15 +186,30 @@ def _experience(world: World, method: Method, config: Prediction, gamma: float, 
     """What is learned from: a file's transitions, or what the behaviour meets."""
     pairs = config.values == "q"
     if config.data is not None:
+        if config.native:
+            raise UsageError("--native plays, and --data is there already: give one of them")
         return recorded_experience(config.data, world.spec, gamma, world.target)
     again = ("pair" if pairs else "state") if method.rule.second_try else ""
     steps = None if config.episodes is not None else config.steps
-    vector = EnvList(world.make, config.runs, spec=world.spec)
     players = Players(world.behaviour, world.target, config.correction != "none")
+    if config.native:
+        return play_native(_native(world, config, players, again), players, gamma, seed, steps, config.episodes, pairs)
+    vector = EnvList(world.make, config.runs, spec=world.spec)
     try:
         return play(vector, players, gamma, seed, steps, config.episodes, again, pairs)
     finally:
         vector.close()
+
+
+def _native(world: World, config: Prediction, players: Players, again: str) -> FuncVector:
+    """The twin; UsageError where it cannot be played."""
+    if again:
+        raise UsageError("--native makes no second try from a state: play on the host")
+    example = made(world.make)
+    try:
+        return native_vector(example.env, world.spec, config.runs, players)
+    finally:
+        example.close()
 
 
 def _spread(world: World, config: Prediction, stream: Experience | None) -> float:

@@ -86,6 +86,8 @@ def on_tables(
     pairs = config.values == "q"
     S, A, _ = finite.mdp.P.shape
     check_experience(config, TABLE_ROW)
+    if config.native:
+        raise UsageError("--native has no effect on a problem with tables: its experience is compiled already")
     if config.actions is not None or config.bins is not None:
         option = "--actions" if config.bins is None else "--bins"
         raise UsageError(f"{option} has no effect on a problem with tables: its actions are numbered")

@@ -153,6 +153,9 @@ def test_actions_of_a_box_are_those_of_training(tmp_path: Path) -> None:
         chances = on_env(policy, spec).at(seen)
         np.testing.assert_array_equal(spec.command(chances.argmax(-1)), run.policy.act(seen))
         assert chances.shape == (50, 5) and (chances.max(-1) == 1).all()
+        traced = on_env(policy, spec).traced
+        assert traced is not None
+        np.testing.assert_array_equal(traced(seen, None), chances)
         with pytest.raises(UsageError, match="of another environment"):
             on_env(policy, prediction_spec(pendulum, Choice(bins=3), False, []))
     soft = named_policy(f"{tmp_path / 'run'}:behaviour", "here")

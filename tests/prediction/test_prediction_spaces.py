@@ -11,12 +11,16 @@ import pytest
 from gymnasium import spaces
 
 import rlnut
+from rlnut.agents.observation_features import Box, box_of, observation_features
 from rlnut.cli import main
 from rlnut.envs.observations import observation, written_back
 from rlnut.envs.space_records import recorded_space, space_record
+from rlnut.envs.spaces import read_spaces
 from rlnut.envs.walks import random_walk
 from rlnut.errors import UsageError
 from rlnut.features.maps import Features
+from rlnut.prediction.methods import Prediction
+from rlnut.prediction.value_function import feature_words, laid_features, recipe_of
 from rlnut.truth.dynamic_programming import action_values, chain, values
 
 GAMMA = 0.8
@@ -205,3 +209,17 @@ def test_the_command_shows_parts_and_refuses_actions_where_there_are_tables(caps
         gym.registry.pop(spec)
     assert main(["predict", "td0", "rlnut/RandomWalk5-v0", "--bins", "3"]) == 2
     assert "--bins has no effect on a problem with tables" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("env", ["MountainCar-v0", "CartPole-v1"])
+@pytest.mark.parametrize("words", ["auto", "tiles:4", "fourier:2"])
+def test_control_and_prediction_lay_the_same_features(env: str, words: str) -> None:
+    """Over a box of the same observations φ is that of `train sarsa`, number for number."""
+    made = gym.make(env)
+    spec = read_spaces(made)
+    seen = np.random.default_rng(0).uniform(-0.07, 0.07, (200, *spec.shape)).astype(np.float32)
+    config = Prediction(features=words)
+    recipe, scale = recipe_of(config, spec, feature_words(config, spec, False), seen, None)
+    box = box_of(spec, seen=seen)
+    control = observation_features(words, spec, Box(box.low, box.high))
+    np.testing.assert_array_equal(laid_features(recipe, scale, spec)(seen), control.phi(seen))
