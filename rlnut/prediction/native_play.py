@@ -94,7 +94,7 @@ def _drawn(players: Players, obs: Array, mask: Array | None, key: Key) -> Drawn:
         jnp.take_along_axis(p, action[..., None], -1)[..., 0].reshape(len(obs), -1).prod(1) for p in (pi, b)
     )
     rho = taken / jnp.maximum(acted, 1e-12)
-    return Drawn(action, taken, rho, pi, ((pi > 0) & (b == 0)).any())
+    return Drawn(action, taken, rho, pi, jnp.asarray((pi > 0) & (b == 0)).any())
 
 
 def _begin(vector: FuncVector, players: Players, key: Key) -> Playing:
@@ -110,7 +110,7 @@ def _advance(
 
     def one(now: Playing, key: Key) -> tuple[Playing, tuple[Experience, Array]]:
         after_key, begin_key = jax.random.split(key)
-        lanes, look, step = vector.step(now.lanes, now.drawn.action)
+        lanes, look, step = vector.step(now.lanes, jnp.asarray(now.drawn.action))
         following = _drawn(players, step.next_obs, step.next_mask, after_key)
         begun = _drawn(players, look.obs, look.mask, begin_key)
         seen = transition(

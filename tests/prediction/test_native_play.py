@@ -48,7 +48,11 @@ def test_ratios_and_masks() -> None:
     vector = func_vector(Counter(), 3, limit=5)
     target, uniform = on_env("uniform", vector.spec), on_env(None, vector.spec)
     weights = jnp.array([0.2, 0.8])
-    leaning = target._replace(traced=lambda o, m: m * weights / (m * weights).sum(-1, keepdims=True))
+
+    def right(obs: Any, mask: Any) -> Any:
+        return mask * weights / (mask * weights).sum(-1, keepdims=True)
+
+    leaning = target._replace(traced=right)
     stream = play_native(vector, Players(uniform, leaning), 0.9, 1, steps=60, pairs=True)
     mask, action = np.asarray(stream.step.mask), np.asarray(stream.step.action)
     assert np.take_along_axis(mask, action[..., None], -1).all() and not mask.all()
@@ -75,7 +79,12 @@ def test_episodes_and_refusals() -> None:
         ("CartPole-v1", "td0", {"policy": lambda obs: 0}, "policies that act on the device"),
         ("CartPole-v1", "residual-gradient-double", {}, "no second try"),
         ("rlnut/RandomWalk5-v0", "td0", {}, "compiled already"),
-        (lambda: gym.wrappers.TransformReward(gym.make("CartPole-v1"), abs), "td0", {}, "has no functional twin"),
+        (
+            lambda: gym.wrappers.TransformReward(gym.make("CartPole-v1"), lambda r: -float(r)),
+            "td0",
+            {},
+            "has no functional twin",
+        ),
     ):
         given = {k: v for k, v in options.items() if not str(env).startswith("rlnut/") or k == "native"}
         with pytest.raises(UsageError, match=message):
