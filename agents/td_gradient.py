@@ -40,6 +40,22 @@ def gtd2(m: Moment) -> tuple[Array, Array]:
     return m.alpha * m.u * (m.e @ m.h) * (m.x - m.dx), _second(m, m.beta)
 
 
+def proximal_gtd2(m: Moment) -> tuple[Array, Array]:
+    """GTD2 with an implicit step: w' = w + αuy(eᵀh'), h' = h + βu((r − yᵀw')e − (xᵀh')x), y = x − Dx'; α, β may be [d].
+
+    It is the resolvent of a monotone map (of the saddle point that GTD2 looks for), so no α makes it diverge
+    (Rockafellar 1976; Liu et al. 2015 for GTD2 as a saddle point, Tamar et al. 2014 for implicit TD).
+    """
+    y, u = m.x - m.dx, m.u
+    yy, xx = u * ((m.alpha * y) @ y), u * ((m.beta * m.x) @ m.x)
+    xe, ee = u * ((m.beta * m.x) @ m.e), u * ((m.beta * m.e) @ m.e)
+    eh, xh = m.e @ m.h, m.x @ m.h
+    start, slope = eh - xe * xh / (1 + xx), ee - xe * xe / (1 + xx)  # eᵀh' = start + slope δ'
+    delta = (m.delta - yy * start) / (1 + yy * slope)
+    change = m.alpha * u * (start + slope * delta) * y
+    return change, m.h + m.beta * u * (delta * m.e - (xh + xe * delta) / (1 + xx) * m.x)
+
+
 def tdc(m: Moment) -> tuple[Array, Array]:
     """w += αu(δe − (1 − λ)(eᵀh) Dx') (Sutton et al. 2009; GTD(λ) of S&B 12.11)."""
     return m.alpha * m.u * (m.delta * m.e - (1 - m.lam) * (m.e @ m.h) * m.dx), _second(m, m.beta)

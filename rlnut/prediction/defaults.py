@@ -7,7 +7,7 @@ from typing import TypedDict
 
 import numpy as np
 
-from rlnut.prediction.methods import Method, Prediction
+from rlnut.prediction.methods import Method, Prediction, Steps
 
 RECORDS = 50  # points of a learning curve
 
@@ -16,6 +16,8 @@ LEFT, MOST_ITERATIONS = 0.01, 1000  # of the value that FQE's iterations have no
 
 
 ADAM = 1e-3  # its step size
+TRACE = 0.9  # λ where α comes from the features
+GTD2_SHARE = 0.05  # β/α of GTD2 where α comes from the features: w descends along what h has learned
 
 
 class SettingsUsed(TypedDict):
@@ -24,7 +26,8 @@ class SettingsUsed(TypedDict):
     gamma: float
     features: str
     lam: float | None
-    alpha: float | None
+    alpha: float | None  # None too: from the features, row by row
+    averaged: bool  # are the weights averages of what was learned on the way?
 
 
 def settings_used(
@@ -32,17 +35,50 @@ def settings_used(
 ) -> SettingsUsed:
     """What the run chose where the user left it open; None: the method has none."""
     lam = None if method.lam == 1 else method.trace(config)
-    steps = "alpha" in method.uses and (network or method.solver == "scan")
-    return {"gamma": gamma, "features": words, "lam": lam, "alpha": alpha if steps else None}
+    how = step_rule(method, config, network)
+    steps = "alpha" in method.uses and (network or method.solver == "scan") and how != "tuned"
+    alone = alpha if steps else None
+    return {"gamma": gamma, "features": words, "lam": lam, "alpha": alone, "averaged": how != "plain"}
+
+
+def step_rule(method: Method, config: Prediction, network: bool) -> Steps:
+    """Where α comes from and whether weights are averaged: linear methods choose both (`agents.td_averaging`).
+
+    A given α is the method as the literature has it, unless averages are asked for; so is a rule of the user's own.
+    """
+    own = callable(method.rule.trace) or not isinstance(method.rule.gradient, str)
+    if network or method.solver != "scan" or config.expected or own:
+        return "plain"
+    if config.alpha is None and config.beta is not None:
+        return "plain"
+    return "tuned" if config.alpha is None else "averaged" if config.averaging else "plain"
+
+
+def second_step(method: Method, config: Prediction, alpha: float) -> float:
+    """β; where α comes from the features β/α, less for GTD2, which descends along what h has learned."""
+    if config.alpha is None and step_rule(method, config, network=False) == "tuned":
+        return GTD2_SHARE if method.rule.gradient == "gtd2" else 1.0
+    return alpha if config.beta is None else config.beta
+
+
+def with_trace(method: Method, config: Prediction, spread: float, network: bool) -> Prediction:
+    """λ, where it and the step size are left open: 0.9/√E_b[ρ²], `spread`, whatever the method.
+
+    An importance-weighted trace is multiplied by γλρ at each step. Its variance is finite if (γλ)² E[ρ²] < 1; otherwise a
+    few rows would decide everything.
+    """
+    if config.lam is not None or "lam" not in method.uses or step_rule(method, config, network) != "tuned":
+        return config
+    return config.replace(lam=TRACE / float(np.sqrt(max(1.0, spread))))
 
 
 def step_size(
     method: Method, config: Prediction, largest: float, gamma: float, trace: float, spread: float = 1.0
 ) -> tuple[float, bool]:
-    """α, and whether it falls in the course of the run; `largest` is max ‖∇v‖², `trace` λ.
+    """α of a network or an expected update, and whether it falls in the course of the run.
 
-    Traces and the emphasis add up to 1/(1 − γλ) and 1/(1 − γ) gradients, so α is divided by that, and off-policy by
-    `spread` = max E_b[ρ²].
+    `largest` is max ‖∇v‖², `trace` λ. Traces add up to 1/(1 − γλ) gradients, the emphasis to 1/(1 − γ), so α is divided
+    by that, and off-policy by `spread` = max E_b[ρ²].
     """
     if config.alpha is not None:
         return config.alpha, False

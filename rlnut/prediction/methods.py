@@ -14,6 +14,7 @@ from rlnut.settings import Settings, setting
 
 Fold = Literal["", "n", "episode"]
 Solver = Literal["scan", "lstd", "rlstd", "fitted"]
+Steps = Literal["plain", "averaged", "tuned"]  # α is given; and weights are averaged; and α comes from the features
 
 
 class Method(NamedTuple):
@@ -193,10 +194,16 @@ class Prediction(Settings):
     """Options of `rlnut predict`."""
 
     gamma: float | None = setting(None, "discount γ (none: the problem's own, else 0.99)", low=0, high=1)
-    lam: float | None = setting(None, "trace decay λ (none: 0.9 for td-lambda and its kin, else 0)", low=0, high=1)
+    lam: float | None = setting(None, "trace decay λ (none: 0.9, off-policy 0.9/√E[ρ²]; 0 for lstd, rlstd and, with --alpha, gtd2, tdc, tdrc, etd)", low=0, high=1)
     n: int = setting(4, "steps of n-step TD", low=1)
-    alpha: float | None = setting(None, "step size α, held constant (none: from the features, falling)", above=0)
-    beta: float | None = setting(None, "step size β of the second weights (none: α)", above=0)
+    alpha: float | None = setting(
+        None,
+        "step size α, held constant (none: from the second moments of features and traces, over √visits, and the "
+        "weights are averaged; a network: falling)",
+        above=0,
+    )
+    averaging: bool = setting(False, "average the weights also where --alpha is given")
+    beta: float | None = setting(None, "step size β of the second weights, with --alpha (none: α)", above=0)
     features: str = setting(
         "auto",
         "one-hot, own, raw, aggregation:GROUPS, polynomial:ORDER, fourier:ORDER, rbf:COUNT, random-fourier:COUNT, "

@@ -19,7 +19,7 @@ from rlnut.envs.tabular import Tabular
 from rlnut.errors import UsageError
 from rlnut.features.parsing import over_numbers, parse_features
 from rlnut.networks.architectures import mlp
-from rlnut.prediction.defaults import RECORDS, with_iterations
+from rlnut.prediction.defaults import RECORDS, with_iterations, with_trace
 from rlnut.prediction.env_policies import EnvPolicy
 from rlnut.prediction.learned_values import TableValues
 from rlnut.prediction.methods import Method, Prediction, find
@@ -96,11 +96,12 @@ def on_tables(
     acting = _behaviour(finite, config, behaviour, pi, gamma)
     _accept(method, config, finite, pi, acting, occupied(finite.mdp, pi, acting))
     known = table_truth(finite, config, pi, acting, gamma)
+    spread = _spread(known, config)
     X, words = (features, GIVEN) if features is not None else over_states(config.features, finite)
     check_states(S, A, X.shape[1], pairs)
     net = network or _network_of(config, words)
+    config = with_trace(method, config, spread, net is not None)
     function = _linear(known, method, config, X, words) if net is None else _network(known, config, X, words, net, seed)
-    spread = _spread(known, config)
     off = config.data is not None or not np.allclose(pi, acting)
     return PredictionProblem(
         "this problem", gamma, A if pairs else None, off, known.right, known.seen,

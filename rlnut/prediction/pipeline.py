@@ -14,7 +14,7 @@ import numpy as np
 from rlnut.agents import td
 from rlnut.agents import td_sparse as sparse
 from rlnut.agents.td_rules import TDRule
-from rlnut.prediction.defaults import record_count, settings_used, step_size
+from rlnut.prediction.defaults import record_count, second_step, settings_used, step_rule, step_size, with_trace
 from rlnut.prediction.methods import Method, Prediction
 from rlnut.prediction.plan import check_weights
 from rlnut.prediction.result import Alarm, PredictionReport, PredictionResult, follow_snapshots, prediction_looks
@@ -61,7 +61,7 @@ class PredictionProblem(NamedTuple):
     seen: np.ndarray  # bool, flat: what counts in the error
     experience: Callable[[], Experience]
     function: Callable[[Experience | None], LearnedFunction]  # None: nothing was played (expected updates)
-    spread: Callable[[Experience | None], float]  # E_b[ρ²], for the step size
+    spread: Callable[[Experience | None], float]  # E_b[ρ²], for λ and the step size
 
 
 def learn_values(
@@ -72,22 +72,25 @@ def learn_values(
     Raises UsageError for what memory does not hold, RlnutError for experience that cannot be learned from.
     """
     stream = None if config.expected else require_finite(problem.experience(), problem.title)
-    function = problem.function(stream)
+    function, spread = problem.function(stream), problem.spread(stream)
+    config = with_trace(method, config, spread, function.network)
     key, model = jax.random.key(seed), function.make(*function.parts)
     records = record_count(method, config)
     check_weights(method, config, jax.eval_shape(model.init, key).shape[0], records)
     lam = method.trace(config)
-    alpha, falling = step_size(method, config, function.largest, problem.gamma, lam, problem.spread(stream))
+    alpha, falling = step_size(method, config, function.largest, problem.gamma, lam, spread)
+    steps = step_rule(method, config, function.network)
     if stream is None:
         assert function.expected is not None
         found: Iterable[Snapshot] = function.expected(alpha)
     else:
+        falling = falling and steps == "plain"
         rows = make_rows(stream, method, config, problem.actions, falling, records, function.inputs)
         window = window_length(stream, method, config)
-        beta = alpha if config.beta is None else config.beta
+        beta = second_step(method, config, alpha)
         epochs = config.epochs if function.network else None
-        task = LearningTask(method, function.make, function.parts, rows, alpha, lam, beta, window, epochs=epochs)
-        if function.few is not None and method.solver == "scan":
+        task = LearningTask(method, function.make, function.parts, rows, alpha, lam, beta, window, None, epochs, steps)
+        if function.few is not None and method.solver == "scan" and steps == "plain":
             task = task._replace(few=function.few(method.rule._replace(window=window), rows, lam))
         found = snapshots(task, records, key)
     before = rms((function.read(np.asarray(model.init(key))[None])[0] - problem.right.reshape(-1))[problem.seen])

@@ -8,7 +8,7 @@ from rlnut.prediction.methods import Method, Prediction
 
 TABLE_ROW = 160  # bytes of a step on tables: the stream, its rows and what they are made from
 HOST_ROW = 700  # bytes of a step of an environment that is stepped in Python, besides its observations
-DENSE = 6  # copies of the weights that a recursion and its records hold
+DENSE = 8  # copies of the weights that a recursion and its records hold
 LEAST_STEPS = 1  # of an episode
 
 

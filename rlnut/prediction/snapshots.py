@@ -12,12 +12,13 @@ import numpy as np
 
 from rlnut.agents import fqe, lstd, td
 from rlnut.agents import td_sparse as sparse
+from rlnut.agents.td_averaging import DECAY, AveragedState, averaged_learner
 from rlnut.agents.td_rules import TDRule
-from rlnut.prediction.methods import Method
+from rlnut.prediction.methods import Method, Steps
 from rlnut.runtime.arrays import owned
 from rlnut.types import Array, Key
 
-LearnerState = td.TDState | sparse.SparseState
+LearnerState = td.TDState | sparse.SparseState | AveragedState
 
 
 class LearningTask(NamedTuple):
@@ -33,6 +34,7 @@ class LearningTask(NamedTuple):
     window: int = 0  # see TDRule
     few: sparse.SparseForm | None = None  # the same function by its active features
     epochs: int | None = None  # passes of a network over the rows in an iteration of FQE; None: linear, solved
+    steps: Steps = "plain"
 
 
 class Recursion(NamedTuple):
@@ -42,11 +44,15 @@ class Recursion(NamedTuple):
     make: td.Maker | sparse.Maker
     length: int = 0  # of the list of active features, where the function has such
     width: int = 0  # active features of an input
+    steps: Steps = "plain"
+    decay: float = DECAY  # of averages
 
     def learner(self, parts: td.Parts, hyper: td.TDHyper) -> td.Learner[Any]:
         """The learner of one run."""
         model = self.make(*parts)
         if isinstance(model, td.Approximator):
+            if self.steps != "plain":
+                return averaged_learner(self.rule, model, hyper, self.steps == "tuned", self.decay)
             return td.dense_learner(self.rule, model, hyper)
         lanes = jax.tree.map(lambda x: x[None], hyper)
         return sparse.sparse_learner(self.rule, model, lanes, self.length, self.width)
@@ -74,7 +80,8 @@ def snapshots(task: LearningTask, count: int, key: Key) -> Iterator[Snapshot]:
         return
     size, extra = -(-T // count), max(0, task.window - 1)
     rule = task.method.rule._replace(window=task.window)
-    recursion, parts = Recursion(rule, task.make), task.parts
+    decay = 0.0 if task.method.whole_returns else DECAY
+    recursion, parts = Recursion(rule, task.make, steps=task.steps, decay=decay), task.parts
     if task.few is not None:
         recursion, parts = Recursion(rule, task.few.make, task.few.length, task.few.width), task.few.parts
     parts = jax.tree.map(jnp.asarray, parts)

@@ -24,7 +24,7 @@ def lake(name: str = "FrozenLake-v1") -> Finite:
 
 
 def result(values: np.ndarray, truth: np.ndarray, policy: np.ndarray | None = None) -> PredictionResult:
-    used = SettingsUsed(gamma=1.0, features="one-hot", lam=None, alpha=None)
+    used = SettingsUsed(gamma=1.0, features="one-hot", lam=None, alpha=None, averaged=False)
     return PredictionResult(values, truth, 0.0, np.ones(3), None, {}, {}, "", used, [], policy=policy)
 
 

@@ -1,0 +1,94 @@
+"""Temporal-difference learning without a step size to choose: steps from the features, and averaged weights.
+
+    α_i = (Σ|q| / Σq²) / √n_i,   q = u eᵀx      w̄_i <- w̄_i + (η + 1)/(n_i + η) (w_i − w̄_i)   where x_i ≠ 0
+
+q is how far an update moves the value that it corrects, and Σ|q|/Σq² the α that minimises Σ(1 − α|q|)², so the step knows
+the second moments of features, traces and importance ratios: 1/‖x‖² where that is constant, less where it varies (the
+bound of Bach & Moulines 2013). n_i counts the rows with x_i ≠ 0: 1/√n_i is the diagonal scaling of AdaGrad (Duchi et al.
+2011), fed by features instead of gradients, so that it does not depend on the unit of the rewards.
+
+What is reported is the average w̄ of the weights, each over its own n_i rows, the later ones heavier (Polyak & Juditsky
+1992; Shamir & Zhang 2013, their η = 3): for linear TD it comes, whatever the size of the steps, to the covariance of LSTD
+(Lakshminarayanan & Szepesvári 2018). A constant step would leave a bias of the size of α in it, since consecutive rows
+depend on each other (Huo, Chen & Xie 2023); 1/√n takes it away. Both need the past only: w̄ after t rows is what a run of
+t rows reports.
+
+GTD2 takes its step implicitly (`proximal_gtd2`), so that long traces cannot throw it out.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlnut.agents.td import Approximator, Learner, TDHyper, TDRows, TDState, td_step
+from rlnut.agents.td_gradient import proximal_gtd2
+from rlnut.agents.td_rules import TDRule
+from rlnut.types import Array, Key
+
+DECAY = 3.0
+LEAST = 1e-30  # instead of 0 in a quotient
+
+
+class AveragedState(NamedTuple):
+    """State of one run."""
+
+    inner: TDState
+    visits: Array  # [d] n: rows in which a feature was not 0
+    mean: Array  # [d] w̄
+    reach: Array  # [] Σ|q|
+    square_reach: Array  # [] Σq²
+
+
+def averaged_learner(
+    rule: TDRule, model: Approximator, hyper: TDHyper, tuned: bool, decay: float
+) -> Learner[AveragedState]:
+    """The recursion of `td.td_step` whose weights are averages; `tuned`: and whose α is as above, `hyper.beta` then β/α; `decay` is η."""
+    if tuned and rule.gradient == "gtd2":
+        rule = rule._replace(gradient=proximal_gtd2)
+
+    def init(key: Key) -> AveragedState:
+        w = model.init(key)
+        zero, none = jnp.zeros_like(w), jnp.zeros((), w.dtype)
+        return AveragedState(TDState(w, zero, zero, w, none, none, none), zero, w, none, none)
+
+    def step(state: AveragedState, rows: TDRows) -> AveragedState:
+        row = jax.tree.map(lambda x: x[0], rows) if rule.window else rows
+        learns, u = row.rate > 0, _window_gain(rows) if rule.window else jnp.abs(row.gain)
+        x = model.at(state.inner.w, row.now)[1]
+        here = learns & (x != 0)
+        visits = state.visits + here
+        used = hyper
+        if tuned:
+            q = u * (x @ x)  # before the trace of this row is known
+            alpha = (state.reach + q) / jnp.maximum(state.square_reach + q * q, LEAST)
+            alpha = alpha / jnp.sqrt(jnp.maximum(visits, 1.0))
+            used = TDHyper(alpha, hyper.lam, alpha * hyper.beta)
+        inner = td_step(rule, model, used, state.inner, rows)
+        q = jnp.where(learns, u * jnp.abs(_reach(rule, model, state.inner.w, row, inner.e, x)), 0.0)
+        k = jnp.where(here, (decay + 1) / (jnp.maximum(visits, 1.0) + decay), 0.0)
+        mean = state.mean + k * (inner.w - state.mean)
+        return AveragedState(inner, visits, mean, state.reach + q, state.square_reach + q * q)
+
+    def weights(state: AveragedState) -> Array:
+        return jnp.where(state.visits > 0, state.mean, state.inner.w)
+
+    return Learner(init, step, weights, lambda state: state.inner.square)
+
+
+def _window_gain(rows: TDRows) -> Array:
+    """√Σ_k g_k², g_k the factor of the k-th δ in a corrected n-step target of rows [n]."""
+    factor = jnp.cumprod(rows.decay.at[0].set(1.0))
+    return jnp.sqrt(((factor * rows.gain) ** 2).sum())
+
+
+def _reach(rule: TDRule, model: Approximator, w: Array, row: TDRows, e: Array, x: Array) -> Array:
+    """eᵀx; of an implicit step, which its own length holds in, ‖x‖²; of a residual gradient ‖x − Dx'‖²."""
+    if rule.gradient is proximal_gtd2:
+        return x @ x
+    if rule.semi_gradient or rule.gradient not in ("residual", "double"):
+        return e @ x
+    y = x - row.discount * model.next(w, row.then)[1]
+    return y @ y
