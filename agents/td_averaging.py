@@ -2,16 +2,16 @@
 
     α_i = (Σ|q| / Σq²) / √n_i,   q = u eᵀx      w̄_i <- w̄_i + (η + 1)/(n_i + η) (w_i − w̄_i)   where x_i ≠ 0
 
-q is how far an update moves the value that it corrects, and Σ|q|/Σq² the α that minimises Σ(1 − α|q|)², so the step knows
-the second moments of features, traces and importance ratios: 1/‖x‖² where that is constant, less where it varies (the
-bound of Bach & Moulines 2013). n_i counts the rows with x_i ≠ 0: 1/√n_i is the diagonal scaling of AdaGrad (Duchi et al.
-2011), fed by features instead of gradients, so that it does not depend on the unit of the rewards.
+q is how far an update moves the value that it corrects, and Σ|q|/Σq² the α that minimises Σ(1 − α|q|)², so the step
+knows the second moments of features, traces and importance ratios: 1/‖x‖² where that is constant, less where it varies
+(the bound of Bach & Moulines 2013). n_i counts the rows with x_i ≠ 0: 1/√n_i is the diagonal scaling of AdaGrad (Duchi
+et al. 2011), fed by features instead of gradients, so that it does not depend on the unit of the rewards.
 
 What is reported is the average w̄ of the weights, each over its own n_i rows, the later ones heavier (Polyak & Juditsky
-1992; Shamir & Zhang 2013, their η = 3): for linear TD it comes, whatever the size of the steps, to the covariance of LSTD
-(Lakshminarayanan & Szepesvári 2018). A constant step would leave a bias of the size of α in it, since consecutive rows
-depend on each other (Huo, Chen & Xie 2023); 1/√n takes it away. Both need the past only: w̄ after t rows is what a run of
-t rows reports.
+1992; Shamir & Zhang 2013): for linear TD averages come, whatever the size of the steps, to the covariance of LSTD
+(Lakshminarayanan & Szepesvári 2018). A constant step would leave a bias of the size of α in them, since consecutive
+rows depend on each other (Huo, Chen & Xie 2023); 1/√n takes it away. Both need the past only: w̄ after t rows is what a
+run that stops there reports.
 
 GTD2 takes its step implicitly (`proximal_gtd2`), so that long traces cannot throw it out.
 """
@@ -45,7 +45,10 @@ class AveragedState(NamedTuple):
 def averaged_learner(
     rule: TDRule, model: Approximator, hyper: TDHyper, tuned: bool, decay: float
 ) -> Learner[AveragedState]:
-    """The recursion of `td.td_step` whose weights are averages; `tuned`: and whose α is as above, `hyper.beta` then β/α; `decay` is η."""
+    """The recursion of `td.td_step` whose weights are averages; `decay` is η.
+
+    `tuned`: α is as above, `hyper.beta` is β/α and `hyper.alpha` is not read.
+    """
     if tuned and rule.gradient == "gtd2":
         rule = rule._replace(gradient=proximal_gtd2)
 

@@ -64,8 +64,8 @@ def second_step(method: Method, config: Prediction, alpha: float) -> float:
 def with_trace(method: Method, config: Prediction, spread: float, network: bool) -> Prediction:
     """λ, where it and the step size are left open: 0.9/√E_b[ρ²], `spread`, whatever the method.
 
-    An importance-weighted trace is multiplied by γλρ at each step. Its variance is finite if (γλ)² E[ρ²] < 1; otherwise a
-    few rows would decide everything.
+    An importance-weighted trace is multiplied by γλρ at each step. Its variance is finite if (γλ)² E[ρ²] < 1; otherwise
+    a few rows would decide everything.
     """
     if config.lam is not None or "lam" not in method.uses or step_rule(method, config, network) != "tuned":
         return config

@@ -194,7 +194,12 @@ class Prediction(Settings):
     """Options of `rlnut predict`."""
 
     gamma: float | None = setting(None, "discount γ (none: the problem's own, else 0.99)", low=0, high=1)
-    lam: float | None = setting(None, "trace decay λ (none: 0.9, off-policy 0.9/√E[ρ²]; 0 for lstd, rlstd and, with --alpha, gtd2, tdc, tdrc, etd)", low=0, high=1)
+    lam: float | None = setting(
+        None,
+        "trace decay λ (none: 0.9, off-policy 0.9/√E[ρ²]; 0 for lstd, rlstd and, with --alpha, gtd2, tdc, tdrc, etd)",
+        low=0,
+        high=1,
+    )
     n: int = setting(4, "steps of n-step TD", low=1)
     alpha: float | None = setting(
         None,
