@@ -83,7 +83,7 @@ def averaged_learner(
 
 def _window_gain(rows: TDRows) -> Array:
     """√Σ_k g_k², g_k the factor of the k-th δ in a corrected n-step target of rows [n]."""
-    factor = jnp.cumprod(rows.decay.at[0].set(1.0))
+    factor = jnp.cumprod(jnp.append(1.0, rows.decay[1:]))
     return jnp.sqrt(((factor * rows.gain) ** 2).sum())
 
 
