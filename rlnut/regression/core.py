@@ -111,9 +111,15 @@ def regression(
         return losses, -slope
 
     def mean(losses: Shaped[Array, " B"], weight: Array | None) -> Shaped[Array, ""]:
-        if weight is not None and weight.shape != losses.shape:
+        return jnp.mean(losses * shares(losses, weight) if weight is not None else losses)
+
+    def shares(losses: Shaped[Array, " B"], weight: Array | None) -> Shaped[Array, " B"]:
+        """The weight of each row."""
+        if weight is None:
+            return jnp.ones(len(losses))
+        if weight.shape != losses.shape:
             raise ValueError(f"a batch of {len(losses)} rows needs weights of shape {losses.shape}, got {weight.shape}")
-        return jnp.mean(losses if weight is None else losses * weight)
+        return weight
 
     def whole(outputs: Shaped[Array, "B ..."], batch: Batch) -> Shaped[Array, " B"]:
         """What all outputs of a row cost."""
@@ -137,7 +143,7 @@ def regression(
         everything, pull = jax.vjp(lambda p: model.apply(p, batch.x, *noise), fit.params)
         outputs, pull_chosen = jax.vjp(lambda all_: select(all_, batch.index), everything)
         losses, delta = residual(outputs, batch.y)
-        share = (jnp.ones(len(losses)) if batch.weight is None else batch.weight) / len(losses)
+        share = shares(losses, batch.weight) / len(losses)
         (slopes,) = pull_chosen((-share.reshape(share.shape + (1,) * (delta.ndim - 1)) * delta).astype(outputs.dtype))
         if output_penalty is not None:
             costs, pull_costs = jax.vjp(lambda all_: whole(all_, batch), everything)
