@@ -18,8 +18,8 @@ import numpy as np
 import rlnut
 from rlnut.envs.garnet import garnet
 
-METHODS = ("td0", "nstep", "td-lambda", "td-lambda-replacing", "td-lambda-dutch", "true-online-td", "offline-lambda", "mc",
-           "v-trace", "gtd2", "tdc", "tdrc", "etd", "residual-gradient")  # fmt: skip
+METHODS = ("td0", "nstep", "td-lambda", "td-lambda-replacing", "td-lambda-dutch", "true-online-td", "offline-lambda",
+           "mc", "v-trace", "gtd2", "tdc", "tdrc", "etd", "residual-gradient")  # fmt: skip
 ON_POLICY = ("td-lambda-dutch", "true-online-td", "offline-lambda")
 EPISODIC = ("mc",)
 FINITE = ("RandomWalk5", "RandomWalk19", "BoyanChain", "ChainWalk4", "ChainWalk20", "AB", "Cliff", "WindyGridworld")
