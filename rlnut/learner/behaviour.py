@@ -59,8 +59,8 @@ def ucb_behaviour(
     return epsilon_greedy_behaviour(xp.where(visits > 0, q + bonus, np.inf), mask, xp.zeros_like(rate))
 
 
-def sample(policy: Array, u: Array) -> Array:
-    """Actions from π [..., A] for u [...] ~ U[0, 1): the first whose cumulative probability exceeds u."""
+def sample(policy: Shaped[Array, "*N A"], u: Shaped[Array, "*N"]) -> Shaped[Array, "*N"]:
+    """Actions from π [*N, A] for u [*N] ~ U[0, 1): the first whose cumulative probability exceeds u."""
     below = policy.cumsum(-1)
     return (below > u[..., None] * below[..., -1:]).argmax(-1).astype(np.int32)
 
