@@ -1,17 +1,19 @@
 """Temporal-difference learning without a step size to choose: steps from the features, and averaged weights.
 
-    α_i = (Σ|q| / Σq²) / √n_i,   q = u eᵀx      w̄_i <- w̄_i + (η + 1)/(n_i + η) (w_i − w̄_i)   where x_i ≠ 0
+    α_i = (Σ|q| / Σq²) / √n_i,   q = u eᵀx      w̄_i <- w̄_i + (η + 1)/(m_i + η) (w_i − w̄_i)   where x_i ≠ 0
 
 q is how far an update moves the value that it corrects, and Σ|q|/Σq² the α that minimises Σ(1 − α|q|)², so the step
 knows the second moments of features, traces and importance ratios: 1/‖x‖² where that is constant, less where it varies
-(the bound of Bach & Moulines 2013). n_i counts the rows with x_i ≠ 0: 1/√n_i is the diagonal scaling of AdaGrad (Duchi
-et al. 2011), fed by features instead of gradients, so that it does not depend on the unit of the rewards.
+(the bound of Bach & Moulines 2013). n_i counts visits: rows in which x_i ≠ 0 differs from the row before, because ten
+rows in a row inside one tile say one thing, not ten (under emphasis every row is a visit, its weight is another).
+1/√n_i is the diagonal scaling of AdaGrad (Duchi et al. 2011), fed by features instead of gradients, so that it does
+not depend on the unit of the rewards.
 
-What is reported is the average w̄ of the weights, each over its own n_i rows, the later ones heavier (Polyak & Juditsky
-1992; Shamir & Zhang 2013): for linear TD averages come, whatever the size of the steps, to the covariance of LSTD
-(Lakshminarayanan & Szepesvári 2018). A constant step would leave a bias of the size of α in them, since consecutive
-rows depend on each other (Huo, Chen & Xie 2023); 1/√n takes it away. Both need the past only: w̄ after t rows is what a
-run that stops there reports.
+What is reported is the average w̄ of the weights, each over its own m_i rows with x_i ≠ 0, the later ones heavier
+(Polyak & Juditsky 1992; Shamir & Zhang 2013): for linear TD averages come, whatever the size of the steps, to the
+covariance of LSTD (Lakshminarayanan & Szepesvári 2018). A constant step would leave a bias of the size of α in them,
+since consecutive rows depend on each other (Huo, Chen & Xie 2023); 1/√n takes it away. Both need the past only: w̄
+after t rows is what a run that stops there reports.
 
 GTD2 takes its step implicitly (`proximal_gtd2`), so that long traces cannot throw it out.
 """
@@ -36,7 +38,9 @@ class AveragedState(NamedTuple):
     """State of one run."""
 
     inner: TDState
-    visits: Array  # [d] n: rows in which a feature was not 0
+    visits: Array  # [d] n: rows in which x_i ≠ 0 was another than in the row before
+    rows: Array  # [d] m: rows in which x_i ≠ 0
+    before: Array  # [d] x of the row before; 0 before an episode's first
     mean: Array  # [d] w̄
     reach: Array  # [] Σ|q|
     square_reach: Array  # [] Σq²
@@ -55,14 +59,15 @@ def averaged_learner(
     def init(key: Key) -> AveragedState:
         w = model.init(key)
         zero, none = jnp.zeros_like(w), jnp.zeros((), w.dtype)
-        return AveragedState(TDState(w, zero, zero, w, none, none, none), zero, w, none, none)
+        return AveragedState(TDState(w, zero, zero, w, none, none, none), zero, zero, zero, w, none, none)
 
     def step(state: AveragedState, rows: TDRows) -> AveragedState:
         row = jax.tree.map(lambda x: x[0], rows) if rule.window else rows
         learns, u = row.rate > 0, _window_gain(rows) if rule.window else jnp.abs(row.gain)
         x = model.at(state.inner.w, row.now)[1]
         here = learns & (x != 0)
-        visits = state.visits + here
+        count = state.rows + here
+        visits = state.visits + (here & (row.fresh | (x != state.before) | rule.emphatic))
         used = hyper
         if tuned:
             q = u * (x @ x)  # before the trace of this row is known
@@ -71,12 +76,13 @@ def averaged_learner(
             used = TDHyper(alpha, hyper.lam, alpha * hyper.beta)
         inner = td_step(rule, model, used, state.inner, rows)
         q = jnp.where(learns, u * jnp.abs(_reach(rule, model, state.inner.w, row, inner.e, x)), 0.0)
-        k = jnp.where(here, (decay + 1) / (jnp.maximum(visits, 1.0) + decay), 0.0)
+        k = jnp.where(here, (decay + 1) / (jnp.maximum(count, 1.0) + decay), 0.0)
         mean = state.mean + k * (inner.w - state.mean)
-        return AveragedState(inner, visits, mean, state.reach + q, state.square_reach + q * q)
+        before = jnp.where(learns, x, state.before)
+        return AveragedState(inner, visits, count, before, mean, state.reach + q, state.square_reach + q * q)
 
     def weights(state: AveragedState) -> Array:
-        return jnp.where(state.visits > 0, state.mean, state.inner.w)
+        return jnp.where(state.rows > 0, state.mean, state.inner.w)
 
     return Learner(init, step, weights, lambda state: state.inner.square)
 

@@ -38,20 +38,34 @@ def test_steps_and_averages_follow_the_formulas() -> None:
     hyper = TDHyper(*(jnp.asarray(x) for x in (0.0, lam, 1.0)))
     learner = averaged_learner(TDRule(), table(jnp.asarray(X), jnp.asarray(X), jnp.zeros(4)), hyper, True, eta)
     found = learner.weights(advance_learner(learner, learner.init(jax.random.key(0)), rows))
-    w, e, mean, n = np.zeros((4, 4))
+    w, e, mean, n, m, before = np.zeros((6, 4))
     first, second = 0.0, 0.0
     for t in range(60):
         x, y, u, learns = X[rows.now[t]], X[rows.then[t]], rows.gain[t], rows.rate[t] > 0
         e = rows.decay[t] * lam * e + x
         if not learns:
             continue
-        n += x != 0
+        n += (x != 0) & (x != before)
+        m += x != 0
+        before = x
         own = u * x @ x
         alpha = (first + own) / max(second + own**2, 1e-30) / np.sqrt(np.maximum(n, 1))
         w = w + alpha * u * (rows.reward[t] + 0.9 * w @ y - w @ x) * e
         first, second = first + abs(u * e @ x), second + (u * e @ x) ** 2
-        mean = np.where(x != 0, mean + (eta + 1) / (np.maximum(n, 1) + eta) * (w - mean), mean)
-    np.testing.assert_allclose(found, np.where(n > 0, mean, w), rtol=2e-4, atol=2e-5)
+        mean = np.where(x != 0, mean + (eta + 1) / (np.maximum(m, 1) + eta) * (w - mean), mean)
+    np.testing.assert_allclose(found, np.where(m > 0, mean, w), rtol=2e-4, atol=2e-5)
+
+
+def test_a_tile_that_an_episode_stays_in_is_visited_once() -> None:
+    """α falls with the visits: by 1/√2 at the second one, not at each of the rows in between; a new episode visits."""
+    rows: Any = stream(np.random.default_rng(0), 6, 2)
+    s = np.array([0, 0, 0, 1, 0, 0], np.int32)
+    rows = rows._replace(now=s, then=s, discount=np.zeros(6, np.float32), rate=np.ones(6, np.float32))
+    rows = rows._replace(fresh=np.array([True, False, False, False, False, True]))
+    hyper = TDHyper(*(jnp.asarray(x) for x in (0.0, 0.0, 1.0)))
+    learner = averaged_learner(TDRule(), table(jnp.eye(2), jnp.eye(2), jnp.zeros(2)), hyper, True, 3.0)
+    state = advance_learner(learner, learner.init(jax.random.key(0)), rows)
+    assert state.visits.tolist() == [3, 1] and state.rows.tolist() == [5, 1]
 
 
 def test_an_implicit_step_of_gtd2_solves_its_equations() -> None:
