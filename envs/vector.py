@@ -132,6 +132,8 @@ class EnvList(HostVector):
         self.envs = [made(make, every) for _ in range(num_envs)]
         self.num_envs = num_envs
         self.spec = read_spaces(self.envs[0].env, choice) if spec is None else spec
+        self.valid = np.ones(num_envs, bool)  # the same in every step
+        self.valid.setflags(write=False)
 
     def reset(self, seed: int) -> np.ndarray:
         self.seed = seed
@@ -153,28 +155,29 @@ class EnvList(HostVector):
         return self.spec.read(obs)
 
     def step(self, action: np.ndarray) -> Step:
-        n, commands = self.num_envs, self.spec.commands(action)
+        n, spec = self.num_envs, self.spec
         reward, terminated, truncated = np.empty(n, np.float32), np.empty(n, bool), np.empty(n, bool)
-        next_obs = np.empty((n, *self.spec.shape), self.spec.dtype)
+        next_obs = np.empty((n, *spec.shape), spec.dtype)
         obs, next_mask = next_obs, None
         if self.mask is not None:
             self.mask, next_mask = self.mask.copy(), self.mask.copy()
-        for i, env in enumerate(self.envs):
-            raw, reward[i], terminated[i], truncated[i], info = env.step(commands[i])
-            next_obs[i] = self.spec.read(raw)
+        for i, command in enumerate(spec.commands(action)):
+            raw, reward[i], over, cut, info = self.envs[i].step(command)
+            terminated[i], truncated[i] = over, cut
+            next_obs[i] = spec.read(raw)
             self.raw[i] = self.next_raw[i] = raw
             self.actions[i].append(action[i])
-            if self.mask is not None and next_mask is not None:
-                next_mask[i] = self.mask[i] = allowed_actions(info, self.spec, bool(terminated[i]))
+            if next_mask is not None and self.mask is not None:
+                next_mask[i] = self.mask[i] = allowed_actions(info, spec, over)
             elif MASK in info:
-                late_mask(self.spec)
-            if terminated[i] or truncated[i]:
+                late_mask(spec)
+            if over or cut:
                 obs = obs.copy() if obs is next_obs else obs
                 obs[i] = self._start(i)
         if obs is not next_obs:
             running = ~(terminated | truncated)
             obs[running] = next_obs[running]
-        return Step(obs, reward, terminated, truncated, next_obs, np.ones(n, bool), next_mask)
+        return Step(obs, reward, terminated, truncated, next_obs, self.valid, next_mask)
 
     def mark(self) -> Mark:
         return list(self.episodes), [(actions, len(actions)) for actions in self.actions]

@@ -161,8 +161,11 @@ class Spec(NamedTuple):
 
     def commands(self, action: np.ndarray) -> list[Any]:
         """The same as a list for N environments on the host."""
-        taken = self.acts.command(action)
-        return taken.tolist() if self.acts.values is None else list(taken)
+        acts = self.acts
+        if acts.values is not None:
+            return list(acts.command(action))
+        numbers: list[int] = np.asarray(action).tolist()
+        return [number + acts.start for number in numbers] if acts.start else numbers
 
     def example(self, envs: int) -> jax.ShapeDtypeStruct:
         """The shape and type of the observations of N environments."""

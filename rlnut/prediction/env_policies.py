@@ -8,7 +8,9 @@ and masks mean the same; where nothing needs numbers, a policy may give actions 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -46,6 +48,7 @@ class EnvPolicy(NamedTuple):
     chances: Callable[[Situation], np.ndarray] | None  # π [N, A], or [N, D, K] of decoupled actions; None: not numbered
     free: Callable[[Element, np.random.Generator], Element] | None = None  # the environment's own action, where None
     traced: Callable[[Array, Array | None], Array] | None = None  # π of stored observations and masks, in JAX
+    pick: Callable[[float], int] | None = None  # `sample` of u where nothing is masked, if π is the same everywhere
 
     def decide(self, seen: Situation, rngs: Rngs, asked: np.ndarray | None = None) -> tuple[Any, np.ndarray | None]:
         """Actions [N] (or [N, D], or a list of the environment's own), and π if actions are numbered.
@@ -57,7 +60,13 @@ class EnvPolicy(NamedTuple):
             wanted = [True] * len(seen.raw) if asked is None else asked
             each = zip(seen.raw, rngs, wanted, strict=True)
             return [self.free(raw, rng) if here else None for raw, rng, here in each], None
-        found = self.chances(seen)
+        found, pick = self.chances(seen), self.pick
+        if pick is not None and seen.mask is None:
+            if asked is None:
+                drawn = [pick(rng.random()) for rng in rngs]
+            else:
+                drawn = [pick(rng.random()) if here else 0 for rng, here in zip(rngs, asked, strict=True)]
+            return np.array(drawn, np.int32), found
         size = found.shape[1:-1]
         if asked is None:
             return sample(found, np.array([rng.random(size) for rng in rngs])), found
@@ -90,6 +99,8 @@ class Lazily(Sequence):
 
 def chance_of(chances: np.ndarray, action: np.ndarray) -> np.ndarray:
     """π(a|s) of actions [N] or [N, D] under chances [N, A] or [N, D, K]: [N]."""
+    if chances.ndim == 2:
+        return chances[np.arange(len(chances)), action]
     each = np.take_along_axis(chances, np.asarray(action)[..., None], -1)[..., 0]
     return each.reshape(len(each), -1).prod(1)
 
@@ -167,17 +178,22 @@ def _allowed(spec: Spec, mask: Any) -> Any:
 def _uniform(spec: Spec) -> EnvPolicy:
     """Every allowed action with equal chance."""
     even = epsilon_soft(np.zeros(spec.choices), 1.0, spec.acts.allowed())
+    below: list[float] = even.cumsum(-1).reshape(-1).tolist()
 
-    def chances(mask: Array | None, count: int, xp: Any) -> Any:
+    @lru_cache(maxsize=8)  # of environments side by side, the same in every step
+    def unmasked(count: int) -> np.ndarray:
+        return np.broadcast_to(even, (count, *even.shape))
+
+    def chances(seen: Situation) -> np.ndarray:
+        return unmasked(len(seen.obs)) if seen.mask is None else seen.mask / seen.mask.sum(-1, keepdims=True)
+
+    def traced(obs: Array, mask: Array | None) -> Array:
         if mask is None:
-            return xp.broadcast_to(xp.asarray(even), (count, *even.shape))
+            return jnp.broadcast_to(jnp.asarray(even), (len(obs), *even.shape))
         return mask / mask.sum(-1, keepdims=True)
 
-    return EnvPolicy(
-        spec,
-        lambda seen: chances(seen.mask, len(seen.obs), np),
-        traced=lambda obs, mask: chances(mask, len(obs), jnp),
-    )
+    one = len(spec.choices) == 1
+    return EnvPolicy(spec, chances, traced=traced, pick=(lambda u: bisect_right(below, u * below[-1])) if one else None)
 
 
 def greedy_chances(q: Any, mask: Any) -> Any:

@@ -29,15 +29,19 @@ class LearnerView(gym.Wrapper):
 
     def __init__(self, env: gym.Env, spec: Spec) -> None:
         super().__init__(env)
-        masked = spec.acts.padded
+        masked, start = spec.acts.padded, spec.first_action
 
         # functions, because the view is copied as often as its environment, and a spec need not be
         def mask_of(info: Info, over: bool) -> np.ndarray | None:
             return allowed_actions(info, spec, over) if masked or MASK in info else None
 
         self.mask_of, self.read = mask_of, lambda raw: spec.read(raw)
-        free = not spec.choices[-1]  # a policy gives the environment's own actions
-        self.command = lambda action: action if free else spec.commands(np.asarray(action)[None])[0]
+        if not spec.choices[-1]:  # a policy gives the environment's own actions
+            self.command = lambda action: action
+        elif spec.acts.values is None:
+            self.command = lambda action: int(action) + start
+        else:
+            self.command = lambda action: spec.commands(np.asarray(action)[None])[0]
 
     def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[Shown, Info]:
         """Start an episode."""
@@ -53,8 +57,14 @@ class LearnerView(gym.Wrapper):
 def acting(policy: EnvPolicy) -> Act:
     """The policy, asked about one observation of a `LearnerView`, or one as it is stored."""
 
+    pick, free = policy.pick, policy.free
+
     def act(obs: Element, rng: np.random.Generator) -> Element:
         if isinstance(obs, Shown):
+            if free is not None:
+                return free(obs.raw, rng)
+            if pick is not None and obs.mask is None:
+                return np.int32(pick(rng.random()))
             mask = None if obs.mask is None else obs.mask[None]
             seen = Situation(np.asarray(obs)[None], [obs.raw], mask)
         else:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from rlnut.envs import transitions
-from rlnut.envs.vector import EnvList, HostVector, allowed_actions
+from rlnut.envs.vector import EnvList, HostVector, allowed_actions, where_rows
 from rlnut.errors import RlnutError, UsageError
 from rlnut.learner.spec import Spec
 from rlnut.prediction.env_policies import EnvPolicy, Rngs, Situation, chance_of, from_stored
 from rlnut.prediction.simulate import Experience
+from rlnut.truth.start_states import Element
 from rlnut.types import discount_of, transition
 
 MOST_STEPS = 5_000_000  # of one run that is told to play episodes
+BLOCK = 256  # steps of environments that are kept apart before they become arrays
 
 
 class Players(NamedTuple):
@@ -30,27 +33,41 @@ class Decision(NamedTuple):
     """What the behaviour does in N environments, and how likely both policies are to do it."""
 
     action: Any  # [N] or [N, D]; a list where actions are not numbered
-    taken: np.ndarray  # [N] π(a|s)
-    rho: np.ndarray  # [N] π(a|s)/b(a|s)
-    policy: np.ndarray | None  # π(·|s) [N, A] or [N, D, K]
+    policy: np.ndarray | None = None  # π(·|s) [N, A] or [N, D, K]; None: not numbered
+    acted: np.ndarray | None = None  # b(·|s); None: b is π
+
+
+class StepColumns(NamedTuple):
+    """T steps of N environments."""
+
+    obs: np.ndarray  # [T, N, ...]
+    mask: np.ndarray | None
+    action: np.ndarray  # int32 [T, N] or [T, N, D]; 0 where actions are not numbered
+    taken: np.ndarray  # float32 [T, N]
+    rho: np.ndarray
+    following: np.ndarray  # what b does at `after`
+    next_rho: np.ndarray
+    next_policy: np.ndarray | None
+    reward: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    after: np.ndarray  # [T, N, ...]
+    valid: np.ndarray
+    after_mask: np.ndarray | None
 
 
 def decide(players: Players, seen: Situation, rngs: Rngs, asked: np.ndarray | None = None) -> Decision:
-    """The behaviour's actions; ρ = 1 where the two are one policy."""
-    behaviour, target, _ = players
+    """The behaviour's actions; UsageError where it never does what the policy does."""
+    behaviour, target, corrected = players
     action, b = behaviour.decide(seen, rngs, asked)
-    if b is None or target.chances is None:
-        ones = np.ones(len(seen.obs), np.float32)
-        return Decision(action, ones, ones, None)
-    if target is behaviour:
-        return Decision(action, chance_of(b, action), np.ones(len(seen.obs)), b)
+    if target is behaviour or b is None or target.chances is None:
+        return Decision(action, b)
     pi = target.chances(seen)
-    if players.corrected and (missing := (pi > 0) & (b == 0)).any():
+    if corrected and (missing := (pi > 0) & (b == 0)).any():
         k, *a = np.argwhere(missing)[0].tolist()
         where = seen.raw[k]
         raise UsageError(f"the behaviour never takes action {a[-1]} at {where}, as the policy does: give another b")
-    taken = chance_of(pi, action)
-    return Decision(action, taken, taken / np.maximum(chance_of(b, action), 1e-12), pi)
+    return Decision(action, pi, b)
 
 
 def play(
@@ -69,79 +86,110 @@ def play(
     same one ("pair"). `pairs` keeps π(·|s'). Raises RlnutError where an environment cannot be copied, or episodes do
     not end.
     """
-    n, numbered = vector.num_envs, players.behaviour.chances is not None
+    n = vector.num_envs
     rngs = [np.random.default_rng((seed, lane)) for lane in range(n)]
-    now = _situation(vector, vector.reset(seed))
-    decision, episode = decide(players, now, rngs), np.zeros(n, np.int32)
-    rows: list[dict[str, np.ndarray | None]] = []
+    now = _situation(vector, vector.reset(seed), vector.raw, vector.mask)
+    decision, ends = decide(players, now, rngs), np.zeros(n, int)
+    rows: list[tuple[Any, ...]] = []
+    blocks: list[StepColumns] = []
+    others: list[tuple[np.ndarray | None, ...]] = []
     for _ in range(steps or MOST_STEPS):
-        other = _second_try(vector, decision, now, players, rngs, again) if again else {}
+        if again:
+            others.append(_second_try(vector, decision, now, players, rngs, again))
         step = vector.step(decision.action)
-        after = Situation(step.next_obs, _raw(vector, step.next_obs, vector.next_raw), step.next_mask)
-        end = step.terminated | step.truncated
+        after = _situation(vector, step.next_obs, vector.next_raw, step.next_mask)
         following = decide(players, after, rngs)
-        row = {
-            "obs": now.obs, "action": decision.action if numbered else np.zeros(n), "reward": step.reward,
-            "terminated": step.terminated, "truncated": step.truncated, "after": step.next_obs, "valid": step.valid,
-            "mask": now.mask, "after_mask": step.next_mask, "episode": episode, "rho": decision.rho,
-            "taken": decision.taken, "next": following.action if numbered else np.zeros(n),
-            "next_rho": following.rho, "policy": following.policy if pairs else None,
-        }  # fmt: skip
-        rows.append(row | other)
-        episode = episode + end.astype(np.int32)
-        now, decision = _situation(vector, step.obs), following
-        if end.any() or not step.valid.all():
-            anew = end | ~step.valid
-            decision = _where(anew, decide(players, now, rngs, anew), following)
-            if episodes is not None and (episode >= episodes).all():
-                break
+        rows.append((now.obs, now.mask, *decision, *following, *step[1:]))
+        if len(rows) * n >= BLOCK:
+            blocks.append(_columns(rows, pairs))
+            rows = []
+        end = step.terminated | step.truncated
+        goes_on = step.valid > end
+        if np.count_nonzero(goes_on) == n:
+            now, decision = after, following
+            continue
+        now, ends = _situation(vector, step.obs, vector.raw, vector.mask), ends + end
+        decision = _where(goes_on, following, decide(players, now, rngs, ~goes_on))
+        if episodes is not None and (ends >= episodes).all():
+            break
     else:
         if episodes is not None:
             raise RlnutError(f"{episodes} episodes did not end within {MOST_STEPS:,} steps: give --steps instead")
-    return _experience(rows, gamma, episodes)
+    if rows:
+        blocks.append(_columns(rows, pairs))
+    return _experience(blocks, others, gamma, episodes)
 
 
-def _raw(vector: HostVector, obs: np.ndarray, raw: Any) -> Any:
-    return from_stored(vector.spec, obs).raw if raw is None else list(raw)
-
-
-def _situation(vector: HostVector, obs: np.ndarray) -> Situation:
-    return Situation(obs, _raw(vector, obs, vector.raw), vector.mask)
+def _situation(
+    vector: HostVector, obs: np.ndarray, raw: Sequence[Element] | None, mask: np.ndarray | None
+) -> Situation:
+    return from_stored(vector.spec, obs, mask) if raw is None else Situation(obs, raw, mask)
 
 
 def _where(rows: np.ndarray, new: Decision, old: Decision) -> Decision:
-    """`new` in the rows [N], `old` in the others; π(·|s) is not needed any more."""
+    """`new` in the rows [N], `old` in the others."""
     if isinstance(old.action, list):
-        action: Any = [a if here else b for here, a, b in zip(rows, new.action, old.action, strict=True)]
-    else:
-        action = np.where(rows.reshape(-1, *(1,) * (old.action.ndim - 1)), new.action, old.action)
-    return Decision(action, np.where(rows, new.taken, old.taken), np.where(rows, new.rho, old.rho), None)
+        return Decision([a if here else b for here, a, b in zip(rows, new.action, old.action, strict=True)])
+    return Decision(*(None if x is None else where_rows(rows, x, y) for x, y in zip(new, old, strict=True)))
 
 
-def _experience(rows: list[dict[str, np.ndarray | None]], gamma: float, episodes: int | None) -> Experience:
-    """The rows of all steps as one stream [T, N, ...]."""
-    whole: dict[str, Any] = {}
-    for name, first in rows[0].items():
-        whole[name] = None if first is None else np.stack([row[name] for row in rows])  # type: ignore[misc]
-    valid = whole["valid"] if episodes is None else whole["valid"] & (whole["episode"] < episodes)
-    action, following = (whole[name].astype(np.int32) for name in ("action", "next"))
-    step = transition(
-        whole["obs"], action, whole["reward"], whole["after"], whole["terminated"], whole["truncated"], gamma, valid,
-        mask=whole["mask"], next_mask=whole["after_mask"],
+def _stacked(parts: Sequence[Any]) -> Any:
+    """[T, ...] from T arrays; None where there are none."""
+    return None if parts[0] is None else np.concatenate(parts).reshape(len(parts), *parts[0].shape)
+
+
+def _columns(rows: list[tuple[Any, ...]], pairs: bool) -> StepColumns:
+    """Steps as arrays; `pairs` keeps π(·|s')."""
+    obs, mask, *told = zip(*rows, strict=True)
+    reward, terminated, truncated, after, valid, after_mask = map(_stacked, told[6:])
+    action, taken, rho = _ratios(*told[:3])
+    following, _, next_rho = _ratios(*told[3:6])
+    policy = _stacked(told[4]) if pairs else None
+    return StepColumns(
+        _stacked(obs), _stacked(mask), action, taken.astype(np.float32), rho.astype(np.float32),
+        following, next_rho.astype(np.float32), policy, reward, terminated, truncated, after, valid, after_mask,
     )  # fmt: skip
-    rho, taken, next_rho = (whole[name].astype(np.float32) for name in ("rho", "taken", "next_rho"))
-    second = (np.zeros_like(step.reward), step.next_obs)
-    if "other" in whole:
-        discount = discount_of(gamma, whole["other_terminated"]) * whole["other_rho"]
-        second = (discount.astype(np.float32), whole["other"])
-    policies = (whole["policy"], whole.get("other_policy"))
-    return Experience(step, rho, taken, whole["episode"], second, following, next_rho, *policies)
+
+
+def _ratios(
+    action: Sequence[Any], policy: Sequence[np.ndarray | None], acted: Sequence[np.ndarray | None]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Numbers of actions [T, N] or [T, N, D], π(a|s) and ρ [T, N] of T decisions: 0, 1 and 1 without numbers."""
+    shape = len(action), len(action[0])
+    if policy[0] is None:
+        return np.zeros(shape, np.int32), np.ones(shape), np.ones(shape)
+    number = np.concatenate(action).astype(np.int32)
+    taken, rho = chance_of(np.concatenate(policy), number), np.ones(shape)  # type: ignore[arg-type]
+    if acted[0] is not None:
+        rho = (taken / np.maximum(chance_of(np.concatenate(acted), number), 1e-12)).reshape(shape)  # type: ignore[arg-type]
+    return number.reshape(*shape, *number.shape[1:]), taken.reshape(shape), rho
+
+
+def _experience(
+    blocks: list[StepColumns], others: list[tuple[np.ndarray | None, ...]], gamma: float, episodes: int | None
+) -> Experience:
+    """All blocks as one stream."""
+    whole = StepColumns(*(None if parts[0] is None else np.concatenate(parts) for parts in zip(*blocks, strict=True)))  # type: ignore[arg-type]
+    end = (whole.terminated | whole.truncated).astype(np.int32)
+    episode = (end.cumsum(0) - end).astype(np.int32)
+    step = transition(
+        whole.obs, whole.action, whole.reward, whole.after, whole.terminated, whole.truncated, gamma,
+        whole.valid if episodes is None else whole.valid & (episode < episodes),
+        mask=whole.mask, next_mask=whole.after_mask,
+    )  # fmt: skip
+    second, there = (np.zeros_like(step.reward), step.next_obs), None
+    if others:
+        other, over, other_rho, there = (_stacked(parts) for parts in zip(*others, strict=True))
+        second = ((discount_of(gamma, over) * other_rho).astype(np.float32), other)
+    return Experience(
+        step, whole.rho, whole.taken, episode, second, whole.following, whole.next_rho, whole.next_policy, there
+    )
 
 
 def _second_try(
     vector: HostVector, decision: Decision, now: Situation, players: Players, rngs: Rngs, again: str
-) -> dict[str, np.ndarray | None]:
-    """An independent try from copies of the environments: its end, its successor and, of pairs, π there."""
+) -> tuple[np.ndarray | None, ...]:
+    """An independent try from copies of the environments: its successor, its end, ρ and, of pairs, π there."""
     if not isinstance(vector, EnvList):
         raise UsageError("a second try from a state needs environments that are stepped one by one")
     spec = vector.spec
@@ -162,8 +210,8 @@ def _second_try(
         masked = vector.mask is not None
         allowed = [allowed_actions(info, spec, bool(over)) for info, over in zip(masks, terminated, strict=True)]
         policy = chances(Situation(stored, raw, np.stack(allowed) if masked else None))
-    rho = chosen.rho if again == "state" else np.ones_like(chosen.rho)
-    return {"other": stored, "other_terminated": terminated, "other_rho": rho, "other_policy": policy}
+    rho = _ratios(*zip(chosen))[2][0] if again == "state" else np.ones(vector.num_envs)
+    return stored, terminated, rho, policy
 
 
 def recorded_experience(source: str, spec: Spec, gamma: float, target: EnvPolicy) -> Experience:
