@@ -132,6 +132,7 @@ class EnvList(HostVector):
         self.envs = [made(make, every) for _ in range(num_envs)]
         self.num_envs = num_envs
         self.spec = read_spaces(self.envs[0].env, choice) if spec is None else spec
+        self.shape = (num_envs, *self.spec.shape)
         self.valid = np.ones(num_envs, bool)  # the same in every step
         self.valid.setflags(write=False)
 
@@ -157,7 +158,7 @@ class EnvList(HostVector):
     def step(self, action: np.ndarray) -> Step:
         n, spec = self.num_envs, self.spec
         reward, terminated, truncated = np.empty(n, np.float32), np.empty(n, bool), np.empty(n, bool)
-        next_obs = np.empty((n, *spec.shape), spec.dtype)
+        next_obs = np.empty(self.shape, spec.observed.dtype)
         obs, next_mask = next_obs, None
         if self.mask is not None:
             self.mask, next_mask = self.mask.copy(), self.mask.copy()

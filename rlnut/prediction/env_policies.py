@@ -55,12 +55,13 @@ class EnvPolicy(NamedTuple):
 
         Only environments that are `asked` [N] (None: all) draw a number; the actions of the others mean nothing.
         """
-        if self.chances is None:
-            assert self.free is not None
+        _, chances, free, _, pick = self
+        if chances is None:
+            assert free is not None
             wanted = [True] * len(seen.raw) if asked is None else asked
             each = zip(seen.raw, rngs, wanted, strict=True)
-            return [self.free(raw, rng) if here else None for raw, rng, here in each], None
-        found, pick = self.chances(seen), self.pick
+            return [free(raw, rng) if here else None for raw, rng, here in each], None
+        found = chances(seen)
         if pick is not None and seen.mask is None:
             if asked is None:
                 drawn = [pick(rng.random()) for rng in rngs]

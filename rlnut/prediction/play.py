@@ -105,7 +105,7 @@ def play(
             rows = []
         end = step.terminated | step.truncated
         goes_on = step.valid > end
-        if np.count_nonzero(goes_on) == n:
+        if False not in goes_on.tolist():
             now, decision = after, following
             continue
         now, ends = _situation(vector, step.obs, vector.raw, vector.mask), ends + end
