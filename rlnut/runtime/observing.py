@@ -51,7 +51,7 @@ class Callbacks(Generic[SomeLook]):
     def __init__(self, given: Iterable[Callback] = ()) -> None:
         if not isinstance(given, (list, tuple)):
             raise UsageError(f"callbacks must be a list, each {WANTED}; got {type(given).__name__}")
-        self.given = [(_name(one), _methods(one)) for one in given]
+        self.given: list[tuple[str, Methods[SomeLook]]] = [(_name(one), _methods(one)) for one in given]
         self.last: SomeLook | None = None
 
     def __call__(self, look: SomeLook) -> None:

@@ -183,7 +183,7 @@ def test_policy_over_actions_that_count() -> None:
         (["td0", "rlnut/RandomWalk5-v0", "--policy", "missing.npy"], "missing.npy"),
         (["offline-lambda", "CartPole-v1"], "needs a finite problem"),
         (["td0", "CartPole-v1", "--features", "aggregation"], "for numbered states"),
-        (["td0", "Pendulum-v1", "--values", "q"], "needs numbered actions"),
+        (["td0", "Pendulum-v1", "--policy", "uniform:0.5"], "needs numbered actions"),
         (["td-lambda", "rlnut/RandomWalk5-v0", "--correction", "retrace"], "is for action values"),
         (["mc", "rlnut/RandomWalk5-v0", "--expected"], "no expected version"),
         (["td0", "rlnut/RandomWalk5-v0", "--episodes", "3", "--steps", "3"], "not both"),
