@@ -98,6 +98,11 @@ class Lazily(Sequence):
         return written_back(self.space, self.stored[i])
 
 
+def sample_one(below: list[float], u: float) -> int:
+    """`sample` of one policy, from its cumulative probabilities [A]."""
+    return bisect_right(below, u * below[-1])
+
+
 def chance_of(chances: np.ndarray, action: np.ndarray) -> np.ndarray:
     """π(a|s) of actions [N] or [N, D] under chances [N, A] or [N, D, K]: [N]."""
     if chances.ndim == 2:
@@ -194,7 +199,7 @@ def _uniform(spec: Spec) -> EnvPolicy:
         return mask / mask.sum(-1, keepdims=True)
 
     one = len(spec.choices) == 1
-    return EnvPolicy(spec, chances, traced=traced, pick=(lambda u: bisect_right(below, u * below[-1])) if one else None)
+    return EnvPolicy(spec, chances, traced=traced, pick=(lambda u: sample_one(below, u)) if one else None)
 
 
 def greedy_chances(q: Any, mask: Any) -> Any:

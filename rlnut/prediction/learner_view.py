@@ -10,7 +10,7 @@ import numpy as np
 from rlnut.envs.masks import MASK, Info
 from rlnut.envs.vector import allowed_actions
 from rlnut.learner.spec import Spec
-from rlnut.prediction.env_policies import EnvPolicy, Situation, from_stored
+from rlnut.prediction.env_policies import EnvPolicy, Situation, from_stored, sample_one
 from rlnut.truth.start_states import Act, Element
 
 
@@ -69,6 +69,8 @@ def acting(policy: EnvPolicy) -> Act:
             seen = Situation(np.asarray(obs)[None], [obs.raw], mask)
         else:
             seen = from_stored(policy.spec, np.asarray(obs, policy.spec.dtype)[None])
-        return policy.decide(seen, [rng])[0][0]
+        if policy.chances is None or len(policy.spec.choices) == 2:
+            return policy.decide(seen, [rng])[0][0]
+        return np.int32(sample_one(policy.chances(seen)[0].cumsum().tolist(), rng.random()))
 
     return act
