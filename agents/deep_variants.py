@@ -28,7 +28,7 @@ NStepDQN = variant(DQN, "NStepDQN", "DQN with n-step returns, not double.", doub
 NoisyDQN = variant(DQN, "NoisyDQN", "DQN with noisy weights (Fortunato et al. 2018).", explore="noisy")
 TwoHotDQN = variant(DQN, "TwoHotDQN", "DQN as classification, two-hot (Farebrother et al. 2024).", loss="two-hot")
 HLGaussDQN = variant(DQN, "HLGaussDQN", "DQN as classification, HL-Gauss (Farebrother et al. 2024).", loss="hl-gauss")
-C51 = variant(DQN, "C51", "DQN of the law of returns on atoms (Bellemare et al. 2017).", loss="c51")
+C51 = variant(DQN, "C51", "DQN of the distribution of returns over atoms (Bellemare et al. 2017).", loss="c51")
 QRDQN = variant(DQN, "QRDQN", "DQN of the quantiles of returns (Dabney et al. 2018a).", loss="quantile", atoms=32)
 IQN = variant(DQN, "IQN", "DQN of implicit quantiles (Dabney et al. 2018b).", loss="iqn", atoms=8)
 SoftQ = variant(DQN, "SoftQ", "Soft Q-learning (Haarnoja et al. 2017): soft maximum, Boltzmann exploration.",

@@ -64,7 +64,7 @@ def default_network(
         return branches(spec.observed, *how, **options)
     if not spec.image:
         needs = "one array" if name == "mlp" else "images"
-        raise UsageError(f"network {name} takes {needs}, and this learner sees {spec.observed.saw}: leave it at auto")
+        raise UsageError(f"network {name} takes {needs}, and the observations are {spec.observed.saw}: use auto")
     return image_network(encoded_shapes(spec.observed).shape[1:], *how, **options)
 
 

@@ -68,9 +68,9 @@ def resolved_words(words: str, spec: Spec) -> str:
     if name == "own":
         raise UsageError("--features own: an environment brings no features; choose a map, as in tiles:8")
     if name in ("one-hot", "aggregation") and not spec.discrete:
-        raise UsageError(f"--features {name} is for numbered states; this learner sees {spec.saw}")
+        raise UsageError(f"--features {name} is for numbered states; the observations are {spec.saw}")
     if (spec.image or spec.low is None) and name not in ("raw", "mlp", "random-fourier"):
-        raise UsageError(f"--features {name} needs a vector of bounded numbers; this learner sees {spec.saw}")
+        raise UsageError(f"--features {name} needs a vector of bounded numbers; the observations are {spec.saw}")
     return words
 
 
@@ -156,7 +156,7 @@ def box_of(spec: Spec, low: Bounds = None, high: Bounds = None, seen: np.ndarray
     for a wrong number of bounds, and for a dimension of which nothing is known.
     """
     if spec.low is None or spec.high is None:
-        raise UsageError(f"features need a vector of bounded numbers; this learner sees {spec.saw}")
+        raise UsageError(f"features need a vector of bounded numbers; the observations are {spec.saw}")
     dims, found = len(spec.low), []
     wide = unbounded(spec)
     flat = None if seen is None else np.asarray(seen, np.float64).reshape(len(seen), dims)

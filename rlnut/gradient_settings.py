@@ -25,4 +25,4 @@ class LayerSettings(Settings):
     """What the hidden layers are made of."""
 
     activation: str = setting("relu", "non-linearity between layers", choices=ACTIVATIONS)
-    initializer: str = setting("he", "law of the first weights", choices=INITIALIZERS)
+    initializer: str = setting("he", "distribution of the initial weights", choices=INITIALIZERS)

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     from rlnut.envs.arguments import environment
 
     env = environment(args.env, args.env_arg)
-    env.make().close()  # a wrong environment is said before anything is made
+    env.make().close()  # an invalid environment is reported before anything is written
     from rlnut.control.training import configured
 
     options, course = chosen_settings(args, AGENTS.find(args.agent)()), chosen_settings(args, RunSettings())

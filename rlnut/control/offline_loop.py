@@ -99,7 +99,7 @@ def offline(config: OfflineConfig, env: EnvLike, training: RunSettings, seed: in
             arrays = transitions.collect(vector, training.steps, seed)
             return transitions.checked_transitions(arrays, spec, gamma, "the environment")
 
-        # what is wrong with a file is said first
+        # an invalid file is reported first
         config = config.planned(training.steps if config.data is None else len(rows().action), 1)
         known, found = (config, []) if network is not None else settled_by(config, spec, rows)
         agent, seen = known.build(spec, network), rows()

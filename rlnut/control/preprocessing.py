@@ -68,7 +68,7 @@ def prepared_spec(spec: Spec, training: RunSettings) -> Spec:
         return spec
     seen = spec.observed
     if seen.discrete or seen.image or seen.images:
-        raise UsageError(f"{spec.name}: normalise is for vectors of numbers; this learner sees {seen.saw}")
+        raise UsageError(f"{spec.name}: normalise is for vectors of numbers; the observations are {seen.saw}")
     encoder = serial(seen.encoder, normaliser())
     return spec._replace(observed=seen._replace(encoder=encoder, saw=f"{seen.saw}, normalised"))
 

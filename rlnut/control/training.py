@@ -171,7 +171,7 @@ def _longer(recipe: Recipe, steps: int | None, iterations: int | None) -> tuple[
             raise UsageError(f"{recipe.folder} learns from {course.steps:,} steps that are there; give --iterations")
         return config if iterations is None else config.replace(iterations=iterations), course
     if iterations is not None:
-        raise UsageError(f"{recipe.folder} is not of an offline agent, and has no iterations; give --steps")
+        raise UsageError(f"{recipe.folder} is not a run of an offline agent and has no iterations: give --steps")
     return config, course if steps is None else course.replace(steps=steps)
 
 

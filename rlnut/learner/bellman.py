@@ -191,7 +191,7 @@ def v_problem(
     """TD(0) as regression: make v(s) what r + D·v⁻(s') says; the experience is that of π, or ρ corrects it.
 
     apply: (θ, s [B, ...], key) -> outputs [B, ...] of one value, read by `readout` (default: as numbers; with a
-    distribution the law of the return under π is learned). `rho` weighs the rows of another behaviour, transitions
+    distribution that of the return under π is learned). `rho` weighs the rows of another behaviour, transitions
     of one step: the semi-gradient is then E_b[ρ δ ∇v] (S&B 11.2). `read`: as in `q_problem`. V_π of a policy that
     earns 1, then 2, at γ = ½:
 

@@ -84,10 +84,10 @@ def test_every_agent_takes_every_network(kind: type) -> None:
 @pytest.mark.parametrize(
     ("config", "space", "reason"),
     [
-        (rlnut.DQN(network="cnn"), VECTOR, "network cnn takes images, and this learner sees "),
+        (rlnut.DQN(network="cnn"), VECTOR, "network cnn takes images, and the observations are "),
         (PQN(network="impala"), VECTOR, "network impala takes images"),
         (CQL(network="resnet"), VECTOR, "network resnet takes images"),
-        (rlnut.DQN(network="mlp"), BOTH, "network mlp takes one array, and this learner sees"),
+        (rlnut.DQN(network="mlp"), BOTH, "network mlp takes one array, and the observations are"),
         (rlnut.DQN(network="lenet"), SMALL, "network lenet needs images of at least 12×12, got 8×9"),
         (rlnut.DQN(activation="tanh", hidden=()), VECTOR, "activation has no effect here"),
         (rlnut.DQN(initializer="glorot", hidden=()), IMAGE, "initializer has no effect here"),

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.resuming import check_resumes_bit_for_bit
 
 import rlnut
 from rlnut import UsageError
@@ -63,16 +64,7 @@ def test_the_piece_that_was_replaced_decides_what_is_learned() -> None:
 
 
 def test_a_subclass_trains_evaluates_and_resumes(tmp_path: Path) -> None:
-    words: dict[str, Any] = {"eval_every": 80, "eval_episodes": 1, "final_episodes": 1, "quiet": True, "seed": 3}
-    config = Pessimist(**TINY)
-    whole = rlnut.train(config, "CartPole-v1", steps=160, out=tmp_path / "whole", **words)
-    rlnut.train(config, "CartPole-v1", steps=80, out=tmp_path / "part", **words)
-    part = rlnut.resume(tmp_path / "part", steps=160, quiet=True, agent=Pessimist)
-    assert part.evaluation == whole.evaluation
-    for file in ("policy.safetensors", "checkpoint.safetensors", "metrics.csv"):
-        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "part" / file).read_bytes(), file
-    loaded = rlnut.load_policy(tmp_path / "part", agent=Pessimist)
-    np.testing.assert_array_equal(loaded.q(np.zeros(4)), whole.q(np.zeros(4)))
+    check_resumes_bit_for_bit(Pessimist(**TINY), tmp_path)
 
 
 PIECES = (

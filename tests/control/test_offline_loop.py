@@ -147,7 +147,7 @@ def test_what_has_no_meaning_is_refused(whole: Path, tmp_path: Path):
         rlnut.resume(whole, iterations=0)
     few: dict[str, Any] = {"steps": 64, "eval_every": 64, "eval_episodes": 1, "final_episodes": 1, "quiet": True}
     rlnut.train(rlnut.QLearning(), WALK, out=tmp_path / "online", **few)
-    with pytest.raises(UsageError, match="is not of an offline agent, and has no iterations; give --steps"):
+    with pytest.raises(UsageError, match="is not a run of an offline agent and has no iterations: give --steps"):
         rlnut.resume(tmp_path / "online", iterations=9)
 
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers.environments import OnHost, vector_of
+from helpers.resuming import check_resumes_bit_for_bit
 
 import rlnut
 from rlnut.control.host_loop import host_loop
@@ -90,16 +91,7 @@ def test_it_learns_a_probe(name: str, q: dict[float, list[float]]) -> None:
 
 @pytest.mark.parametrize("words", [{}, {"native": True, "normalise": True}], ids=["host", "native, normalised"])
 def test_it_resumes_bit_for_bit(words: dict[str, Any], tmp_path: Path) -> None:
-    words = words | {"eval_every": 80, "eval_episodes": 1, "final_episodes": 1, "quiet": True, "seed": 3}
-    config = AveragedDQN(**SMALL | {"target_every": 10})
-    whole = rlnut.train(config, "CartPole-v1", steps=160, out=tmp_path / "whole", **words)
-    rlnut.train(config, "CartPole-v1", steps=80, out=tmp_path / "part", **words)
-    part = rlnut.resume(tmp_path / "part", steps=160, quiet=True, agent=AveragedDQN)
-    assert part.evaluation == whole.evaluation
-    for file in ("policy.safetensors", "checkpoint.safetensors", "metrics.csv"):
-        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "part" / file).read_bytes(), file
-    loaded = rlnut.load_policy(tmp_path / "part", agent=AveragedDQN)
-    np.testing.assert_array_equal(loaded.q(np.zeros(4)), whole.q(np.zeros(4)))
+    check_resumes_bit_for_bit(AveragedDQN(**SMALL | {"target_every": 10}), tmp_path, **words)
 
 
 def test_the_compiled_loop_gives_the_numbers_of_the_host_loop() -> None:

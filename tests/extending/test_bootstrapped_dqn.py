@@ -18,6 +18,7 @@ import numpy as np
 import optax
 import pytest
 from helpers.environments import Counter, OnHost, vector_of
+from helpers.resuming import check_resumes_bit_for_bit
 
 import rlnut
 from rlnut.control.host_loop import Run, host_loop, one_row
@@ -211,17 +212,7 @@ def test_it_learns_a_probe_and_every_head_knows_it() -> None:
 
 @pytest.mark.parametrize("native", [False, True])
 def test_it_resumes_bit_for_bit(native: bool, tmp_path: Path) -> None:
-    words: dict[str, Any] = {"eval_every": 80, "eval_episodes": 1, "final_episodes": 1, "quiet": True, "seed": 3}
-    words |= {"num_envs": 2, "native": native}
-    config = BootstrappedDQN(**SMALL)
-    whole = rlnut.train(config, "CartPole-v1", steps=160, out=tmp_path / "whole", **words)
-    rlnut.train(config, "CartPole-v1", steps=80, out=tmp_path / "part", **words)
-    part = rlnut.resume(tmp_path / "part", steps=160, quiet=True, agent=BootstrappedDQN)
-    assert part.evaluation == whole.evaluation
-    for file in ("policy.safetensors", "checkpoint.safetensors", "metrics.csv"):
-        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "part" / file).read_bytes(), file
-    loaded = rlnut.load_policy(tmp_path / "part", agent=BootstrappedDQN)
-    np.testing.assert_array_equal(loaded.q(np.zeros(4)), whole.q(np.zeros(4)))
+    check_resumes_bit_for_bit(BootstrappedDQN(**SMALL), tmp_path, num_envs=2, native=native)
 
 
 @pytest.mark.parametrize("memory", ["none", pytest.param("gru", marks=pytest.mark.slow)])
