@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -26,11 +26,10 @@ from rlnut.regression.optimizers import optimizer as named
 from rlnut.regression.optimizers import rates_of
 from rlnut.runtime.files import JsonObject, new_folder
 from rlnut.runtime.log import Progress
-from rlnut.runtime.version import installed_version
 from rlnut.supervised.convergence import still_falling
 from rlnut.supervised.epochs import Epoch, LabelledRows, LearnedParams, judge, run_epochs, trainer
 from rlnut.supervised.fit_linear import chosen_exact, fit_exact
-from rlnut.supervised.fitted_model import FittedModel, architecture
+from rlnut.supervised.fitted_model import FittedModel, architecture, described
 from rlnut.supervised.linear_settings import LINEAR_MODELS, LinearSettings
 from rlnut.supervised.network_settings import MODELS, FitSettings
 from rlnut.supervised.rows import SplitRows, prepare
@@ -90,14 +89,7 @@ def fit(
     config = suited(config, problem, loss)
     folder = None if out is None else new_folder(out)
     learner = prepared_learner(problem, config, chosen_network(model, config), loss, method, seed)
-    about = {
-        "rlnut": installed_version(),
-        "model": name,
-        "config": asdict(config),
-        "seed": seed,
-        "dataset": problem.name,
-    }
-    about |= {"data": None if data is None else str(data), "columns": problem.columns, "target": problem.target}
+    about = described(name, config, seed, problem, data)
     fitted, learning = learn(learner, config, problem, about, folder, progress)
     result = judged_result(learner, config, problem, fitted, learning)
     result |= {"wall_s": time.perf_counter() - began, "out": None if folder is None else str(folder)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import jax
@@ -16,8 +15,7 @@ from rlnut.features.maps import Features
 from rlnut.linear_models.solution import Solution, blocks
 from rlnut.runtime.files import JsonObject, new_folder
 from rlnut.runtime.log import say
-from rlnut.runtime.version import installed_version
-from rlnut.supervised.fitted_model import FittedModel, architecture
+from rlnut.supervised.fitted_model import FittedModel, architecture, described
 from rlnut.supervised.linear_base import LinearSettings, vectors
 from rlnut.supervised.linear_settings import LINEAR_MODELS
 from rlnut.supervised.scaling import Scale, scale_of
@@ -67,15 +65,7 @@ def fit_exact(
     y_scale = None if classes else scale_of(problem.y_train, False)
     model = architecture(config.network(basis), head, x_scale is None)
     like = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, *row), np.float32 if x_scale else np.uint8))
-    about = {
-        "rlnut": installed_version(),
-        "model": name,
-        "config": asdict(config),
-        "seed": seed,
-        "dataset": problem.name,
-    }
-    about |= {"data": None if data is None else str(data), "columns": problem.columns, "target": problem.target}
-    about |= {"basis": basis}
+    about = described(name, config, seed, problem, data) | {"basis": basis}
     result |= {"ended": "solved", "out": None if folder is None else str(folder)}
     params = _params(like, solution, classes is not None)
     fitted = FittedModel(model, params, row, head, classes, x_scale, y_scale, about, result)

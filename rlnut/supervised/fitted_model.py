@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import jax
 import numpy as np
 
-from rlnut.data.dataset import indices, inputs, targets
+from rlnut.data.dataset import Dataset, indices, inputs, targets
 from rlnut.errors import RlnutError, UsageError
 from rlnut.networks.layers import serial, unit_scale
 from rlnut.runtime.arrays import all_finite, in_structure, read_arrays, save_arrays
 from rlnut.runtime.files import JsonObject, as_path, digest, read_json, write_json
 from rlnut.runtime.log import MetricsFile
-from rlnut.runtime.version import check_written_by
+from rlnut.runtime.version import check_written_by, installed_version
+from rlnut.settings import Settings
 from rlnut.supervised.epochs import Epoch, accuracy_or_r2, outputs
 from rlnut.supervised.linear_settings import LINEAR_MODELS
 from rlnut.supervised.network_settings import MODELS
@@ -137,6 +138,20 @@ class FittedModel:
         write_json(folder / "config.json", self.about | shapes)
         belongs = {"run": digest(self.about | shapes)}
         save_arrays(folder / "model.safetensors", (self.params, self.x_scale, self.y_scale), belongs)
+
+
+def described(model: str, config: Settings, seed: int, problem: Dataset, data: str | Path | None) -> JsonObject:
+    """What config.json says of a fit before it begins: enough to repeat it."""
+    return {
+        "rlnut": installed_version(),
+        "model": model,
+        "config": asdict(config),
+        "seed": seed,
+        "dataset": problem.name,
+        "data": None if data is None else str(data),
+        "columns": problem.columns,
+        "target": problem.target,
+    }
 
 
 def architecture(network: Network, head: Shape, uint8: bool) -> Model:
