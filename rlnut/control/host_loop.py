@@ -19,10 +19,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlnut.control.profile import Timed, untimed
 from rlnut.envs.vector import HostVector, Step
 from rlnut.learner.agent import Agent, AgentState, Carry
 from rlnut.learner.spec import Spec
-from rlnut.types import Array, Look, Metrics, Params, Transition, Tree, transition
+from rlnut.types import Array, Key, Look, Metrics, Params, Transition, Tree, transition
 
 METRICS = ("cost", "delta", "gradient", "value", "updates")  # of a round; NaN where no update was due
 
@@ -80,6 +81,7 @@ class Loop(NamedTuple):
     restore: RestoreFn
     shapes: ShapesFn
     compile_s: Callable[[], float]  # seconds spent compiling so far
+    programs: Any = None  # what it has compiled: a loop of the same agent on other environments can be given it
 
 
 def one_row(spec: Spec, envs: int, masked: bool = False, carry: Carry = ()) -> Transition:
@@ -123,31 +125,61 @@ def actor(apply: Callable[..., Tree], host: bool) -> tuple[Callable[..., Tree], 
     return lambda *args: jax.tree.map(np.asarray, compiled(*args)), lambda params: params
 
 
-def host_loop(agent: Agent, vector: HostVector, gamma: float) -> Loop:
-    """Train `agent` on `vector`; γ enters the experience as its discount γ·(1 − terminated)."""
-    act, place = actor(agent.act, agent.host)
-    clock = {"compile": 0.0, "first": True}
+class HostPrograms(NamedTuple):
+    """The compiled functions of a loop on the host: of an agent and a number of environments, whatever their state."""
+
+    act: Callable[..., Tree]
+    place: Callable[[Params], Params]  # weights -> as `act` wants them
+    init: Callable[[Key, bool], AgentState]  # (key, with action masks?)
+    draw: Callable[[AgentState], Tree]
+    visit: Callable[[AgentState, Transition], tuple[AgentState, Params, Tree, Array]]
+
+
+def host_programs(agent: Agent, spec: Spec, envs: int) -> HostPrograms:
+    """Nothing is compiled before it is called."""
+
+    def init(key: Key, masked: bool) -> AgentState:
+        return agent.init(key, one_row(spec, envs, masked, agent.carry(envs)))
 
     def visit(state: AgentState, seen: Transition) -> tuple[AgentState, Params, Tree, Array]:
         state, metrics = agent.learn(state, seen)
         acting = jax.tree.map(jnp.copy, state.fit.params)  # the state's own buffers are given away at the next visit
-        return state, acting, agent.draw(state, vector.num_envs), jnp.stack([metrics[name] for name in METRICS])
+        return state, acting, agent.draw(state, envs), jnp.stack([metrics[name] for name in METRICS])
 
-    compiled = jax.jit(visit, donate_argnums=0)
+    def draw(state: AgentState) -> Tree:
+        return agent.draw(state, envs)
+
+    act, place = actor(agent.act, agent.host)
+    return HostPrograms(act, place, jax.jit(init, static_argnums=1), jax.jit(draw), jax.jit(visit, donate_argnums=0))
+
+
+def host_loop(
+    agent: Agent,
+    vector: HostVector,
+    gamma: float,
+    programs: HostPrograms | None = None,
+    timed: Timed = untimed,
+) -> Loop:
+    """Train `agent` on `vector`; γ enters the experience as its discount γ·(1 − terminated).
+
+    programs: of a loop of the same agent on as many environments; timed: puts clocks around the parts of a round.
+    """
+    programs = programs or host_programs(agent, vector.spec, vector.num_envs)
+    act, place, environment = timed("act", programs.act), programs.place, timed("environment", vector.step)
+    store, count = timed("store", as_transition), timed("store", count_episodes)
+    learn = timed("learn", programs.visit, wait=True)
+    clock = {"compile": 0.0, "first": True}
 
     def restore(run: Run) -> Run:
         acting = place(jax.tree.map(jnp.copy, run.agent.fit.params))
-        noise = jax.tree.map(np.asarray, jax.jit(agent.draw, static_argnums=1)(run.agent, vector.num_envs))
+        noise = jax.tree.map(np.asarray, programs.draw(run.agent))
         return run._replace(acting=acting, noise=noise)
-
-    def example() -> Transition:
-        return one_row(vector.spec, vector.num_envs, vector.masked, agent.carry(vector.num_envs))
 
     def start(seed: int) -> Run:
         began = time.perf_counter()
         n = vector.num_envs
         look = Look(vector.reset(seed), np.ones(n, bool), vector.mask)
-        state = jax.jit(lambda key: agent.init(key, example()))(jax.random.key(seed))
+        state = programs.init(jax.random.key(seed), vector.masked)
         carry = jax.tree.map(np.asarray, agent.carry(n))
         run = restore(Run(state, 0, look, carry, np.zeros(n), np.zeros(n, np.int64)))
         clock["compile"] += time.perf_counter() - began
@@ -157,15 +189,15 @@ def host_loop(agent: Agent, vector: HostVector, gamma: float) -> Loop:
         looks, carries, actions, steps = [run.look], [run.carry], [], []
         for noise in noise_rows(run.noise):
             action, carry = act(run.acting, carries[-1], looks[-1], noise)
-            step = vector.step(action)
+            step = environment(action)
             actions.append(action)
             carries.append(carry)
             steps.append(step)
             looks.append(Look(step.obs, step.terminated | step.truncated | ~step.valid, vector.mask))
-        seen = as_transition(looks[:-1], carries[:-1], actions, steps, gamma)
-        returns, lengths, episodes = count_episodes(run.returns, run.lengths, seen)
+        seen = store(looks[:-1], carries[:-1], actions, steps, gamma)
+        returns, lengths, episodes = count(run.returns, run.lengths, seen)
         began = time.perf_counter()
-        state, acting, noise, metrics = compiled(run.agent, seen)
+        state, acting, noise, metrics = learn(run.agent, seen)
         noise = jax.tree.map(np.asarray, noise)
         done = run.steps + int(seen.valid.sum())
         run = Run(state, done, looks[-1], carries[-1], returns, lengths, (), place(acting), noise)
@@ -175,13 +207,14 @@ def host_loop(agent: Agent, vector: HostVector, gamma: float) -> Loop:
         return run, [dict(zip(METRICS, np.asarray(metrics).tolist(), strict=True)) | {"episodes": episodes}]
 
     def shapes() -> Run:
-        n, row = vector.num_envs, example()
-        state = jax.eval_shape(lambda: agent.init(jax.random.key(0), row))
+        n = vector.num_envs
         carry = jax.eval_shape(lambda: agent.carry(n))
+        row = one_row(vector.spec, n, vector.masked, carry)
+        state = jax.eval_shape(lambda: agent.init(jax.random.key(0), row))
         look = Look(row.obs, row.end, row.mask)
         return Run(state, 0, look, carry, np.zeros(n), np.zeros(n, np.int64))
 
-    return Loop(start, advance, restore, shapes, lambda: clock["compile"])
+    return Loop(start, advance, restore, shapes, lambda: clock["compile"], programs)
 
 
 def noise_rows(noise: Tree) -> Iterator[Tree]:

@@ -20,6 +20,7 @@ import numpy as np
 from jax import Array
 
 from rlnut.control.host_loop import METRICS, Episode, Loop, Run, one_row
+from rlnut.control.profile import Timed, untimed
 from rlnut.envs.functional import FuncVector, Lanes
 from rlnut.errors import RlnutError
 from rlnut.learner.agent import Agent, AgentState, Carry
@@ -110,13 +111,20 @@ def first_episodes(begin: Begin, one_round: Round, key: Key, episodes: int) -> t
     return returns, lengths
 
 
-def native_loop(agent: Agent, vector: FuncVector, gamma: float, most: int) -> Loop:
-    """Train `agent` on `vector` in one program; `advance` makes at most `most` steps of the environments at a visit."""
+class NativePrograms(NamedTuple):
+    """The compiled functions of a loop: of an agent, its environments and the most rounds of a visit."""
+
+    begin: Begin
+    visit: Callable[[Live, Array], tuple[Live, Seen]]  # (run, rounds) -> run, and each round, `room` of them
+    room: int
+    compiled: dict[str, Callable[[Live, Array], tuple[Live, Seen]]]  # `visit`, once it is
+
+
+def native_programs(agent: Agent, vector: FuncVector, gamma: float, most: int) -> NativePrograms:
+    """Nothing is compiled yet."""
     begin, one_round = rounds(agent, vector, gamma)
     steps = agent.pace.round_length(vector.num_envs) * vector.num_envs
     room = max(1, math.ceil(most / steps))
-    clock = {"compile": 0.0}
-    programs: dict[str, Callable[[Live, Array], tuple[Live, Seen]]] = {}
 
     def visit(live: Live, count: Array) -> tuple[Live, Seen]:
         blank = jax.tree.map(lambda a: jnp.zeros((room, *a.shape), a.dtype), jax.eval_shape(one_round, live)[1])
@@ -127,16 +135,35 @@ def native_loop(agent: Agent, vector: FuncVector, gamma: float, most: int) -> Lo
 
         return jax.lax.fori_loop(0, count, again, (live, blank))
 
+    return NativePrograms(jax.jit(begin), visit, room, {})
+
+
+def native_loop(
+    agent: Agent,
+    vector: FuncVector,
+    gamma: float,
+    most: int,
+    programs: NativePrograms | None = None,
+    timed: Timed = untimed,
+) -> Loop:
+    """Train `agent` on `vector` in one program; `advance` makes at most `most` steps of the environments at a visit.
+
+    programs: of a loop of the same arguments; timed: puts a clock around the visits.
+    """
+    begin, visit, room, compiled = programs = programs or native_programs(agent, vector, gamma, most)
+    steps = agent.pace.round_length(vector.num_envs) * vector.num_envs
+    clock = {"compile": 0.0}
+
     def wrap(live: Live) -> Run:
-        if "visit" not in programs:
+        if "visit" not in compiled:
             began = time.perf_counter()
-            programs["visit"] = jax.jit(visit, donate_argnums=0).lower(live, jnp.int32(1)).compile()
+            compiled["visit"] = jax.jit(visit, donate_argnums=0).lower(live, jnp.int32(1)).compile()
             clock["compile"] += time.perf_counter() - began
         return Run(live.agent, int(live.agent.steps), live.look, live.carry, live.returns, live.lengths, live.lanes)
 
     def start(seed: int) -> Run:
         began = time.perf_counter()
-        live = jax.jit(begin)(jax.random.key(seed))
+        live = begin(jax.random.key(seed))
         clock["compile"] += time.perf_counter() - began
         return wrap(live)
 
@@ -147,7 +174,7 @@ def native_loop(agent: Agent, vector: FuncVector, gamma: float, most: int) -> Lo
     def advance(run: Run, stop: int = 0) -> tuple[Run, list[Metrics]]:
         live = Live(run.agent, run.envs, run.look, run.carry, run.returns, run.lengths)
         count = min(room, max(1, math.ceil((stop - run.steps) / steps)))
-        live, seen = programs["visit"](live, jnp.int32(count))
+        live, seen = timed("play and learn", compiled["visit"], wait=True)(live, jnp.int32(count))
         seen = jax.tree.map(lambda a: np.asarray(a)[:count], seen)
         if not seen.finite.all():
             last = run.steps + (int(np.argmin(seen.finite.ravel())) + 1) * vector.num_envs
@@ -159,7 +186,7 @@ def native_loop(agent: Agent, vector: FuncVector, gamma: float, most: int) -> Lo
         live = jax.eval_shape(begin, jax.random.key(0))
         return Run(live.agent, 0, live.look, live.carry, live.returns, live.lengths, live.lanes)
 
-    return Loop(start, advance, restore, shapes, lambda: clock["compile"])
+    return Loop(start, advance, restore, shapes, lambda: clock["compile"], programs)
 
 
 def metrics_of(seen: Seen) -> Metrics:
