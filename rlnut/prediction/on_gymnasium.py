@@ -9,7 +9,6 @@ import gymnasium as gym
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.ndimage import binary_dilation
 
 from rlnut.agents import td
 from rlnut.agents import td_sparse as sparse
@@ -244,6 +243,8 @@ def _active_form(learned: ValueFunction, rule: TDRule, rows: td.TDRows, lam: flo
 
 def _lattice(learned: ValueFunction, seen: np.ndarray, w: np.ndarray, target: EnvPolicy) -> Lattice:
     """Learned V over a lattice of the 2-D box, for weights w [1, d]."""
+    from scipy.ndimage import binary_dilation
+
     x, y = (np.linspace(seen[:, i].min(), seen[:, i].max(), LATTICE) for i in range(2))
     points = np.stack([a.reshape(-1) for a in np.meshgrid(x, y)], 1).astype(seen.dtype)
     weights = policy_weights(target.at(points), learned.recipe.groups > 1) if learned.recipe.actions else None

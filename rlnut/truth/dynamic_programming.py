@@ -9,8 +9,6 @@ from __future__ import annotations
 from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 from rlnut.errors import RlnutError, UsageError
 from rlnut.types import Array, namespace
@@ -77,6 +75,9 @@ def check_gamma(gamma: float) -> float:
 
 def _reached(edges: np.ndarray, sources: np.ndarray) -> np.ndarray:
     """Which nodes can be reached from `sources` (bool [S]) along `edges` (bool [S, S]), themselves included."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import breadth_first_order
+
     S = len(edges)
     graph = np.zeros((S + 1, S + 1), bool)
     graph[:S, :S], graph[S, :S] = edges, sources
@@ -169,6 +170,9 @@ def visits(process: Chain) -> np.ndarray:
 
     With several recurrent classes each has the weight with which the start leads to it.
     """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
     seen = reachable(process)
     P = process.P + np.outer(1 - process.P.sum(1), process.start)
     P = P[np.ix_(seen, seen)]

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import gymnasium as gym
 import numpy as np
-from scipy.stats import t as student
 
 from rlnut.errors import RlnutError
 from rlnut.runtime.wrappers import lift_time_limits
@@ -64,6 +63,8 @@ def monte_carlo_truth(
             largest, cut = max(largest, top), cut or not over
     half = np.full(states, np.nan)
     if rollouts > 1:
+        from scipy.stats import t as student
+
         half = student.ppf(0.975, rollouts - 1) * returns.std(1, ddof=1) / np.sqrt(rollouts)
     bias = gamma**horizon * largest / (1 - gamma) if cut else 0.0
     obs = np.stack([np.asarray(place.obs) for place in places])
