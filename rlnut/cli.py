@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from rlnut.commands.options import converter, plain
 from rlnut.errors import RlnutError, UsageError, unknown
 from rlnut.runtime.digits import only_digits
+from rlnut.runtime.program_cache import SWITCH, keep_programs
 from rlnut.runtime.streams import flush, make_usable, say
 from rlnut.runtime.version import installed_version
 
@@ -32,6 +33,7 @@ COMMANDS = {  # name -> its line in the list; the module of the same name is imp
     "list": "what there is: agents, methods, models, datasets, environments",
     "check-env": "what the learner will see of an environment, or why it is not supported",
 }
+COMPILE = frozenset(COMMANDS) - {"list", "check-env"}
 
 
 class Version(argparse.Action):
@@ -99,6 +101,10 @@ def parse(words: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
             parser.check = getattr(module, "check", None)
             parser.add_argument("--seed", type=converter(int), default=0, metavar="N", help="random seed (default: 0)")
             parser.add_argument("--json", action="store_true", help="print one JSON object as the last line of stdout")
+            if command in COMPILE:
+                text = "neither use nor keep compiled programs in the user's cache folder"
+                text += f" (environment variable {SWITCH}=off: never; {SWITCH}=DIR: in another folder)"
+                parser.add_argument("--no-cache", dest="cache", action="store_false", help=text)
             parser.set_defaults(module=module)
     args = top.parse_args(words)
     if not hasattr(args, "module"):
@@ -132,6 +138,8 @@ def _run(words: Sequence[str] | None) -> int:
     except RlnutError as error:
         say(f"rlnut: {error}")
         return error.status
+    if words is None and getattr(args, "cache", False):  # called from Python, JAX's settings are not ours to change
+        keep_programs()
     try:
         answer = module.run(args)
         if args.json:
