@@ -23,6 +23,7 @@ from rlnut.control.profile import Timed, untimed
 from rlnut.envs.vector import HostVector, Step
 from rlnut.learner.agent import Agent, AgentState, Carry
 from rlnut.learner.spec import Spec
+from rlnut.runtime.compiling import program
 from rlnut.types import Array, Key, Look, Metrics, Params, Transition, Tree, transition
 
 METRICS = ("cost", "delta", "gradient", "value", "updates")  # of a round; NaN where no update was due
@@ -150,7 +151,7 @@ def host_programs(agent: Agent, spec: Spec, envs: int) -> HostPrograms:
         return agent.draw(state, envs)
 
     act, place = actor(agent.act, agent.host)
-    return HostPrograms(act, place, jax.jit(init, static_argnums=1), jax.jit(draw), jax.jit(visit, donate_argnums=0))
+    return HostPrograms(act, place, jax.jit(init, static_argnums=1), jax.jit(draw), program(visit, donate_argnums=0))
 
 
 def host_loop(

@@ -24,6 +24,7 @@ from rlnut.control.profile import Timed, untimed
 from rlnut.envs.functional import FuncVector, Lanes
 from rlnut.errors import RlnutError
 from rlnut.learner.agent import Agent, AgentState, Carry
+from rlnut.runtime.compiling import program
 from rlnut.types import Key, Look, Metrics, Transition, Tree, transition
 
 ENVS = 0x656E7673  # folded into the run's key for the environments; the agent splits the same key for itself
@@ -157,7 +158,7 @@ def native_loop(
     def wrap(live: Live) -> Run:
         if "visit" not in compiled:
             began = time.perf_counter()
-            compiled["visit"] = jax.jit(visit, donate_argnums=0).lower(live, jnp.int32(1)).compile()
+            compiled["visit"] = program(visit, donate_argnums=0).lower(live, jnp.int32(1)).compile()
             clock["compile"] += time.perf_counter() - began
         return Run(live.agent, int(live.agent.steps), live.look, live.carry, live.returns, live.lengths, live.lanes)
 
