@@ -11,7 +11,7 @@ saved and gone on with exactly: the running episodes are played again from their
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import gymnasium as gym
 import numpy as np
@@ -24,7 +24,7 @@ from rlnut.errors import RlnutError, UsageError
 from rlnut.learner.spec import Choice, Spec
 
 # Of each environment the number of its episode, its actions and how many of them count
-Mark = tuple[list[int], list[tuple[list[np.ndarray], int]]]
+Mark = tuple[list[int], list[tuple[list[Any], int]]]
 
 
 class Step(NamedTuple):
@@ -133,15 +133,16 @@ class EnvList(HostVector):
         self.num_envs = num_envs
         self.spec = read_spaces(self.envs[0].env, choice) if spec is None else spec
         self.shape = (num_envs, *self.spec.shape)
-        self.valid = np.ones(num_envs, bool)  # the same in every step
-        self.valid.setflags(write=False)
+        self.valid, self.never = np.ones(num_envs, bool), np.zeros(num_envs, bool)  # the same in every step
+        for flags in (self.valid, self.never):
+            flags.setflags(write=False)
 
     def reset(self, seed: int) -> np.ndarray:
         self.seed = seed
         self.mask = None
         self.raw, self.next_raw = [None] * self.num_envs, [None] * self.num_envs
         self.episodes = [-1] * self.num_envs
-        self.actions: list[list[np.ndarray]] = [[] for _ in self.envs]  # of the running episodes
+        self.actions: list[list[Any]] = [[] for _ in self.envs]  # of the running episodes
         return np.stack([self._start(i) for i in range(self.num_envs)])
 
     def _start(self, i: int) -> np.ndarray:
@@ -156,29 +157,36 @@ class EnvList(HostVector):
         return self.spec.read(obs)
 
     def step(self, action: np.ndarray) -> Step:
-        n, spec = self.num_envs, self.spec
-        reward, terminated, truncated = np.empty(n, np.float32), np.empty(n, bool), np.empty(n, bool)
-        next_obs = np.empty(self.shape, spec.observed.dtype)
-        obs, next_mask = next_obs, None
-        if self.mask is not None:
-            self.mask, next_mask = self.mask.copy(), self.mask.copy()
+        spec = self.spec
+        next_obs = np.empty(self.shape, spec.dtype)
+        next_mask = self.mask = None if self.mask is None else self.mask.copy()
+        numbers = action.tolist() if isinstance(action, np.ndarray) else action
+        given: list[object] = []
+        reward: list[float] = []
+        over: list[bool] = []
+        cut: list[bool] = []
         for i, command in enumerate(spec.commands(action)):
-            raw, reward[i], over, cut, info = self.envs[i].step(command)
-            terminated[i], truncated[i] = over, cut
+            raw, gain, terminated, truncated, info = self.envs[i].step(command)
+            given.append(raw)
+            reward.append(gain)
+            over.append(terminated)
+            cut.append(truncated)
             next_obs[i] = spec.read(raw)
-            self.raw[i] = self.next_raw[i] = raw
-            self.actions[i].append(action[i])
-            if next_mask is not None and self.mask is not None:
-                next_mask[i] = self.mask[i] = allowed_actions(info, spec, over)
+            self.actions[i].append(numbers[i])
+            if next_mask is not None:
+                next_mask[i] = allowed_actions(info, spec, terminated)
             elif MASK in info:
                 late_mask(spec)
-            if over or cut:
-                obs = obs.copy() if obs is next_obs else obs
+        self.raw = self.next_raw = given
+        rewards = np.array(reward, np.float32)
+        if True not in over and True not in cut:
+            return Step(next_obs, rewards, self.never, self.never, next_obs, self.valid, next_mask)
+        obs, self.raw = next_obs.copy(), given.copy()
+        self.mask = None if next_mask is None else next_mask.copy()
+        for i in range(self.num_envs):
+            if over[i] or cut[i]:
                 obs[i] = self._start(i)
-        if obs is not next_obs:
-            running = ~(terminated | truncated)
-            obs[running] = next_obs[running]
-        return Step(obs, reward, terminated, truncated, next_obs, self.valid, next_mask)
+        return Step(obs, rewards, np.array(over), np.array(cut), next_obs, self.valid, next_mask)
 
     def mark(self) -> Mark:
         return list(self.episodes), [(actions, len(actions)) for actions in self.actions]

@@ -157,4 +157,4 @@ def call(model: Model, params: Params, x: Inputs, key: Key | None = None) -> Arr
 
 def namespace(x: Array) -> Any:
     """The array library that x belongs to: numpy or jax.numpy, so that one definition serves both."""
-    return x.__array_namespace__()
+    return np if type(x) is np.ndarray else x.__array_namespace__()

@@ -12,7 +12,7 @@ environments is faster than any device call; other networks act by a compiled fu
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -20,11 +20,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlnut.control.profile import Timed, untimed
-from rlnut.envs.vector import HostVector, Step
+from rlnut.control.round_buffer import RoundBuffer
+from rlnut.envs.vector import HostVector
 from rlnut.learner.agent import Agent, AgentState, Carry
 from rlnut.learner.spec import Spec
 from rlnut.runtime.compiling import program
-from rlnut.types import Array, Key, Look, Metrics, Params, Transition, Tree, transition
+from rlnut.types import Array, Key, Look, Metrics, Params, Transition, Tree
 
 METRICS = ("cost", "delta", "gradient", "value", "updates")  # of a round; NaN where no update was due
 
@@ -98,21 +99,6 @@ def one_row(spec: Spec, envs: int, masked: bool = False, carry: Carry = ()) -> T
     return Transition(obs, action, number, number, obs, flag, flag, mask, mask, held, flag)
 
 
-def as_transition(
-    looks: list[Look], carries: list[Carry], action: list[np.ndarray], steps: list[Step], gamma: float
-) -> Transition:
-    """T steps of N environments as one `Transition` [T, N, ...]."""
-    look, taken = stacked(looks), stacked(steps)
-    seen = (look.obs, np.stack(action).astype(np.int32), taken.reward, taken.next_obs)
-    more = {"mask": look.mask, "next_mask": taken.next_mask, "carry": stacked(carries), "fresh": look.fresh}
-    return transition(*seen, taken.terminated, taken.truncated, gamma, taken.valid, **more)
-
-
-def stacked(rows: list[Tree]) -> Tree:
-    """T pytrees as one whose leaves have a new first axis."""
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
-
-
 def actor(apply: Callable[..., Tree], host: bool) -> tuple[Callable[..., Tree], Callable[[Params], Params]]:
     """(act, place): `act(place(θ), ...)` runs in NumPy if the model can, else compiled on the device."""
     if host:
@@ -151,6 +137,7 @@ def host_programs(agent: Agent, spec: Spec, envs: int) -> HostPrograms:
         return agent.draw(state, envs)
 
     act, place = actor(agent.act, agent.host)
+    act = agent.act if agent.host else act  # warnings are taken care of once in a round
     return HostPrograms(act, place, jax.jit(init, static_argnums=1), jax.jit(draw), program(visit, donate_argnums=0))
 
 
@@ -167,7 +154,8 @@ def host_loop(
     """
     programs = programs or host_programs(agent, vector.spec, vector.num_envs)
     act, place, environment = timed("act", programs.act), programs.place, timed("environment", vector.step)
-    store, count = timed("store", as_transition), timed("store", count_episodes)
+    store, join = timed("store", RoundBuffer.write), timed("store", RoundBuffer.experience)
+    count = timed("store", count_episodes)
     learn = timed("learn", programs.visit, wait=True)
     clock = {"compile": 0.0, "first": True}
 
@@ -187,21 +175,22 @@ def host_loop(
         return run
 
     def advance(run: Run, stop: int = 0) -> tuple[Run, list[Metrics]]:
-        looks, carries, actions, steps = [run.look], [run.carry], [], []
-        for noise in noise_rows(run.noise):
-            action, carry = act(run.acting, carries[-1], looks[-1], noise)
-            step = environment(action)
-            actions.append(action)
-            carries.append(carry)
-            steps.append(step)
-            looks.append(Look(step.obs, step.terminated | step.truncated | ~step.valid, vector.mask))
-        seen = store(looks[:-1], carries[:-1], actions, steps, gamma)
-        returns, lengths, episodes = count(run.returns, run.lengths, seen)
+        look, carry, noise = run.look, run.carry, noise_rows(run.noise)
+        buffer = RoundBuffer(len(noise), look, carry, vector.spec.choices[:-1])
+        with np.errstate(over="ignore", invalid="ignore"):  # of a learner that diverges: said by its δ
+            for t, drawn in enumerate(noise):
+                action, after = act(run.acting, carry, look, drawn)
+                step = environment(action)
+                store(buffer, t, look, carry, action, step)
+                fresh = step.terminated | step.truncated | ~step.valid
+                look, carry = Look(step.obs, fresh, vector.mask), after
+        seen = join(buffer, gamma)
         began = time.perf_counter()
-        state, acting, noise, metrics = learn(run.agent, seen)
-        noise = jax.tree.map(np.asarray, noise)
+        state, acting, drawn, metrics = learn(run.agent, seen)  # while the device is at work:
+        returns, lengths, episodes = count(run.returns, run.lengths, seen)
         done = run.steps + int(seen.valid.sum())
-        run = Run(state, done, looks[-1], carries[-1], returns, lengths, (), place(acting), noise)
+        drawn = jax.tree.map(np.asarray, drawn)
+        run = Run(state, done, look, carry, returns, lengths, (), place(acting), drawn)
         if clock["first"]:
             clock["compile"] += time.perf_counter() - began
             clock["first"] = False
@@ -218,10 +207,12 @@ def host_loop(
     return Loop(start, advance, restore, shapes, lambda: clock["compile"], programs)
 
 
-def noise_rows(noise: Tree) -> Iterator[Tree]:
+def noise_rows(noise: Tree) -> list[Tree]:
     """The T rows of a pytree [T, N, ...]."""
+    if isinstance(noise, np.ndarray):
+        return list(noise)
     leaves, tree = jax.tree.flatten(noise)
-    return (jax.tree.unflatten(tree, row) for row in zip(*leaves, strict=True))
+    return [jax.tree.unflatten(tree, row) for row in zip(*leaves, strict=True)]
 
 
 def count_episodes(

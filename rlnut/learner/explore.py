@@ -134,8 +134,11 @@ def epsilon_greedy(epsilon: Schedule, actions: int, spread: float = 0.0, groups:
     def select(
         q: Shaped[Array, "*N A"], mask: Shaped[Array, "*N A"] | None, noise: Shaped[Array, "*N"]
     ) -> Shaped[Array, "*N"]:
+        best = greedy(q, mask)
+        if isinstance(noise, np.ndarray) and noise.max() < 0:  # on the host, where nobody explores
+            return best
         random = noise % actions if mask is None else nth_allowed(mask, noise)
-        return namespace(q).where(noise >= 0, random, greedy(q, mask))
+        return namespace(q).where(noise >= 0, random, best)
 
     return Exploration(draw, select, epsilon)
 

@@ -150,9 +150,15 @@ def serial(*layers: Model) -> Model:
                 x = layer.apply(theta, x)
         return x
 
+    functions = [layer.apply for layer in layers]
+
+    def plain(params: Params, x: Inputs) -> Array:
+        for each, theta in zip(functions, params, strict=True):
+            x = each(theta, x)
+        return x
+
     stochastic = any(layer.stochastic for layer in layers)
-    plain = apply if stochastic else lambda params, x: apply(params, x)
-    return Model(init, plain, stochastic, all(layer.host for layer in layers))
+    return Model(init, apply if stochastic else plain, stochastic, all(layer.host for layer in layers))
 
 
 def head(shape: Shape, initializer: str = "glorot", layer: Callable[..., Model] = dense) -> Model:

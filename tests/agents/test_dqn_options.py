@@ -18,7 +18,8 @@ from rlnut.agents.deep_settings import Deep
 from rlnut.agents.deep_variants import DEEP
 from rlnut.agents.dqn_settings import DQN
 from rlnut.agents.pqn_settings import PQN
-from rlnut.control.host_loop import as_transition, one_row
+from rlnut.control.host_loop import one_row
+from rlnut.control.round_buffer import RoundBuffer
 from rlnut.envs.probes import GAMMA, PROBES, ProbeEnv
 from rlnut.envs.spaces import read_spaces
 from rlnut.envs.vector import EnvList
@@ -55,13 +56,14 @@ def walk(probe: str) -> Transition:
     """Random actions: experience [T, N, ...]."""
     vector = EnvList(lambda: two_actions(probe), ENVS)
     rng = np.random.default_rng(0)
-    look, looks, actions, steps = Look(vector.reset(0), np.ones(ENVS, bool)), [], [], []
-    for _ in range(ROWS):
-        looks.append(look)
-        actions.append(rng.integers(2, size=ENVS))
-        steps.append(vector.step(actions[-1]))
-        look = Look(steps[-1].obs, steps[-1].terminated | steps[-1].truncated)
-    return as_transition(looks, [()] * ROWS, actions, steps, GAMMA)
+    look = Look(vector.reset(0), np.ones(ENVS, bool))
+    buffer = RoundBuffer(ROWS, look)
+    for t in range(ROWS):
+        action = rng.integers(2, size=ENVS)
+        step = vector.step(action)
+        buffer.write(t, look, (), action, step)
+        look = Look(step.obs, step.terminated | step.truncated)
+    return buffer.experience(GAMMA)
 
 
 def configured(name: str, **options: Any) -> Deep:

@@ -13,7 +13,8 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlnut.control.host_loop import as_transition, count_episodes
+from rlnut.control.host_loop import count_episodes
+from rlnut.control.round_buffer import RoundBuffer
 from rlnut.envs.vector import EnvList, GymVector, HostVector, episode_seed
 from rlnut.types import Look
 
@@ -140,12 +141,13 @@ def test_running_episodes_are_played_again_from_their_seeds():
 
 def test_experience_keeps_termination_and_truncation_apart():
     envs = EnvList(lambda: Counter(2), 1)
-    looks, steps, actions = [Look(envs.reset(0), np.ones(1, bool))], [], []
-    for _ in range(4):
-        actions.append(np.array([0]))
-        steps.append(envs.step(actions[-1]))
-        looks.append(Look(steps[-1].obs, steps[-1].terminated | steps[-1].truncated))
-    seen = as_transition(looks[:-1], [()] * 4, actions, steps, 0.9)
+    look = Look(envs.reset(0), np.ones(1, bool))
+    buffer = RoundBuffer(4, look)
+    for t in range(4):
+        step = envs.step(np.array([0]))
+        buffer.write(t, look, (), np.array([0]), step)
+        look = Look(step.obs, step.terminated | step.truncated)
+    seen = buffer.experience(0.9)
     np.testing.assert_allclose(seen.discount[:, 0], [0.9, 0.9, 0.9, 0.0], rtol=1e-6)  # cut, then terminated
     np.testing.assert_array_equal(seen.end[:, 0], [False, True, False, True])
     returns, lengths, episodes = count_episodes(np.array([100.0]), np.array([5]), seen)
