@@ -11,7 +11,7 @@ import pytest
 
 from rlnut import UsageError, oracle
 from rlnut.learner.lambda_targets import along, each_alone, q_lambda_labels
-from rlnut.learner.rollout import rollout
+from rlnut.learner.rollout import permutation, rollout, sorting
 from rlnut.types import Look, Transition
 
 T, N, A = 12, 3, 4
@@ -69,6 +69,29 @@ def test_every_row_once_in_each_pass():
     np.testing.assert_array_equal(got.reward, rows.reward.reshape(-1)[order[0]])
     assert memory.weigh is not None
     np.testing.assert_array_equal(memory.weigh(state, order[0], np.zeros((), int)), rows.valid.reshape(-1)[order[0]])
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 1625, 1626, 2048, 5000, 70_000])  # JAX sorts twice from 1,626 on
+def test_the_permutation_of_jax(n):
+    key = jax.random.key(n)
+    np.testing.assert_array_equal(permutation(key, n), jax.random.permutation(key, n))
+
+
+def test_permutations_side_by_side_are_those_alone():
+    keys = jax.random.split(jax.random.key(1), 6)
+    together = jax.vmap(lambda k: permutation(k, 2048))(keys)
+    np.testing.assert_array_equal(together, [jax.random.permutation(k, 2048) for k in keys])
+
+
+@pytest.mark.parametrize("first", [0, 2**31, 2**32 - 8])
+@pytest.mark.parametrize("n", [0, 1, 2, 33, 1000])
+def test_words_that_differ_in_their_lowest_bits_only_are_sorted_and_equal_ones_stay_in_order(n, first):
+    words = (first + np.random.default_rng(n).integers(0, 7, n)).astype(np.uint32)
+    np.testing.assert_array_equal(sorting(jnp.asarray(words)), np.argsort(words, kind="stable"))
+
+
+def test_falling_words_are_turned_round():
+    np.testing.assert_array_equal(sorting(jnp.arange(40, 0, -1, dtype=jnp.uint32)), np.arange(40)[::-1])
 
 
 def test_environments_that_do_not_divide_a_round_are_refused():
