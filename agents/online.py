@@ -23,6 +23,7 @@ from rlnut.learner.behaviour import Behaviour, epsilon_greedy_behaviour, sample
 from rlnut.learner.explore import Schedule, allowed
 from rlnut.learner.returns import fold
 from rlnut.learner.traces import COEFFICIENTS, Cut, Passed, trace_parts
+from rlnut.runtime.keys import fast_key
 from rlnut.types import Array, Carry, Experience, Fit, Key, Look, Metrics, Params, Shaped, Transition
 
 
@@ -181,7 +182,7 @@ def classic_agent(
     waiting = rule.n + (rule.next_value == "sampled")
 
     def init(key: Key, seen: Transition) -> AgentState:
-        fit_key, explore_key, replay_key = jax.random.split(key, 3)
+        fit_key, explore_key, replay_key = jax.random.split(fast_key(key), 3)
         w = jnp.stack([values.init(k) for k in jax.random.split(fit_key, 2 if rule.double else 1)])
         params = {"w": w} | ({"visits": jnp.zeros_like(w[0])} if counting else {})
         envs = seen.reward.shape[0]

@@ -28,6 +28,7 @@ from rlnut.envs.spaces import AS_IT_SUITS, env_title, read_spaces
 from rlnut.envs.vector import Step
 from rlnut.errors import RlnutError
 from rlnut.learner.spec import Choice, Spec
+from rlnut.runtime.keys import fast_key
 from rlnut.types import Key, Look, Tree
 
 
@@ -120,6 +121,7 @@ def func_vector(env: FuncEnv, num_envs: int, limit: int | None = None, choice: C
         return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(key, tick), lane)
 
     def reset(key: Key) -> tuple[Lanes, Look]:
+        key = fast_key(key)
         first = jax.vmap(lambda k: begin(env, k))(keys(key, jnp.int32(0)))
         lanes = Lanes(first.state, key, jnp.int32(1), jnp.zeros(num_envs, jnp.int32))
         return lanes, Look(spec.read(first.obs, jnp), jnp.ones(num_envs, bool), rows(first.mask))

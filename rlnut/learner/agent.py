@@ -19,6 +19,7 @@ from rlnut.learner.readout import Readout
 from rlnut.learner.replay import Memory
 from rlnut.learner.rollout import Label
 from rlnut.regression.core import Regression
+from rlnut.runtime.keys import fast_key
 from rlnut.types import Array, Carry, Experience, Fit, Key, Look, Metrics, Model, Params, Transition, Tree, call
 
 Noise = Any  # what exploration draws for a round, a pytree [T, N, ...], and its rows [N, ...]
@@ -209,7 +210,7 @@ def value_agent(
         return seen._replace(carry=seen.carry.actor) if episodic else seen
 
     def init(key: Key, seen: Experience) -> AgentState:
-        fit_key, explore_key, replay_key = jax.random.split(key, 3)
+        fit_key, explore_key, replay_key = jax.random.split(fast_key(key), 3)
         fit = core.init(fit_key, seen.obs)
         if keep is not None:
             round_ = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape), a.dtype), seen)

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlnut.runtime.keys import fast_key
 from rlnut.types import Array, Carry, Key, Shaped, Tree, namespace
 
 Schedule = Callable[[Array | int], Array]  # environment steps so far (array or number) -> value
@@ -171,4 +172,4 @@ def noisy_weights() -> Exploration:
     def select(q: Array, mask: Array | None, noise: Array) -> Array:
         return greedy(q, mask)
 
-    return Exploration(draw, select, nothing_random, lambda noise: jax.random.wrap_key_data(noise[0]))
+    return Exploration(draw, select, nothing_random, lambda noise: fast_key(jax.random.wrap_key_data(noise[0])))

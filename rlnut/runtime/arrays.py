@@ -13,6 +13,7 @@ import numpy as np
 
 from rlnut.errors import RlnutError
 from rlnut.runtime.files import CHECKSUM, JsonObject, digest, reason_of, replacing_file
+from rlnut.runtime.keys import fast_key
 from rlnut.types import Array, Tree
 
 
@@ -121,8 +122,10 @@ def in_structure(stored: StoredArrays, like: Tree) -> Tree:
 
 def _fitted(path: Path, name: str, leaf: Array, found: np.ndarray) -> Array:
     if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        leaf = jax.eval_shape(jax.random.key_data, leaf)
-        return jax.random.wrap_key_data(jax.numpy.asarray(_fitted(path, name, leaf, found)))
+        key = jax.random.wrap_key_data(
+            jax.numpy.asarray(_fitted(path, name, jax.eval_shape(jax.random.key_data, leaf), found))
+        )
+        return key if key.dtype == leaf.dtype else fast_key(key)
     if found.shape != leaf.shape or found.dtype != leaf.dtype:
         was, now = f"{found.dtype}{list(found.shape)}", f"{leaf.dtype}{list(leaf.shape)}"
         raise RlnutError(f"{path} does not fit this configuration: {name} is {was}, expected {now}")
