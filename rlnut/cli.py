@@ -112,6 +112,7 @@ def parse(words: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
         raise UsageError("give a command")
     if not 0 <= args.seed < 2**32:
         raise UsageError(f"--seed must be >= 0 and < 2**32, got {args.seed}")
+    args.words = words
     return args.module, args
 
 
@@ -140,11 +141,12 @@ def _run(words: Sequence[str] | None) -> int:
         return error.status
     if words is None and getattr(args, "cache", False):  # called from Python, JAX's settings are not ours to change
         keep_programs()
+    args.from_python = words is not None  # what this process registered is not known in another one
     try:
         answer = module.run(args)
         if args.json:
             print(json.dumps(plain(answer)), flush=True)
-        return 0
+        return 1 if answer.get("failed") else 0  # a part of it, which has been reported
     except RlnutError as error:
         if os.environ.get("RLNUT_DEBUG") and error.__cause__ is not None:
             raise

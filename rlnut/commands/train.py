@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rlnut.agents.catalogue import AGENTS
 from rlnut.commands.options import add_settings, chosen_settings, converter, registered_name
 from rlnut.control.settings import RunSettings
-from rlnut.errors import UsageError
+from rlnut.errors import RlnutError, UsageError
 
 if TYPE_CHECKING:
+    from rlnut.control.profile import Profile
     from rlnut.control.result import Trained
+    from rlnut.control.run_loop import RunLook
+    from rlnut.control.setup import Setup
     from rlnut.envs.make import EnvName
     from rlnut.learner.config import AgentConfig
     from rlnut.runtime.files import JsonObject
+    from rlnut.runtime.workers import Jobs
 
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -33,6 +39,15 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument(
         "--seeds", type=converter(int), default=1, metavar="K", help="train K seeds: seed, seed+1, … (default: 1)"
     )
+    parser.add_argument(
+        "--jobs",
+        type=converter(int),
+        metavar="J",
+        help="seeds side by side, each in a process of its own, at most J (1: one after the other in this process;"
+        " default: as many as there are cores, on an accelerator 1)",
+    )
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)  # one of those processes
+    parser.add_argument("--profile", action="store_true", help="where the time goes: a table, and in summary.json")
     parser.add_argument(
         "--env-arg",
         action="append",
@@ -60,42 +75,153 @@ def default_folder(agent: str, env: str, seed: int) -> Path:
     return next(path for path in names if not path.exists())
 
 
-def run(args: argparse.Namespace) -> Mapping[str, object]:
-    if args.seeds < 1 or args.seed + args.seeds > 2**32:
-        raise UsageError(f"--seeds must be >= 1, got {args.seeds}")
+class Chosen(NamedTuple):
+    """What a command line says of a run, but for its seed."""
+
+    config: AgentConfig
+    env: EnvName
+    training: RunSettings
+    lines: list[str]  # for people
+
+
+def chosen(args: argparse.Namespace) -> Chosen:
+    """Agent, environment and settings; an invalid environment is reported before anything is written."""
+    from rlnut.control.training import configured
     from rlnut.envs.arguments import environment
 
     env = environment(args.env, args.env_arg)
-    env.make().close()  # an invalid environment is reported before anything is written
-    from rlnut.control.training import configured
-
+    env.make().close()
     options, course = chosen_settings(args, AGENTS.find(args.agent)()), chosen_settings(args, RunSettings())
     config, training, usual = configured(args.agent, env, options, course, preset=not args.no_preset)
-    if usual:
-        from rlnut.runtime.log import say
-
-        shown = ", ".join(f"{k} {v}" for k, v in usual.items())
-        say(f"preset for {env.id}: {shown} (--no-preset: without)")
-    out = Path(args.out) if args.out else default_folder(args.agent, env.id, args.seed)
-    return train_seeds(config, env, training, args.seed, args.seeds, out)
+    shown = ", ".join(f"{k} {v}" for k, v in usual.items())
+    return Chosen(config, env, training, [f"preset for {env.id}: {shown} (--no-preset: without)"] if usual else [])
 
 
-def train_seeds(
-    config: AgentConfig, env: EnvName, training: RunSettings, seed: int, seeds: int, out: Path
-) -> JsonObject:
-    """Train one seed into `out`, or several into `out`/seedN; the JSON object of the contract."""
+def run(args: argparse.Namespace) -> Mapping[str, object]:
+    if args.seeds < 1 or args.seed + args.seeds > 2**32:
+        raise UsageError(f"--seeds must be >= 1, got {args.seeds}")
+    if args.jobs is not None and args.jobs < 1:
+        raise UsageError(f"--jobs must be >= 1, got {args.jobs}")
+    if args.worker:
+        return work(args)
+    if args.seeds > 1:
+        return train_seeds(args, range(args.seed, args.seed + args.seeds))
     from rlnut.control.training import train
+    from rlnut.runtime.files import read_json
+
+    profile = started(args.from_python) if args.profile else False
+    config, env, training, lines = chosen(args)
+    _say(lines)
+    out = Path(args.out) if args.out else default_folder(args.agent, env.id, args.seed)
+    report(train(config, env, seed=args.seed, out=out, settings=training, profile=profile))
+    return answer([read_json(out / "summary.json")], str(out))
+
+
+def started(from_python: bool) -> Profile:
+    """Clocks that count what this process did until now, if it was started for this command."""
+    import psutil
+
+    from rlnut.control.profile import Profile
+
+    return Profile(start_up=None if from_python else max(0.0, time.time() - psutil.Process().create_time()))
+
+
+def train_seeds(args: argparse.Namespace, seeds: range) -> JsonObject:
+    """Train several seeds, each into a folder of its own: seedN; the JSON object of the contract, of those that end."""
+    from rlnut.control import seeds as several
     from rlnut.runtime.files import new_folder, read_json
 
-    runs = []
-    if seeds > 1:
-        new_folder(out)
-    for k in range(seed, seed + seeds):
-        folder = out / f"seed{k}" if seeds > 1 else out
-        done = train(config, env, seed=k, out=folder, settings=training)
-        report(done)
-        runs.append(read_json(folder / "summary.json"))
-    return answer(runs, str(out))
+    began, made = time.perf_counter(), []
+
+    def folder_of(env: str) -> Path:
+        made.append(new_folder(args.out or default_folder(args.agent, env, args.seed)))
+        return made[0]
+
+    jobs = args.jobs or (1 if args.from_python else several.usual_jobs(len(seeds)))
+    if min(jobs, len(seeds)) > 1:
+        failed = several.side_by_side([*args.words, "--worker"], seeds, min(jobs, len(seeds)), folder_of)
+    else:
+        failed = in_this_process(chosen(args), seeds, folder_of, args.profile)
+    (out,) = made
+    if len(failed) == len(seeds):
+        raise failed[seeds[0]]
+    found = answer([read_json(out / f"seed{k}" / "summary.json") for k in seeds if k not in failed], str(out))
+    found["wall_s"] = time.perf_counter() - began
+    return found | ({"failed": {k: str(error) for k, error in failed.items()}} if failed else {})
+
+
+def in_this_process(
+    given: Chosen, seeds: Sequence[int], folder_of: Callable[[str], Path], profile: bool
+) -> dict[int, RlnutError]:
+    """Train one seed after the other with the same compiled programs; what failed."""
+    from rlnut.control.seeds import one_after_another
+    from rlnut.control.setup import Shared
+    from rlnut.control.training import train_seed
+
+    _say(given.lines)
+    folder, shared = folder_of(given.env.id), Shared()
+
+    def one(seed: int) -> None:
+        run = (given.config, given.env, given.training, seed, folder / f"seed{seed}")
+        report(train_seed(*run, shared, profile))
+
+    try:
+        return one_after_another(one, seeds)
+    except UsageError:
+        with contextlib.suppress(OSError):  # it is not empty
+            folder.rmdir()
+        raise
+
+
+class Told:
+    """Tells the parent process what a run needs, and how far it is."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self.jobs, self.last = jobs, time.perf_counter()
+
+    def planned(self, setup: Setup) -> None:
+        """Before the first step."""
+        from rlnut.control.plan import free_memory
+
+        need = {"need": setup.need, "free": free_memory()}
+        self.jobs.answer(need | {"total": setup.schedule.total, "unit": setup.unit})
+
+    def on_look(self, look: RunLook) -> None:
+        """A few times a second."""
+        if (now := time.perf_counter()) - self.last > 0.2:
+            self.last = now
+            self.jobs.answer({"step": look.step})
+
+
+def work(args: argparse.Namespace) -> JsonObject:
+    """Be a worker process: train the seeds that the parent gives, and tell it how that goes."""
+    from rlnut.runtime.interrupts import terminations
+    from rlnut.runtime.workers import Jobs
+
+    args.json = False
+    with terminations():
+        jobs = Jobs()
+        try:
+            from rlnut.control.session import Said
+            from rlnut.control.setup import Shared
+            from rlnut.control.training import train_seed
+
+            given, shared = chosen(args), Shared()
+            jobs.answer({"ready": given.env.id, "lines": given.lines})
+            for job in jobs:
+                run = (given.config, given.env, given.training, job["seed"], Path(job["out"]))
+                said = Said(job["plan"], job["progress"], stopping=False)
+                told = Told(jobs)
+                try:
+                    report(train_seed(*run, shared, args.profile, said, told.planned, [told]))
+                    jobs.answer({"done": job["seed"]})
+                except RlnutError as error:
+                    jobs.answer({"failed": str(error), "status": error.status})
+        except RlnutError as error:
+            jobs.answer({"failed": str(error), "status": error.status})
+        except KeyboardInterrupt:
+            jobs.answer({"stopped": True})
+    return {}
 
 
 def report(done: Trained) -> None:
@@ -111,7 +237,18 @@ def report(done: Trained) -> None:
     over = f"over {count} fresh episode{'s' if count > 1 else ''}, policy of {done.unit} {done.best_step:,}"
     say(f"greedy return {mean_and_std(e.mean, e.std)} {over}")
     say(f"{done.steps_per_s:,.0f} steps/s, {done.wall_s:.1f} s in all, {done.compile_s:.1f} s of it to compile")
+    if done.profile is not None:
+        from rlnut.control.profile import table
+
+        _say(table(done.profile, done.reached, done.unit))
     say(f"{done.folder}")
+
+
+def _say(lines: Sequence[str]) -> None:
+    from rlnut.runtime.log import say
+
+    for line in lines:
+        say(line)
 
 
 def answer(runs: list[JsonObject], out: str) -> JsonObject:

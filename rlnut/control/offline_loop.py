@@ -17,9 +17,10 @@ import numpy as np
 from rlnut.control.checkpoints import on_host
 from rlnut.control.experience import settled_by
 from rlnut.control.host_loop import METRICS, Loop, Run, one_row
-from rlnut.control.plan import check_episodes, check_model
+from rlnut.control.plan import check_episodes, check_model, nbytes
+from rlnut.control.profile import Timed, untimed
 from rlnut.control.settings import EveryIteration, RunSettings
-from rlnut.control.setup import Setup, check_choices
+from rlnut.control.setup import Setup, Shared, check_choices
 from rlnut.envs import transitions
 from rlnut.envs.make import EnvLike, maker
 from rlnut.envs.vector import host_vector
@@ -37,8 +38,9 @@ UNUSED |= dict.fromkeys(
 )
 
 
-def offline_loop(agent: Agent, spec: Spec, seen: Transition) -> Loop:
+def offline_loop(agent: Agent, spec: Spec, seen: Transition, timed: Timed = untimed) -> Loop:
     """Learn from `seen` [T, N]. What a run carries is the largest change of a weight in its last iteration."""
+    learn = timed("learn", agent.learn, wait=True)
     clock = {"compile": 0.0}
 
     def begin(seed: int) -> Run:
@@ -52,7 +54,7 @@ def offline_loop(agent: Agent, spec: Spec, seen: Transition) -> Loop:
     def advance(run: Run, stop: int = 0) -> tuple[Run, list[Metrics]]:
         began, done = time.perf_counter(), run.steps + 1
         before = on_host(run.agent.fit.params)
-        state, found = agent.learn(run.agent, seen)
+        state, found = learn(run.agent, seen)
         after = on_host(state.fit.params)
         clock["compile"] = clock["compile"] or time.perf_counter() - began
         if not all_finite(after):
@@ -76,7 +78,15 @@ def largest_change(before: Params, after: Params) -> float:
     return max(float(np.abs(a - b).max(initial=0)) for a, b in pairs) / max(size, 1e-12)
 
 
-def offline(config: OfflineConfig, env: EnvLike, training: RunSettings, seed: int, network: Network | None) -> Setup:
+def offline(
+    config: OfflineConfig,
+    env: EnvLike,
+    training: RunSettings,
+    seed: int,
+    network: Network | None,
+    shared: Shared | None = None,
+    timed: Timed = untimed,
+) -> Setup:
     """A run of an offline agent: its transitions are of a file, or collected by a uniform policy."""
     for name, reason in UNUSED.items():
         if getattr(training, name) != getattr(RunSettings(), name):
@@ -101,11 +111,14 @@ def offline(config: OfflineConfig, env: EnvLike, training: RunSettings, seed: in
 
         # an invalid file is reported first
         config = config.planned(training.steps if config.data is None else len(rows().action), 1)
-        known, found = (config, []) if network is not None else settled_by(config, spec, rows)
-        agent, seen = known.build(spec, network), rows()
+        known, found = (config, []) if network is not None else settled_by(config, spec, timed("environment", rows))
+        before = shared.find(known, spec) if shared else None
+        agent, seen = before.agent if before else known.build(spec, network), timed("environment", rows)()
     finally:
         vector.close()
     count = len(seen.action)
     lines = [f"{count:,} transitions, at most {config.iterations} iterations", f"sees       {spec.saw}", *found]
-    loop, schedule = offline_loop(agent, spec, seen), EveryIteration(config.iterations)
-    return Setup(known, agent, spec, loop, schedule, training, lines, None, count, checksum(seen))
+    loop, schedule = offline_loop(agent, spec, seen, timed), EveryIteration(config.iterations)
+    if shared:
+        shared.keep(known, spec, agent, loop)
+    return Setup(known, agent, spec, loop, schedule, training, lines, None, nbytes(seen), count, checksum(seen))

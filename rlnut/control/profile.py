@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import ParamSpec, Protocol, TypeVar
 
 import jax
+from jax import monitoring
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,14 +31,29 @@ def untimed(part: str, function: Callable[P, T], /, wait: bool = False) -> Calla
 
 
 class Profile:
-    """Seconds by part, from `start` on. Compilation counts for itself, whichever part caused it."""
+    """Seconds by part, from when it was made to its `end`. Compilation counts for itself, whichever part caused it."""
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, clock: Callable[[], float] = time.perf_counter, start_up: float | None = None) -> None:
         self.clock = clock
         self.seconds: dict[str, float] = {OTHER: 0.0}
+        if start_up is not None:  # seconds of the process before now: Python, imports, reading the command line
+            self.seconds["start-up"] = start_up
         self._running = OTHER
         self._since = clock()
         self._compiled: list[tuple[float, float]] = []  # (began, ended), none inside another
+        _listen()
+        _OPEN.append(self)
+
+    def end(self) -> dict[str, float]:
+        """Seconds by part, the most first; they add up to the time since it was made (and `start_up`)."""
+        self._turn(OTHER)
+        self.close()
+        return dict(sorted(self.seconds.items(), key=lambda item: -item[1]))
+
+    def close(self) -> None:
+        """Do not listen to JAX any more; may be called again."""
+        if self in _OPEN:
+            _OPEN.remove(self)
 
     def __call__(self, part: str, function: Callable[P, T], /, wait: bool = False) -> Callable[P, T]:
         """The function with a clock around it: its time, without that of wrapped functions inside, is `part`'s."""
@@ -67,3 +84,26 @@ class Profile:
         more = ended - began - sum(end - start for start, end in inside)
         self.seconds[COMPILE] = self.seconds.get(COMPILE, 0.0) + more
         self.seconds[self._running] = self.seconds.get(self._running, 0.0) - more
+
+
+_OPEN: list[Profile] = []  # those that want to hear of compilations
+
+
+@cache
+def _listen() -> None:
+    """Have JAX tell of every compilation, from now on and once only: not all versions can take a listener back."""
+
+    def heard(event: str, duration_secs: float, **_: str | int) -> None:
+        if event.startswith("/jax/core/compile/"):
+            for profile in _OPEN:
+                profile.compiled(duration_secs)
+
+    monitoring.register_event_duration_secs_listener(heard)
+
+
+def table(seconds: dict[str, float], steps: int, unit: str = "step") -> list[str]:
+    """For people: seconds, their share, and microseconds of a step."""
+    whole = max(sum(seconds.values()), 1e-9)
+    rows = {**seconds, "in all": whole}
+    lines = [f"{'part':14} {'seconds':>9} {'share':>6} {'µs a ' + unit:>12}"]
+    return lines + [f"{k:14} {s:9.2f} {s / whole:6.1%} {s / max(steps, 1) * 1e6:12,.1f}" for k, s in rows.items()]

@@ -29,6 +29,7 @@ class Trained(NamedTuple):
     folder: Path | None
     unit: str = "step"  # what `best_step` counts; offline agents: iterations
     reached: int = 0  # steps or iterations done
+    profile: dict[str, float] | None = None  # seconds by what they went into, if that was asked for
 
     def q(self, obs: object) -> np.ndarray:
         """q(s, ·) of the best policy: one observation -> [A], N of them -> [N, A]."""
@@ -42,6 +43,7 @@ class Trained(NamedTuple):
 def summary(done: Trained, description: JsonObject) -> JsonObject:
     """The JSON object of `rlnut train`."""
     e = done.evaluation
+    profile = {} if done.profile is None else {"profile": done.profile}
     return {
         "agent": description["agent"],
         "env": description["env"]["id"] if description["env"] else None,
@@ -54,4 +56,4 @@ def summary(done: Trained, description: JsonObject) -> JsonObject:
         "eval": {"mean": e.mean, "std": e.std, "episodes": len(e.returns), "returns": e.returns, "lengths": e.lengths},
         "interrupted": done.interrupted,
         "out": str(done.folder) if done.folder else None,
-    }
+    } | profile

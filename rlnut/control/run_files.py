@@ -75,10 +75,14 @@ class RunFiles:
             return ""
         return f"; rlnut resume {self.folder} goes on from {unit} {self.saver.step:,}"
 
-    def finish(self, done: Trained) -> None:
-        """Write the learning curve and the summary."""
+    def draw(self) -> None:
+        """Draw the learning curve."""
         if self.folder is not None:
             from rlnut.control.plots import learning_curve
 
             learning_curve(self.folder)
+
+    def finish(self, done: Trained) -> None:
+        """Write the summary."""
+        if self.folder is not None:
             write_json(self.folder / SUMMARY, summary(done, self.description))

@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,11 +32,12 @@ from rlnut.control.observers import (
 )
 from rlnut.control.offline_loop import offline
 from rlnut.control.policy import Policy, PolicyOrigin, evaluator_of
+from rlnut.control.profile import Profile, Timed, untimed
 from rlnut.control.result import FINAL, Trained
 from rlnut.control.run_files import RunFiles
 from rlnut.control.run_loop import LookTools, Observer, RunLook, looks
 from rlnut.control.settings import RunSettings
-from rlnut.control.setup import played
+from rlnut.control.setup import Shared, played
 from rlnut.envs.functional import FuncVector
 from rlnut.envs.make import EnvLike
 from rlnut.envs.vector import HostVector
@@ -53,8 +55,23 @@ STOPPING = {
 }
 
 
+class Said(NamedTuple):
+    """What a run says while it works, for people."""
+
+    plan: bool = True
+    progress: bool = True
+    remarks: bool = True
+    stopping: bool = True
+
+
+SILENT = Said(False, False, False, False)
+
+
 class Session:
-    """One run at work: the environments, the loop, the evaluator and the files."""
+    """One run at work: the environments, the loop, the evaluator and the files.
+
+    shared: what runs before it, of other seeds, have compiled; profile: to find out where the time goes.
+    """
 
     def __init__(
         self,
@@ -64,17 +81,21 @@ class Session:
         seed: int,
         network: Network | None = None,
         eval_env: EnvLike | None = None,
-        quiet: bool = False,
+        said: Said = SILENT,
         callbacks: Callbacks[RunLook] | None = None,
+        shared: Shared | None = None,
+        profile: Profile | None = None,
     ) -> None:
-        self.seed, self.quiet, self.network = seed, quiet, network
+        self.seed, self.said, self.network = seed, said, network
+        self.env, self.profile = env, profile
+        self.timed: Timed = profile or untimed
         self.eval_env = env if eval_env is None else eval_env
         self.callbacks: Callbacks[RunLook] = Callbacks() if callbacks is None else callbacks
         self.began = time.perf_counter()
         if isinstance(config, OfflineConfig):
-            self.setup = offline(config, env, training, seed, network)
+            self.setup = offline(config, env, training, seed, network, shared, self.timed)
         else:
-            self.setup = played(config, env, training, seed, network)
+            self.setup = played(config, env, training, seed, network, shared, self.timed)
         self.config, self.training = self.setup.config, self.setup.training
         self.loop, self.spec = self.setup.loop, self.setup.spec
         self.evaluator = evaluator_of(self.eval_env, self.spec, self.training.eval_episodes)
@@ -82,11 +103,16 @@ class Session:
         plays, schedule, vector = not self.setup.rows, self.setup.schedule, self.setup.vector
         self.newest = Newest(vector)
         self.log = Log(self.newest, schedule, self.setup.agent.rate if plays else None)
-        self.greedy = Greedy(self._play, plays, lambda step: schedule.evaluation(self.log.logged, step))
+        timed = self.timed
+        self.greedy = Greedy(
+            timed("evaluate", self._play), plays, lambda step: schedule.evaluation(self.log.logged, step)
+        )
         self.checkpoints = Checkpoints(self.newest, self.greedy, self.log)
         self.speed = Speed(isinstance(vector, HostVector))
+        self.save = timed("checkpoint", self.checkpoints.save)
         self.observers: list[Observer] = [Divergence()] if plays else []
-        self.observers += [self.newest, self.speed, self.greedy, self.log, self.callbacks, self.checkpoints]
+        self.observers += [self.newest, self.speed, self.greedy, timed("log", self.log)]
+        self.observers += [timed("callbacks", self.callbacks), timed("checkpoint", self.checkpoints)]
         if self.training.until is not None:
             self.observers.append(stop_at_return(self.training.until))
         if not plays:
@@ -94,6 +120,8 @@ class Session:
 
     def close(self) -> None:
         """Release the environments."""
+        if self.profile is not None:
+            self.profile.close()
         for part in (self.evaluator, self.setup.vector):
             if part is not None and not isinstance(part, FuncVector):
                 with contextlib.suppress(Exception):  # a user's close() that fails must not hide the result
@@ -106,7 +134,7 @@ class Session:
         """
         self.files = self.log.files = self.checkpoints.files = files
         files.meta = {"data": self.setup.data} if self.setup.data else {}
-        if not self.quiet:
+        if self.said.plan:
             where = f" -> {files.folder}" if files.folder else ""
             say(f"{files.description['agent']} on {files.env}, seed {self.seed}{where}")
             for line in self.setup.lines:
@@ -128,18 +156,18 @@ class Session:
             raise self._failure(error) from (error.__cause__ or error)
 
     def _tell(self) -> None:
-        if not self.quiet:
+        if self.said.stopping:
             say(STOPPING[self.setup.unit])
 
     def _learn(self, run: Run, asked: Callable[[], bool]) -> Generator[RunLook, None, Run]:
         """The loop, and a last look with a greedy evaluation if there is none of the last state yet."""
         schedule, greedy, log = self.setup.schedule, self.greedy, self.log
-        tools = LookTools(self._policy, greedy.best_of, self._evaluate, self.checkpoints.save, schedule.total)
-        log.progress, look = Progress(schedule.total, run.steps, self.quiet), RunLook(run, tools)
+        tools = LookTools(self._policy, greedy.best_of, self._evaluate, self.save, schedule.total)
+        log.progress, look = Progress(schedule.total, run.steps, not self.said.progress), RunLook(run, tools)
         try:
             for look in watched(looks(self.loop, run, schedule, tools, asked), self.observers):
                 yield look
-            self.checkpoints.save(look.run)  # before the last look, which a longer run would not take here
+            self.save(look.run)  # before the last look, which a longer run would not take here
             if schedule.final and not asked() and look.step > greedy.looked:
                 look.over, look = True, RunLook(look.run, tools)
                 self._evaluate(look)
@@ -169,15 +197,19 @@ class Session:
 
     def _finish(self, run: Run, interrupted: bool) -> Trained:
         best = self.greedy.best_of(run)
-        self.files.save_policy(best)
-        if not self.quiet and (remark := self._remark(run, interrupted)):
+        self.timed("checkpoint", self.files.save_policy)(best)
+        if self.said.remarks and (remark := self._remark(run, interrupted)):
             say(remark)
         policy = self._policy(best.params)
-        evaluation = policy.evaluate(1 if interrupted else self.training.final_episodes, self.seed, number=FINAL)
+        evaluate = self.timed("evaluate", policy.evaluate)
+        evaluation = evaluate(1 if interrupted else self.training.final_episodes, self.seed, number=FINAL)
         wall, rows = time.perf_counter() - self.began, self.setup.rows
         steps, rate = rows or run.steps, self.speed.rate * (rows or 1)
         how = (wall, self.loop.compile_s(), rate, interrupted, self.files.folder, self.setup.unit, run.steps)
         done = Trained(policy, evaluation, steps, best.step, *how)
+        self.timed("curve", self.files.draw)()
+        if self.profile is not None:
+            done = done._replace(profile=self.profile.end())
         self.files.finish(done)
         return done
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,14 @@ import gymnasium as gym
 from rlnut.agents.catalogue import AGENTS, AgentConfig
 from rlnut.agents.presets import PRESETS
 from rlnut.control.checkpoints import read_checkpoint
+from rlnut.control.profile import Profile
 from rlnut.control.result import Trained
 from rlnut.control.run_files import RunFiles
 from rlnut.control.run_folder import BEFORE, CHECKPOINT, POLICY, SUMMARY, Recipe, describe
 from rlnut.control.run_loop import RunLook
-from rlnut.control.session import Session
+from rlnut.control.session import SILENT, Said, Session
 from rlnut.control.settings import RunSettings
+from rlnut.control.setup import Setup, Shared
 from rlnut.envs.make import EnvLike, env_name
 from rlnut.errors import UsageError
 from rlnut.learner.config import OfflineConfig
@@ -43,6 +45,7 @@ def training(
     quiet: bool = False,
     settings: RunSettings | None = None,
     callbacks: Sequence[Callback] = (),
+    profile: bool | Profile = False,
     **course: Any,
 ) -> Looks[RunLook, Trained]:
     """`train` as an iterator: a look at the run before its first step and after every round of steps.
@@ -73,18 +76,26 @@ def training(
         raise UsageError(f"num_envs is {course['num_envs']}, and the VectorEnv holds {env.num_envs} environments")
     called: Callbacks[RunLook] = Callbacks(callbacks)
 
-    def begin() -> Generator[RunLook, None, Trained]:
-        with terminations(), contextlib.ExitStack() as held:
-            session = Session(config, env, chosen, seed, network, eval_env, quiet, called)
-            held.callback(session.close)
-            description = describe(session.config, env, session.training, seed, network is not None)
-            folder = None if out is None else new_folder(out)
-            if folder is not None:
-                held.enter_context(locked(folder))
-                new_folder(folder)  # still free, now that nobody else can take it
-            return (yield from session.go(RunFiles(folder, description)))
+    def make() -> Session:
+        said = SILENT if quiet else Said()
+        return Session(
+            config, env, chosen, seed, network, eval_env, said, called, profile=Profile() if profile else None
+        )
 
-    return Looks(begin())
+    return Looks(begun(make, out))
+
+
+def begun(make: Callable[[], Session], out: str | Path | None) -> Generator[RunLook, None, Trained]:
+    """The looks of a new run, which writes into the new folder `out`; None: nothing."""
+    with terminations(), contextlib.ExitStack() as held:
+        session = make()
+        held.callback(session.close)
+        description = describe(session.config, session.env, session.training, session.seed, session.network is not None)
+        folder = None if out is None else new_folder(out)
+        if folder is not None:
+            held.enter_context(locked(folder))
+            new_folder(folder)  # still free, now that nobody else can take it
+        return (yield from session.go(RunFiles(folder, description)))
 
 
 def train(
@@ -98,6 +109,7 @@ def train(
     quiet: bool = False,
     settings: RunSettings | None = None,
     callbacks: Sequence[Callback] = (),
+    profile: bool | Profile = False,
     **course: Any,
 ) -> Trained:
     """Learn Q on `env`, a registered name, an environment, a function that makes one, or a VectorEnv.
@@ -109,6 +121,7 @@ def train(
     network: takes the place of the default MLP or CNN; eval_env: where greedy episodes are played, if not on `env`.
     callbacks: functions of a `RunLook`, or objects with `on_start`, `on_look` or `on_end`, called in every round after
     its row of the log; `training` is the same run as an iterator.
+    profile: find out where the time goes, in the result's `profile` (seconds by part) and in summary.json.
 
     >>> import rlnut
     >>> run = rlnut.train(rlnut.DQN(learning_starts=100), "CartPole-v1", steps=200, final_episodes=1, quiet=True)
@@ -117,9 +130,33 @@ def train(
     """
     run = training(
         agent, env, seed=seed, out=out, network=network, eval_env=eval_env, quiet=quiet, settings=settings,
-        callbacks=callbacks, **course,
+        callbacks=callbacks, profile=profile, **course,
     )  # fmt: skip
     return run.result()
+
+
+def train_seed(
+    config: AgentConfig,
+    env: EnvLike,
+    settings: RunSettings,
+    seed: int,
+    out: Path,
+    shared: Shared,
+    profile: bool = False,
+    said: Said = Said(),  # noqa: B008  it cannot be changed
+    planned: Callable[[Setup], object] = lambda setup: None,
+    callbacks: Sequence[Callback] = (),
+) -> Trained:
+    """`train` for one of several seeds: with what the seeds before it have compiled. planned: told of its plan."""
+    called: Callbacks[RunLook] = Callbacks(callbacks)
+
+    def make() -> Session:
+        clocks = Profile() if profile else None
+        session = Session(config, env, settings, seed, said=said, callbacks=called, shared=shared, profile=clocks)
+        planned(session.setup)
+        return session
+
+    return Looks(begun(make, out)).result()
 
 
 def resume(
@@ -154,7 +191,8 @@ def resume(
         description["config"] = recipe.found["config"] | {"iterations": config.iterations}
     with terminations(), locked(recipe.folder):
         stored = _stored(recipe, config, course, steps is not None or iterations is not None)
-        session = Session(config, chosen, course, recipe.seed, network, quiet=quiet, callbacks=called)
+        said = SILENT if quiet else Said()
+        session = Session(config, chosen, course, recipe.seed, network, said=said, callbacks=called)
         try:
             if stored is None:  # it was killed before the first one was written
                 say(f"{folder} has no checkpoint yet: starting from the beginning")
