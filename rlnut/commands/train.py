@@ -139,7 +139,7 @@ def train_seeds(args: argparse.Namespace, seeds: range) -> JsonObject:
 
     jobs = args.jobs or (1 if args.from_python else several.usual_jobs(len(seeds)))
     if min(jobs, len(seeds)) > 1:
-        failed = several.side_by_side([*args.words, "--worker"], seeds, min(jobs, len(seeds)), folder_of)
+        failed = several.in_processes([*args.words, "--worker"], seeds, min(jobs, len(seeds)), folder_of)
     else:
         failed = in_this_process(chosen(args), seeds, folder_of, args.profile)
     (out,) = made
@@ -238,9 +238,9 @@ def report(done: Trained) -> None:
     say(f"greedy return {mean_and_std(e.mean, e.std)} {over}")
     say(f"{done.steps_per_s:,.0f} steps/s, {done.wall_s:.1f} s in all, {done.compile_s:.1f} s of it to compile")
     if done.profile is not None:
-        from rlnut.control.profile import table
+        from rlnut.control.profile import profile_table
 
-        _say(table(done.profile, done.reached, done.unit))
+        _say(profile_table(done.profile, done.reached, done.unit))
     say(f"{done.folder}")
 
 

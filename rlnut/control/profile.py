@@ -101,7 +101,7 @@ def _listen() -> None:
     monitoring.register_event_duration_secs_listener(heard)
 
 
-def table(seconds: dict[str, float], steps: int, unit: str = "step") -> list[str]:
+def profile_table(seconds: dict[str, float], steps: int, unit: str = "step") -> list[str]:
     """For people: seconds, their share, and microseconds of a step."""
     whole = max(sum(seconds.values()), 1e-9)
     rows = {**seconds, "in all": whole}

@@ -45,7 +45,7 @@ def one_after_another(train: Callable[[int], object], seeds: Iterable[int]) -> F
     return failed
 
 
-def side_by_side(words: Sequence[str], seeds: Sequence[int], jobs: int, folder_of: Callable[[str], Path]) -> Failed:
+def in_processes(words: Sequence[str], seeds: Sequence[int], jobs: int, folder_of: Callable[[str], Path]) -> Failed:
     """Train the seeds in `jobs` processes, each started with the command line `words`; what failed.
 
     folder_of: environment's name -> the folder in which each seed gets one of its own; it is made when the settings

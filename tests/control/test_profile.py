@@ -10,7 +10,7 @@ import pytest
 from helpers.commands import SHORT, run_main
 
 import rlnut
-from rlnut.control.profile import Profile, table, untimed
+from rlnut.control.profile import Profile, profile_table, untimed
 
 
 class Clock:
@@ -94,7 +94,7 @@ def test_what_jax_compiles_is_heard_of_until_the_end():
 
 
 def test_the_table_has_shares_and_microseconds_of_a_step():
-    lines = table({"learn": 3.0, "act": 1.0}, 1000)
+    lines = profile_table({"learn": 3.0, "act": 1.0}, 1000)
     assert [line.split() for line in lines[1:]] == [
         ["learn", "3.00", "75.0%", "3,000.0"],
         ["act", "1.00", "25.0%", "1,000.0"],

@@ -18,7 +18,7 @@ from helpers.commands import SHORT, contents, run_main
 
 from rlnut.control import seeds as module
 from rlnut.control.run_folder import CHECKPOINT
-from rlnut.control.seeds import one_after_another, side_by_side
+from rlnut.control.seeds import one_after_another, in_processes
 from rlnut.errors import RlnutError, UsageError
 from rlnut.runtime import workers
 
@@ -76,7 +76,7 @@ def made(folder: Path) -> Path:
 
 
 def run(folder: Path, count: int, jobs: int, *words: str) -> module.Failed:
-    return side_by_side(words, range(count), jobs, lambda env: made(folder / env))
+    return in_processes(words, range(count), jobs, lambda env: made(folder / env))
 
 
 # --- real runs
@@ -197,11 +197,11 @@ PARENT = """
 import sys
 from pathlib import Path
 sys.path[:0] = {path!r}
-from rlnut.control.seeds import side_by_side
+from rlnut.control.seeds import in_processes
 from rlnut.runtime import workers
 workers.START = {fake!r}
 try:
-    side_by_side(["forever=1"], range(5), 2, lambda env: Path({folder!r}))
+    in_processes(["forever=1"], range(5), 2, lambda env: Path({folder!r}))
 except KeyboardInterrupt:
     sys.exit(130)
 """
