@@ -75,7 +75,7 @@ def default_folder(agent: str, env: str, seed: int) -> Path:
     return next(path for path in names if not path.exists())
 
 
-class Chosen(NamedTuple):
+class Choices(NamedTuple):
     """What a command line says of a run, but for its seed."""
 
     config: AgentConfig
@@ -84,7 +84,7 @@ class Chosen(NamedTuple):
     lines: list[str]  # for people
 
 
-def chosen(args: argparse.Namespace) -> Chosen:
+def choices(args: argparse.Namespace) -> Choices:
     """Agent, environment and settings; an invalid environment is reported before anything is written."""
     from rlnut.control.training import configured
     from rlnut.envs.arguments import environment
@@ -94,7 +94,7 @@ def chosen(args: argparse.Namespace) -> Chosen:
     options, course = chosen_settings(args, AGENTS.find(args.agent)()), chosen_settings(args, RunSettings())
     config, training, usual = configured(args.agent, env, options, course, preset=not args.no_preset)
     shown = ", ".join(f"{k} {v}" for k, v in usual.items())
-    return Chosen(config, env, training, [f"preset for {env.id}: {shown} (--no-preset: without)"] if usual else [])
+    return Choices(config, env, training, [f"preset for {env.id}: {shown} (--no-preset: without)"] if usual else [])
 
 
 def run(args: argparse.Namespace) -> Mapping[str, object]:
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     from rlnut.runtime.files import read_json
 
     profile = started(args.from_python) if args.profile else False
-    config, env, training, lines = chosen(args)
+    config, env, training, lines = choices(args)
     _say(lines)
     out = Path(args.out) if args.out else default_folder(args.agent, env.id, args.seed)
     report(train(config, env, seed=args.seed, out=out, settings=training, profile=profile))
@@ -141,7 +141,7 @@ def train_seeds(args: argparse.Namespace, seeds: range) -> JsonObject:
     if min(jobs, len(seeds)) > 1:
         failed = several.in_processes([*args.words, "--worker"], seeds, min(jobs, len(seeds)), folder_of)
     else:
-        failed = in_this_process(chosen(args), seeds, folder_of, args.profile)
+        failed = in_this_process(choices(args), seeds, folder_of, args.profile)
     (out,) = made
     if len(failed) == len(seeds):
         raise failed[seeds[0]]
@@ -151,7 +151,7 @@ def train_seeds(args: argparse.Namespace, seeds: range) -> JsonObject:
 
 
 def in_this_process(
-    given: Chosen, seeds: Sequence[int], folder_of: Callable[[str], Path], profile: bool
+    given: Choices, seeds: Sequence[int], folder_of: Callable[[str], Path], profile: bool
 ) -> dict[int, RlnutError]:
     """Train one seed after the other with the same compiled programs; what failed."""
     from rlnut.control.seeds import one_after_another
@@ -206,7 +206,7 @@ def work(args: argparse.Namespace) -> JsonObject:
             from rlnut.control.setup import Shared
             from rlnut.control.training import train_seed
 
-            given, shared = chosen(args), Shared()
+            given, shared = choices(args), Shared()
             jobs.answer({"ready": given.env.id, "lines": given.lines})
             for job in jobs:
                 run = (given.config, given.env, given.training, job["seed"], Path(job["out"]))
