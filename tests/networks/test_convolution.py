@@ -46,6 +46,9 @@ def slow_convolution(x: np.ndarray, w: np.ndarray, stride: int, padding: str) ->
     return out
 
 
+PRODUCTS = ("convolution", "dot_general")
+
+
 @st.composite
 def problems(draw):
     size = draw(st.lists(st.integers(1, 4), min_size=1, max_size=2))
@@ -94,6 +97,23 @@ def test_both_gradients_against_finite_differences(axes, stride, padding):
         compiled = jax.jit(partial(gradient, stride, padding))
         x_slope, w_slope = compiled(*(jnp.asarray(a, jnp.float32) for a in (x, w, g)))
         assert np.sum(x_slope * dx) + np.sum(w_slope * dw) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("channels", [1, 32])  # a patch of few numbers, and of many
+@pytest.mark.parametrize("platform, ordinary", [("cuda", True), ("rocm", True), ("tpu", True), ("cpu", False)])
+def test_off_a_cpu_the_compiler_is_given_ordinary_convolutions_only(platform, ordinary, channels):
+    x, w = jnp.zeros((2, 8, 8, channels)), jnp.zeros((3, 3, channels, 4))
+
+    def operations(fn):
+        text = jax.jit(fn).trace(x, w).lower(lowering_platforms=(platform,)).as_text()
+        return [text.count(f"stablehlo.{name} ") + text.count(f"stablehlo.{name}(") for name in PRODUCTS]
+
+    forward = operations(convolve)
+    both = operations(jax.grad(lambda x, w: (convolve(x, w) ** 2).sum(), (0, 1)))
+    if ordinary:
+        assert forward == [1, 0] and both == [3, 0]  # itself, and one for each gradient
+    else:
+        assert forward == ([0, 1] if channels == 1 else [1, 0]) and both[1] > 0
 
 
 def test_gradient_by_products_is_the_same_for_any_number_of_images_at_once(monkeypatch):
