@@ -12,8 +12,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from rlnut.control.host_loop import METRICS, Episode, Run
+from rlnut.control.host_loop import Episode, Run
 from rlnut.control.run_folder import BEFORE, CHECKPOINT
+from rlnut.control.visit import METRICS
 from rlnut.errors import RlnutError
 from rlnut.runtime.arrays import StoredArrays, all_finite, in_structure, owned, read_arrays, save_arrays, with_keys
 from rlnut.runtime.files import JsonObject

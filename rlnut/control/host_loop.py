@@ -21,13 +21,11 @@ import numpy as np
 
 from rlnut.control.profile import Timed, untimed
 from rlnut.control.round_buffer import RoundBuffer
+from rlnut.control.visit import Visit
 from rlnut.envs.vector import HostVector
 from rlnut.learner.agent import Agent, AgentState, Carry
 from rlnut.learner.spec import Spec
-from rlnut.runtime.compiling import program
-from rlnut.types import Array, Key, Look, Metrics, Params, Transition, Tree
-
-METRICS = ("cost", "delta", "gradient", "value", "updates")  # of a round; NaN where no update was due
+from rlnut.types import Key, Look, Metrics, Params, Transition, Tree
 
 
 class Run(NamedTuple):
@@ -119,7 +117,7 @@ class HostPrograms(NamedTuple):
     place: Callable[[Params], Params]  # weights -> as `act` wants them
     init: Callable[[Key, bool], AgentState]  # (key, with action masks?)
     draw: Callable[[AgentState], Tree]
-    visit: Callable[[AgentState, Transition], tuple[AgentState, Params, Tree, Array]]
+    visit: Visit
 
 
 def host_programs(agent: Agent, spec: Spec, envs: int) -> HostPrograms:
@@ -128,17 +126,12 @@ def host_programs(agent: Agent, spec: Spec, envs: int) -> HostPrograms:
     def init(key: Key, masked: bool) -> AgentState:
         return agent.init(key, one_row(spec, envs, masked, agent.carry(envs)))
 
-    def visit(state: AgentState, seen: Transition) -> tuple[AgentState, Params, Tree, Array]:
-        state, metrics = agent.learn(state, seen)
-        acting = jax.tree.map(jnp.copy, state.fit.params)  # the state's own buffers are given away at the next visit
-        return state, acting, agent.draw(state, envs), jnp.stack([metrics[name] for name in METRICS])
-
     def draw(state: AgentState) -> Tree:
         return agent.draw(state, envs)
 
     act, place = actor(agent.act, agent.host)
     act = agent.act if agent.host else act  # warnings are taken care of once in a round
-    return HostPrograms(act, place, jax.jit(init, static_argnums=1), jax.jit(draw), program(visit, donate_argnums=0))
+    return HostPrograms(act, place, jax.jit(init, static_argnums=1), jax.jit(draw), Visit(agent, envs))
 
 
 def host_loop(
@@ -186,15 +179,15 @@ def host_loop(
                 look, carry = Look(step.obs, fresh, vector.mask), after
         seen = join(buffer, gamma)
         began = time.perf_counter()
-        state, acting, drawn, metrics = learn(run.agent, seen)  # while the device is at work:
+        pending = learn(run.agent, seen)  # while the device is at work:
         returns, lengths, episodes = count(run.returns, run.lengths, seen)
         done = run.steps + int(seen.valid.sum())
-        drawn = jax.tree.map(np.asarray, drawn)
-        run = Run(state, done, look, carry, returns, lengths, (), place(acting), drawn)
+        acting, drawn, metrics = programs.visit.result(pending)
+        run = Run(pending.state, done, look, carry, returns, lengths, (), acting, drawn)
         if clock["first"]:
             clock["compile"] += time.perf_counter() - began
             clock["first"] = False
-        return run, [dict(zip(METRICS, np.asarray(metrics).tolist(), strict=True)) | {"episodes": episodes}]
+        return run, [metrics | {"episodes": episodes}]
 
     def shapes() -> Run:
         n = vector.num_envs

@@ -19,8 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from rlnut.control.host_loop import METRICS, Episode, Loop, Run, one_row
+from rlnut.control.host_loop import Episode, Loop, Run, one_row
 from rlnut.control.profile import Timed, untimed
+from rlnut.control.visit import METRICS
 from rlnut.envs.functional import FuncVector, Lanes
 from rlnut.errors import RlnutError
 from rlnut.learner.agent import Agent, AgentState, Carry

@@ -12,10 +12,11 @@ import numpy as np
 
 from rlnut.control.checkpoints import Best, Interval, Progressed, on_host
 from rlnut.control.evaluate import Evaluation
-from rlnut.control.host_loop import METRICS, Run
+from rlnut.control.host_loop import Run
 from rlnut.control.run_files import RunFiles
 from rlnut.control.run_loop import RunLook
 from rlnut.control.settings import Schedule
+from rlnut.control.visit import METRICS
 from rlnut.envs.functional import FuncVector
 from rlnut.envs.vector import HostVector, Mark
 from rlnut.errors import RlnutError

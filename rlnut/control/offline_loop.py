@@ -16,11 +16,12 @@ import numpy as np
 
 from rlnut.control.checkpoints import on_host
 from rlnut.control.experience import settled_by
-from rlnut.control.host_loop import METRICS, Loop, Run, one_row
+from rlnut.control.host_loop import Loop, Run, one_row
 from rlnut.control.plan import check_episodes, check_model, nbytes
 from rlnut.control.profile import Timed, untimed
 from rlnut.control.settings import EveryIteration, RunSettings
 from rlnut.control.setup import Setup, Shared, check_choices
+from rlnut.control.visit import METRICS
 from rlnut.envs import transitions
 from rlnut.envs.make import EnvLike, maker
 from rlnut.envs.vector import host_vector
