@@ -16,6 +16,7 @@ import numpy as np
 from jax import Array
 
 from rlnut.errors import UsageError
+from rlnut.learner.frames import Frames, RowIndex, added, cut_frames, no_observations, observations, ring_rows
 from rlnut.learner.returns import fold
 from rlnut.types import Experience, Key, Transition
 
@@ -23,7 +24,7 @@ from rlnut.types import Experience, Key, Transition
 class ReplayState(NamedTuple):
     """L rows for each of N environments."""
 
-    obs: Array  # [L, N, ...]
+    obs: Array | Frames  # [L, N, ...]; of stacks of frames each frame once
     action: Array  # [L, N] int32, or [L, N, D] of D groups
     reward: Array  # [L, N]
     discount: Array  # [L, N] γ·(1 − terminated)
@@ -101,26 +102,17 @@ class Memory(NamedTuple):
 
 def cut_episodes(state: ReplayState) -> ReplayState:
     """Leave the running episodes where they are: what is added next begins new ones."""
-    length = len(state.begins)
-    return state._replace(head=(state.head + 1) % length, filled=jnp.minimum(state.filled + 1, length))
-
-
-RowIndex = tuple[Array, Array]  # row and environment
+    length, obs = len(state.begins), state.obs
+    return state._replace(
+        obs=cut_frames(obs) if isinstance(obs, Frames) else obs,
+        head=(state.head + 1) % length,
+        filled=jnp.minimum(state.filled + 1, length),
+    )
 
 
 def row_indices(state: ReplayState, seen: Experience) -> tuple[RowIndex, RowIndex, Array]:
-    """Where the rows [T, N] of `seen` go, where their successors go, and how far each head moves [N].
-
-    Rows that are not valid get a row that does not exist: `mode="drop"` leaves them out.
-    """
-    length, envs = state.begins.shape
-    advance = jnp.where(seen.valid, 1 + seen.end.astype(jnp.int32), 0)
-    offset = jnp.cumsum(advance, axis=0)
-    row = state.head + offset - advance
-    env = jnp.arange(envs)
-    here = jnp.where(seen.valid, row % length, length)
-    after = jnp.where(seen.valid, (row + 1) % length, length)
-    return (here, env), (after, env), offset[-1]
+    """`ring_rows` of a replay."""
+    return ring_rows(state.head, len(state.begins), seen)
 
 
 def replay(capacity: int, n: int = 1) -> Memory:
@@ -140,7 +132,7 @@ def replay(capacity: int, n: int = 1) -> Memory:
             raise UsageError(f"a round is {steps * envs:,} steps: give --replay {need:,} or more")
         shape = (rows(envs), envs)
         return ReplayState(
-            obs=jnp.zeros((rows(envs), *seen.obs.shape), seen.obs.dtype),
+            obs=no_observations(seen.obs, rows(envs)),
             action=jnp.zeros((rows(envs), *seen.action.shape), jnp.int32),
             reward=jnp.zeros(shape, jnp.float32),
             discount=jnp.zeros(shape, jnp.float32),
@@ -158,7 +150,7 @@ def replay(capacity: int, n: int = 1) -> Memory:
         here, after, offset = row_indices(state, seen)
         begins = state.begins.at[after].set(False, mode="drop").at[here].set(True, mode="drop")
         return ReplayState(
-            obs=state.obs.at[after].set(seen.next_obs, mode="drop").at[here].set(seen.obs, mode="drop"),
+            obs=added(state.obs, here, after, seen),
             action=state.action.at[here].set(seen.action, mode="drop"),
             reward=state.reward.at[here].set(seen.reward, mode="drop"),
             discount=state.discount.at[here].set(seen.discount, mode="drop"),
@@ -202,8 +194,9 @@ def replay(capacity: int, n: int = 1) -> Memory:
         successor = (row + last + 1) % length
         end = ~state.begins[successor, env]
         action = state.action[row, env]
-        next_obs = state.obs[successor, env]
-        seen = Transition(state.obs[row, env], action, reward, discount, next_obs, end, jnp.ones_like(end))
+        next_obs = observations(state.obs, state.head, successor, env)
+        obs = observations(state.obs, state.head, row, env)
+        seen = Transition(obs, action, reward, discount, next_obs, end, jnp.ones_like(end))
         seen = seen._replace(kept=jax.tree.map(lambda a: a[row, env], state.kept))
         return (
             seen

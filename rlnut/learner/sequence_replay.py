@@ -15,6 +15,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rlnut.learner.frames import observations
 from rlnut.learner.replay import Memory, ReplayRows, ReplayState, replay, row_indices
 from rlnut.learner.returns import fold
 from rlnut.types import Array, Carry, Key, Transition, Window
@@ -84,9 +85,10 @@ def windows(
             return jnp.moveaxis(a[taken], 0, 1).reshape(-1, *a.shape[2:])
 
         successor = jnp.take_along_axis(row, last + 1, axis=0)
-        path_obs = held.obs[row, env]  # [W, B, ...]
+        path_obs = observations(held.obs, held.head, row, env)  # [W, B, ...]
         carry = jax.tree.map(lambda a: a[rows.row, rows.env], state.carry)
-        obs, next_obs = flat(path_obs), flat(held.obs[successor, env])  # a recurrent network reads the windows instead
+        obs = flat(path_obs)
+        next_obs = flat(observations(held.obs, held.head, successor, env))  # a recurrent network reads the windows instead
         now = Window(jnp.moveaxis(path_obs, 0, 1), before.T, carry, jnp.broadcast_to(taken, (len(env), length)))
         then = now._replace(at=(last + 1)[taken].T)
         action, valid = flat(held.action[row, env]), flat(begins)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +18,23 @@ from rlnut.types import Array, Model
 
 if TYPE_CHECKING:
     from gymnasium import spaces
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class FrameStack:
+    """Observations [k, ...] are the last k frames of an episode, the newest last."""
+
+    frames: int  # k
+    padding: bytes | None = None  # of the frame that stands before an episode's first; None: the first one itself
+
+
+class StackedExample(jax.ShapeDtypeStruct):
+    """The shape and type of observations that are stacks of frames: a memory may keep each frame once."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype, stack: FrameStack) -> None:
+        super().__init__(shape, dtype)
+        self.stack = stack
 
 
 class Observation(NamedTuple):
@@ -32,6 +50,7 @@ class Observation(NamedTuple):
     high: np.ndarray | None = None
     discrete: bool = False  # every integer from low to high is an observation: a table can be made
     images: int = 0  # the encoded observation is a tuple: so many images, then a vector
+    stack: FrameStack | None = None  # the stored observation is a stack of frames, each of which is kept once
 
 
 class Choice(NamedTuple):
@@ -169,4 +188,5 @@ class Spec(NamedTuple):
 
     def example(self, envs: int) -> jax.ShapeDtypeStruct:
         """The shape and type of the observations of N environments."""
-        return jax.ShapeDtypeStruct((envs, *self.shape), self.dtype)
+        shape, stack = (envs, *self.shape), self.observed.stack
+        return jax.ShapeDtypeStruct(shape, self.dtype) if stack is None else StackedExample(shape, self.dtype, stack)
