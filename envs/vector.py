@@ -78,6 +78,7 @@ class HostVector:
 
     spec: Spec
     num_envs: int
+    stored: str = ""  # why a replay keeps whole stacks of frames, for people
     mask: np.ndarray | None = None  # [N, A] bool: actions allowed now, after `reset` or `step`; None = all
     raw: Sequence[object] | None = None  # [N] what to act on now, as the environments gave it; None: not known
     next_raw: Sequence[object] | None = None  # the same of the true successors of the last step

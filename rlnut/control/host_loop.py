@@ -22,6 +22,7 @@ import numpy as np
 from rlnut.control.profile import Timed, untimed
 from rlnut.control.round_buffer import RoundBuffer
 from rlnut.control.visit import Visit
+from rlnut.envs.frame_stacks import check_stacks
 from rlnut.envs.vector import HostVector
 from rlnut.learner.agent import Agent, AgentState, Carry
 from rlnut.learner.spec import Spec
@@ -178,6 +179,7 @@ def host_loop(
                 fresh = step.terminated | step.truncated | ~step.valid
                 look, carry = Look(step.obs, fresh, vector.mask), after
         seen = join(buffer, gamma)
+        check_stacks(vector.spec, seen)
         began = time.perf_counter()
         pending = learn(run.agent, seen)  # while the device is at work:
         returns, lengths, episodes = count(run.returns, run.lengths, seen)

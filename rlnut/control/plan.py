@@ -11,12 +11,14 @@ import psutil
 
 from rlnut.control.host_loop import one_row
 from rlnut.control.settings import RunSettings
+from rlnut.envs.frame_stacks import frame_stack
 from rlnut.envs.functional import FuncVector, func_vector
 from rlnut.envs.make import EnvLike, maker
 from rlnut.envs.twins import twin
-from rlnut.envs.vector import HostVector, host_vector
+from rlnut.envs.vector import EnvList, HostVector, host_vector
 from rlnut.errors import RlnutError, UsageError
 from rlnut.learner.agent import Agent
+from rlnut.learner.replay import ReplayState
 from rlnut.learner.spec import Choice, Spec
 from rlnut.runtime.wrappers import time_limit
 from rlnut.settings import LARGEST
@@ -41,6 +43,7 @@ class Plan:
     parameters: int
     evaluations: int
     saw: str  # what the learner sees
+    stored: str  # what the replay memory keeps of it
 
     def check(self, free_bytes: int) -> None:
         """Refuse a run that would never learn, or whose memory cannot fit."""
@@ -70,7 +73,7 @@ class Plan:
             f"steps      {self.steps:,} in rounds of {self.round_steps}, {self.evaluations} greedy evaluations",
             f"updates    {self.updates:,} of {drawn}, from step {self.learning_starts:,}",
             f"ε          {self.epsilon_end:.3g} at the end",
-            f"replay     {mib(self.memory_bytes)} MiB",
+            f"replay     {mib(self.memory_bytes)} MiB{self.stored}",
         ]
 
 
@@ -85,15 +88,24 @@ def environments(env: EnvLike, training: RunSettings) -> HostVector | FuncVector
     if isinstance(env, gym.vector.VectorEnv):
         if training.native:
             raise UsageError("a VectorEnv has no functional twin: pass an environment, its name or a FuncEnv")
-        return host_vector(env, choice=choice)
+        return frames_once(host_vector(env, choice=choice), env, training)
     make = maker(env)
     if not training.native:
-        return host_vector(make, training.num_envs, choice)
+        vector = host_vector(make, training.num_envs, choice)
+        return frames_once(vector, vector.envs[0].env, training) if isinstance(vector, EnvList) else vector
     real = make()
     try:
         return func_vector(twin(real), training.num_envs, time_limit(real), choice)
     finally:
         real.close()
+
+
+def frames_once(vector: HostVector, env: gym.Env | gym.vector.VectorEnv, training: RunSettings) -> HostVector:
+    """The same, where a replay may keep each frame of a stack once, if the environment tells that there are stacks."""
+    stack, vector.stored = frame_stack(env, vector.spec)
+    if training.stacks == "once" and stack is not None:
+        vector.spec = vector.spec._replace(observed=vector.spec.observed._replace(stack=stack))
+    return vector
 
 
 def make_plan(agent: Agent, vector: HostVector | FuncVector, training: RunSettings) -> Plan:
@@ -118,7 +130,24 @@ def make_plan(agent: Agent, vector: HostVector | FuncVector, training: RunSettin
         parameters=sum(a.size for a in jax.tree.leaves(state.fit.params)),
         evaluations=len(range(training.eval_every, steps + 1, training.eval_every)) + bool(steps % training.eval_every),
         saw=vector.spec.saw,
+        stored=_stored(state.memory, vector),
     )
+
+
+def _stored(memory: Tree, vector: HostVector | FuncVector) -> str:
+    """What a replay of images or stacks keeps, for people: " (100,000 frames of 84 × 84 uint8, each once)"."""
+    rings = [leaf for leaf in jax.tree.leaves(memory, is_leaf=_is_ring) if _is_ring(leaf)]
+    shape, stack = vector.spec.shape, vector.spec.observed.stack
+    if not rings or len(shape) < 2:
+        return ""
+    count = f"{rings[0].begins.size:,} {'frames' if stack else 'observations'}"
+    size = f"{' × '.join(map(str, shape[1:] if stack else shape))} {vector.spec.dtype}"
+    why = getattr(vector, "stored", "")
+    return f" ({count} of {size}{', each once' if stack else ''}{f'; {why}' if why else ''})"
+
+
+def _is_ring(leaf: object) -> bool:
+    return isinstance(leaf, ReplayState)
 
 
 def check_episodes(episodes: int) -> None:

@@ -32,6 +32,7 @@ from rlnut.control.settings import RunSettings
 from rlnut.envs.make import NOT_THE_ENVIRONMENT, EnvLike, EnvName, env_name, maker, shown_environment
 from rlnut.envs.spaces import read_spaces
 from rlnut.errors import RlnutError, UsageError
+from rlnut.learner.config import OfflineConfig
 from rlnut.learner.spec import Choice
 from rlnut.runtime.arrays import StoredArrays, all_finite, in_structure, read_arrays
 from rlnut.runtime.files import JsonObject, as_path, digest, is_folder, read_json
@@ -94,7 +95,7 @@ class Recipe:
         kind = _agent_class(self.path, self.found, agent, trust)
         try:
             self.config = kind(**self.found["config"])
-            self.training = RunSettings(**self.found["training"])
+            self.training = RunSettings(**(_earlier(kind) | self.found["training"]))
             self.seed = _seed(self.found["seed"])
             env = self.found["env"]
             self.recorded = EnvName(env["id"], env["kwargs"]) if env and not env.get("not_kept") else None
@@ -129,6 +130,11 @@ class Recipe:
             )
         _check_layers(stored, self.config)
         return stored
+
+
+def _earlier(kind: type[AgentConfig]) -> dict[str, str]:
+    """What settings were in versions that did not have them."""
+    return {} if issubclass(kind, OfflineConfig) else {"stacks": "whole"}
 
 
 def _check_folder(folder: Path) -> None:

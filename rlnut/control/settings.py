@@ -29,6 +29,10 @@ class RunSettings(Settings):
     normalise: bool = setting(False, "show the network observations with running mean 0 and variance 1")
     reward_scale: float = setting(1.0, "factor of every reward that is learned from", above=0)
     reward_clip: float | None = setting(None, "largest size of a scaled reward that is learned from", above=0)
+    stacks: str = setting(
+        "once", "how a replay keeps stacks of frames: each frame once, where the environment tells, or whole",
+        choices=("once", "whole"),
+    )  # fmt: skip
     log_every: int = setting(500, "steps between rows of metrics.csv", low=1)
 
 

@@ -1,4 +1,4 @@
-"""Stacks of frames in a ring, each frame kept once: a row has the newest frame of its stack, the rows before it the rest.
+"""Stacks of frames in a ring, each frame once: a row has the newest frame of its stack, the rows before it the rest.
 
 An episode's age at a row says how many frames of the stack are of that episode; those before its first are padding. The
 ring of frames is k rows longer than that of the transitions, so the oldest stack is whole, too: what is read is bit for
@@ -15,6 +15,7 @@ import numpy as np
 from jax import Array
 
 from rlnut.learner.spec import FrameStack, StackedExample
+from rlnut.types import Array as Rows
 from rlnut.types import Example, Experience
 
 RowIndex = tuple[Array, Array]  # row and environment
@@ -80,12 +81,12 @@ def _ages(since: Array, seen: Experience) -> tuple[Array, Array]:
     return count - valid - before, count[-1] - ended[-1]
 
 
-def cut_frames(ring: Frames) -> Frames:
-    """The same, where what is added next begins new episodes."""
-    return ring._replace(head=(ring.head + 1) % len(ring.frame), since=jnp.zeros_like(ring.since))
+def cut_frames(ring: Frames, steps: Array) -> Frames:
+    """The same, where what is added next begins new episodes, `steps` [N] places on."""
+    return ring._replace(head=(ring.head + steps) % len(ring.frame), since=jnp.zeros_like(ring.since))
 
 
-def observations(ring: Array | Frames, head: Array, row: Array, env: Array) -> Array:
+def observations(ring: Array | Frames, head: Array, row: Rows, env: Rows) -> Array:
     """The observations at rows [..., B] of environments [B]; head [N]: the newest row of each."""
     if not isinstance(ring, Frames):
         return ring[row, env]

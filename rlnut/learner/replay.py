@@ -103,9 +103,10 @@ class Memory(NamedTuple):
 def cut_episodes(state: ReplayState) -> ReplayState:
     """Leave the running episodes where they are: what is added next begins new ones."""
     length, obs = len(state.begins), state.obs
+    newest = 1 - state.begins[state.head, jnp.arange(len(state.head))]  # 0: the oldest is there still, after an end
     return state._replace(
-        obs=cut_frames(obs) if isinstance(obs, Frames) else obs,
-        head=(state.head + 1) % length,
+        obs=cut_frames(obs, newest) if isinstance(obs, Frames) else obs,
+        head=(state.head + newest) % length,
         filled=jnp.minimum(state.filled + 1, length),
     )
 

@@ -87,8 +87,8 @@ def windows(
         successor = jnp.take_along_axis(row, last + 1, axis=0)
         path_obs = observations(held.obs, held.head, row, env)  # [W, B, ...]
         carry = jax.tree.map(lambda a: a[rows.row, rows.env], state.carry)
-        obs = flat(path_obs)
-        next_obs = flat(observations(held.obs, held.head, successor, env))  # a recurrent network reads the windows instead
+        obs = flat(path_obs)  # a recurrent network reads the windows instead
+        next_obs = flat(observations(held.obs, held.head, successor, env))
         now = Window(jnp.moveaxis(path_obs, 0, 1), before.T, carry, jnp.broadcast_to(taken, (len(env), length)))
         then = now._replace(at=(last + 1)[taken].T)
         action, valid = flat(held.action[row, env]), flat(begins)

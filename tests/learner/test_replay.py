@@ -252,3 +252,24 @@ def test_masks_are_kept_beside_their_observations():
     for o, m, n, k in zip(*map(np.asarray, (got.obs, got.mask, got.next_obs, got.next_mask)), strict=True):
         np.testing.assert_array_equal(m, known[float(o)])
         np.testing.assert_array_equal(k, after[float(n)])
+
+
+def test_a_cut_between_two_episodes_of_a_full_ring_joins_nothing() -> None:
+    """The row where the next episode will begin still holds the oldest transition: its successor must stay its own."""
+    memory, count = replay(6), iter(range(1, 100))
+    zero, no = np.zeros((1, 1), np.float32), np.zeros((1, 1), bool)
+    one = Transition(zero, zero.astype(np.int32), zero, zero, zero, no, ~no)
+    state = memory.init(jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), one), 1)
+    for end in (0, 0, 0, 0, 0, 0, 1, "cut", 0):
+        if end == "cut":
+            state = memory.cut(state)
+            continue
+        t = np.full((1, 1), next(count), np.float32)
+        flag = np.full((1, 1), bool(end))
+        state = memory.add(state, one._replace(obs=t, next_obs=t + 0.5 if end else t + 1, end=flag))
+    rows = ReplayRows(*np.argwhere(np.asarray(state.begins)).T)
+    got = memory.read(state, rows)
+    after = {4.0: 5.0, 5.0: 6.0, 6.0: 7.0, 7.0: 7.5, 8.0: 9.0}
+    assert (
+        dict(zip(np.asarray(got.obs).tolist(), np.asarray(got.next_obs).tolist(), strict=True)).items() <= after.items()
+    )
