@@ -214,14 +214,15 @@ def count_episodes(
     returns: np.ndarray, lengths: np.ndarray, seen: Transition
 ) -> tuple[np.ndarray, np.ndarray, list[Episode]]:
     """Running returns and lengths after a round [T, N], and the episodes that ended in it."""
-    returns, lengths = returns.copy(), lengths.copy()
-    episodes: list[Episode] = []
     if not seen.end.any():
-        return returns + seen.reward.sum(0, where=seen.valid), lengths + seen.valid.sum(0), episodes
-    for reward, end, valid in zip(seen.reward, seen.end, seen.valid, strict=True):
-        returns += np.where(valid, reward, 0)
-        lengths += valid
-        for i in np.flatnonzero(end & valid):
-            episodes.append(Episode(float(returns[i]), int(lengths[i])))
-            returns[i] = lengths[i] = 0
-    return returns, lengths, episodes
+        return returns + seen.reward.sum(0, where=seen.valid), lengths + seen.valid.sum(0), []
+    totals, counts, episodes = returns.tolist(), lengths.tolist(), []
+    for reward, end, valid in zip(seen.reward.tolist(), seen.end.tolist(), seen.valid.tolist(), strict=True):
+        for i in range(len(totals)):
+            if valid[i]:
+                totals[i] += reward[i]
+                counts[i] += 1
+                if end[i]:
+                    episodes.append(Episode(totals[i], counts[i]))
+                    totals[i], counts[i] = 0.0, 0
+    return np.array(totals), np.array(counts, np.int64), episodes

@@ -6,6 +6,7 @@ and before the checkpoint. None of them decides what is learned.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -36,7 +37,7 @@ class Divergence:
     def __call__(self, look: RunLook) -> None:
         for one in look.metrics:
             learned, self.updates = self.updates is not None and one["updates"] > self.updates, one["updates"]
-            if np.isinf(one["delta"]) or (np.isnan(one["delta"]) and learned):
+            if math.isinf(one["delta"]) or (math.isnan(one["delta"]) and learned):
                 raise RlnutError(
                     f"the learner diverged before step {look.step:,}: δ is not finite; give a smaller --lr,"
                     " a smaller --gamma or more steps between target copies (--target-every)"
