@@ -20,6 +20,8 @@ from rlnut.learner.frames import Frames, RowIndex, added, cut_frames, no_observa
 from rlnut.learner.returns import fold
 from rlnut.types import Experience, Key, Transition
 
+AT_ONCE = 4  # candidates for each row of a draw
+
 
 class ReplayState(NamedTuple):
     """L rows for each of N environments."""
@@ -165,24 +167,30 @@ def replay(capacity: int, n: int = 1) -> Memory:
         )
 
     def draw(state: ReplayState, key: Key, size: int) -> ReplayRows:
-        """Rows where a transition begins, uniform: rows where none does are drawn again."""
+        """Rows where a transition begins, uniform: of each row's candidates t = 0, 1, … the first one that is good.
 
+        The first few are drawn at once, further ones one at a time and for all rows.
+        """
         bounds = jnp.stack([state.filled, jnp.int32(state.begins.shape[1])]).astype(jnp.uint32)[:, None]
 
-        def bad(rows: Array) -> Array:
-            return ~state.begins[rows[0], rows[1]]
+        def candidate(t: Array) -> tuple[Array, Array]:
+            bits = jax.random.bits(jax.random.fold_in(key, t), (2, size), jnp.uint32)
+            rows = (bits % bounds).astype(jnp.int32)  # bias of the remainder: L / 2³²
+            return rows, state.begins[rows[0], rows[1]]
 
         def again(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-            tries, rows, undecided = carry
-            bits = jax.random.bits(jax.random.fold_in(key, tries), (2, size), jnp.uint32)
-            rows = jnp.where(undecided, (bits % bounds).astype(jnp.int32), rows)  # bias of the remainder: L / 2³²
-            return tries + 1, rows, bad(rows)
+            t, rows, decided = carry
+            new, good = candidate(t)
+            return t + 1, jnp.where(decided, rows, new), decided | good
 
         def unfinished(carry: tuple[Array, Array, Array]) -> Array:
-            return carry[2].any() & (carry[0] < 200)  # at most half the rows are bad: 2⁻²⁰⁰; ends when empty, too
+            return ~carry[2].all() & (carry[0] < 200)  # at most half the rows are bad: 2⁻²⁰⁰; ends when empty, too
 
-        nothing = jnp.zeros((2, size), jnp.int32)
-        _, rows, _ = jax.lax.while_loop(unfinished, again, (jnp.int32(0), nothing, jnp.ones(size, bool)))
+        first, good = jax.vmap(candidate)(jnp.arange(AT_ONCE))  # [T, 2, B], [T, B]
+        decided = good.any(0)
+        chosen = jnp.where(decided, good.argmax(0), AT_ONCE - 1)
+        rows = jnp.take_along_axis(first, chosen[None, None], 0)[0]
+        _, rows, _ = jax.lax.while_loop(unfinished, again, (jnp.int32(AT_ONCE), rows, decided))
         return ReplayRows(rows[0], rows[1])
 
     def read(state: ReplayState, rows: ReplayRows) -> Transition:

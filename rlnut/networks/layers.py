@@ -23,6 +23,24 @@ def sigmoid(x: Shaped[Array, "*N"]) -> Shaped[Array, "*N"]:
     return 0.5 + 0.5 * namespace(x).tanh(0.5 * x)
 
 
+@jax.custom_jvp
+def _relu(x: Array) -> Array:
+    return jnp.maximum(x, 0)
+
+
+@_relu.defjvp
+def _relu_slope(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    """The slope of a maximum as JAX has it, ½ where both are equal, without its division."""
+    (x,), (tangent,) = primals, tangents
+    half = jnp.where(x == 0, 0.5, 0.0).astype(tangent.dtype)
+    return _relu(x), tangent * jnp.where(x > 0, jnp.ones_like(half), half)
+
+
+def relu(x: Shaped[Array, "*N"]) -> Shaped[Array, "*N"]:
+    """max(x, 0), with the slope ½ at 0; NumPy or JAX."""
+    return _relu(x) if isinstance(x, jax.Array) else namespace(x).maximum(x, 0)
+
+
 def elu(x: Shaped[Array, "*N"]) -> Shaped[Array, "*N"]:
     """x for x > 0, eˣ − 1 below, with the slope 1 at 0 (Clevert et al. 2016); NumPy or JAX."""
     xp = namespace(x)
@@ -30,7 +48,7 @@ def elu(x: Shaped[Array, "*N"]) -> Shaped[Array, "*N"]:
 
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "relu": lambda x: namespace(x).maximum(x, 0),
+    "relu": relu,
     "tanh": lambda x: namespace(x).tanh(x),
     "sigmoid": sigmoid,
     "elu": elu,

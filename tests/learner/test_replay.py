@@ -273,3 +273,24 @@ def test_a_cut_between_two_episodes_of_a_full_ring_joins_nothing() -> None:
     assert (
         dict(zip(np.asarray(got.obs).tolist(), np.asarray(got.next_obs).tolist(), strict=True)).items() <= after.items()
     )
+
+
+@pytest.mark.parametrize("lengths", [[1], [2, 1], [30], [1, 40]])  # of the episodes: half the rows are bad, and few
+@pytest.mark.parametrize("seed", range(3))
+def test_a_draw_takes_the_first_good_candidate_of_each_row(lengths: list[int], seed: int):
+    """Candidate t of all rows comes from fold_in(key, t), as if they were drawn one after the other."""
+    memory = replay(90)
+    steps, ends = 40, set(np.cumsum(lengths * 40))
+    end = np.array([[t + 1 in ends] for t in range(steps)])
+    number = np.arange(steps, dtype=np.float32)[:, None]
+    seen = Transition(number, np.zeros((steps, 1), int), number, number, number + 1, end, np.ones((steps, 1), bool))
+    state = memory.add(memory.init(first_row(seen), 1), seen)
+    key, size, begins = jax.random.key(seed), 64, np.asarray(state.begins)
+    expected = np.full((2, size), -1)
+    for t in range(200):
+        bits = np.asarray(jax.random.bits(jax.random.fold_in(key, t), (2, size), jnp.uint32))
+        candidate = np.stack([bits[0] % np.uint32(int(state.filled)), bits[1] % np.uint32(begins.shape[1])]).astype(int)
+        take = (expected[0] < 0) & begins[candidate[0], candidate[1]]
+        expected[:, take] = candidate[:, take]
+    drawn = memory.draw(state, key, size)
+    assert np.array_equal(drawn.row, expected[0]) and np.array_equal(drawn.env, expected[1])

@@ -313,3 +313,12 @@ def test_wrong_names():
         mlp((3,), "rleu")(())
     with pytest.raises(UsageError, match="unknown initializer"):
         dense(3, "hee")
+
+
+def test_the_slope_of_relu_is_that_of_a_maximum_bit_for_bit():
+    x = jnp.array([-2.0, -1e-40, -0.0, 0.0, 1e-40, 3.0, np.inf, -np.inf, np.nan])
+    pulled = jnp.array([0.3, -7.0, 5.0, -5.0, 2.0, 1e-30, 1.0, 2.0, 3.0])
+    ours, plain = (
+        jax.vjp(f, x)[1](pulled)[0] for f in (lambda x: activation("relu").apply({}, x), lambda x: jnp.maximum(x, 0))
+    )
+    assert np.asarray(ours).tobytes() == np.asarray(plain).tobytes()
