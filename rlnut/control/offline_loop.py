@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from functools import cache
 
 import gymnasium as gym
@@ -30,7 +31,7 @@ from rlnut.learner.agent import Agent, AgentState
 from rlnut.learner.config import OfflineConfig
 from rlnut.learner.spec import Choice, Spec
 from rlnut.runtime.arrays import all_finite, checksum
-from rlnut.types import Metrics, Network, Params, Transition
+from rlnut.types import Key, Metrics, Network, Params, Transition
 
 NO_EFFECT = "an offline agent learns from transitions that are there already"
 UNUSED = {"native": NO_EFFECT, "stacks": NO_EFFECT, "until": "an offline agent does not choose by playing"}
@@ -39,15 +40,23 @@ UNUSED |= dict.fromkeys(
 )
 
 
-def offline_loop(agent: Agent, spec: Spec, seen: Transition, timed: Timed = untimed) -> Loop:
-    """Learn from `seen` [T, N]. What a run carries is the largest change of a weight in its last iteration."""
+def offline_loop(
+    agent: Agent,
+    spec: Spec,
+    seen: Transition,
+    programs: Callable[[Key], AgentState] | None = None,
+    timed: Timed = untimed,
+) -> Loop:
+    """Learn from `seen` [T, N]. What a run carries is the largest change of a weight in its last iteration.
+
+    programs: of a loop of the same agent, how its first state is made.
+    """
+    init = programs or jax.jit(lambda key: agent.init(key, one_row(spec, 1, False)))
     learn = timed("learn", agent.learn, wait=True)
     clock = {"compile": 0.0}
 
     def begin(seed: int) -> Run:
-        row = one_row(spec, 1, False)
-        state = jax.jit(lambda key: agent.init(key, row))(jax.random.key(seed))
-        return whole(state, 0, math.inf)
+        return whole(init(jax.random.key(seed)), 0, math.inf)
 
     def whole(state: AgentState, done: int, change: float) -> Run:
         return Run(state, done, (), np.float64(change), (), ())  # type: ignore[arg-type]  # nothing is looked at
@@ -69,7 +78,7 @@ def offline_loop(agent: Agent, spec: Spec, seen: Transition, timed: Timed = unti
         row = one_row(spec, 1, False)
         return whole(jax.eval_shape(lambda: agent.init(jax.random.key(0), row)), 0, 0.0)
 
-    return Loop(begin, advance, lambda run: run, shapes, lambda: clock["compile"])
+    return Loop(begin, advance, lambda run: run, shapes, lambda: clock["compile"], init)
 
 
 def largest_change(before: Params, after: Params) -> float:
@@ -119,7 +128,10 @@ def offline(
         vector.close()
     count = len(seen.action)
     lines = [f"{count:,} transitions, at most {config.iterations} iterations", f"sees       {spec.saw}", *found]
-    loop, schedule = offline_loop(agent, spec, seen, timed), EveryIteration(config.iterations)
+    loop, schedule = (
+        offline_loop(agent, spec, seen, before and before.programs, timed),
+        EveryIteration(config.iterations),
+    )
     if shared:
         shared.keep(known, spec, agent, loop)
     return Setup(known, agent, spec, loop, schedule, training, lines, None, nbytes(seen), count, checksum(seen))
