@@ -1,4 +1,4 @@
-"""Seconds from a process's start to a solved CartPole-v1, beside Stable-Baselines3 and rejax; whole processes, in turns.
+"""Seconds from a process's start to a solved CartPole-v1, beside Stable-Baselines3 and rejax: whole processes.
 
     python benchmarks/time_to_solve.py [dqn] [pqn] [--seeds 10] [--quick]
 
