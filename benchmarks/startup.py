@@ -1,4 +1,4 @@
-"""What a command costs besides learning: imports, the first step, compilation, more seeds, exact values; whole processes.
+"""What a command costs besides learning: imports, first step, compilation, more seeds, exact values; whole processes.
 
     python benchmarks/startup.py [import] [first] [compile] [seeds] [predict] [--quick]
 
