@@ -20,7 +20,7 @@ GTD2 takes its step implicitly (`proximal_gtd2`), so that long traces cannot thr
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -28,27 +28,30 @@ import jax.numpy as jnp
 from rlnut.agents.td import Approximator, Learner, TDHyper, TDRows, TDState, td_step
 from rlnut.agents.td_gradient import proximal_gtd2
 from rlnut.agents.td_rules import TDRule
-from rlnut.types import Array, Key
+from rlnut.agents.td_sparse import Active, SparseState, sparse_learner, sparse_step, weights_at
+from rlnut.types import Array, Key, Tree
+
+Inner = TypeVar("Inner", TDState, SparseState)
 
 DECAY = 3.0
 LEAST = 1e-30  # instead of 0 in a quotient
 
 
-class AveragedState(NamedTuple):
+class AveragedState(NamedTuple, Generic[Inner]):
     """State of one run."""
 
-    inner: TDState
-    visits: Array  # [d] n: rows in which x_i ≠ 0 was another than in the row before
-    rows: Array  # [d] m: rows in which x_i ≠ 0
-    before: Array  # [d] x of the row before; 0 before an episode's first
-    mean: Array  # [d] w̄
+    inner: Inner
+    visits: jax.Array  # [d] n: rows in which x_i ≠ 0 was another than in the row before
+    rows: jax.Array  # [d] m: rows in which x_i ≠ 0
+    before: Tree  # [d] x of the row before; 0 before an episode's first
+    mean: jax.Array  # [d] w̄
     reach: Array  # [] Σ|q|
     square_reach: Array  # [] Σq²
 
 
 def averaged_learner(
     rule: TDRule, model: Approximator, hyper: TDHyper, tuned: bool, decay: float
-) -> Learner[AveragedState]:
+) -> Learner[AveragedState[TDState]]:
     """The recursion of `td.td_step` whose weights are averages; `decay` is η.
 
     `tuned`: α is as above, `hyper.beta` is β/α and `hyper.alpha` is not read.
@@ -56,12 +59,12 @@ def averaged_learner(
     if tuned and rule.gradient == "gtd2":
         rule = rule._replace(gradient=proximal_gtd2)
 
-    def init(key: Key) -> AveragedState:
-        w = model.init(key)
+    def init(key: Key) -> AveragedState[TDState]:
+        w = jnp.asarray(model.init(key))
         zero, none = jnp.zeros_like(w), jnp.zeros((), w.dtype)
         return AveragedState(TDState(w, zero, zero, w, none, none, none), zero, zero, zero, w, none, none)
 
-    def step(state: AveragedState, rows: TDRows) -> AveragedState:
+    def step(state: AveragedState[TDState], rows: TDRows) -> AveragedState[TDState]:
         row = jax.tree.map(lambda x: x[0], rows) if rule.window else rows
         learns, u = row.rate > 0, _window_gain(rows) if rule.window else jnp.abs(row.gain)
         x = model.at(state.inner.w, row.now)[1]
@@ -81,10 +84,50 @@ def averaged_learner(
         before = jnp.where(learns, x, state.before)
         return AveragedState(inner, visits, count, before, mean, state.reach + q, state.square_reach + q * q)
 
-    def weights(state: AveragedState) -> Array:
+    def weights(state: AveragedState[TDState]) -> Array:
         return jnp.where(state.rows > 0, state.mean, state.inner.w)
 
     return Learner(init, step, weights, lambda state: state.inner.square)
+
+
+def averaged_sparse_learner(
+    rule: TDRule, model: Active, hyper: TDHyper, tuned: bool, decay: float, length: int, width: int
+) -> Learner[AveragedState[SparseState]]:
+    """The same for tables and tile coding, a row at the cost of its `width` active features (`agents.td_sparse`)."""
+    whole = sparse_learner(rule, model, TDHyper(*(jnp.reshape(x, 1) for x in hyper)), length, width)
+
+    def init(key: Key) -> AveragedState[SparseState]:
+        zero, none = jnp.zeros(len(model.w0)), jnp.zeros(())
+        before = jnp.zeros(width, jnp.int32), jnp.zeros(width)
+        return AveragedState(whole.init(key), zero, zero, before, jnp.asarray(model.w0, jnp.float32), none, none)
+
+    def step(state: AveragedState[SparseState], row: TDRows) -> AveragedState[SparseState]:
+        learns, u = row.rate > 0, jnp.abs(row.gain)
+        index, x = model.now(row.now)
+        here = learns & (x != 0)
+        rows = state.rows.at[index].add(here)
+        last = ((state.before[0] == index[:, None]) * state.before[1]).sum(1)
+        visits = state.visits.at[index].add(here & (row.fresh | (x != last) | rule.emphatic))
+        q = u * (x @ x)  # before the trace of this row is known
+        alpha = hyper.alpha
+        if tuned:
+            alpha = (state.reach + q) / jnp.maximum(state.square_reach + q * q, LEAST)
+
+        def step_size(features: Array) -> Array:
+            own = alpha / jnp.sqrt(jnp.maximum(visits[features], 1.0)) if tuned else jnp.asarray(alpha)
+            return (own * row.rate)[..., None]
+
+        inner, e = sparse_step(rule, model, step_size, jnp.reshape(hyper.lam, 1), length, state.inner, row)
+        q = jnp.where(learns, u * jnp.abs(e[:, 0] @ x), 0.0)
+        k = jnp.where(here, (decay + 1) / (jnp.maximum(rows[index], 1.0) + decay), 0.0)
+        mean = state.mean.at[index].add(k * (weights_at(inner, index)[:, 0] - state.mean[index]))
+        before = jax.tree.map(lambda new, old: jnp.where(learns, new, old), (index, x), state.before)
+        return AveragedState(inner, visits, rows, before, mean, state.reach + q, state.square_reach + q * q)
+
+    def weights(state: AveragedState[SparseState]) -> Array:
+        return jnp.where(state.rows > 0, state.mean, whole.weights(state.inner)[:, 0])
+
+    return Learner(init, step, weights, lambda state: state.inner.square[0])
 
 
 def _window_gain(rows: TDRows) -> Array:

@@ -19,9 +19,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlnut.agents.td import Input, Learner, Parts, Scalar, TDHyper, TDRows, recorder
+from rlnut.agents.td import Approximator, Input, Learner, Parts, Scalar, TDHyper, TDRows, linear_value, recorder
 from rlnut.agents.td_rules import TDRule
 from rlnut.learner.traces import trace_parts
+from rlnut.truth.transition_matrices import Matrix, is_sparse
 from rlnut.types import Array, Key
 
 CUT = 1e-8  # share of an entry that is left when it leaves the list
@@ -86,51 +87,76 @@ def sparse_learner(rule: TDRule, model: Active, hyper: TDHyper, length: int, cou
         index, nothing = jnp.zeros((length, count), jnp.int32), jnp.zeros(())
         return SparseState(w, index, entries, entries, jnp.zeros((), jnp.int32), none, nothing, none)
 
-    def value(state: SparseState, index: Array, x: Array) -> Array:
-        """v [H] of active features."""
-        known = state.w[index]
-        if length:
-            same = state.seen[:, :, None] == index
-            known = known + jnp.einsum("lnk,lnh->kh", same.astype(known.dtype), state.S)
-        return (x[:, None] * known).sum(0)
-
     def step(state: SparseState, row: TDRows) -> SparseState:
-        alpha, decay = hyper.alpha * row.rate, row.decay * hyper.lam
-        index, x = model.now(row.now)
-        p = state.place
-        if length:  # the oldest row hands over first: nothing reads the old table after that, so it is changed in place
-            w = state.w.at[state.seen[p]].add(state.S[p])
-            state = state._replace(w=w, S=state.S.at[p].set(0.0))
-        v, v_next = value(state, index, x), value(state, *model.then(row.then))
-        delta = row.reward + row.discount * v_next - v
-        square = state.square + jnp.where(row.rate > 0, delta * delta, 0.0)
-        F = state.F
-        M: Scalar = 1.0
-        if rule.emphatic:
-            F = row.follow * state.F + 1
-            M = hyper.lam + (1 - hyper.lam) * F
-        own = M * x[:, None] * jnp.ones(H)
-        if not length:
-            w = state.w.at[index].add(alpha * row.gain * delta * own)
-            return state._replace(w=w, F=F, square=square)
-        same = (state.seen[:, :, None] == index) & (x != 0)
-        rest = decay * state.z
-        overlap = alpha * jnp.einsum("lnk,k,lnh->h", same.astype(x.dtype), x, rest)
-        assert isinstance(rule.trace, str)  # `supports_sparse`
-        rest, own = trace_parts(rule.trace, rest, own, overlap, same.any(-1)[:, :, None])
-        z = jnp.asarray(rest).at[p].set(own)
-        S = state.S + alpha * row.gain * delta * z
-        v_old = state.v_old
-        if rule.online:
-            late = alpha * jnp.where(row.fresh, 0.0, v - v_old)
-            S = (S + late * z).at[p].add(-late * x[:, None])
-            v_old = v_next
-        return SparseState(state.w, state.seen.at[p].set(index), z, S, (p + 1) % length, v_old, F, square)
+        return sparse_step(rule, model, lambda index: hyper.alpha * row.rate, hyper.lam, length, state, row)[0]
 
-    def weights(state: SparseState) -> Array:
-        return state.w.at[state.seen].add(state.S)
+    return Learner(init, step, whole_weights, lambda state: state.square)
 
-    return Learner(init, step, weights, lambda state: state.square)
+
+def whole_weights(state: SparseState) -> Array:
+    """The table with what the rows of the list have earned: [d, H]."""
+    return state.w.at[state.seen].add(state.S)
+
+
+def weights_at(state: SparseState, index: Array) -> Array:
+    """The same at features `index` [n]: [n, H]."""
+    known = state.w[index]
+    if len(state.seen):
+        same = state.seen[:, :, None] == index
+        known = known + jnp.einsum("lnk,lnh->kh", same.astype(known.dtype), state.S)
+    return known
+
+
+def sparse_step(
+    rule: TDRule,
+    model: Active,
+    step_size: Callable[[Array], Array],
+    lam: Array,
+    length: int,
+    state: SparseState,
+    row: TDRows,
+) -> tuple[SparseState, Array]:
+    """One row of the recursion, and the trace at the row's own features [n, H].
+
+    `step_size` maps features [..., n] to their α, [H] or [..., n, H].
+    """
+    decay = row.decay * lam
+    index, x = model.now(row.now)
+    p = state.place
+    if length:  # the oldest row hands over first: nothing reads the old table after that, so it is changed in place
+        w = state.w.at[state.seen[p]].add(state.S[p])
+        state = state._replace(w=w, S=state.S.at[p].set(0.0))
+
+    def value(index: Array, x: Array) -> Array:
+        return (x[:, None] * weights_at(state, index)).sum(0)
+
+    v, v_next = value(index, x), value(*model.then(row.then))
+    delta = row.reward + row.discount * v_next - v
+    square = state.square + jnp.where(row.rate > 0, delta * delta, 0.0)
+    F = state.F
+    M: Scalar = 1.0
+    if rule.emphatic:
+        F = row.follow * state.F + 1
+        M = lam + (1 - lam) * F
+    own, alpha = M * x[:, None] * jnp.ones(len(v)), step_size(index)
+    if not length:
+        w = state.w.at[index].add(alpha * row.gain * delta * own)
+        return state._replace(w=w, F=F, square=square), own
+    same = (state.seen[:, :, None] == index) & (x != 0)
+    rest = decay * state.z
+    overlap = alpha * jnp.einsum("lnk,k,lnh->h", same.astype(x.dtype), x, rest)
+    assert isinstance(rule.trace, str)  # `supports_sparse`
+    rest, own = trace_parts(rule.trace, rest, own, overlap, same.any(-1)[:, :, None])
+    z, seen = jnp.asarray(rest).at[p].set(own), state.seen.at[p].set(index)
+    each = step_size(seen)
+    S = state.S + each * row.gain * delta * z
+    v_old = state.v_old
+    if rule.online:
+        late = jnp.where(row.fresh, 0.0, v - v_old)
+        S = (S + each * late * z).at[p].add(-alpha * late * x[:, None])
+        v_old = v_next
+    trace = jnp.einsum("lnk,lnh->kh", (seen[:, :, None] == index).astype(x.dtype), z)
+    return SparseState(state.w, seen, z, S, (p + 1) % length, v_old, F, square), trace
 
 
 @partial(jax.jit, static_argnums=(0, 1, 5, 6, 7))
@@ -143,13 +169,30 @@ def swept_sparse_weights(
     return jnp.moveaxis(w, -1, 0)
 
 
-def active_rows(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def active_rows(X: Matrix) -> tuple[np.ndarray, np.ndarray]:
     """index int32 [S, n] and value [S, n] of the features of each row of X [S, d] that are not 0."""
+    if is_sparse(X):
+        count = np.diff(X.indptr)
+        index = np.zeros((len(count), max(1, int(count.max()))), np.int32)
+        value = np.zeros(index.shape)
+        row = np.repeat(np.arange(len(count)), count)
+        at = row, np.arange(X.nnz) - X.indptr[row]
+        index[at], value[at] = X.indices, X.data
+        return index, value
     n = max(1, int((X != 0).sum(1).max()))
-    index = np.argsort(X == 0, axis=1, kind="stable")[:, :n]
-    return index.astype(np.int32), np.take_along_axis(X, index, 1)
+    order = np.argsort(X == 0, axis=1, kind="stable")[:, :n]
+    return order.astype(np.int32), np.take_along_axis(X, order, 1)
 
 
 def active_table(now: tuple[Array, Array], then: tuple[Array, Array], w0: Array) -> Active:
     """Features of numbered states by `active_rows` of their tables."""
     return Active(w0, lambda s: (now[0][s], now[1][s]), lambda s: (then[0][s], then[1][s]))
+
+
+def table_by_active(now: tuple[Array, Array], then: tuple[Array, Array], w0: Array) -> Approximator:
+    """The same function for learners whose arrays are as long as w."""
+
+    def row(table: tuple[Array, Array]) -> Callable[[Input], Array]:
+        return lambda s: jnp.zeros(len(w0), jnp.asarray(w0).dtype).at[table[0][s]].add(table[1][s])
+
+    return linear_value(row(now), row(then), w0)

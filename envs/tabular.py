@@ -49,7 +49,7 @@ def _with_masks(found: Finite, env: gym.Env) -> Finite | None:
     """The tables with the actions that are allowed in each state; None if masks are given that no table tells."""
     masks: Any = getattr(env.unwrapped, MASK, None)  # Taxi's takes a state
     if callable(masks) and not isinstance(masks_in_info(env), MasksInInfo):
-        return found._replace(allowed=np.stack([masks(s) for s in range(len(found.mdp.P))]).astype(bool))
+        return found._replace(allowed=np.stack([masks(s) for s in range(found.mdp.states)]).astype(bool))
     told = isinstance(masks_in_info(env), MasksInInfo) or MASK in env.reset(seed=0)[1]
     return None if told else found
 
@@ -85,7 +85,7 @@ class TabularFunc(FuncEnv):
     def __init__(self, finite: Finite) -> None:
         import jax.numpy as jnp
 
-        S, A, _ = finite.mdp.P.shape
+        S, A = finite.mdp.states, finite.mdp.actions
         self.finite = finite
         single = (np.asarray(x, np.float32 if x.dtype == np.float64 else x.dtype) for x in outcomes(finite))
         self.table = Outcomes(*(jnp.asarray(x) for x in single))
@@ -167,7 +167,7 @@ class Tabular(gym.Env):
     def __init__(self, source: object, render_mode: str | None = None, **options: object) -> None:
         self.finite = read(source, **options)
         self.render_mode = render_mode
-        S, A, _ = self.finite.mdp.P.shape
+        S, A = self.finite.mdp.states, self.finite.mdp.actions
         self.observation_space, self.action_space = gym.spaces.Discrete(S), gym.spaces.Discrete(A)
         self._table = outcomes(self.finite)
 
@@ -185,7 +185,7 @@ class Tabular(gym.Env):
     def step(self, action: int) -> tuple[int, float, bool, bool, Info]:
         """One step; tables know no time limit, so nothing is truncated here."""
         if not self.action_space.contains(action):
-            raise UsageError(f"action must be one of 0 … {self.finite.mdp.P.shape[1] - 1}, got {action!r}")
+            raise UsageError(f"action must be one of 0 … {self.finite.mdp.actions - 1}, got {action!r}")
         u = np.asarray(self.np_random.random())
         z = np.asarray(self.np_random.standard_normal() if self.finite.noise is not None else 0.0)
         after = draw_outcome(self._table, np.asarray(self.state), np.asarray(action), u, z)

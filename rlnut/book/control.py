@@ -38,7 +38,7 @@ ReferenceRows = Mapping[str, tuple[float, ...]]
 
 def table_task(finite: Finite) -> ControlTask:
     """A finite problem with a table, ε = 0.1, γ = 1."""
-    states, actions = finite.mdp.P.shape[:2]
+    states, actions = finite.mdp.states, finite.mdp.actions
     return ControlTask(TabularFunc(finite), linear_values(one_hot(states), actions, kind="table"), 0.1)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from rlnut.agents import td
 from rlnut.agents import td_expected as expected
+from rlnut.agents.td_sparse import active_rows, table_by_active
 from rlnut.envs.spaces import read_spaces
 from rlnut.envs.tabular import Tabular
 from rlnut.errors import UsageError
@@ -34,18 +35,26 @@ from rlnut.prediction.table_truth import TableTruth, all_errors, solved_fixed_po
 from rlnut.prediction.td_rows import few_active, pair_inputs, table
 from rlnut.prediction.value_function import GIVEN, checked_network
 from rlnut.truth.dynamic_programming import chain, ends, occupied, reachable
-from rlnut.truth.finite import Finite
+from rlnut.truth.finite import Finite, outcomes, with_sparse_tables
 from rlnut.truth.fixed_points import bellman_error, linear_errors, projector, rms
+from rlnut.truth.transition_matrices import Matrix, action_mean, is_sparse
 from rlnut.types import Network
 
 
-def over_states(words: str, finite: Finite) -> tuple[np.ndarray, str]:
-    """Features of every state of a finite problem [S, d], and the name of the map that "auto" chose."""
+def over_states(words: str, finite: Finite) -> tuple[Matrix, str]:
+    """Features of every state of a finite problem [S, d], and the name of the map that "auto" chose.
+
+    "one-hot" over sparse tables is a sparse matrix, if no network reads it.
+    """
     if words == "auto":
         words = "one-hot" if finite.features is None else "own"
     if words == "own" and finite.features is not None:
         return np.asarray(finite.features, np.float64), words
-    found: np.ndarray = over_numbers(words, len(finite.mdp.start), finite.shape)
+    if words == "one-hot" and is_sparse(finite.mdp.P):
+        from scipy.sparse import eye_array
+
+        return eye_array(finite.mdp.states, format="csr"), words
+    found: np.ndarray = over_numbers(words, finite.mdp.states, finite.shape)
     return found, words
 
 
@@ -67,6 +76,7 @@ def predict_finite(
     method = find(method)
     gamma = next(g for g in (config.gamma, finite.gamma, 0.99) if g is not None)
     config = with_iterations(config, gamma)
+    finite = with_sparse_tables(finite._replace(law=outcomes(finite)))
     problem = on_tables(method, finite, config, gamma, policy, seed, behaviour, network, features)
     return learn_values(problem, method, config, seed, report)
 
@@ -84,27 +94,30 @@ def on_tables(
 ) -> PredictionProblem:
     """A finite problem for `learn_values`, with all that is known of it exactly."""
     pairs = config.values == "q"
-    S, A, _ = finite.mdp.P.shape
     check_experience(config, TABLE_ROW)
     if config.native:
         raise UsageError("--native has no effect on a problem with tables: its experience is compiled already")
     if config.actions is not None or config.bins is not None:
         option = "--actions" if config.bins is None else "--bins"
         raise UsageError(f"{option} has no effect on a problem with tables: its actions are numbered")
-    check_states(S, A, 1, pairs)
+    check_states(finite.mdp, 1, pairs)
     pi = as_table(policy, finite, gamma)
     acting = _behaviour(finite, config, behaviour, pi, gamma)
     _accept(method, config, finite, pi, acting, occupied(finite.mdp, pi, acting))
     known = table_truth(finite, config, pi, acting, gamma)
     spread = _spread(known, config)
+    X: Matrix
     X, words = (features, GIVEN) if features is not None else over_states(config.features, finite)
-    check_states(S, A, X.shape[1], pairs)
     net = network or _network_of(config, words)
+    if is_sparse(X) and (net is not None or config.expected):
+        check_states(finite.mdp, X.shape[1], pairs)
+        X = X.toarray()
+    check_states(finite.mdp, 1 if is_sparse(X) else X.shape[1], pairs)
     config = with_trace(method, config, spread, net is not None)
     function = _linear(known, method, config, X, words) if net is None else _network(known, config, X, words, net, seed)
     off = config.data is not None or not np.allclose(pi, acting)
     return PredictionProblem(
-        "this problem", gamma, A if pairs else None, off, known.right, known.seen,
+        "this problem", gamma, finite.mdp.actions if pairs else None, off, known.right, known.seen,
         lambda: _experience(known, config, seed), lambda stream: function, lambda stream: spread,
     )  # fmt: skip
 
@@ -125,14 +138,11 @@ def _network_of(config: Prediction, words: str) -> Network | None:
     return mlp(hidden) if hidden else None
 
 
-def _linear(known: TableTruth, method: Method, config: Prediction, X: np.ndarray, words: str) -> LearnedFunction:
+def _linear(known: TableTruth, method: Method, config: Prediction, X: Matrix, words: str) -> LearnedFunction:
     """wᵀx over states, x [d], or over pairs, with all that can be said of it exactly."""
-    S, A = known.policy.shape
-    nexts = X
-    if known.pairs:
-        X = np.einsum("sd,ab->sabd", X, np.eye(A)).reshape(S * A, -1)
-        nexts = X if config.next_action == "sampled" else np.einsum("sa,sad->sd", known.policy, X.reshape(S, A, -1))
-    parts = (X, nexts, _start(known.finite, config, X.shape[1]))
+    X, nexts = _tables(known, config, X)
+    whole = (X, nexts, _start(known.finite, config, X.shape[1]))
+    parts = (*map(active_rows, whole[:2]), whole[2]) if is_sparse(X) else whole
     flat, project = known.right.reshape(-1), projector(X, known.d)
     right = np.nan_to_num(flat)
 
@@ -144,7 +154,7 @@ def _linear(known: TableTruth, method: Method, config: Prediction, X: np.ndarray
     exact = solved_fixed_points(X, flat, known, lam, emphatic)
     point = exact["emphatic_fixed_point" if emphatic else "td_fixed_point"]
     return LearnedFunction(
-        table,
+        table_by_active if is_sparse(X) else table,
         parts,
         None,
         float((X[known.d > 0] ** 2).sum(1).max()),
@@ -152,11 +162,26 @@ def _linear(known: TableTruth, method: Method, config: Prediction, X: np.ndarray
         lambda answer, weights: _complete(known, answer, weights @ X.T),
         words,
         errors=errors,
-        few=lambda rule, rows, lam: few_active(rule, parts, rows, lam),
-        expected=lambda alpha: _expected(known, method, config, X, parts[2], alpha),
+        few=lambda rule, rows, lam: few_active(rule, whole, rows, lam),
+        expected=lambda alpha: _expected(known, method, config, X, whole[2], alpha),
         exact=exact,
         end=np.inf if method.solved else point["rmse"] if point else 0.0,
     )
+
+
+def _tables(known: TableTruth, config: Prediction, X: Matrix) -> tuple[Matrix, Matrix]:
+    """Features of states, or of pairs (s, a) [S·A, A·d], and what a bootstrapped value reads of s' (or of pairs)."""
+    if not known.pairs:
+        return X, X
+    (S, A), d = known.policy.shape, X.shape[1]
+    if is_sparse(X):
+        from scipy.sparse import csr_array
+
+        at = np.arange(A) * d + X.indices[:, None]
+        X = csr_array((np.repeat(X.data, A), at.reshape(-1), np.arange(S * A + 1)), (S * A, A * d))
+        return X, X if config.next_action == "sampled" else action_mean(known.policy) @ X
+    X = np.einsum("sd,ab->sabd", X, np.eye(A)).reshape(S * A, -1)
+    return X, X if config.next_action == "sampled" else np.einsum("sa,sad->sd", known.policy, X.reshape(S, A, -1))
 
 
 def _expected(

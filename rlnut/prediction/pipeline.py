@@ -24,6 +24,7 @@ from rlnut.prediction.table_truth import FixedPoint
 from rlnut.prediction.td_rows import Inputs, make_rows, window_length
 from rlnut.truth.fixed_points import rms
 
+LARGE = 10_000  # weights from which averages are learned by active features too: shorter arrays go as fast whole
 ActiveForm = Callable[[TDRule, td.TDRows, float], sparse.SparseForm | None]  # (rule, rows, λ)
 
 
@@ -76,7 +77,8 @@ def learn_values(
     config = with_trace(method, config, spread, function.network)
     key, model = jax.random.key(seed), function.make(*function.parts)
     records = record_count(method, config)
-    check_weights(method, config, jax.eval_shape(model.init, key).shape[0], records)
+    size = jax.eval_shape(model.init, key).shape[0]
+    check_weights(method, config, size, records)
     lam = method.trace(config)
     alpha, falling = step_size(method, config, function.largest, problem.gamma, lam, spread)
     steps = step_rule(method, config, function.network)
@@ -90,7 +92,8 @@ def learn_values(
         beta = second_step(method, config, alpha)
         epochs = config.epochs if function.network else None
         task = LearningTask(method, function.make, function.parts, rows, alpha, lam, beta, window, None, epochs, steps)
-        if function.few is not None and method.solver == "scan" and steps == "plain":
+        few = steps == "plain" or size > LARGE
+        if function.few is not None and method.solver == "scan" and few:
             task = task._replace(few=function.few(method.rule._replace(window=window), rows, lam))
         found = snapshots(task, records, key)
     before = rms((function.read(np.asarray(model.init(key))[None])[0] - problem.right.reshape(-1))[problem.seen])

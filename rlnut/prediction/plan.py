@@ -5,6 +5,8 @@ from __future__ import annotations
 from rlnut.control.plan import free_memory, mib
 from rlnut.errors import UsageError
 from rlnut.prediction.methods import Method, Prediction
+from rlnut.truth.markov import MDP
+from rlnut.truth.transition_matrices import is_sparse
 
 TABLE_ROW = 160  # bytes of a step on tables: the stream, its rows and what they are made from
 HOST_ROW = 700  # bytes of a step of an environment that is stepped in Python, besides its observations
@@ -52,12 +54,14 @@ def check_network_size(d: int) -> None:
     require_memory(f"a network of {d:,} weights", DENSE * 4 * d, "give fewer or narrower layers")
 
 
-def check_states(states: int, actions: int, d: int, pairs: bool) -> None:
-    """Refuse tables over states (or pairs) and their features that memory does not hold."""
+def check_states(mdp: MDP, d: int, pairs: bool) -> None:
+    """Refuse tables over states (or pairs) and their features [S, d] that memory does not hold."""
+    states, actions = mdp.states, mdp.actions
     rows = states * actions if pairs else states
-    width = d * actions if pairs else d
+    width = d * actions if pairs and d > 1 else d
     what = "pairs" if pairs else "states"
-    require_memory(f"the truth over {rows:,} {what}", 8 * 4 * rows * rows, "take a smaller problem")
+    size = 12 * mdp.P.nnz * (actions if pairs else 1) if is_sparse(mdp.P) else 8 * rows * rows
+    require_memory(f"the truth over {rows:,} {what}", 4 * size, "take a smaller problem")
     require_memory(f"{rows:,} × {width:,} features", 8 * 3 * rows * width, "give fewer features")
 
 

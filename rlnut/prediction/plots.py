@@ -17,6 +17,7 @@ from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, save_figure
 from rlnut.truth.dynamic_programming import occupied
 from rlnut.truth.finite import Finite
 from rlnut.truth.monte_carlo import MonteCarloTruth
+from rlnut.truth.transition_matrices import is_sparse
 
 ARROWS = {(-1, 0): "↑", (1, 0): "↓", (0, -1): "←", (0, 1): "→"}  # (row, column)
 SMALLEST_TEXT, LARGEST_TEXT = 4.0, 10.0  # points; numbers that would be smaller are left out
@@ -92,9 +93,10 @@ def _best(q: np.ndarray, letters: list[str]) -> np.ndarray:
 
 def action_letters(finite: Finite) -> list[str]:
     """An arrow for each action that moves one way on the grid in most states; their numbers if some do not."""
-    S, A, _ = finite.mdp.P.shape
+    S, A = finite.mdp.states, finite.mdp.actions
     place = np.stack(np.unravel_index(np.arange(S), finite.shape), 1).astype(float)  # [S, 2]
-    moved = (finite.mdp.P.reshape(S * A, S) @ place).reshape(S, A, 2) - place[:, None]
+    P = finite.mdp.P if is_sparse(finite.mdp.P) else finite.mdp.P.reshape(S * A, S)
+    moved = (P @ place).reshape(S, A, 2) - place[:, None]
     ways = np.array(list(ARROWS), float)
     found = []
     for step in np.moveaxis(moved, 1, 0):

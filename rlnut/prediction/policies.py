@@ -25,6 +25,7 @@ from rlnut.runtime.files import is_folder, read_npy
 from rlnut.runtime.modules import import_users_module
 from rlnut.truth.dynamic_programming import MDP, epsilon_soft, policy_iteration
 from rlnut.truth.finite import Finite, array_of, distribution
+from rlnut.truth.transition_matrices import is_sparse
 
 if TYPE_CHECKING:
     from rlnut.control.policy import Policy
@@ -56,7 +57,7 @@ def split_softness(words: str) -> tuple[str, float]:
 
 def as_table(policy: PolicyLike, finite: Finite, gamma: float) -> np.ndarray:
     """π [S, A] of a finite problem; None: the problem's own, else uniform. Raises UsageError for what is no policy."""
-    S, A, _ = finite.mdp.P.shape
+    S, A = finite.mdp.states, finite.mdp.actions
     if policy is None:
         policy = "uniform" if finite.policy is None else finite.policy
     if isinstance(policy, str):
@@ -85,7 +86,8 @@ def _optimal(finite: Finite, gamma: float) -> np.ndarray:
     first = allowed.argmax(1)
     number = np.where(allowed, np.arange(allowed.shape[1]), first[:, None])  # [S, A] the action that is meant
     state = np.arange(len(first))[:, None]
-    meant = MDP(mdp.P[state, number], mdp.R[state, number], mdp.done[state, number], mdp.start)
+    at = (state * mdp.actions + number).reshape(-1) if is_sparse(mdp.P) else (state, number)
+    meant = MDP(mdp.P[at], mdp.R[at], mdp.done[at], mdp.start)
     best = policy_iteration(meant, gamma).policy
     found = np.zeros_like(best)
     np.add.at(found, (np.broadcast_to(state, number.shape), number), best)

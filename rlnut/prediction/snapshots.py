@@ -12,7 +12,7 @@ import numpy as np
 
 from rlnut.agents import fqe, lstd, td
 from rlnut.agents import td_sparse as sparse
-from rlnut.agents.td_averaging import DECAY, AveragedState, averaged_learner
+from rlnut.agents.td_averaging import DECAY, AveragedState, averaged_learner, averaged_sparse_learner
 from rlnut.agents.td_rules import TDRule
 from rlnut.prediction.methods import Method, Steps
 from rlnut.runtime.arrays import owned
@@ -54,6 +54,9 @@ class Recursion(NamedTuple):
             if self.steps != "plain":
                 return averaged_learner(self.rule, model, hyper, self.steps == "tuned", self.decay)
             return td.dense_learner(self.rule, model, hyper)
+        if self.steps != "plain":
+            tuned = self.steps == "tuned"
+            return averaged_sparse_learner(self.rule, model, hyper, tuned, self.decay, self.length, self.width)
         lanes = jax.tree.map(lambda x: x[None], hyper)
         return sparse.sparse_learner(self.rule, model, lanes, self.length, self.width)
 
@@ -83,7 +86,8 @@ def snapshots(task: LearningTask, count: int, key: Key) -> Iterator[Snapshot]:
     decay = 0.0 if task.method.whole_returns else DECAY
     recursion, parts = Recursion(rule, task.make, steps=task.steps, decay=decay), task.parts
     if task.few is not None:
-        recursion, parts = Recursion(rule, task.few.make, task.few.length, task.few.width), task.few.parts
+        recursion = Recursion(rule, task.few.make, task.few.length, task.few.width, task.steps, decay)
+        parts = task.few.parts
     parts = jax.tree.map(jnp.asarray, parts)
     hyper = td.TDHyper(*(jnp.asarray(x, jnp.float32) for x in (task.alpha, task.lam, task.beta)))
     state = owned(first_state(recursion, parts, hyper, jax.random.split(key, N)))  # it is donated

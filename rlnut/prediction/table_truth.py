@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, TypedDict
 
 import numpy as np
@@ -10,9 +11,10 @@ from rlnut.errors import RlnutError
 from rlnut.prediction.methods import Prediction
 from rlnut.truth.dynamic_programming import Chain, action_values, chain, occupied, pair_chain, true_values, visits
 from rlnut.truth.finite import Finite, observed, outcomes
-from rlnut.truth.fixed_points import bellman_residual, emphatic_fixed_point, projection, rms, td_error, td_fixed_point
+from rlnut.truth.fixed_points import bellman_residual, emphatic_fixed_point, projection, rms, td_errors, td_fixed_point
 from rlnut.truth.outcomes import Outcomes, jumps
 from rlnut.truth.return_distributions import return_variance
+from rlnut.truth.transition_matrices import Matrix
 
 
 class TableTruth(NamedTuple):
@@ -30,6 +32,7 @@ class TableTruth(NamedTuple):
     seen: np.ndarray  # bool [S] or [S·A]: what counts in the error
     labels: tuple[str, ...]
     variance: np.ndarray  # Var[G | s] or Var[G | s, a], flat
+    tde: Callable[[np.ndarray], float] | None  # v [S] -> √TDE; None: of Q there is none
 
 
 def table_truth(finite: Finite, config: Prediction, pi: np.ndarray, acting: np.ndarray, gamma: float) -> TableTruth:
@@ -56,7 +59,8 @@ def table_truth(finite: Finite, config: Prediction, pi: np.ndarray, acting: np.n
         process, d = pair_chain(mdp, pi), (d[:, None] * acting).reshape(-1)
         seen = (seen[:, None] & ((pi > 0) | (acting > 0))).reshape(-1)
     names = tuple(finite.labels) or tuple(str(s) for s in range(len(v)))
-    return TableTruth(finite, law, pi, acting, gamma, pairs, process, d, right, seen, names, spread)
+    tde = None if pairs else td_errors(law, pi, d, gamma)
+    return TableTruth(finite, law, pi, acting, gamma, pairs, process, d, right, seen, names, spread, tde)
 
 
 def _second_moment(law: Outcomes, action: int, gamma: float, v: np.ndarray, square: np.ndarray) -> np.ndarray:
@@ -78,8 +82,8 @@ def shown(values: np.ndarray, right: np.ndarray, seen: np.ndarray) -> np.ndarray
 
 def all_errors(known: TableTruth, v: np.ndarray, errors: dict[str, float]) -> dict[str, float]:
     """With √TDE (of V) and √RE added: RE = VE + Σ d Var[G|s] (S&B 11.22, 11.24)."""
-    if not known.pairs:
-        errors["tde"] = td_error(known.law, known.policy, v, known.d, known.gamma)
+    if known.tde is not None:
+        errors["tde"] = known.tde(v)
     weighted = known.d > 0
     spread = float((known.d[weighted] * np.maximum(0, known.variance[weighted])).sum())
     return errors | {"re": float(np.sqrt(spread + errors["ve"] ** 2))}
@@ -94,7 +98,7 @@ class FixedPoint(TypedDict):
 
 
 def solved_fixed_points(
-    X: np.ndarray, right: np.ndarray, known: TableTruth, lam: float, emphatic: bool
+    X: Matrix, right: np.ndarray, known: TableTruth, lam: float, emphatic: bool
 ) -> dict[str, FixedPoint | None]:
     """Where linear methods end, by name; None where there is no such point."""
     found: dict[str, FixedPoint | None] = {}

@@ -15,6 +15,7 @@ from rlnut.learner.returns import correction as correction_of
 from rlnut.learner.traces import Cut, Passed
 from rlnut.prediction.methods import Method, Prediction
 from rlnut.prediction.simulate import Experience, folded_experience
+from rlnut.truth.transition_matrices import is_sparse
 from rlnut.types import Array
 
 FALL = 300.0  # α at the start over α at the end, where it falls: early steps are large, late ones average
@@ -171,7 +172,7 @@ def few_active(rule: TDRule, parts: td.Parts, rows: td.TDRows, lam: float) -> sp
     """Two tables by their active features, where a list of these costs less than whole arrays."""
     if not sparse.supports_sparse(rule) or (length := sparse.list_length(rows, lam)) is None:
         return None
-    now, then = (sparse.active_rows(np.asarray(x, np.float32)) for x in parts[:2])
+    now, then = (sparse.active_rows(x if is_sparse(x) else np.asarray(x, np.float32)) for x in parts[:2])
     n, m, start = now[0].shape[1], then[0].shape[1], np.asarray(parts[2], np.float32)
     form = sparse.SparseForm(sparse.active_table, (now, then, start), length, n)
     return form if 2 * (1 + length * n) * (n + m) < len(start) else None

@@ -10,8 +10,11 @@ import numpy as np
 from rlnut.errors import UsageError, unknown
 from rlnut.runtime.files import read_npz
 from rlnut.truth.dynamic_programming import MDP, check_gamma
+from rlnut.truth.markov import entries
 from rlnut.truth.outcomes import Outcomes, from_lists, from_mdp, means
+from rlnut.truth.transition_matrices import is_sparse
 
+SMALL_TABLE, SPARSE = 2**18, 0.2  # numbers of arrays P that are kept; share of others that may differ from 0
 LARGEST_TABLE = 2**28  # numbers of P: 2 GiB, and several tables are made from it
 KEYS = ("P", "R", "start", "policy", "behaviour", "features", "gamma")
 MaybeArray = Any  # an array (`shown`: a tuple of them) or None: most callers know which their problem has
@@ -38,6 +41,19 @@ class Finite(NamedTuple):
 def outcomes(finite: Finite) -> Outcomes:
     """What can happen: the problem's own law, else that of its tables, rewards being fixed given s, a, s'."""
     return from_mdp(finite.mdp, finite.noise) if finite.law is None else finite.law
+
+
+def with_sparse_tables(finite: Finite) -> Finite:
+    """The same problem with sparse rows, where its arrays are large and mostly 0."""
+    mdp = finite.mdp
+    if is_sparse(mdp.P) or mdp.P.size <= SMALL_TABLE or np.count_nonzero(mdp.P) > SPARSE * mdp.P.size:
+        return finite
+    from scipy.sparse import csr_array
+
+    pair, successor, *tables = entries(mdp)
+    above = np.searchsorted(pair, np.arange(mdp.states * mdp.actions + 1))
+    P, R, done = (csr_array((x, successor, above), (len(above) - 1, mdp.states)) for x in tables)
+    return finite._replace(mdp=MDP(P, R, done, mdp.start))
 
 
 def array_of(name: str, value: object) -> np.ndarray:
@@ -115,7 +131,6 @@ def make_mdp(P: object, R: object, start: object = None) -> MDP:
 
 def from_toy_text(P: dict, start: object) -> Finite:
     """A problem from Gymnasium's P[s][a] = [(probability, s', reward, terminated), ...] and start distribution [S]."""
-    check_table_size(len(P), len(P[0]))
     first = distribution("initial_state_distrib", start, {"[S]": (len(P),)})
     law = from_lists(P, first)
     return Finite(means(law, first), law=law)
@@ -164,7 +179,7 @@ def load_npz(path: str | Path) -> Finite:
 
 def _finite(arrays: dict[str, np.ndarray]) -> Finite:
     mdp = make_mdp(arrays["P"], arrays["R"], arrays.get("start"))
-    S, A, _ = mdp.P.shape
+    S, A = mdp.states, mdp.actions
     gamma, features = arrays.get("gamma"), arrays.get("features")
     if gamma is not None:
         gamma = _numbers("gamma", gamma, {"a number": (), "one number": (1,)}).reshape(())

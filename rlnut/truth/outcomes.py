@@ -12,8 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from rlnut.errors import UsageError
-from rlnut.truth.dynamic_programming import MDP
+from rlnut.truth.markov import MDP, entries
+from rlnut.truth.transition_matrices import DENSE_TABLE
 from rlnut.types import Array
+
+MOST_NUMBERS = 2**28  # of a list of outcomes
 
 
 class Outcomes(NamedTuple):
@@ -36,14 +39,32 @@ def cumulative(chances: np.ndarray) -> np.ndarray:
 
 def from_mdp(mdp: MDP, noise: np.ndarray | None = None) -> Outcomes:
     """The outcomes of positive probability, rewards fixed given s, a, s' (plus N(0, noise²)); what may end is two."""
-    S, A, _ = mdp.P.shape
-    chance = np.concatenate([mdp.P * (1 - mdp.done), mdp.P * mdp.done], -1)  # going on, then ending
-    K = int((chance > 0).sum(-1).max())
-    order = np.argsort(~(chance > 0), axis=-1, kind="stable")[..., :K]
-    below = cumulative(np.take_along_axis(chance, order, -1))
-    reward = np.take_along_axis(np.concatenate([mdp.R, mdp.R], -1), order, -1)
+    S, A = mdp.states, mdp.actions
+    pair, successor, p, reward, done = entries(mdp)
+    chance = np.concatenate([p * (1 - done), p * done])  # going on, then ending
+    pair, successor, reward = (np.concatenate([x, x]) for x in (pair, successor, reward))
+    over = np.arange(len(chance)) >= len(p)
+    order = np.lexsort((successor, over, pair))
+    order = order[chance[order] > 0]
     spread = np.zeros((S, A)) if noise is None else noise
-    return Outcomes(below, (order % S).astype(np.int32), reward, order >= S, spread, cumulative(mdp.start))
+    parts = (pair[order], chance[order], successor[order], reward[order], over[order])
+    return _listed(S, A, *parts)._replace(noise=spread, start=cumulative(mdp.start))
+
+
+def _listed(
+    S: int, A: int, pair: np.ndarray, chance: np.ndarray, successor: np.ndarray, reward: np.ndarray, over: np.ndarray
+) -> Outcomes:
+    """Outcomes from J possibilities in the order of their pairs s·A + a; without a start."""
+    count = np.bincount(pair, minlength=S * A)
+    K = int(count.max(initial=1))
+    if S * A * K > MOST_NUMBERS:
+        raise UsageError(f"up to {K:,} outcomes of {S:,} states and {A:,} actions do not fit into a table")
+    at = pair, np.arange(len(pair)) - (np.cumsum(count) - count)[pair]
+    tables = [np.zeros((S * A, K), kind) for kind in (float, np.int32, float, bool)]
+    for table, part in zip(tables, (chance, successor, reward, over), strict=True):
+        table[at] = part
+    chances, successors, rewards, ends = (table.reshape(S, A, K) for table in tables)
+    return Outcomes(cumulative(chances), successors, rewards, ends, np.zeros((S, A)), np.zeros(S))
 
 
 def from_lists(P: Mapping[int, Mapping[int, Sequence[tuple]]], start: np.ndarray) -> Outcomes:
@@ -52,15 +73,16 @@ def from_lists(P: Mapping[int, Mapping[int, Sequence[tuple]]], start: np.ndarray
     Raises UsageError if the probabilities of a pair do not sum to 1; start [S].
     """
     S, A = len(P), len(P[0])
-    K = max(len(P[s][a]) for s in range(S) for a in range(A))
-    padded = [[[*P[s][a], *[(0, s, 0, False)] * (K - len(P[s][a]))] for a in range(A)] for s in range(S)]
-    chance, successor, reward, ends = np.moveaxis(np.array(padded, float), -1, 0)
-    total = chance.sum(-1, keepdims=True)
-    if (bad := np.abs(total[..., 0] - 1) > 1e-6).any():
-        s, a = np.argwhere(bad)[0]
-        raise UsageError(f"P must sum to 1 in each row, got {total[s, a, 0]:g} at [{s}, {a}]")
-    below = cumulative(chance / total)
-    return Outcomes(below, successor.astype(np.int32), reward, ends.astype(bool), np.zeros((S, A)), cumulative(start))
+    count = np.array([len(P[s][a]) for s in range(S) for a in range(A)])
+    flat = np.array([x for s in range(S) for a in range(A) for outcome in P[s][a] for x in outcome], float)
+    chance, successor, reward, over = flat.reshape(-1, 4).T
+    pair = np.repeat(np.arange(S * A), count)
+    total = np.bincount(pair, chance, S * A)
+    if (bad := np.abs(total - 1) > 1e-6).any():
+        s, a = divmod(int(np.argmax(bad)), A)
+        raise UsageError(f"P must sum to 1 in each row, got {total[s * A + a]:g} at [{s}, {a}]")
+    law = _listed(S, A, pair, chance / total[pair], successor.astype(np.int32), reward, over.astype(bool))
+    return law._replace(start=cumulative(start))
 
 
 def chances(law: Outcomes) -> np.ndarray:
@@ -69,9 +91,22 @@ def chances(law: Outcomes) -> np.ndarray:
 
 
 def means(law: Outcomes, start: np.ndarray) -> MDP:
-    """The MDP of the law: p(s'|s, a), the mean reward and the chance of ending given s, a, s'; start [S]."""
-    S, A, _ = law.below.shape
+    """The MDP of the law: p(s'|s, a), the mean reward and the chance of ending given s, a, s'; start [S].
+
+    Its tables are arrays up to DENSE_TABLE numbers, else sparse rows.
+    """
+    S, A, K = law.below.shape
     chance = chances(law)
+    if S * A * S > DENSE_TABLE:
+        from scipy.sparse import coo_array
+
+        here = chance.reshape(-1) > 0
+        at = np.repeat(np.arange(S * A), K)[here], np.asarray(law.successor).reshape(-1)[here]
+        parts = (x.reshape(-1)[here] for x in (chance, chance * law.reward, chance * law.ends))
+        P, R, done = (coo_array((x, at), (S * A, S)).tocsr() for x in parts)
+        R.data /= P.data
+        done.data = np.minimum(done.data / P.data, 1)
+        return MDP(P, R, done, start)
     sums = np.zeros((3, S, A, S))
     at = (*np.indices(chance.shape)[:2], law.successor)
     for table, value in zip(sums, (chance, chance * law.reward, chance * law.ends), strict=True):

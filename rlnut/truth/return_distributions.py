@@ -16,6 +16,7 @@ from scipy.sparse import coo_array
 from rlnut.errors import RlnutError, UsageError
 from rlnut.truth.dynamic_programming import NEVER_ENDS, Chain, check_gamma, ends, reachable, solve_chain, values
 from rlnut.truth.outcomes import Jumps, Outcomes, jumps
+from rlnut.truth.transition_matrices import DENSE_TABLE, Matrix
 
 SWEEPS = 200_000
 NOISY = "rewards with Gaussian noise have no finite law: only the mean and the variance of the return are exact"
@@ -32,9 +33,15 @@ def mean_chain(law: Outcomes, policy: np.ndarray) -> Chain:
     """The chain of means over states under π: what `dynamic_programming.chain` makes of the problem's tables."""
     step = jumps(law, policy)
     S = len(law.below)
-    P, r = np.zeros((S, S)), np.zeros(S)
-    np.add.at(P, (step.state, step.successor), step.chance * step.goes_on)
+    r = np.zeros(S)
     np.add.at(r, step.state, step.chance * step.reward)
+    at, chance = (step.state, step.successor), step.chance * step.goes_on
+    if law.below.shape[1] * S**2 > DENSE_TABLE:
+        P: Matrix = coo_array((chance, at), (S, S)).tocsr()
+        P.eliminate_zeros()
+    else:
+        P = np.zeros((S, S))
+        np.add.at(P, at, chance)
     return Chain(P, r, np.diff(law.start, prepend=0))
 
 

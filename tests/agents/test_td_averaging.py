@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 import rlnut
+from rlnut.agents import td
+from rlnut.agents import td_sparse as sparse
 from rlnut.agents.td import TDHyper, TDRows, advance_learner
-from rlnut.agents.td_averaging import averaged_learner
+from rlnut.agents.td_averaging import averaged_learner, averaged_sparse_learner
 from rlnut.agents.td_gradient import Moment, proximal_gtd2
 from rlnut.agents.td_rules import TDRule
 from rlnut.envs.garnet import garnet
@@ -132,3 +134,42 @@ def test_defaults_come_near_lstd(names: tuple[str, ...], most: float) -> None:
     best = np.median([rlnut.predict("lstd", WALK, seed=seed).rmse for seed in range(10)])
     found = {name: np.median([rlnut.predict(name, WALK, seed=seed).rmse for seed in range(10)]) for name in names}
     assert all(error <= most * best for error in found.values()), (found, best)
+
+
+@pytest.mark.parametrize("tuned", [True, False])
+@pytest.mark.parametrize(
+    "rule", [TDRule(), TDRule(trace="replacing"), TDRule(trace="dutch", online=True), TDRule(emphatic=True)]
+)
+def test_averages_by_active_features_are_those_of_whole_arrays(rule: TDRule, tuned: bool) -> None:
+    """Two features for each of 12 states, traces of λ = 0.6, against the recursion over whole arrays."""
+    rng = np.random.default_rng(0)
+    T, S, d = 200, 12, 30
+    X = np.zeros((S, d), np.float32)
+    for s in range(S):
+        X[s, rng.choice(d, 2, replace=False)] = rng.random(2)
+    state = rng.integers(0, S, T + 1)
+    end = rng.random(T) < 0.1
+    fresh = np.r_[True, end[:-1]]
+    gain, D = rng.uniform(0.5, 1.5, T), 0.9 * ~end
+    decay = np.where(fresh, 0, np.r_[0, 0.9 * gain[:-1]]) * 0.8
+    rows = td.TDRows(
+        state[:-1], state[1:], state[1:], rng.standard_normal(T), D, D, decay, decay, gain, fresh,
+        (rng.random(T) < 0.9).astype(float), np.zeros(T, np.int32),
+    )  # fmt: skip
+    small = {"f": jnp.float32, "i": jnp.int32, "b": bool}
+    rows = jax.tree.map(lambda x: jnp.asarray(x, small[x.dtype.kind]), rows)
+    hyper = td.TDHyper(*(jnp.float32(x) for x in (0.05, 0.6, 0.0)))
+    index, value = (jnp.asarray(x) for x in sparse.active_rows(X))
+    active, w0 = (index, value), jnp.linspace(0, 1, d)
+    few = sparse.active_table(active, active, w0)
+    whole = averaged_learner(rule, sparse.table_by_active(active, active, w0), hyper, tuned, 3.0)
+    listed = averaged_sparse_learner(rule, few, hyper, tuned, 3.0, 60, active[0].shape[1])
+    results = []
+    for learner in (whole, listed):
+        last = jax.jit(lambda state, learner=learner: td.advance_learner(learner, state, rows))(
+            learner.init(jax.random.key(0))
+        )
+        results.append((learner.weights(last), learner.square(last), last.reach, last.visits, last.rows))
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(other, one, rtol=2e-4, atol=2e-5)
+    assert np.abs(results[0][0] - w0).max() > 0.05

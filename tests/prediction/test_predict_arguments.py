@@ -6,12 +6,14 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from scipy.sparse import eye_array
 
 import rlnut
 from rlnut.cli import main
 from rlnut.prediction import plan
 from rlnut.prediction.methods import METHODS, Prediction
 from rlnut.truth.finite import Finite, make_mdp
+from rlnut.truth.markov import MDP
 from rlnut.truth.start_states import chosen_places
 
 WALK = "rlnut/RandomWalk5-v0"
@@ -120,21 +122,16 @@ def test_plans_count(monkeypatch: pytest.MonkeyPatch) -> None:
         plan.check_weights(METHODS["lstd"], Prediction(), 10_000, 10)
     with pytest.raises(rlnut.UsageError, match="a path of 1,000,000 updates"):
         plan.check_weights(METHODS["td0"], Prediction(expected=True, steps=10**6), 1000, 50)
-    plan.check_states(1000, 4, 1000, False)
+    none = np.zeros(0)
+    small, large = (MDP(np.broadcast_to(0.0, (S, 4, S)), none, none, np.zeros(S)) for S in (1000, 10_000))
+    plan.check_states(small, 1000, False)
     with pytest.raises(rlnut.UsageError, match="the truth over 40,000 pairs"):
-        plan.check_states(10_000, 4, 1, True)
+        plan.check_states(large, 1, True)
+    sparse = eye_array(10_000, format="csr")
+    plan.check_states(MDP(sparse, sparse, sparse, np.zeros(2500)), 1, True)
 
 
 def test_huge_finite_problems_are_refused_before_their_tables_are_made() -> None:
-    P = {s: {a: [(1.0, s, 0.0, True)] for a in range(4)} for s in range(20_000)}
-
-    class Lake(gym.Env):
-        observation_space, action_space = gym.spaces.Discrete(20_000), gym.spaces.Discrete(4)
-        initial_state_distrib = np.full(20_000, 1 / 20_000)
-
-    Lake.P = P  # type: ignore[attr-defined]
-    with pytest.raises(rlnut.UsageError, match="20,000 states and 4 actions"):
-        rlnut.predict("td0", Lake)
     with pytest.raises(rlnut.UsageError, match="20,000 states and 4 actions"):
         make_mdp(np.broadcast_to(np.float32(0), (20_000, 4, 20_000)), np.zeros((20_000, 4)))
     assert Finite(make_mdp(np.full((2, 1, 2), 0.5), np.ones((2, 1)))).gamma is None
