@@ -13,12 +13,13 @@ from rlnut.errors import UsageError
 from rlnut.settings import changed, setting
 
 if TYPE_CHECKING:
-    from rlnut.learner.agent import Actor, Pace, TargetNetwork
+    from rlnut.learner.agent import Actor, Agent, Pace, TargetNetwork
     from rlnut.learner.bellman import BellmanProblem
     from rlnut.learner.readout import Readout
     from rlnut.learner.replay import Memory
     from rlnut.learner.rollout import Label
-    from rlnut.types import Array, Carry, Model, Params
+    from rlnut.learner.spec import Spec
+    from rlnut.types import Array, Carry, Model, Network, Params
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,13 @@ class PQN(Deep):
         if self.rollout % (self.minibatches * self.window):
             windows = f" × sequence {self.sequence}" if self.window > 1 else ""
             raise UsageError(f"rollout {self.rollout} is not a multiple of minibatches {self.minibatches}{windows}")
+
+    def build(self, spec: Spec, network: Network | None = None) -> Agent:
+        """The agent for what `spec` sees; `network` takes the place of the default MLP or CNN."""
+        from rlnut.learner.rollout import one_after_another
+
+        agent = super().build(spec, network)
+        return agent._replace(learn=one_after_another(agent.learn))
 
     def make_problem(self, model: Model, readout: Readout, target: TargetNetwork | None) -> BellmanProblem:
         """y is in the experience: `make_label` put it there."""
