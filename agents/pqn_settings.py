@@ -47,10 +47,10 @@ class PQN(Deep):
 
     def build(self, spec: Spec, network: Network | None = None) -> Agent:
         """The agent for what `spec` sees; `network` takes the place of the default MLP or CNN."""
-        from rlnut.learner.rollout import one_after_another
+        from rlnut.learner.rollout import agents_in_turn
 
         agent = super().build(spec, network)
-        return agent._replace(learn=one_after_another(agent.learn))
+        return agent._replace(learn=agents_in_turn(agent.learn))
 
     def make_problem(self, model: Model, readout: Readout, target: TargetNetwork | None) -> BellmanProblem:
         """y is in the experience: `make_label` put it there."""

@@ -73,7 +73,7 @@ def rollout(size: int, epochs: int, length: int = 0) -> Memory:
     return Memory(init, add, draw, read, lambda state: state, weigh)
 
 
-def one_after_another(learn: LearnFn) -> LearnFn:
+def agents_in_turn(learn: LearnFn) -> LearnFn:
     """`learn`, of which `jax.vmap` over agents makes a loop on a CPU: the arrays of one agent stay in a core's cache.
 
     Of 16 agents (MLP 64-64, batches of 128) an update and its experience took 235 µs of CPU time side by side, and 134
