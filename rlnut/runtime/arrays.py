@@ -1,4 +1,8 @@
-"""Arrays in files, without pickle: a pytree, random keys too, as one safetensors file with a checksum."""
+"""Arrays in files, without pickle: a pytree, random keys too, as one safetensors file with a checksum.
+
+Arrays are written from where they are, without a copy, and large ones only until their last row that is not zero: a
+replay memory takes the room that is in use.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,16 @@ from rlnut.errors import RlnutError
 from rlnut.runtime.files import CHECKSUM, JsonObject, digest, reason_of, replacing_file
 from rlnut.runtime.keys import fast_key
 from rlnut.types import Array, Tree
+
+LARGE = 2**20  # bytes from which rows of zeros at the end of an array are left out
+ROWS = "rows_with_zeros"  # the key of how many rows such an array has
+ZEROS = bytes(LARGE)
+# safetensors' names of types, in the order in which it writes them
+TYPES = {
+    "uint64": "U64", "int64": "I64", "float64": "F64", "complex64": "C64", "float32": "F32", "uint32": "U32",
+    "int32": "I32", "bfloat16": "BF16", "float16": "F16", "uint16": "U16", "int16": "I16", "int8": "I8",
+    "uint8": "U8", "bool": "BOOL",
+}  # fmt: skip
 
 
 class StoredArrays(NamedTuple):
@@ -54,18 +68,47 @@ def save_arrays(path: Path, tree: Tree, meta: Mapping[str, object] | None = None
 
     keep: where the file that was there before goes.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
     arrays = {
         name: np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf, order="C") for name, leaf in _named(tree)
     }
-    meta = dict(meta or {})
+    meta, used = dict(meta or {}), {name: _used(array) for name, array in arrays.items()}
+    if cut := {name: len(array) for name, array in arrays.items() if used[name].nbytes < array.nbytes}:
+        meta[ROWS] = cut
     with replacing_file(Path(path), keep) as temporary:
-        try:
-            save_file(arrays, temporary, {"meta": json.dumps(meta | {CHECKSUM: _checksum(arrays, meta)})})
-        except SafetensorError as error:
-            raise RlnutError(f"cannot write {path}: {error}") from None
+        _write(temporary, used, {"meta": json.dumps(meta | {CHECKSUM: _checksum(used, meta)})})
+
+
+def _used(array: np.ndarray) -> np.ndarray:
+    """A large array without the rows of zeros at its end."""
+    if array.nbytes < LARGE:
+        return array
+    flat = array.reshape(-1).view(np.uint8)
+    for end in range(len(flat), 0, -LARGE):
+        block = flat[max(0, end - LARGE) : end]
+        if block.tobytes() != ZEROS[: len(block)]:
+            last = end - len(block) + int(np.flatnonzero(block)[-1])
+            return array[: last // (array.nbytes // len(array)) + 1]
+    return array[:0]
+
+
+def _write(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
+    """What `safetensors.numpy.save_file` writes, byte for byte, without a copy of it in memory."""
+    order = list(TYPES)
+    names = sorted(arrays, key=lambda name: (order.index(str(arrays[name].dtype)), name))
+    header: JsonObject = {"__metadata__": metadata}
+    end = 0
+    for name in names:
+        array = arrays[name]
+        begin, end = end, end + array.nbytes
+        kind = TYPES[str(array.dtype)]
+        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in names:
+            if arrays[name].size:
+                file.write(arrays[name].reshape(-1).view(np.uint8).data)
 
 
 def read_arrays(path: Path) -> StoredArrays:
@@ -86,7 +129,22 @@ def read_arrays(path: Path) -> StoredArrays:
     stated = meta.pop(CHECKSUM, None)
     if stated is not None and stated != _checksum(arrays, meta):
         raise RlnutError(f"{path} is damaged: its content does not match its checksum")
-    return StoredArrays(Path(path), arrays, meta)
+    return StoredArrays(Path(path), _whole(path, arrays, meta.pop(ROWS, {})), meta)
+
+
+def _whole(path: Path, arrays: dict[str, np.ndarray], rows: object) -> dict[str, np.ndarray]:
+    """The same with the rows of zeros that were left out."""
+    try:
+        for name, count in dict(rows).items():  # type: ignore[call-overload]  # whatever the file says
+            found = arrays[name]
+            if not isinstance(count, int) or count < len(found):
+                raise ValueError(f"{name} has {len(found)} rows of {count}")
+            missing = np.zeros((count, *found.shape[1:]), found.dtype)
+            missing[: len(found)] = found
+            arrays[name] = missing
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError, MemoryError) as error:
+        raise RlnutError(f"{path} is damaged: the lengths of its arrays are not possible: {error}") from None
+    return arrays
 
 
 def load_meta(path: Path, keys: Iterable[str] = ()) -> JsonObject:

@@ -19,6 +19,7 @@ from rlnut.control.settings import RunSettings
 from rlnut.envs.frame_stacks import frame_stack
 from rlnut.envs.spaces import read_spaces
 from rlnut.learner.spec import FrameStack
+from rlnut.runtime import arrays
 from rlnut.runtime.arrays import read_arrays
 from rlnut.runtime.files import read_json, write_json
 
@@ -89,7 +90,8 @@ def test_weights_are_those_of_whole_stacks(padding: str, options: dict[str, Any]
     assert [array.shape for array in frames] == [(65, 2, SIDE, SIDE)]  # 61 rows and 4 more for the oldest stack
 
 
-def test_a_run_with_frames_goes_on_as_if_it_had_never_stopped(tmp_path: Path) -> None:
+def test_a_run_with_frames_goes_on_as_if_it_had_never_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays, "LARGE", 64)  # bytes: memories without the rows that are not in use yet
     go(stacked, tmp_path / "whole")
     go(stacked, tmp_path / "part", steps=150)
     rlnut.resume(tmp_path / "part", steps=300, env=stacked, quiet=True)
