@@ -78,9 +78,8 @@ def training(
 
     def make() -> Session:
         said = SILENT if quiet else Said()
-        return Session(
-            config, env, chosen, seed, network, eval_env, said, called, profile=Profile() if profile else None
-        )
+        clocks = Profile() if profile is True else profile or None
+        return Session(config, env, chosen, seed, network, eval_env, said, called, profile=clocks)
 
     return Looks(begun(make, out))
 
