@@ -133,12 +133,18 @@ def func_vector(env: FuncEnv, num_envs: int, limit: int | None = None, choice: C
         time = lanes.time + 1
         truncated = after.truncated if limit is None else after.truncated | (time >= limit)
         end = after.terminated | truncated
-        first = jax.vmap(lambda k: begin(env, jax.random.fold_in(k, 4)))(draws)
-        state, obs, mask = jax.tree.map(
-            lambda new, old: jnp.where(end.reshape(-1, *(1,) * (old.ndim - 1)), new, old),
-            (first.state, spec.read(first.obs, jnp), rows(first.mask)),
-            (after.state, seen, next_mask),
-        )
+        going_on = after.state, seen, next_mask
+
+        def begun() -> tuple[Tree, Array, Any]:
+            fresh = jax.vmap(lambda k: begin(env, jax.random.fold_in(k, 4)))(keys(lanes.key, lanes.tick))
+            return jax.tree.map(
+                lambda new, old: jnp.where(end.reshape(-1, *(1,) * (old.ndim - 1)), new, old),
+                (fresh.state, spec.read(fresh.obs, jnp), rows(fresh.mask)),
+                going_on,
+            )
+
+        # most steps end no episode, and draw no first states; under vmap both branches are computed, as they must be
+        state, obs, mask = jax.lax.cond(end.any(), begun, lambda: going_on)
         valid: Any = jnp.ones(num_envs, bool)
         taken = Step(obs, after.reward, after.terminated, truncated, seen, valid, next_mask)
         return Lanes(state, lanes.key, lanes.tick + 1, jnp.where(end, 0, time)), Look(obs, end, mask), taken
