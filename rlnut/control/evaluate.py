@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 
 from rlnut.envs.contract import made
+from rlnut.envs.masks import MASK, Info
 from rlnut.envs.vector import allowed_actions, episode_seed
 from rlnut.learner.agent import Carry
 from rlnut.learner.spec import Spec
@@ -75,15 +76,16 @@ class Evaluator:
     def __call__(self, player: Player, seed: int, number: int) -> Evaluation:
         """Episode k starts from the seed of (seed, number, k), whatever was played before."""
         lanes = len(self.envs)
-        returns, lengths = np.zeros(self.episodes), np.zeros(self.episodes, int)
+        returns, lengths = [0.0] * self.episodes, [0] * self.episodes
         # the episode in each lane; lane i plays i, i + lanes, ...: none is chosen by length
         playing = list(range(lanes))
         fresh, carry = np.ones(lanes, bool), player.carry(lanes)
-        starts = [self._reset(i, seed, number, k) for i, k in enumerate(playing)]
-        obs, mask = np.stack([o for o, _ in starts]), np.stack([m for _, m in starts])
+        mask = np.ones((lanes, *self.spec.choices), bool) if self.spec.acts.padded else None  # None: all is allowed
+        obs, infos = (list(part) for part in zip(*(self._reset(i, seed, number, i) for i in playing), strict=True))
         cut = 0
         while any(k < self.episodes for k in playing):
-            action, carry = player.act(carry, Look(obs, fresh, mask))
+            mask = self._masks(mask, infos)
+            action, carry = player.act(carry, Look(np.stack(obs), fresh, mask))
             commands = self.spec.commands(action)
             fresh = np.zeros(lanes, bool)
             for i, k in enumerate(playing):
@@ -92,19 +94,26 @@ class Evaluator:
                 following, reward, terminated, truncated, info = self.envs[i].step(commands[i])
                 returns[k] += reward
                 lengths[k] += 1
-                endless = self.limit is not None and lengths[k] >= self.limit and not (terminated or truncated)
+                over = terminated or truncated
+                endless = not over and self.limit is not None and lengths[k] >= self.limit
                 cut += endless
-                if terminated or truncated or endless:
+                if over or endless:
                     playing[i], fresh[i] = k + lanes, True
                     if playing[i] < self.episodes:
-                        obs[i], mask[i] = self._reset(i, seed, number, playing[i])
+                        obs[i], infos[i] = self._reset(i, seed, number, playing[i])
                 else:
-                    obs[i], mask[i] = self.spec.read(following), allowed_actions(info, self.spec)
-        return Evaluation(returns.tolist(), lengths.tolist(), int(cut))
+                    obs[i], infos[i] = self.spec.read(following), info
+        return Evaluation(returns, lengths, cut)
 
-    def _reset(self, lane: int, seed: int, number: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def _reset(self, lane: int, seed: int, number: int, k: int) -> tuple[np.ndarray, Info]:
         obs, info = self.envs[lane].reset(seed=episode_seed(seed, 2**31 + number, k))
-        return self.spec.read(obs), allowed_actions(info, self.spec)
+        return self.spec.read(obs), info
+
+    def _masks(self, mask: np.ndarray | None, infos: list[Info]) -> np.ndarray | None:
+        """Which actions are allowed in each lane; None as long as no environment has told."""
+        if mask is None and not any(MASK in info for info in infos):
+            return None
+        return np.stack([allowed_actions(info, self.spec) for info in infos])
 
     def close(self) -> None:
         """Release the environments."""
