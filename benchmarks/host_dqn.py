@@ -86,14 +86,17 @@ def cleanrl(python: str, script: Path, every: int, window: int) -> dict[str, flo
     line = [python, "-u", str(script), *(f"--{name}={value}" for name, value in words.items())]
     with tempfile.TemporaryDirectory() as folder:
         around = environment(script.resolve().parents[1])
-        process = subprocess.Popen(line, cwd=folder, env=around, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            line, cwd=folder, env=around, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
         assert process.stdout is not None
         step, marks = 1_000, {}
         for text in process.stdout:
             if text.startswith("SPS"):
                 step += 100
                 marks[step] = time.perf_counter(), cpu_of(process.pid)
-        process.wait()
+        if process.wait() or FIRST not in marks:
+            raise SystemExit(f"{script}: failed; run it alone to see why")
     last = max(marks)
     (wall, cpu), (end, cpu_end) = marks[FIRST], marks[last]
     return {"wall": end - wall, "cpu": cpu_end - cpu, "steps": last - FIRST}

@@ -115,8 +115,8 @@ def frames() -> float:
 def checkpoints(steps: int, rows: int) -> dict[str, float]:
     """Seconds of writing checkpoints in a run of ordinary settings, and of the run."""
     from rlnut.agents.dqn_settings import DQN
-    from rlnut.control.training import train
     from rlnut.control.checkpoints import Saver
+    from rlnut.control.training import train
 
     spent, write = [0.0], Saver.write
 
