@@ -81,13 +81,14 @@ def action_mean(policy: np.ndarray) -> Matrix:
 def envelope(P: SparseRows) -> int:
     """A bound on the numbers in the factors of I − P: its envelope in reverse Cuthill-McKee order (George & Liu 1981).
 
-    States that very many others lead to are left out: they come last in a factor, and add one row to it.
+    States that lead to very many others, or these to them, are left out: they come last, and add one row to a factor.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import reverse_cuthill_mckee
 
     S, edges = P.shape[0], P.tocoo()
-    few = np.bincount(edges.col, minlength=S) <= 10 * np.sqrt(S) + 10
+    most = 10 + 10 * P.nnz / S
+    few = np.maximum(*(np.bincount(x, minlength=S) for x in (edges.row, edges.col))) <= most
     keep = few[edges.row] & few[edges.col]
     row, col = edges.row[keep], edges.col[keep]
     place = np.empty(S, int)
@@ -95,7 +96,7 @@ def envelope(P: SparseRows) -> int:
     high, low = np.maximum(place[row], place[col]), np.minimum(place[row], place[col])
     width = np.zeros(S, int)
     np.maximum.at(width, high, high - low)
-    return int(width.sum())
+    return int(width.sum() + S * (~few).sum())
 
 
 def _iterated(A: SparseRows, b: np.ndarray) -> np.ndarray:

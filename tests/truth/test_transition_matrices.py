@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.envs.toy_text.frozen_lake import generate_random_map
-from scipy.sparse import csr_array, eye_array
+from scipy.sparse import csr_array, diags_array, eye_array
 
 import rlnut
 from rlnut.envs.garnet import garnet
@@ -169,3 +169,12 @@ def test_predicting_a_large_lake_is_the_same_with_sparse_tables(monkeypatch: Swi
         there = other.exact[name]
         assert point is not None and there is not None
         np.testing.assert_allclose(there["weights"], point["weights"], atol=1e-10)
+
+
+def test_a_state_that_many_lead_to_does_not_widen_the_factor() -> None:
+    """A walk of 2,000 states is a band; a restart from every 20th of them adds one row, not a square."""
+    ones = np.ones(1999)
+    walk = diags_array([ones / 2, ones / 2], offsets=[-1, 1]).tolil()
+    assert transition_matrices.envelope(walk.tocsr()) == 1999
+    walk[::20, 1000] = 0.01
+    assert transition_matrices.envelope(walk.tocsr()) < 3 * 2000
