@@ -26,7 +26,8 @@ from rlnut.envs.frame_stacks import check_stacks
 from rlnut.envs.vector import HostVector
 from rlnut.learner.agent import Agent, AgentState, Carry
 from rlnut.learner.spec import Spec
-from rlnut.types import Key, Look, Metrics, Params, Transition, Tree
+from rlnut.runtime.compiling import program_once
+from rlnut.types import Array, Look, Metrics, Params, Transition, Tree
 
 
 class Run(NamedTuple):
@@ -116,7 +117,7 @@ class HostPrograms(NamedTuple):
 
     act: Callable[..., Tree]
     place: Callable[[Params], Params]  # weights -> as `act` wants them
-    init: Callable[[Key, bool], AgentState]  # (key, with action masks?)
+    begin: Any  # jitted: (seed [] uint32, with action masks?) -> state, acting weights, noise of the first round
     draw: Callable[[AgentState], Tree]
     visit: Visit
 
@@ -124,15 +125,16 @@ class HostPrograms(NamedTuple):
 def host_programs(agent: Agent, spec: Spec, envs: int) -> HostPrograms:
     """Nothing is compiled before it is called."""
 
-    def init(key: Key, masked: bool) -> AgentState:
-        return agent.init(key, one_row(spec, envs, masked, agent.carry(envs)))
+    def begin(seed: Array, masked: bool) -> tuple[AgentState, Params, Tree]:
+        state = agent.init(jax.random.key(seed), one_row(spec, envs, masked, agent.carry(envs)))
+        return state, jax.tree.map(jnp.copy, state.fit.params), agent.draw(state, envs)
 
     def draw(state: AgentState) -> Tree:
         return agent.draw(state, envs)
 
     act, place = actor(agent.act, agent.host)
     act = agent.act if agent.host else act  # warnings are taken care of once in a round
-    return HostPrograms(act, place, jax.jit(init, static_argnums=1), jax.jit(draw), Visit(agent, envs))
+    return HostPrograms(act, place, program_once(begin, static_argnums=1), program_once(draw), Visit(agent, envs))
 
 
 def host_loop(
@@ -154,7 +156,7 @@ def host_loop(
     clock = {"compile": 0.0, "first": True}
 
     def restore(run: Run) -> Run:
-        acting = place(jax.tree.map(jnp.copy, run.agent.fit.params))
+        acting = place(jax.tree.map(lambda leaf: jax.device_put(np.array(leaf)), run.agent.fit.params))
         noise = jax.tree.map(np.asarray, programs.draw(run.agent))
         return run._replace(acting=acting, noise=noise)
 
@@ -162,11 +164,11 @@ def host_loop(
         began = time.perf_counter()
         n = vector.num_envs
         look = Look(vector.reset(seed), np.ones(n, bool), vector.mask)
-        state = programs.init(jax.random.key(seed), vector.masked)
+        state, acting, drawn = programs.begin(np.uint32(seed), vector.masked)
+        acting, noise = place(acting), jax.tree.map(np.asarray, drawn)
         carry = jax.tree.map(np.asarray, agent.carry(n))
-        run = restore(Run(state, 0, look, carry, np.zeros(n), np.zeros(n, np.int64)))
         clock["compile"] += time.perf_counter() - began
-        return run
+        return Run(state, 0, look, carry, np.zeros(n), np.zeros(n, np.int64), (), acting, noise)
 
     def advance(run: Run, stop: int = 0) -> tuple[Run, list[Metrics]]:
         look, carry, noise = run.look, run.carry, noise_rows(run.noise)
@@ -195,7 +197,7 @@ def host_loop(
         n = vector.num_envs
         carry = jax.eval_shape(lambda: agent.carry(n))
         row = one_row(vector.spec, n, vector.masked, carry)
-        state = jax.eval_shape(lambda: agent.init(jax.random.key(0), row))
+        state, _, _ = programs.begin.eval_shape(np.uint32(0), vector.masked)
         look = Look(row.obs, row.end, row.mask)
         return Run(state, 0, look, carry, np.zeros(n), np.zeros(n, np.int64))
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ from rlnut.control.visit import METRICS
 from rlnut.envs.functional import FuncVector, Lanes
 from rlnut.errors import RlnutError
 from rlnut.learner.agent import Agent, AgentState, Carry
-from rlnut.runtime.compiling import program
+from rlnut.runtime.compiling import program, program_once
 from rlnut.types import Key, Look, Metrics, Transition, Tree, transition
 
 ENVS = 0x656E7673  # folded into the run's key for the environments; the agent splits the same key for itself
@@ -116,7 +116,7 @@ def first_episodes(begin: Begin, one_round: Round, key: Key, episodes: int) -> t
 class NativePrograms(NamedTuple):
     """The compiled functions of a loop: of an agent, its environments and the most rounds of a visit."""
 
-    begin: Begin
+    begin: Any  # jitted: seed [] uint32 -> run
     visit: Callable[[Live, Array], tuple[Live, Seen]]  # (run, rounds) -> run, and each round, `room` of them
     room: int
     compiled: dict[str, Callable[[Live, Array], tuple[Live, Seen]]]  # `visit`, once it is
@@ -137,7 +137,7 @@ def native_programs(agent: Agent, vector: FuncVector, gamma: float, most: int) -
 
         return jax.lax.fori_loop(0, count, again, (live, blank))
 
-    return NativePrograms(jax.jit(begin), visit, room, {})
+    return NativePrograms(program_once(lambda seed: begin(jax.random.key(seed))), visit, room, {})
 
 
 def native_loop(
@@ -165,7 +165,7 @@ def native_loop(
 
     def start(seed: int) -> Run:
         began = time.perf_counter()
-        live = begin(jax.random.key(seed))
+        live = begin(np.uint32(seed))
         clock["compile"] += time.perf_counter() - began
         return wrap(live)
 
@@ -185,7 +185,7 @@ def native_loop(
         return wrap(live), [metrics_of(Seen(*(leaf[i] for leaf in seen))) for i in range(count)]
 
     def shapes() -> Run:
-        live = jax.eval_shape(begin, jax.random.key(0))
+        live = begin.eval_shape(np.uint32(0))
         return Run(live.agent, 0, live.look, live.carry, live.returns, live.lengths, live.lanes)
 
     return Loop(start, advance, restore, shapes, lambda: clock["compile"], programs)

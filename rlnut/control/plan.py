@@ -17,7 +17,7 @@ from rlnut.envs.make import EnvLike, maker
 from rlnut.envs.twins import twin
 from rlnut.envs.vector import EnvList, HostVector, host_vector
 from rlnut.errors import RlnutError, UsageError
-from rlnut.learner.agent import Agent
+from rlnut.learner.agent import Agent, AgentState
 from rlnut.learner.replay import ReplayState
 from rlnut.learner.spec import Choice, Spec
 from rlnut.runtime.wrappers import time_limit
@@ -108,14 +108,11 @@ def frames_once(vector: HostVector, env: gym.Env | gym.vector.VectorEnv, trainin
     return vector
 
 
-def make_plan(agent: Agent, vector: HostVector | FuncVector, training: RunSettings) -> Plan:
-    """The numbers of a run before it starts."""
+def make_plan(agent: Agent, state: AgentState, vector: HostVector | FuncVector, training: RunSettings) -> Plan:
+    """The numbers of a run before it starts; state: the shapes and types of the agent's."""
     pace = agent.pace
     round_steps = pace.round_length(vector.num_envs) * vector.num_envs
     steps = whole_rounds(training.steps, round_steps)
-    n = vector.num_envs
-    row = one_row(vector.spec, n, vector.masked, agent.carry(n))
-    state = jax.eval_shape(lambda: agent.init(jax.random.key(0), row))
     obs = math.prod(vector.spec.shape) * vector.spec.dtype.itemsize
     return Plan(
         steps=steps,

@@ -113,7 +113,7 @@ def played(
         loop = native_loop(agent, vector, config.gamma, most, programs, timed)
     if shared:
         shared.keep(config, spec, agent, loop)
-    plan = make_plan(agent, vector, training)
+    plan = make_plan(agent, loop.shapes().agent, vector, training)
     plan.check(free_memory())
     lines = [*plan.lines(), *found]
     need = plan.memory_bytes + plan.learner_bytes

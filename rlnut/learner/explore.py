@@ -93,7 +93,14 @@ class EpisodeExploration(NamedTuple):
 
 def linear_schedule(start: float, end: float, over: int) -> Schedule:
     """From start to end in `over` steps, then constant: a function of the steps done, never of those to come."""
-    return lambda step: start + (end - start) * jnp.clip(step / max(over, 1), 0.0, 1.0)
+
+    def value(step: Array | int) -> Array:
+        share = step / max(over, 1)
+        if isinstance(share, float):  # of a number: on the host, with nothing to compile
+            return np.asarray(start + (end - start) * np.clip(np.float32(share), 0, 1))
+        return start + (end - start) * jnp.clip(share, 0.0, 1.0)
+
+    return value
 
 
 def exponential_schedule(start: float, end: float, over: int) -> Schedule:

@@ -29,6 +29,8 @@ def f32(values: Any) -> np.ndarray:
 def test_schedule_by_hand():
     schedule = linear_schedule(1.0, 0.2, 100)
     np.testing.assert_allclose(schedule(np.array([0, 25, 50, 100, 1000])), [1.0, 0.8, 0.6, 0.2, 0.2], rtol=1e-6)
+    numbers = [schedule(step) for step in range(120)]  # one at a time, for the log: the same float32
+    assert np.stack(numbers).tobytes() == np.asarray(schedule(np.arange(120))).tobytes()
 
 
 def test_frequencies():

@@ -5,9 +5,12 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from rlnut.networks.layers import INITIALIZERS
 from rlnut.runtime import compiling
-from rlnut.runtime.compiling import compiler_options, program
+from rlnut.runtime.compiling import compiler_options, program, program_once
+from rlnut.types import Array, Key
 
 
 def several_updates(w: jax.Array, x: jax.Array) -> jax.Array:
@@ -30,11 +33,25 @@ def test_a_program_takes_the_arguments_of_jit():
     assert program(lambda x, n: x * n, static_argnums=1)(jnp.ones(2), 3).tolist() == [3.0, 3.0]
 
 
-def test_a_version_of_xla_that_lacks_the_option_compiles_without(monkeypatch):
-    compiler_options.cache_clear()
-    monkeypatch.setattr(compiling, "IN_ORDER", {"xla_no_such_option": "1"})
+@pytest.mark.parametrize("name", INITIALIZERS)
+def test_a_program_that_runs_once_gives_the_numbers_of_jit(name: str):
+    """Random words, the inverse error function, a QR decomposition."""
+
+    def weights(key: Key) -> Array:
+        return INITIALIZERS[name](key, (20, 7), jnp.float32)
+
+    for seed in range(3):
+        expected = np.asarray(jax.jit(weights)(jax.random.key(seed)))
+        found = np.asarray(program_once(weights)(jax.random.key(seed)))
+        np.testing.assert_allclose(found, expected, atol=5e-6)  # the same bytes, but the suite compiles at level 0
+
+
+@pytest.mark.parametrize("lacks", ["IN_ORDER", "QUICKLY"])
+def test_a_version_of_xla_that_lacks_an_option_compiles_without(lacks: str, monkeypatch: pytest.MonkeyPatch):
+    compiling._usable.cache_clear()
+    monkeypatch.setattr(compiling, lacks, {"xla_no_such_option": "1"})
     try:
-        assert compiler_options() is None
-        assert program(lambda x: x + 1)(1) == 2
+        assert (compiler_options() is None) == (lacks == "IN_ORDER")
+        assert program(lambda x: x + 1)(1) == program_once(lambda x: x + 1)(1) == 2
     finally:
-        compiler_options.cache_clear()
+        compiling._usable.cache_clear()
