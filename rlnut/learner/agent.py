@@ -210,8 +210,9 @@ def value_agent(
         return seen._replace(carry=seen.carry.actor) if episodic else seen
 
     def init(key: Key, seen: Experience) -> AgentState:
-        fit_key, explore_key, replay_key = jax.random.split(fast_key(key), 3)
-        fit = core.init(fit_key, seen.obs)
+        fit_key, explore_key, replay_key = jax.random.split(key, 3)
+        fit = core.init(fit_key, seen.obs)  # fast keys would be fused into every weight that comes of them
+        fit, explore_key, replay_key = fit._replace(key=fast_key(fit.key)), fast_key(explore_key), fast_key(replay_key)
         if keep is not None:
             round_ = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape), a.dtype), seen)
             shapes = jax.eval_shape(keep, key, round_)

@@ -44,11 +44,11 @@ def _counted(key: Array, shape: tuple[int, ...]) -> Words:
 
 def _fold_in(key: Array, data: Array) -> Array:
     low = jnp.asarray(data).astype(jnp.uint32)
-    return jnp.stack(threefry(key, (jnp.zeros_like(low), low)))
+    return jax.lax.optimization_barrier(jnp.stack(threefry(key, (jnp.zeros_like(low), low))))
 
 
 def _split(key: Array, shape: tuple[int, ...]) -> Array:
-    return jnp.stack(_counted(key, shape), axis=-1)
+    return jax.lax.optimization_barrier(jnp.stack(_counted(key, shape), axis=-1))
 
 
 def _random_bits(key: Array, width: int, shape: tuple[int, ...]) -> Array:
