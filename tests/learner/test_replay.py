@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rlnut import Transition
 from rlnut.control.plan import nbytes
-from rlnut.learner.prioritised_replay import FLOOR, prioritised, search
+from rlnut.learner.prioritised_replay import FLOOR, PrioritisedState, prioritised, restored, saved, search, with_nodes
 from rlnut.learner.replay import Memory, ReplayRows, cut_episodes, replay
 
 GAMMA = 0.5
@@ -218,6 +218,26 @@ def test_new_rows_have_the_largest_priority_and_no_other_place_has_any():
     assert fresh.max() == pytest.approx(top**0.6, rel=1e-5)
 
 
+@pytest.mark.parametrize("capacity, envs", [(20, 1), (70, 3), (2500, 2)])
+def test_nodes_are_those_of_the_masses_after_any_sequence(capacity: int, envs: int):
+    """Sums and minima are followed through rows added, overwritten and scored, without a bit of drift."""
+    memory: Any = prioritised(capacity, 2)
+    rng = np.random.default_rng(capacity)
+    chunks = experience(rng, 40, 4, envs)
+    state = memory.init(first_row(chunks[0]), 4)
+    add, draw, score = jax.jit(memory.add), jax.jit(memory.draw, static_argnums=2), jax.jit(memory.score)
+    for k, seen in enumerate(chunks):
+        state = add(state, seen)
+        state = score(state, draw(state, jax.random.key(k), 8), rng.exponential(size=8).astype(np.float32))
+        mass = np.asarray(state.mass, float)
+        assert float(state.sums[-1][0]) == pytest.approx(mass.sum(), rel=1e-6)
+        assert float(state.least[-1][0]) == np.float32(mass[mass > 0].min())
+    kept = saved({"memory": state})
+    assert kept["memory"].sums == kept["memory"].least == ()
+    for ours, anew in zip(jax.tree.leaves(state), jax.tree.leaves(restored(kept)["memory"]), strict=True):
+        assert np.asarray(ours).tobytes() == np.asarray(anew).tobytes()
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 300), st.integers(0, 2**32 - 1))
 def test_search_finds_the_share(size, seed):
@@ -226,7 +246,9 @@ def test_search_finds_the_share(size, seed):
     if not mass.any():
         return
     share = rng.random(64).astype(np.float32)
-    found = np.asarray(search(jnp.asarray(np.pad(mass, (0, 300 - size))), jnp.asarray(share)))
+    padded = jnp.asarray(np.pad(mass, (0, 1100 - size)))[:, None]
+    state = with_nodes(PrioritisedState((), padded, jnp.ones(())))
+    found = np.asarray(search(state, jnp.asarray(share)))
     until = np.cumsum(mass.astype(float))
     assert (mass[found] > 0).all()
     u = share.astype(float) * until[-1]
