@@ -84,7 +84,8 @@ def changed(state: PrioritisedState, mass: Array, row: Array, env: Array) -> Pri
     """The state with `mass`, which is another one in these rows only."""
     node = (row * mass.shape[1] + env).reshape(-1)
     flat = mass.reshape(-1)
-    sums, least = [], []
+    sums: list[Array] = []
+    least: list[Array] = []
     for level, (sum_, low) in enumerate(zip(state.sums, state.least, strict=True)):
         above = node // FAN
         smallest = below(least[-1], above, jnp.inf) if level else positive(below(flat, above, 0.0))
