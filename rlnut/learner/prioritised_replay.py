@@ -5,11 +5,13 @@
 New rows get the largest priority so far. Over the masses m stands a tree whose nodes hold the sum and the smallest
 positive mass of 32 nodes below them. What is written or scored changes the nodes above it, each computed anew from
 those below, so that rounding does not add up: nodes are a function of the masses (`with_nodes`), and are not saved.
+Levels above one of at most `WHOLE` nodes are computed for each draw, which costs less than to follow the changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -21,7 +23,8 @@ from rlnut.learner.replay import Memory, ReplayRows, ReplayState, replay, row_in
 from rlnut.types import Key, Shaped, Transition, Tree
 
 MOST = 0.9  # η: the share of the largest surprise of a window in its priority
-FAN = 32  # nodes below a node, a power of 2
+FAN = 32  # nodes below a node
+WHOLE = 32_768  # a level of so few nodes has none above it that are kept
 FLOOR = 1e-6  # added to every priority, so that no row is never drawn again
 
 
@@ -31,21 +34,23 @@ class PrioritisedState(NamedTuple):
     replay: Any  # the state of the memory
     mass: Array  # [L, N] p^α; 0 where no transition begins
     top: Array  # [] the largest priority so far
-    sums: tuple[Array, ...] = ()  # of the masses, [⌈LN/32⌉] … [1]
+    sums: tuple[Array, ...] = ()  # of the masses, [⌈LN/32⌉], [⌈LN/32²⌉] … until at most `WHOLE`
     least: tuple[Array, ...] = ()  # the smallest positive ones, ∞ where there is none
 
 
-def below(level: Shaped[Array, " n"], node: Shaped[Array, " M"], nothing: float) -> Shaped[Array, "M 32"]:
+def below(level: Shaped[Array, " n"], node: Shaped[Array, " M"], nothing: float) -> Shaped[Array, "32 M"]:
     """What is below these nodes in a level; `nothing` behind its end."""
-    return level.at[node[:, None] * FAN + jnp.arange(FAN)].get(mode="fill", fill_value=nothing)
+    return level.at[node * FAN + jnp.arange(FAN)[:, None]].get(mode="fill", fill_value=nothing)
 
 
-def total(parts: Shaped[Array, "M 32"]) -> Shaped[Array, " M"]:
-    """Their sum, added in an order that does not depend on M: the same nodes are the same bits."""
-    while parts.shape[1] > 1:
-        half = parts.shape[1] // 2
-        parts = parts[:, :half] + parts[:, half:]
-    return parts[:, 0]
+def above(level: Shaped[Array, " n"], nothing: float) -> Shaped[Array, "32 M"]:
+    """`below` of all nodes above a level."""
+    return jnp.pad(level, (0, -len(level) % FAN), constant_values=nothing).reshape(-1, FAN).T
+
+
+def total(parts: Shaped[Array, "32 M"]) -> Shaped[Array, " M"]:
+    """Their sum, added one after the other: in every program, of any M, the same bits."""
+    return reduce(jnp.add, parts)
 
 
 def positive(mass: Array) -> Array:
@@ -55,11 +60,10 @@ def positive(mass: Array) -> Array:
 
 def with_nodes(state: PrioritisedState) -> PrioritisedState:
     """The state with the nodes that follow from its masses."""
-    sums, least, count = [state.mass.reshape(-1)], [positive(state.mass.reshape(-1))], state.mass.size
-    while count > 1 or len(sums) == 1:
-        count = -(-count // FAN)
-        sums.append(total(below(sums[-1], jnp.arange(count), 0.0)))
-        least.append(below(least[-1], jnp.arange(count), jnp.inf).min(1))
+    sums, least = [state.mass.reshape(-1)], [positive(state.mass.reshape(-1))]
+    while len(sums[-1]) > WHOLE:
+        sums.append(total(above(sums[-1], 0.0)))
+        least.append(above(least[-1], jnp.inf).min(0))
     return state._replace(sums=tuple(sums[1:]), least=tuple(least[1:]))
 
 
@@ -83,16 +87,14 @@ def _each(change: Callable[[PrioritisedState], PrioritisedState], tree: Tree) ->
 def changed(state: PrioritisedState, mass: Array, row: Array, env: Array) -> PrioritisedState:
     """The state with `mass`, which is another one in these rows only."""
     node = (row * mass.shape[1] + env).reshape(-1)
-    flat = mass.reshape(-1)
-    sums: list[Array] = []
-    least: list[Array] = []
+    sums, least = [mass.reshape(-1)], [mass.reshape(-1)]
     for level, (sum_, low) in enumerate(zip(state.sums, state.least, strict=True)):
-        above = node // FAN
-        smallest = below(least[-1], above, jnp.inf) if level else positive(below(flat, above, 0.0))
-        sums.append(sum_.at[above].set(total(below(sums[-1] if level else flat, above, 0.0)), mode="drop"))
-        least.append(low.at[above].set(smallest.min(1), mode="drop"))
-        node = above
-    return state._replace(mass=mass, sums=tuple(sums), least=tuple(least))
+        node = node // FAN
+        parts = below(sums[-1], node, 0.0)
+        lows = below(least[-1], node, jnp.inf) if level else positive(parts)
+        sums.append(sum_.at[node].set(total(parts), mode="drop"))
+        least.append(low.at[node].set(lows.min(0), mode="drop"))
+    return state._replace(mass=mass, sums=tuple(sums[1:]), least=tuple(least[1:]))
 
 
 def search(state: PrioritisedState, share: Shaped[Array, " B"]) -> Shaped[Array, " B"]:
@@ -100,20 +102,25 @@ def search(state: PrioritisedState, share: Shaped[Array, " B"]) -> Shaped[Array,
 
     A place of mass 0 is never found as long as there is any mass.
     """
-    *between, top = state.sums
-    place, u = jnp.zeros(len(share), jnp.int32), share * top[0]
-    for level in (*reversed(between), state.mass.reshape(-1)):
-        k, u = jax.vmap(_first_above)(below(level, place, 0.0), u)
-        place = place * FAN + k
+    levels = [state.mass.reshape(-1), *state.sums]
+    while len(levels[-1]) > 1:
+        levels.append(above(levels[-1], 0.0).sum(0))
+    place, u = jnp.zeros(len(share), jnp.int32), share * levels.pop()
+    for level in reversed(levels):
+        place, u = _first_above(place * FAN, below(level, place, 0.0), u)
     return place
 
 
-def _first_above(mass: Array, u: Array) -> tuple[Array, Array]:
-    """First k of positive mass whose running sum exceeds u [], and what of u lies in k; never outside by rounding."""
-    until = jnp.where(mass > 0, jnp.cumsum(mass), -jnp.inf)
-    u = jnp.minimum(u, jnp.nextafter(until.max(), -jnp.inf))
-    k = (until > u).argmax()
-    return k.astype(jnp.int32), u - (until[k] - mass[k])
+def _first_above(first: Array, parts: Shaped[Array, "32 B"], u: Shaped[Array, " B"]) -> tuple[Array, Array]:
+    """Place of the first positive one whose running sum exceeds u, and what of u lies in it; never outside by rounding.
+
+    first [B]: the place of parts[0]. Reductions, which XLA computes once, not for each part that is read next.
+    """
+    place = first + jnp.arange(FAN)[:, None]
+    until = jnp.where(parts > 0, jnp.matmul(np.tri(FAN, dtype=np.float32), parts, precision="highest"), -jnp.inf)
+    u = jnp.minimum(u, jnp.nextafter(until.max(0), jnp.float32(-jnp.inf)))
+    found = jnp.where(until > u, place, first + FAN - 1).min(0)
+    return found, u - jnp.where(place == found, until - parts, -jnp.inf).max(0)
 
 
 def prioritised(capacity: int, n: int = 1, alpha: float = 0.6, beta: float = 0.4, beta_steps: int = 50_000) -> Memory:
@@ -156,7 +163,8 @@ def drawn_by_priority(
 
     def weigh(state: PrioritisedState, rows: ReplayRows, steps: Array | np.ndarray) -> Array:
         power = beta + (1 - beta) * jnp.clip(steps / beta_steps, 0, 1)
-        weight = (state.least[-1][0] / state.mass[rows.row, rows.env]) ** power
+        least = state.least[-1] if state.least else positive(state.mass)
+        weight = (least.min() / state.mass[rows.row, rows.env]) ** power
         if memory.weigh is None:
             return weight
         return jnp.repeat(weight, length) * memory.weigh(state.replay, rows, jnp.asarray(steps))
