@@ -84,7 +84,7 @@ class Saver:
 def saved_part(run: Run) -> dict[str, Tree]:
     """What a checkpoint holds of a run; the rest follows from it."""
     names = ("agent", "look", "carry", "returns", "lengths", "envs")
-    return {name: getattr(run, name) for name in names} | {"agent": prioritised_replay.saved(run.agent)}
+    return {name: getattr(run, name) for name in names} | {"agent": prioritised_replay.without_nodes(run.agent)}
 
 
 def on_host(params: Params) -> Params:
@@ -154,7 +154,7 @@ def unpacked(stored: StoredArrays, shapes: Run) -> Progressed:
         envs = saved_envs(stored)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise RlnutError(f"{stored.path} is damaged: {type(error).__name__}: {error}") from None
-    agent = prioritised_replay.restored(owned(found["agent"]))
+    agent = prioritised_replay.with_all_nodes(owned(found["agent"]))
     if int(agent.steps) != meta["steps"] or not all_finite((agent.fit.params, found["best"])):
         raise RlnutError(f"{stored.path} is damaged: its weights are not finite, or its counts do not agree")
     run = Run(agent, meta["steps"], *(found[name] for name in ("look", "carry", "returns", "lengths", "envs")))

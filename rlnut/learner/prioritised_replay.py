@@ -48,7 +48,7 @@ def above(level: Shaped[Array, " n"], nothing: float) -> Shaped[Array, "32 M"]:
     return jnp.pad(level, (0, -len(level) % FAN), constant_values=nothing).reshape(-1, FAN).T
 
 
-def total(parts: Shaped[Array, "32 M"]) -> Shaped[Array, " M"]:
+def ordered_sum(parts: Shaped[Array, "32 M"]) -> Shaped[Array, " M"]:
     """Their sum, added one after the other: in every program, of any M, the same bits."""
     return reduce(jnp.add, parts)
 
@@ -62,18 +62,18 @@ def with_nodes(state: PrioritisedState) -> PrioritisedState:
     """The state with the nodes that follow from its masses."""
     sums, least = [state.mass.reshape(-1)], [positive(state.mass.reshape(-1))]
     while len(sums[-1]) > WHOLE:
-        sums.append(total(above(sums[-1], 0.0)))
+        sums.append(ordered_sum(above(sums[-1], 0.0)))
         least.append(above(least[-1], jnp.inf).min(0))
     return state._replace(sums=tuple(sums[1:]), least=tuple(least[1:]))
 
 
-def saved(tree: Tree) -> Tree:
+def without_nodes(tree: Tree) -> Tree:
     """A pytree with the prioritised memories in it as they are saved: without their nodes."""
     return _each(lambda state: state._replace(sums=(), least=()), tree)
 
 
-def restored(tree: Tree) -> Tree:
-    """What `saved` left, with its nodes."""
+def with_all_nodes(tree: Tree) -> Tree:
+    """What `without_nodes` left, with its nodes."""
     return _each(with_nodes, tree)
 
 
@@ -84,7 +84,7 @@ def _each(change: Callable[[PrioritisedState], PrioritisedState], tree: Tree) ->
     return jax.tree.map(lambda part: change(part) if prioritised_one(part) else part, tree, is_leaf=prioritised_one)
 
 
-def changed(state: PrioritisedState, mass: Array, row: Array, env: Array) -> PrioritisedState:
+def with_mass(state: PrioritisedState, mass: Array, row: Array, env: Array) -> PrioritisedState:
     """The state with `mass`, which is another one in these rows only."""
     node = (row * mass.shape[1] + env).reshape(-1)
     sums, least = [mass.reshape(-1)], [mass.reshape(-1)]
@@ -92,7 +92,7 @@ def changed(state: PrioritisedState, mass: Array, row: Array, env: Array) -> Pri
         node = node // FAN
         parts = below(sums[-1], node, 0.0)
         lows = below(least[-1], node, jnp.inf) if level else positive(parts)
-        sums.append(sum_.at[node].set(total(parts), mode="drop"))
+        sums.append(sum_.at[node].set(ordered_sum(parts), mode="drop"))
         least.append(low.at[node].set(lows.min(0), mode="drop"))
     return state._replace(mass=mass, sums=tuple(sums[1:]), least=tuple(least[1:]))
 
@@ -154,7 +154,7 @@ def drawn_by_priority(
         here, after, _ = row_indices(ring(state.replay), seen)
         mass = state.mass.at[after].set(0.0, mode="drop").at[here].set(state.top**alpha, mode="drop")
         row, env = jnp.stack([here[0], after[0]]), here[1]
-        return changed(state._replace(replay=memory.add(state.replay, seen)), mass, row, env)
+        return with_mass(state._replace(replay=memory.add(state.replay, seen)), mass, row, env)
 
     def draw(state: PrioritisedState, key: Key, size: int) -> ReplayRows:
         share = (jnp.arange(size) + jax.random.uniform(key, (size,))) / size
@@ -179,7 +179,7 @@ def drawn_by_priority(
         priority = surprise + FLOOR
         mass = state.mass.at[rows.row, rows.env].set(priority**alpha)
         state = state._replace(top=jnp.maximum(state.top, priority.max()))
-        return changed(state, mass, rows.row, rows.env)
+        return with_mass(state, mass, rows.row, rows.env)
 
     def read(state: PrioritisedState, rows: ReplayRows) -> Transition:
         return memory.read(state.replay, rows)

@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from rlnut import Transition
 from rlnut.control.plan import nbytes
 from rlnut.learner import prioritised_replay
-from rlnut.learner.prioritised_replay import FLOOR, PrioritisedState, prioritised, restored, saved, search, with_nodes
+from rlnut.learner.prioritised_replay import (
+    FLOOR,
+    PrioritisedState,
+    prioritised,
+    search,
+    with_all_nodes,
+    with_nodes,
+    without_nodes,
+)
 from rlnut.learner.replay import Memory, ReplayRows, cut_episodes, replay
 
 GAMMA = 0.5
@@ -234,9 +242,9 @@ def test_nodes_are_those_of_the_masses_after_any_sequence(capacity: int, envs: i
         mass = np.asarray(state.mass, float)
         assert float(state.sums[-1][0]) == pytest.approx(mass.sum(), rel=1e-6)
         assert float(state.least[-1][0]) == np.float32(mass[mass > 0].min())
-    kept = saved({"memory": state})
+    kept = without_nodes({"memory": state})
     assert kept["memory"].sums == kept["memory"].least == ()
-    for ours, anew in zip(jax.tree.leaves(state), jax.tree.leaves(restored(kept)["memory"]), strict=True):
+    for ours, anew in zip(jax.tree.leaves(state), jax.tree.leaves(with_all_nodes(kept)["memory"]), strict=True):
         assert np.asarray(ours).tobytes() == np.asarray(anew).tobytes()
 
 
