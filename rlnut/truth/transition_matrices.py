@@ -24,8 +24,8 @@ ROUNDS, STEPS = 20, 2000  # of iteration: restarts, and steps of each
 
 
 def is_sparse(P: Matrix) -> bool:
-    """Sparse rows, or a dense array?"""
-    return not isinstance(P, np.ndarray)
+    """Sparse rows, or a dense array, of NumPy or of JAX?"""
+    return hasattr(P, "indptr")
 
 
 def reached(edges: Matrix, sources: np.ndarray) -> np.ndarray:
