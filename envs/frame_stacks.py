@@ -51,7 +51,7 @@ def _stack(layer: gym.Env, k: int, spec: Spec) -> FrameStack | None:
 
 
 def check_stacks(spec: Spec, seen: Transition) -> None:
-    """RlnutError for experience [T, N] on the host whose observations are not the stacks that they are said to be."""
+    """RlnutError for experience [T, N] on the host whose observations are not stacks as the wrapper declares."""
     stack = spec.observed.stack
     if stack is None:
         return

@@ -283,3 +283,15 @@ def test_one_copy_of_every_class_wherever_python_starts(tmp_path: Path):
 def test_types_are_shipped():
     assert rlnut.__file__ is not None
     assert (Path(rlnut.__file__).parent / "py.typed").exists()
+
+
+def test_training_loads_nothing_that_only_figures_and_exact_values_need():
+    """Before its first step: what is not needed costs every run its import."""
+    code = (
+        "import sys, rlnut\n"
+        "for look in rlnut.training('dqn', 'CartPole-v1', steps=1100, quiet=True):\n"
+        "    if look.step: break\n"
+        "print(*sorted({'jax', 'scipy', 'matplotlib', 'sklearn', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["jax"]

@@ -110,7 +110,7 @@ class Evaluator:
         return self.spec.read(obs), info
 
     def _masks(self, mask: np.ndarray | None, infos: list[Info]) -> np.ndarray | None:
-        """Which actions are allowed in each lane; None as long as no environment has told."""
+        """Which actions are allowed in each lane; None as long as no environment has given a mask."""
         if mask is None and not any(MASK in info for info in infos):
             return None
         return np.stack([allowed_actions(info, self.spec) for info in infos])

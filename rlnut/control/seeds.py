@@ -195,7 +195,7 @@ class Pool:
                 self._show(line)
 
     def _show(self, line: str) -> None:
-        """Above the bar, where there is one."""
+        """A line for people, above the progress bar if there is one."""
         if self.progress is not None and self.progress.bar is not None:
             self.progress.say(line)
         else:

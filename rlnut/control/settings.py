@@ -30,7 +30,7 @@ class RunSettings(Settings):
     reward_scale: float = setting(1.0, "factor of every reward that is learned from", above=0)
     reward_clip: float | None = setting(None, "largest size of a scaled reward that is learned from", above=0)
     stacks: str = setting(
-        "once", "how a replay keeps stacks of frames: each frame once, where the environment tells, or whole",
+        "once", "how a replay keeps stacks of frames: each frame once, where a frame-stack wrapper is found, or whole",
         choices=("once", "whole"),
     )  # fmt: skip
     log_every: int = setting(500, "steps between rows of metrics.csv", low=1)

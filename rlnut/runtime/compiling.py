@@ -1,4 +1,4 @@
-"""How XLA compiles the programs of a training loop: one place for what it must be told.
+"""How XLA compiles the programs of a training loop: one place for its options.
 
 On a CPU XLA runs the operations of a program on several threads as soon as they do not wait for one another. The
 operations of a small network take about a microsecond each, less than handing them to a thread: one update of an MLP
@@ -7,7 +7,8 @@ each other's buffers, which puts them in order. A large matrix product or convol
 so no threshold of size is needed. The operations, and with them all numbers, stay the same.
 
 Measured with jax 0.10.2 on 2 cores, one update and its experience, MLPs with a batch of 128, wall and CPU time in µs:
-64-64: 103 and 155 -> 92 and 92; 120-84: 204 and 252 -> 185 and 185; 256-256: the same, on both cores, as before.
+64-64: 103 and 155 -> 92 and 92; 120-84: 204 and 252 -> 185 and 185; 256-256 uses both cores as before,
+and no difference was resolved.
 `xla_cpu_multi_thread_eigen` has no effect in this version.
 """
 
