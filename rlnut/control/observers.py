@@ -1,5 +1,8 @@
 """What happens at the looks of a run, one job each: divergence, log, greedy evaluation, checkpoint, end.
 
+An observer that measures something for the log has the names of its `columns`, stands before the log, and puts its
+numbers into `look.columns`.
+
 The order in which a session has them is the order in which they stand here; the user's callbacks come after the log
 and before the checkpoint. None of them decides what is learned.
 """
@@ -135,6 +138,7 @@ class Log:
         if evaluation is not None:
             std = float("nan") if evaluation.std is None else evaluation.std
             row |= {"eval_mean": evaluation.mean, "eval_std": std, "eval_length": float(np.mean(evaluation.lengths))}
+        row |= look.columns
         if self.files is not None:
             self.files.write_row(row)
         self.newest.interval = Interval([], [])

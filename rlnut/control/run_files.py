@@ -21,6 +21,7 @@ class RunFiles:
 
     def __init__(self, folder: Path | None, description: JsonObject) -> None:
         self.folder, self.description = folder, description
+        self.columns: tuple[str, ...] = COLUMNS  # of the log
         self.metrics: MetricsFile | None = None
         self.saver = Saver()
         self.meta: JsonObject = {}  # more that a checkpoint says
@@ -33,7 +34,7 @@ class RunFiles:
     def open(self, since: int | None = None, content: str | None = None) -> None:
         """Open the log; `since`: the step from which a run goes on, `content`: the checksum of the log until then."""
         if self.folder is not None:
-            self.metrics = MetricsFile(self.folder / "metrics.csv", COLUMNS, since, content)
+            self.metrics = MetricsFile(self.folder / "metrics.csv", self.columns, since, content)
             write_json(self.folder / CONFIG, self.description)
             (self.folder / SUMMARY).unlink(missing_ok=True)  # of the run so far
 

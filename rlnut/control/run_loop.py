@@ -39,12 +39,13 @@ class RunLook:
     gave stays good.
     """
 
-    __slots__ = ("_tools", "evaluation", "metrics", "over", "row", "run", "seconds", "stopping")
+    __slots__ = ("_tools", "columns", "evaluation", "metrics", "over", "row", "run", "seconds", "stopping")
 
     def __init__(self, run: Run, tools: LookTools, metrics: Sequence[Metrics] = (), seconds: float = 0.0) -> None:
         self.run = run  # all of it, in arrays of the device
         self.metrics = metrics  # of each round since the look before
         self.seconds = seconds  # that these rounds took
+        self.columns: dict[str, float] = {}  # what observers before the log have measured for its row
         self.row: dict[str, float] | None = None  # of the log, if one was due
         self.evaluation: Evaluation | None = None  # greedy, if one was due or asked for
         self.stopping = self.over = False

@@ -45,7 +45,7 @@ from rlnut.errors import RlnutError
 from rlnut.learner.config import AgentConfig, OfflineConfig
 from rlnut.runtime.arrays import StoredArrays
 from rlnut.runtime.interrupts import interrupts
-from rlnut.runtime.log import Progress, say
+from rlnut.runtime.log import COLUMNS, Progress, say
 from rlnut.runtime.observing import Callbacks, watched
 from rlnut.types import Look, Network, Params
 
@@ -140,6 +140,7 @@ class Session:
             for line in self.setup.lines:
                 say(f"  {line}")
         run = None if stored is None else self._restore(stored)
+        files.columns = (*COLUMNS, *(name for one in self.observers for name in getattr(one, "columns", ())))
         files.open(*(() if stored is None else (stored.meta["logged"], stored.meta.get("metrics"))))
         try:
             with interrupts(self._tell) as asked:

@@ -37,14 +37,12 @@ class MetricsFile:
     ) -> None:
         self.path, self.columns = path, columns
         kept = [row for row in read_metrics(path) if until is not None and row["step"] <= until]
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows([{k: _cell(v) for k, v in row.items()} for row in kept])
-        self._hash = hashlib.sha256(text.getvalue().encode())
-        if content is not None and path.exists() and content != self.checksum:
+        own = _header(path) or columns  # another version may have written other columns
+        if content is not None and path.exists() and content != hashlib.sha256(_table(own, kept).encode()).hexdigest():
             raise RlnutError(f"{path} is damaged or was edited: its content does not match its checksum")
-        atomic_write(path, text.getvalue())
+        text = _table(columns, [{k: v for k, v in row.items() if k in columns} for row in kept])
+        self._hash = hashlib.sha256(text.encode())
+        atomic_write(path, text)
 
     @property
     def checksum(self) -> str:
@@ -81,6 +79,22 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
         return [{k: float(v) if v else math.nan for k, v in zip(names, row, strict=True)} for row in table[1:]]
     except (OSError, ValueError, csv.Error) as error:
         raise RlnutError(f"{path} is damaged: {error}") from None
+
+
+def _header(path: Path) -> tuple[str, ...]:
+    """The columns of a metrics.csv that `read_metrics` could read; () of a file that is not there or empty."""
+    if not path.exists():
+        return ()
+    return tuple(next(csv.reader([path.read_text(encoding="utf-8").partition("\n")[0]]), ()))
+
+
+def _table(columns: tuple[str, ...], rows: list[dict[str, float]]) -> str:
+    """The text of a metrics.csv."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows([{k: _cell(v) for k, v in row.items()} for row in rows])
+    return text.getvalue()
 
 
 def _cell(value: SupportsFloat | None) -> str:

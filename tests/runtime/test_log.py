@@ -118,3 +118,20 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch):
     progress.close()
     said = terminal.getvalue()
     assert "500/1000" in said and "return 21.5, greedy 30" in said
+
+
+def test_a_log_with_the_columns_of_another_version_goes_on_with_todays(tmp_path: Path):
+    path = tmp_path / "metrics.csv"
+    old = MetricsFile(path, ("step", "return", "gone"))
+    empty = old.checksum
+    MetricsFile(path, ("step", "return", "new"), 0, empty)
+    assert path.read_text() == "step,return,new\n"
+    old = MetricsFile(path, ("step", "return", "gone"))
+    old.write({"step": 1, "return": 2.5, "gone": 7})
+    saved = old.checksum
+    old.write({"step": 2, "return": 3})
+    new = MetricsFile(path, ("step", "return", "new"), 1, saved)
+    new.write({"step": 2, "return": 3, "new": 4})
+    assert path.read_text() == "step,return,new\n1,2.5,\n2,3,4\n"
+    with pytest.raises(RlnutError, match="damaged"):
+        MetricsFile(path, ("step", "return"), 2, saved)
