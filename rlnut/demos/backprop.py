@@ -15,12 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from rlnut.demos.frame import Ask, Chapter, panels
+from rlnut.demos.frame import Ask, Chapter
 from rlnut.networks.architectures import mlp
 from rlnut.networks.backpropagation import backpropagation
 from rlnut.regression.core import regression
 from rlnut.regression.losses import squared
-from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE
+from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, panels, styled
 from rlnut.types import Batch, Model, Network, Params
 
 WIDTHS = (16, 12, 8)
@@ -86,6 +86,7 @@ def chapter(ask: Ask, rows: int = 64) -> Chapter:
     )
 
 
+@styled()
 def draw(ours: Params, theirs: Params, numeric: tuple[np.ndarray, np.ndarray], sizes: dict[str, list[float]]) -> Figure:
     figure, (same, finite, fade) = panels(1, 3)
     layers = [leaf for leaf in zip(jax.tree.leaves(theirs), jax.tree.leaves(ours), strict=True) if leaf[0].ndim == 2]

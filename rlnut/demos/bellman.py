@@ -18,14 +18,14 @@ import numpy as np
 import optax
 from matplotlib.figure import Figure
 
-from rlnut.demos.frame import Ask, Chapter, panels
+from rlnut.demos.frame import Ask, Chapter
 from rlnut.envs.walks import random_walk
 from rlnut.learner.bellman import bootstrap
 from rlnut.networks.architectures import linear
 from rlnut.networks.layers import one_hot_layer, serial
 from rlnut.prediction.simulate import folded_experience, simulate
 from rlnut.regression.core import regression
-from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE
+from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, panels, styled
 from rlnut.truth.dynamic_programming import chain, values
 from rlnut.types import Array, Batch, Fit
 
@@ -95,6 +95,7 @@ def chapter(ask: Ask, episodes: int = 2000, steps: int = 400) -> Chapter:
     )
 
 
+@styled()
 def draw(truth: np.ndarray, found: dict[str, tuple[np.ndarray, ...]], rms: dict[str, np.ndarray]) -> Figure:
     figure, (value, error, delta) = panels(1, 3)
     states = np.arange(1, STATES + 1)

@@ -21,7 +21,7 @@ from rlnut.demos.frame import Ask, Chapter, descend_by_updates, digits
 from rlnut.networks.architectures import cnn
 from rlnut.networks.convolution import conv, convolve
 from rlnut.regression.core import regression
-from rlnut.runtime.plotting import BLUE, GREY, ORANGE, plain_frame
+from rlnut.runtime.plotting import BLUE, GREY, ORANGE, plain_frame, styled
 from rlnut.supervised.fit import fit
 from rlnut.types import Batch, Params
 
@@ -95,6 +95,7 @@ def first_filters(params: Params) -> tuple[jax.Array, jax.Array]:
     return w, b
 
 
+@styled()
 def draw(
     signal: np.ndarray,
     outs: dict[str, np.ndarray],

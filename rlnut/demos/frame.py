@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -19,7 +19,7 @@ from rlnut.errors import RlnutError, UsageError
 from rlnut.regression.core import Regression
 from rlnut.runtime.files import JsonObject
 from rlnut.runtime.log import say
-from rlnut.runtime.plotting import plain_frame, save_figure
+from rlnut.runtime.plotting import save_figure
 from rlnut.types import Array, Batch, Fit, Key, Params
 
 Seen = Params  # what is watched of θ: also a pytree of arrays
@@ -83,14 +83,6 @@ def _shown(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return " ".join(_shown(v) for v in value) if len(value) <= 12 else f"{len(value)} values"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def panels(rows: int, columns: int, width: float = 5.2, height: float = 4.0) -> tuple[Figure, list[Any]]:
-    """A figure of equal panels, read row by row, and its axes (Any: matplotlib's types know less than it takes)."""
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
-    plain_frame(*axes)
-    return figure, axes
 
 
 def descend_by_updates(

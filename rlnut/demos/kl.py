@@ -15,11 +15,11 @@ import optax
 from matplotlib.figure import Figure
 from scipy import stats
 
-from rlnut.demos.frame import Ask, Chapter, descend_by_updates, panels
+from rlnut.demos.frame import Ask, Chapter, descend_by_updates
 from rlnut.networks.architectures import linear
 from rlnut.regression.core import regression
 from rlnut.regression.losses import binary_cross_entropy, cross_entropy
-from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE
+from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, panels, styled
 from rlnut.types import Batch
 
 CORNERS = np.array([[0, 0], [1, 0], [0.5, np.sqrt(0.75)]])  # of the triangle of three probabilities
@@ -72,6 +72,7 @@ def chapter(ask: Ask, steps: int = 300) -> Chapter:
     )
 
 
+@styled()
 def draw(curves: tuple[np.ndarray, np.ndarray, np.ndarray, float], truth: np.ndarray, guesses: np.ndarray) -> Figure:
     figure, (two, three) = panels(1, 2)
     theta, cross, divergence, p = curves

@@ -19,12 +19,12 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from rlnut.data.small_tables import Table, thermal
-from rlnut.demos.frame import Ask, Chapter, descend_by_updates, panels
+from rlnut.demos.frame import Ask, Chapter, descend_by_updates
 from rlnut.linear_models.logistic import logistic
 from rlnut.networks.architectures import linear
 from rlnut.regression.core import regression
 from rlnut.regression.losses import binary_cross_entropy
-from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE
+from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, panels, styled
 from rlnut.types import Batch
 
 
@@ -88,6 +88,7 @@ def chapter(ask: Ask, rows: int = 2000, replicas: int = 200, steps: int = 400) -
     )
 
 
+@styled()
 def draw(
     table: Table, answer: tuple[float, float, float], pulls: np.ndarray, away: dict[str, np.ndarray], newton_steps: int
 ) -> Figure:

@@ -14,14 +14,14 @@ import optax
 from matplotlib.figure import Figure
 
 from rlnut.data.small_tables import Table, ohm
-from rlnut.demos.frame import Ask, Chapter, descend_by_updates, panels
+from rlnut.demos.frame import Ask, Chapter, descend_by_updates
 from rlnut.features.maps import monomials, polynomial
 from rlnut.linear_models.least_squares import least_squares
 from rlnut.linear_models.solution import Solution
 from rlnut.networks.architectures import linear
 from rlnut.regression.core import regression
 from rlnut.regression.losses import squared
-from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE
+from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, panels, styled
 from rlnut.types import Array, Batch, Params
 
 MODELS = {"linear": monomials([[1]]), "squared": monomials([[2]]), "quadratic": polynomial(1, 2)}
@@ -77,6 +77,7 @@ def weights(params: Params) -> tuple[Array, Array]:
     return w[0, 0], b[0]
 
 
+@styled()
 def draw(train: Table, fits: dict[str, Solution], path: tuple[Array, Array], exact: Solution, steps: int) -> Figure:
     figure, (left, right) = panels(1, 2)
     at = np.linspace(-2.1, 2.1, 200)[:, None]

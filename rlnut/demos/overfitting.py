@@ -17,12 +17,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from rlnut.data.small_tables import sparse
-from rlnut.demos.frame import Ask, Chapter, panels
+from rlnut.demos.frame import Ask, Chapter
 from rlnut.features.maps import polynomial
 from rlnut.linear_models.lasso import LassoPath, lasso_path
 from rlnut.linear_models.least_squares import RidgePath, least_squares, ridge_path
 from rlnut.linear_models.solution import Solution
-from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE
+from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, panels, styled
 from rlnut.types import Array
 
 NOISE = 0.3
@@ -99,6 +99,7 @@ def chapter(ask: Ask, rows: int = 24) -> Chapter:
     )
 
 
+@styled()
 def draw(
     points: tuple[np.ndarray, np.ndarray],
     fits: list[Solution],

@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from rlnut.demos.frame import Ask, Chapter, panels
+from rlnut.demos.frame import Ask, Chapter
 from rlnut.linear_models.perceptron import perceptron
-from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE
+from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, panels, styled
 
 PLANE = np.array([2.0, -1.0, 0.3])  # (w, b) of the true plane
 MARGINS = (0.4, 0.2, 0.1, 0.05, 0.02)
@@ -85,6 +85,7 @@ def chapter(ask: Ask, rows: int = 200, epochs: int = 20) -> Chapter:
     )
 
 
+@styled()
 def draw(
     points: tuple[np.ndarray, np.ndarray, np.ndarray],
     wrong: np.ndarray,

@@ -16,9 +16,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from rlnut.data.sequences import memory
-from rlnut.demos.frame import Ask, Chapter, panels
+from rlnut.demos.frame import Ask, Chapter
 from rlnut.networks.recurrent_networks import CELLS, scan
-from rlnut.runtime.plotting import BLUE, GREY, ORANGE
+from rlnut.runtime.plotting import BLUE, GREY, ORANGE, panels, styled
 from rlnut.supervised.fit import fit
 from rlnut.supervised.fitted_model import FittedModel
 
@@ -76,6 +76,7 @@ def chapter(ask: Ask, lengths: tuple[int, ...] = (10, 20, 40), rows: int = 2000,
     )
 
 
+@styled()
 def draw(
     lengths: tuple[int, ...],
     accuracy: dict[str, list[float]],

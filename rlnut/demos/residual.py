@@ -15,12 +15,12 @@ import optax
 from matplotlib.figure import Figure
 
 from rlnut.data.small_tables import spirals
-from rlnut.demos.frame import Ask, Chapter, descend_by_updates, panels
+from rlnut.demos.frame import Ask, Chapter, descend_by_updates
 from rlnut.networks.layers import activation, dense, head, serial
 from rlnut.networks.residual_networks import residual
 from rlnut.regression.core import regression
 from rlnut.regression.losses import binary_cross_entropy
-from rlnut.runtime.plotting import BLUE, GREY, ORANGE
+from rlnut.runtime.plotting import BLUE, GREY, ORANGE, panels, styled
 from rlnut.types import Batch, Model
 
 KINDS = {"plain": (ORANGE, "s--"), "residual": (BLUE, "o-")}
@@ -72,6 +72,7 @@ def chapter(ask: Ask, depths: tuple[int, ...] = (2, 8, 32), steps: int = 400) ->
     )
 
 
+@styled()
 def draw(layers: list[int], costs: dict[str, list[np.ndarray]], wrong: dict[str, list[float]]) -> Figure:
     figure, (depth, plain, skips) = panels(1, 3)
     for kind, (colour, style) in KINDS.items():

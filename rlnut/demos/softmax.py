@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from rlnut.data.dataset import Dataset
 from rlnut.demos.frame import Ask, Chapter, digits
 from rlnut.linear_models.logistic import logistic
-from rlnut.runtime.plotting import BLUE, GREY, ORANGE, plain_frame
+from rlnut.runtime.plotting import BLUE, GREY, ORANGE, plain_frame, styled
 
 
 def lecture_probabilities(theta: np.ndarray, energy_0: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -64,6 +64,7 @@ def chapter(ask: Ask, rows: int = 4000) -> Chapter:
     )
 
 
+@styled()
 def draw(templates: np.ndarray, data: Dataset, p: np.ndarray, each: list[float]) -> Figure:
     figure = Figure(figsize=(11, 7.6), layout="constrained")
     above, below = np.asarray(figure.subfigures(2, 1, height_ratios=(2, 1)), object)

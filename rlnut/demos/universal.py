@@ -19,12 +19,12 @@ import optax
 from matplotlib.figure import Figure
 
 from rlnut.data.small_tables import Table, xor
-from rlnut.demos.frame import Ask, Chapter, descend_by_updates, panels
+from rlnut.demos.frame import Ask, Chapter, descend_by_updates
 from rlnut.linear_models.logistic import Classifier, logistic
 from rlnut.networks.architectures import mlp
 from rlnut.regression.core import regression
 from rlnut.regression.losses import binary_cross_entropy, squared
-from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE
+from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, panels, styled
 from rlnut.types import Batch
 
 STARTS = 3
@@ -84,6 +84,7 @@ def chapter(ask: Ask, widths: tuple[int, ...] = (1, 2, 4, 8, 16, 32), steps: int
     )
 
 
+@styled()
 def draw(
     x: np.ndarray,
     guesses: dict[int, np.ndarray],
