@@ -29,8 +29,8 @@ LANES = {8: 3.0, 64: 8.0}  # × our own single environment
 Built = tuple[Callable[[], int], dict[str, float]]
 
 
-def ours(every: int, envs: int, window: int) -> Built:
-    """The loop of `rlnut train`, without its observers."""
+def ours(every: int, envs: int, window: int, overlap: bool = False) -> Built:
+    """The loop of `rlnut train`, without its observers; overlap: it learns while it plays (`--overlap`)."""
     from rlnut.agents.dqn_settings import DQN
     from rlnut.control.settings import RunSettings
     from rlnut.control.setup import played
@@ -39,7 +39,8 @@ def ours(every: int, envs: int, window: int) -> Built:
         lr=2.5e-4, batch=128, replay=10_000, learning_starts=1_000, train_every=every, gradient_steps=1,
         target_every=500 // every, hidden=(64, 64), double=False, n_step=1, epsilon_steps=2_000,
     )  # fmt: skip
-    loop = played(config, "CartPole-v1", RunSettings(steps=10**8, num_envs=envs), 0, None).loop
+    more_settings = {"overlap": True} if overlap else {}  # other versions have no such setting
+    loop = played(config, "CartPole-v1", RunSettings(steps=10**8, num_envs=envs, **more_settings), 0, None).loop
     run = loop.start(0)
 
     def more(steps: int) -> int:
@@ -127,12 +128,14 @@ def main() -> None:
     for every in map(int, args.every.split(",")):
         workers: dict[str, Worker] = {}
 
-        def add(name: str, python: str, what: str, n: int, folder: Path | None = None, every: int = every) -> None:
-            workers[name] = Worker(python, __file__, what, {"every": every, "envs": n, "window": window}, folder)  # noqa: B023
+        def add(name: str, python: str, what: str, n: int, folder: Path | None = None, **more: Any) -> None:
+            settings = {"every": every, "envs": n, "window": window} | more  # noqa: B023
+            workers[name] = Worker(python, __file__, what, settings, folder)  # noqa: B023
 
         for n in envs:
             for side, folder in checkouts(args).items():
                 add(side if n == 1 else f"{side} {n}", sys.executable, "rlnut", n, folder)
+            add("rlnut overlap" if n == 1 else f"rlnut overlap {n}", sys.executable, "rlnut", n, overlap=True)
         for name, package in {"SB3": "stable_baselines3", "SBX": "sbx"}.items():
             add(name, args.peers_torch, package, 1)
         sides: dict[str, Any] = dict(workers)
@@ -145,9 +148,9 @@ def main() -> None:
         for worker in workers.values():
             worker.close()
         peers = [name for name in found if not name.startswith(("rlnut", "before"))]
-        one = {name: row for name, row in found.items() if name in ("rlnut", "before", *peers)}
+        one = {name: row for name, row in found.items() if name in ("rlnut", "rlnut overlap", "before", *peers)}
         rows += compared(f"one update per {every}", one, peers, TARGETS.get(every, 1.0))
-        for side in checkouts(args):
+        for side in (*checkouts(args), "rlnut overlap"):
             for n in envs:
                 if n > 1 and side in found:
                     pair = {side: found[side], f"{side} {n}": found[f"{side} {n}"]}

@@ -83,7 +83,7 @@ class Saver:
 
 def saved_part(run: Run) -> dict[str, Tree]:
     """What a checkpoint holds of a run; the rest follows from it."""
-    names = ("agent", "look", "carry", "returns", "lengths", "envs")
+    names = ("agent", "look", "carry", "returns", "lengths", "envs", "seen")
     return {name: getattr(run, name) for name in names} | {"agent": prioritised_replay.without_nodes(run.agent)}
 
 
@@ -155,9 +155,11 @@ def unpacked(stored: StoredArrays, shapes: Run) -> Progressed:
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise RlnutError(f"{stored.path} is damaged: {type(error).__name__}: {error}") from None
     agent = prioritised_replay.with_all_nodes(owned(found["agent"]))
-    if int(agent.steps) != meta["steps"] or not all_finite((agent.fit.params, found["best"])):
+    waiting = 0 if found["seen"] == () else int(np.sum(found["seen"].valid))  # steps that are not learned yet
+    if int(agent.steps) + waiting != meta["steps"] or not all_finite((agent.fit.params, found["best"])):
         raise RlnutError(f"{stored.path} is damaged: its weights are not finite, or its counts do not agree")
-    run = Run(agent, meta["steps"], *(found[name] for name in ("look", "carry", "returns", "lengths", "envs")))
+    parts = (found[name] for name in ("look", "carry", "returns", "lengths", "envs"))
+    run = Run(agent, meta["steps"], *parts, seen=found["seen"])
     mean, step = meta["best"]
     best = Best(found["best"], float("-inf") if mean is None else float(mean), step)
     return Progressed(run, best, mean is not None, meta["logged"], interval, envs)

@@ -7,6 +7,9 @@ environments is faster than any device call; other networks act by a compiled fu
     run = loop.start(seed)
     while run.steps < 50_000:
         run, metrics = loop.advance(run)        # log, save, stop: the body
+
+With `overlap` the learner works on one round while the next is played, so that both take the time of the longer one.
+Round k + 1 is then played by the weights that have learned rounds 1 … k − 1, and `Run.seen` holds round k.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import numpy as np
 
 from rlnut.control.profile import Timed, untimed
 from rlnut.control.round_buffer import RoundBuffer
-from rlnut.control.visit import Visit
+from rlnut.control.visit import METRICS, Visit, drawn
 from rlnut.envs.frame_stacks import check_stacks
 from rlnut.envs.vector import HostVector
 from rlnut.learner.agent import Agent, AgentState, Carry
@@ -42,6 +45,7 @@ class Run(NamedTuple):
     envs: Tree = ()  # the environments, where they are a pytree (`native_loop.py`)
     acting: Params = None  # on the host: weights of the last visit, as `act` wants them
     noise: Tree = None  # on the host, a pytree [T, N, ...]: exploration of the round to come
+    seen: Transition | tuple[()] = ()  # with `overlap`: the last round, [T, N, ...], which is not learned yet
 
 
 class Episode(NamedTuple):
@@ -118,23 +122,24 @@ class HostPrograms(NamedTuple):
     act: Callable[..., Tree]
     place: Callable[[Params], Params]  # weights -> as `act` wants them
     begin: Any  # jitted: (seed [] uint32, with action masks?) -> state, acting weights, noise of the first round
-    draw: Callable[[AgentState], Tree]
+    draw: Any  # jitted: (state, rounds ahead) -> noise of that round
     visit: Visit
 
 
-def host_programs(agent: Agent, spec: Spec, envs: int) -> HostPrograms:
+def host_programs(agent: Agent, spec: Spec, envs: int, overlap: bool = False) -> HostPrograms:
     """Nothing is compiled before it is called."""
 
     def begin(seed: Array, masked: bool) -> tuple[AgentState, Params, Tree]:
         state = agent.init(jax.random.key(seed), one_row(spec, envs, masked, agent.carry(envs)))
         return state, jax.tree.map(jnp.copy, state.fit.params), agent.draw(state, envs)
 
-    def draw(state: AgentState) -> Tree:
-        return agent.draw(state, envs)
+    def draw(state: AgentState, ahead: int) -> Tree:
+        return drawn(agent, state, envs, ahead)
 
     act, place = actor(agent.act, agent.host)
     act = agent.act if agent.host else act  # warnings are taken care of once in a round
-    return HostPrograms(act, place, program_once(begin, static_argnums=1), program_once(draw), Visit(agent, envs))
+    begun, again = program_once(begin, static_argnums=1), program_once(draw, static_argnums=1)
+    return HostPrograms(act, place, begun, again, Visit(agent, envs, int(overlap)))
 
 
 def host_loop(
@@ -143,54 +148,71 @@ def host_loop(
     gamma: float,
     programs: HostPrograms | None = None,
     timed: Timed = untimed,
+    overlap: bool = False,
 ) -> Loop:
     """Train `agent` on `vector`; γ enters the experience as its discount γ·(1 − terminated).
 
-    programs: of a loop of the same agent on as many environments; timed: puts clocks around the parts of a round.
+    programs: of a loop of the same agent on as many environments; timed: puts clocks around the parts of a round;
+    overlap: learn from a round while the next one is played.
     """
-    programs = programs or host_programs(agent, vector.spec, vector.num_envs)
+    programs = programs or host_programs(agent, vector.spec, vector.num_envs, overlap)
     act, place, environment = timed("act", programs.act), programs.place, timed("environment", vector.step)
     store, join = timed("store", RoundBuffer.write), timed("store", RoundBuffer.experience)
     count = timed("store", count_episodes)
-    learn = timed("learn", programs.visit, wait=True)
+    learn, result = timed("learn", programs.visit, wait=not overlap), timed("learn", programs.visit.result)
+    unlearned = dict.fromkeys(METRICS, float("nan")) | {"updates": 0.0}
     clock = {"compile": 0.0, "first": True}
 
     def restore(run: Run) -> Run:
         acting = place(jax.tree.map(lambda leaf: jax.device_put(np.array(leaf)), run.agent.fit.params))
-        noise = jax.tree.map(np.asarray, programs.draw(run.agent))
+        noise = jax.tree.map(np.asarray, programs.draw(run.agent, int(overlap and run.steps > 0)))
         return run._replace(acting=acting, noise=noise)
 
     def start(seed: int) -> Run:
         began = time.perf_counter()
         n = vector.num_envs
         look = Look(vector.reset(seed), np.ones(n, bool), vector.mask)
-        state, acting, drawn = programs.begin(np.uint32(seed), vector.masked)
-        acting, noise = place(acting), jax.tree.map(np.asarray, drawn)
+        state, acting, noise = programs.begin(np.uint32(seed), vector.masked)
+        acting, noise = place(acting), jax.tree.map(np.asarray, noise)
         carry = jax.tree.map(np.asarray, agent.carry(n))
         clock["compile"] += time.perf_counter() - began
-        return Run(state, 0, look, carry, np.zeros(n), np.zeros(n, np.int64), (), acting, noise)
+        seen = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), one_round()) if overlap else ()
+        return Run(state, 0, look, carry, np.zeros(n), np.zeros(n, np.int64), (), acting, noise, seen)
+
+    def one_round() -> Transition:
+        """The shapes and types of a round of experience."""
+        n = vector.num_envs
+        row = one_row(vector.spec, n, vector.masked, jax.eval_shape(lambda: agent.carry(n)))
+        return jax.tree.map(lambda a: jax.ShapeDtypeStruct((agent.pace.round_length(n), *a.shape), a.dtype), row)
 
     def advance(run: Run, stop: int = 0) -> tuple[Run, list[Metrics]]:
+        began, state, pending = time.perf_counter(), run.agent, None
+        if overlap and run.steps:
+            pending = learn(state, run.seen)  # the device is at work on it while this plays
         look, carry, noise = run.look, run.carry, noise_rows(run.noise)
         buffer = RoundBuffer(len(noise), look, carry, vector.spec.choices[:-1])
         with np.errstate(over="ignore", invalid="ignore"):  # of a learner that diverges: said by its δ
-            for t, drawn in enumerate(noise):
-                action, after = act(run.acting, carry, look, drawn)
+            for t, row in enumerate(noise):
+                action, after = act(run.acting, carry, look, row)
                 step = environment(action)
                 store(buffer, t, look, carry, action, step)
                 fresh = step.terminated | step.truncated | ~step.valid
                 look, carry = Look(step.obs, fresh, vector.mask), after
         seen = join(buffer, gamma)
         check_stacks(vector.spec, seen)
-        began = time.perf_counter()
-        pending = learn(run.agent, seen)  # while the device is at work:
+        if not overlap:
+            began = time.perf_counter()
+            pending = learn(state, seen)  # while the device is at work:
         returns, lengths, episodes = count(run.returns, run.lengths, seen)
         done = run.steps + int(seen.valid.sum())
-        acting, drawn, metrics = programs.visit.result(pending)
-        run = Run(pending.state, done, look, carry, returns, lengths, (), acting, drawn)
-        if clock["first"]:
+        if pending is None:
+            acting, noise, metrics = run.acting, jax.tree.map(np.asarray, programs.draw(state, 1)), unlearned
+        else:
+            (acting, noise, metrics), state = result(pending), pending.state
+        if clock["first"] and pending is not None:
             clock["compile"] += time.perf_counter() - began
             clock["first"] = False
+        run = Run(state, done, look, carry, returns, lengths, (), acting, noise, seen if overlap else ())
         return run, [metrics | {"episodes": episodes}]
 
     def shapes() -> Run:
@@ -199,9 +221,19 @@ def host_loop(
         row = one_row(vector.spec, n, vector.masked, carry)
         state, _, _ = programs.begin.eval_shape(np.uint32(0), vector.masked)
         look = Look(row.obs, row.end, row.mask)
-        return Run(state, 0, look, carry, np.zeros(n), np.zeros(n, np.int64))
+        seen = one_round() if overlap else ()
+        return Run(state, 0, look, carry, np.zeros(n), np.zeros(n, np.int64), seen=seen)
 
     return Loop(start, advance, restore, shapes, lambda: clock["compile"], programs)
+
+
+def cut_short(seen: Transition | tuple[()]) -> Transition | tuple[()]:
+    """A round [T, N, ...] after which the running episodes are given up: its last step ends them, as a time limit."""
+    if not isinstance(seen, Transition):
+        return seen
+    end = np.array(seen.end)
+    end[-1] = True
+    return seen._replace(end=end)
 
 
 def noise_rows(noise: Tree) -> list[Tree]:

@@ -34,7 +34,12 @@ from rlnut.runtime.arrays import all_finite, checksum
 from rlnut.types import Key, Metrics, Network, Params, Transition
 
 NO_EFFECT = "an offline agent learns from transitions that are there already"
-UNUSED = {"native": NO_EFFECT, "stacks": NO_EFFECT, "until": "an offline agent does not choose by playing"}
+UNUSED = {
+    "native": NO_EFFECT,
+    "overlap": NO_EFFECT,
+    "stacks": NO_EFFECT,
+    "until": "an offline agent does not choose by playing",
+}
 UNUSED |= dict.fromkeys(
     ("normalise", "reward_scale", "reward_clip"), "an offline agent learns from transitions as they are"
 )

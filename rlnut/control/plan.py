@@ -85,6 +85,8 @@ def mib(size: int) -> str:
 def environments(env: EnvLike, training: RunSettings) -> HostVector | FuncVector:
     """N environments to train on: on the host, or as functions of the twin."""
     choice = Choice(training.actions, training.bins)
+    if training.native and training.overlap:
+        raise UsageError("overlap has no effect with native: the environments and the learner are one program there")
     if isinstance(env, gym.vector.VectorEnv):
         if training.native:
             raise UsageError("a VectorEnv has no functional twin: pass an environment, its name or a FuncEnv")

@@ -18,7 +18,7 @@ import numpy as np
 
 from rlnut.control.checkpoints import can_be_saved, saved_envs, unpacked
 from rlnut.control.evaluate import Evaluation
-from rlnut.control.host_loop import Run
+from rlnut.control.host_loop import Run, cut_short
 from rlnut.control.observers import (
     STILL,
     Checkpoints,
@@ -263,8 +263,9 @@ class Session:
             say(f"not exact: {again}; new episodes are started, all else goes on")
             n = vector.num_envs
             look = Look(vector.reset(self.seed + 1), np.ones(n, bool), vector.mask)
-            agent, returns, lengths = self.setup.agent.cut(run.agent), np.zeros(n), np.zeros(n, np.int64)
-            run = run._replace(agent=agent, look=look, returns=returns, lengths=lengths)
+            agent = self.setup.agent.cut(run.agent) if run.seen == () else run.agent  # then `seen` is the end of it
+            returns, lengths = np.zeros(n), np.zeros(n, np.int64)
+            run = run._replace(agent=agent, look=look, returns=returns, lengths=lengths, seen=cut_short(run.seen))
         return self.loop.restore(run)
 
     def _play_again(self, stored: StoredArrays) -> np.ndarray | RlnutError | None:

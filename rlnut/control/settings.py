@@ -20,6 +20,7 @@ class RunSettings(Settings):
     eval_episodes: int = setting(20, "episodes of each evaluation while training", low=1)
     final_episodes: int = setting(20, "fresh episodes of the final evaluation", low=1)
     until: float | None = setting(None, "stop when a greedy evaluation reaches this mean return")
+    overlap: bool = setting(False, "learn from a round while the next one is played, by weights one round older")
     native: bool = setting(False, "train on the environment's functional twin, the whole loop compiled")
     actions: str | None = setting(
         None, "actions of several numbers: every combination, or a choice for each (DecQN); None: by their number",

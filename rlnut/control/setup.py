@@ -107,7 +107,7 @@ def played(
     agent = known.agent if known else prepared(built, vector.spec, training)
     programs = known.programs if known else None
     if isinstance(vector, HostVector):
-        loop = host_loop(agent, vector, config.gamma, programs, timed)
+        loop = host_loop(agent, vector, config.gamma, programs, timed, training.overlap)
     else:
         most = min(training.log_every, training.eval_every)
         loop = native_loop(agent, vector, config.gamma, most, programs, timed)

@@ -78,18 +78,28 @@ class Pending(NamedTuple):
     vectors: dict[str, Array]
 
 
-class Visit:
-    """`visit(state, experience [T, N, ...])` -> `Pending`; the arrays of the state are given away, its keys are not."""
+def drawn(agent: Agent, state: AgentState, envs: int, ahead: int = 0) -> Tree:
+    """The noise [T, N, ...] of the next round, or of one so many rounds later."""
+    if not ahead:
+        return agent.draw(state, envs)
+    return agent.draw(state._replace(steps=state.steps + ahead * envs * agent.pace.round_length(envs)), envs)
 
-    def __init__(self, agent: Agent, envs: int) -> None:
-        self.agent, self.envs = agent, envs
+
+class Visit:
+    """`visit(state, experience [T, N, ...])` -> `Pending`; the arrays of the state are given away, its keys are not.
+
+    ahead: rounds that are being played while it learns, so that it draws the noise of the one after them.
+    """
+
+    def __init__(self, agent: Agent, envs: int, ahead: int = 0) -> None:
+        self.agent, self.envs, self.ahead = agent, envs, ahead
         self.compiled = program(self._program, donate_argnums=0)
 
     def _program(self, keyless: AgentState, keys: Keys, seen: Transition) -> Pending:
         state, metrics = self.agent.learn(having(keyless, keys), seen)
         acting = jax.tree.map(jnp.copy, state.fit.params)  # the state's own buffers are given away at the next visit
         numbers = jnp.stack([metrics[name] for name in METRICS])
-        told = (acting if self.agent.host else (), self.agent.draw(state, self.envs), numbers)
+        told = (acting if self.agent.host else (), drawn(self.agent, state, self.envs, self.ahead), numbers)
         self.layout = Vectors(told)  # when it is traced
         keyless = having(state, other_than(keys_of(state), keys))
         return Pending(keyless, () if self.agent.host else acting, self.layout.pack(told))
