@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rlnut.agents.online_settings import SARSALambda as SARSALambda
     from rlnut.agents.online_settings import TreeBackup as TreeBackup
     from rlnut.agents.online_settings import WatkinsQ as WatkinsQ
+    from rlnut.comparison.compare import compare as compare
     from rlnut.control.run_folder import load_policy as load_policy
     from rlnut.control.run_loop import RunLook as RunLook
     from rlnut.control.training import resume as resume
@@ -68,6 +69,7 @@ _HOME = {
     "mlp": "networks.architectures",
     "Regression": "regression.core",
     "resnet": "networks.residual_networks",
+    "compare": "comparison.compare",
     "load_policy": "control.run_folder",
     "load_values": "prediction.learned_values",
     "register_agent": "agents.catalogue",

@@ -26,6 +26,8 @@ COMMANDS = {  # name -> its line in the list; the module of the same name is imp
     "train": "learn Q on an environment and act greedily",
     "resume": "continue a run exactly where it stopped, or for more steps",
     "evaluate": "play the greedy policy of a run on a fresh, real environment",
+    "plot": "learning curves of runs, over seeds, agents and environments",
+    "compare": "compare agents over seeds and environments, with intervals",
     "predict": "learn V_π or Q_π of a given policy, with the true values beside it; or apply a fit to new rows",
     "figure": "draw a figure of Sutton & Barto's book again, with reference values on it",
     "fit": "fit a model to labels or values",
@@ -33,7 +35,7 @@ COMMANDS = {  # name -> its line in the list; the module of the same name is imp
     "list": "what there is: agents, methods, models, datasets, environments",
     "check-env": "what the learner will see of an environment, or why it is not supported",
 }
-COMPILE = frozenset(COMMANDS) - {"list", "check-env"}
+COMPILE = frozenset(COMMANDS) - {"list", "check-env", "plot", "compare"}
 
 
 class Version(argparse.Action):

@@ -24,6 +24,7 @@ FLOORS = (
     "envs",
     "agents supervised",
     "control",
+    "comparison",
     "prediction",
     "book sklearn demos",
     "commands",

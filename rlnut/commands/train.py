@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from rlnut.agents.catalogue import AGENTS
-from rlnut.commands.options import add_settings, chosen_settings, converter, registered_name
+from rlnut.commands.options import add_settings, chosen_settings, converter, plain, registered_name
 from rlnut.control.settings import RunSettings
 from rlnut.errors import RlnutError, UsageError
 
@@ -145,9 +145,30 @@ def train_seeds(args: argparse.Namespace, seeds: range) -> JsonObject:
     (out,) = made
     if len(failed) == len(seeds):
         raise failed[seeds[0]]
-    found = answer([read_json(out / f"seed{k}" / "summary.json") for k in seeds if k not in failed], str(out))
+    ended = [k for k in seeds if k not in failed]
+    found = answer([read_json(out / f"seed{k}" / "summary.json") for k in ended], str(out))
     found["wall_s"] = time.perf_counter() - began
-    return found | ({"failed": {k: str(error) for k, error in failed.items()}} if failed else {})
+    found |= {"failed": {k: str(error) for k, error in failed.items()}} if failed else {}
+    return found | conclude(out, ended, found)
+
+
+def conclude(folder: Path, seeds: Sequence[int], found: JsonObject) -> JsonObject:
+    """Write what the seeds show together, summary.json and curve.png, into the folder that holds theirs, and say it.
+
+    Returns what it adds to the answer: the IQM over seeds with its interval, and the deviation between seeds.
+    """
+    from rlnut.comparison.seed_summary import summarise_seeds
+    from rlnut.runtime.files import write_json
+
+    summary = summarise_seeds(folder, seeds)
+    added: JsonObject = {"iqm": None, "ci95": None}
+    if summary is not None:
+        added = {"iqm": summary.iqm.value, "ci95": summary.ci95}
+        added["eval"] = found["eval"] | {"mean": summary.mean.value, "std": summary.std}
+        _say(summary.table().splitlines())
+    write_json(folder / "summary.json", plain(found | added))
+    _say([str(folder)])
+    return added
 
 
 def in_this_process(

@@ -12,6 +12,7 @@ from helpers.commands import SHORT, contents, run_main
 
 import rlnut
 from rlnut.control.run_folder import BEFORE, CHECKPOINT, CONFIG, POLICY
+from rlnut.runtime.files import read_json
 from rlnut.runtime.log import COLUMNS, read_metrics
 
 pytestmark = pytest.mark.usefixtures("broken")
@@ -44,6 +45,12 @@ def test_train_and_its_json(capsys: pytest.CaptureFixture[str], tmp_path: Path, 
     returns = found["eval"]["returns"]
     assert found["eval"]["episodes"] == len(returns) == 6 and found["eval"]["mean"] == pytest.approx(np.mean(returns))
     assert found["out"] == str(tmp_path / "a") and (tmp_path / "a" / "seed1" / POLICY).exists()
+    means = [np.mean(one["eval"]["returns"]) for one in found["runs"]]
+    assert found["eval"]["std"] == pytest.approx(np.std(means, ddof=1))  # over seeds, not over all their episodes
+    assert found["iqm"] == pytest.approx(np.mean(means)) and found["ci95"] == pytest.approx(sorted(means))
+    assert read_json(tmp_path / "a" / "summary.json") == found
+    assert (tmp_path / "a" / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert f"{found['iqm']:.4g} [{min(means):.4g}, {max(means):.4g}]" in err and "95 % interval over seeds" in err
     for words_of_plan in ("updates", "ε", "replay", "MiB", "120"):
         assert words_of_plan in err
 

@@ -21,6 +21,7 @@ from rlnut.control.run_folder import CHECKPOINT
 from rlnut.control.seeds import in_processes, one_after_another
 from rlnut.errors import RlnutError, UsageError
 from rlnut.runtime import workers
+from rlnut.runtime.files import read_json
 
 # what a worker does in the place of training: it needs no JAX, and obeys the words of its command line
 FAKE = """
@@ -121,6 +122,7 @@ def test_a_seed_that_fails_does_not_lose_the_others(capsys: pytest.CaptureFixtur
     assert status == 1 and found["seeds"] == [0, 2] and found["failed"] == {"1": "the learner diverged"}
     assert err.count("rlnut: seed 1: the learner diverged") == 1
     assert (tmp_path / "a" / "seed2" / CHECKPOINT).exists()
+    assert read_json(tmp_path / "a" / "summary.json") == found  # of the seeds that ended
 
 
 def test_one_after_another_ends_where_the_first_cannot_begin():
@@ -199,6 +201,7 @@ from pathlib import Path
 sys.path[:0] = {path!r}
 from rlnut.control.seeds import in_processes
 from rlnut.runtime import workers
+from rlnut.runtime.files import read_json
 workers.START = {fake!r}
 try:
     in_processes(["forever=1"], range(5), 2, lambda env: Path({folder!r}))
