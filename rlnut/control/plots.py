@@ -13,8 +13,8 @@ from rlnut.runtime.log import read_metrics
 from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, plain_frame, save_figure
 
 
-def learning_curve(folder: Path) -> Path | None:
-    """curve.png of a run folder: returns above, Bellman error and value below; None if nothing was logged."""
+def learning_curve(folder: Path, path: Path | None = None) -> Path | None:
+    """Draw the curve of a run folder into `path` (None: its curve.png); None if nothing was logged."""
     rows = read_metrics(folder / "metrics.csv")
     if not rows:
         return None
@@ -40,7 +40,7 @@ def learning_curve(folder: Path) -> Path | None:
         lines, [line.get_label() for line in lines], loc="lower left", bbox_to_anchor=(0, 1), ncol=2, frameon=False
     )
     plain_frame(above, below)
-    path = folder / "curve.png"
+    path = folder / "curve.png" if path is None else path
     save_figure(figure, path)
     return path
 

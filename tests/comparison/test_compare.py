@@ -27,7 +27,7 @@ def two(tmp_path: Path) -> Path:
 
 
 def test_one_environment_is_compared_in_returns(two: Path):
-    found = rlnut.compare(two)
+    found = rlnut.compare(two, resamples=500)
     assert found.envs == ("CartPole-v1",) and found.labels == ("dqn", "sarsa") and found.normalisation.kind == "none"
     assert [found.estimates["iqm"][label].value for label in found.labels] == [2.5, 2]
     assert [found.estimates["mean"][label].value for label in found.labels] == [4, 2]
@@ -44,13 +44,10 @@ def test_one_environment_is_compared_in_returns(two: Path):
     assert found.curves[0].steps.tolist() == [100, 200] and found.curves[0].band.value.tolist() == [0, 1]
 
 
-def test_same_bytes_twice_and_the_resamples_have_a_seed(two: Path, tmp_path: Path):
+def test_same_answer_twice_and_the_resamples_have_a_seed(two: Path):
     answers = [json.dumps(rlnut.compare(two, resamples=300, seed=seed).record(), default=np.ndarray.tolist)
                for seed in (0, 0, 1)]  # fmt: skip
     assert answers[0] == answers[1] != answers[2]
-    for name in ("a.png", "b.png"):
-        rlnut.compare(two, resamples=300).save(tmp_path / name)
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 def test_an_agent_more_changes_nothing_of_the_others(two: Path):
