@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlnut.comparison.curves import RESAMPLES, Curve, curve_of
+from rlnut.comparison.curves import RESAMPLES, CurveOverSeeds, curve_of
 from rlnut.comparison.grouping import Group, grouped
 from rlnut.comparison.reading import RecordedRun, find_runs
 from rlnut.comparison.scores import SCORES, Normalisation, Range, finished, normalisation, score_runs
@@ -59,7 +59,7 @@ class Comparison(NamedTuple):
     differences: Mapping[tuple[str, str], Difference]  # (x, y): IQM of x − IQM of y
     thresholds: np.ndarray  # [T] of the performance profiles
     profiles: Mapping[str, Band]  # share of runs with a score above each threshold
-    curves: tuple[Curve, ...]  # IQM of greedy evaluations against steps
+    curves: tuple[CurveOverSeeds, ...]  # IQM of greedy evaluations against steps
     resamples: int
     notes: tuple[str, ...]  # what was left out, and what to know of the intervals
 
@@ -115,12 +115,12 @@ def compare(
     for env in envs:
         raw[env], more = score_runs([table[label][env] for label in table], score)
         notes += more
-    scale, more = normalisation(normalise, raw)
+    normal, more = normalisation(normalise, raw)
     notes += more
-    scores = {label: {env: scale(env, raw[env][label]) for env in envs} for label in table}
+    scores = {label: {env: normal.scale(env, raw[env][label]) for env in envs} for label in table}
     curves = []
     for found in table.values():
-        curve, more = curve_of([*found.values()], scale, seed, min(resamples, RESAMPLES))
+        curve, more = curve_of([*found.values()], normal.scale, seed, min(resamples, RESAMPLES))
         curves += [] if curve is None else [curve]
         notes += more
     members = {label: tuple(run for group in found.values() for run in group.runs) for label, found in table.items()}
@@ -128,8 +128,8 @@ def compare(
     plain = {label: [*found.values()] for label, found in scores.items()}
     thresholds = _thresholds(plain)
     return Comparison(
-        score, scale, envs, members, scores,
-        _estimates(plain, resamples, seed, scale.kind != "none"),
+        score, normal, envs, members, scores,
+        _estimates(plain, resamples, seed, normal.kind != "none"),
         _by_env(scores, resamples, seed) if len(envs) > 1 else {},
         _improvement(plain, resamples, seed),
         _differences(plain, seeds, resamples, seed),

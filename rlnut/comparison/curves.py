@@ -17,7 +17,7 @@ from rlnut.runtime.files import JsonObject
 RESAMPLES = 2_000  # of a band
 
 
-class Curve(NamedTuple):
+class CurveOverSeeds(NamedTuple):
     """One line of a figure: an agent on one environment, or on several together."""
 
     label: str
@@ -49,7 +49,7 @@ class LearningCurves(NamedTuple):
     """The curves of all groups, and notes on what was left out."""
 
     runs: tuple[RecordedRun, ...]  # all that were found
-    curves: tuple[Curve, ...]
+    curves: tuple[CurveOverSeeds, ...]
     notes: tuple[str, ...]
 
     def record(self) -> JsonObject:
@@ -60,7 +60,7 @@ class LearningCurves(NamedTuple):
 def curve_of(
     groups: Sequence[Group], scale: Callable[[str, np.ndarray], np.ndarray] | None = None, seed: int = 0,
     resamples: int = RESAMPLES,
-) -> tuple[Curve | None, list[str]]:  # fmt: skip
+) -> tuple[CurveOverSeeds | None, list[str]]:  # fmt: skip
     """The curve of one agent, its groups being of one environment each; None if its runs have no step in common.
 
     scale: (environment, returns) -> numbers that environments have in common. Resamples draw whole runs.
@@ -76,7 +76,9 @@ def curve_of(
         each = tuple(scale(env, values) for env, values in zip(envs, each, strict=True))
     indices = bootstrap_indices([values.shape[-1] for values in each], resamples, seed)
     found = band(interquartile_mean, each, indices)
-    return Curve(label, envs, tuple(runs), steps, found, each, runs[0].offline), steps_left_out(name, runs, steps)
+    return CurveOverSeeds(label, envs, tuple(runs), steps, found, each, runs[0].offline), steps_left_out(
+        name, runs, steps
+    )
 
 
 def learning_curves(*folders: str | Path, seed: int = 0, resamples: int = RESAMPLES) -> LearningCurves:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,6 +18,7 @@ from rlnut.runtime.plotting import (
     PALETTE,
     caption,
     heading,
+    legend_above,
     line_style,
     new_figure,
     panels,
@@ -27,7 +28,7 @@ from rlnut.runtime.plotting import (
 
 if TYPE_CHECKING:
     from rlnut.comparison.compare import Comparison
-    from rlnut.comparison.curves import Curve, LearningCurves
+    from rlnut.comparison.curves import CurveOverSeeds, LearningCurves
 
 COLUMNS = 3  # of panels, at most
 RUNS = 10  # thin lines for each run, where a group has no more
@@ -47,7 +48,7 @@ def curves_figure(found: LearningCurves) -> Figure:
             text = f"{curve.label}, " + (f"seed {curve.seeds[0]}" if n == 1 else f"IQM of {counted(n, 'seed')}")
             draw_curve(axis, curve, labels.index(curve.label), fill(text, 40), runs=len(labels) == 1)
         axis.set(title=env, ylabel="return of greedy episodes", xlabel=_steps(here))
-        axis.legend()
+        legend_above(axis, columns=1 if max(len(curve.label) for curve in here) > 12 else 2)
     for axis in axes[len(envs) :]:
         axis.set_visible(False)
     bands = any(len(curve.seeds) > 1 for curve in found.curves)
@@ -59,9 +60,11 @@ def curves_figure(found: LearningCurves) -> Figure:
 def comparison_figure(found: Comparison) -> Figure:
     """Above: each statistic with its interval. Below: performance profiles, learning curves, P(improvement)."""
     labels, names = found.labels, [*found.estimates]
-    pairs = [pair for pair in found.differences]
+    pairs = [*found.differences]
     figure = new_figure(13, 4.6 + 0.35 * max(len(labels), 3) + 0.1 * len(pairs))
-    above, below = figure.subfigures(2, 1, height_ratios=(1.2 + 0.35 * len(labels), 4.0 + 0.1 * len(pairs)))
+    (above,), (below,) = figure.subfigures(
+        2, 1, squeeze=False, height_ratios=(1.2 + 0.35 * len(labels), 4.0 + 0.1 * len(pairs))
+    )
     for name, axis in zip(names, above.subplots(1, len(names), sharey=True, squeeze=False)[0], strict=True):
         for i, label in enumerate(labels):
             one = found.estimates[name][label]
@@ -71,10 +74,12 @@ def comparison_figure(found: Comparison) -> Figure:
     axes = below.subplots(1, 3 if pairs else 2, squeeze=False)[0]
     for i, label in enumerate(labels):
         style = line_style(i)
-        axes[0].plot(found.thresholds, found.profiles[label].value, **style, label=fill(label, 28))
-        _band(axes[0], found.thresholds, found.profiles[label], style["color"])
+        axes[0].plot(
+            found.thresholds, found.profiles[label].value, **style, label=fill(label, 40), drawstyle="steps-post"
+        )
+        _band(axes[0], found.thresholds, found.profiles[label], style["color"], step="post")
     axes[0].set(title="performance profile", xlabel="τ", ylabel="share of runs with a score > τ", ylim=(-0.02, 1.02))
-    axes[0].legend()
+    legend_above(axes[0], columns=1 if max(map(len, labels)) > 12 else 2)
     for curve in found.curves:
         draw_curve(axes[1], curve, labels.index(curve.label), curve.label)
     scaled = "" if found.normalisation.kind == "none" else ", normalised"
@@ -90,12 +95,12 @@ def comparison_figure(found: Comparison) -> Figure:
     return figure
 
 
-def draw_curve(axis: Axes, curve: Curve, i: int, label: str, runs: bool = False) -> None:
+def draw_curve(axis: Axes, curve: CurveOverSeeds, i: int, label: str, runs: bool = False) -> None:
     """The IQM with its band as line i; `runs`: each run as a thin line, too."""
     style = line_style(i)
     one = sum(values.shape[-1] for values in curve.each) == 1
-    marker = {"marker": "o"} if len(curve.steps) < 30 else {}
-    axis.plot(curve.steps, curve.band.value, **style, **marker, label=label, zorder=3)
+    marker = "o" if len(curve.steps) < 30 else None
+    axis.plot(curve.steps, curve.band.value, **style, marker=marker, label=label, zorder=3)
     _band(axis, curve.steps, curve.band, style["color"])
     if runs and not one and curve.each[0].shape[-1] <= RUNS:
         lines = axis.plot(curve.steps, curve.each[0], color=GREY, linewidth=0.7, zorder=1)
@@ -103,7 +108,7 @@ def draw_curve(axis: Axes, curve: Curve, i: int, label: str, runs: bool = False)
     whole_numbers(axis.xaxis)
 
 
-def _steps(curves: Sequence[Curve]) -> str:
+def _steps(curves: Sequence[CurveOverSeeds]) -> str:
     """What the x axis counts."""
     kinds = {curve.offline for curve in curves}
     if len(kinds) > 1:
@@ -111,23 +116,25 @@ def _steps(curves: Sequence[Curve]) -> str:
     return "iterations" if kinds == {True} else "environment steps"
 
 
-def _band(axis: Axes, x: np.ndarray, one: Band, color: str) -> None:
+def _band(axis: Axes, x: np.ndarray, one: Band, color: str, step: Literal["post"] | None = None) -> None:
     if np.isfinite(one.low).all():
-        axis.fill_between(x, one.low, one.high, color=color, alpha=0.2, linewidth=0)
+        axis.fill_between(x, one.low, one.high, color=color, alpha=0.2, linewidth=0, step=step)
 
 
 def _interval(axis: Axes, y: float, value: float, ci95: tuple[float, float] | None, color: Any) -> None:
     """An interval as a bar, the value as a line across it."""
     if ci95 is not None:
         axis.barh(y, ci95[1] - ci95[0], left=ci95[0], height=0.55, color=color, alpha=0.4)
+    axis.use_sticky_edges = False  # room beside the bars
     axis.plot([value, value], [y - 0.32, y + 0.32], color=color, linewidth=2.2)
 
 
 def _improvements(axis: Axes, found: Comparison, pairs: Sequence[tuple[str, str]]) -> None:
     """P(X > Y) of every two agents."""
+    middle, half = (len(pairs) - 1) / 2, max(len(pairs), 3) / 2
     for i, pair in enumerate(pairs):
         one = found.improvement[pair]
         _interval(axis, i, one.value, one.ci95, PALETTE[found.labels.index(pair[0]) % len(PALETTE)])
     axis.axvline(0.5, color=GREY, linewidth=1, linestyle="--")
-    axis.set(title="P(X > Y): a run of X beats one of Y", xlim=(-0.02, 1.02), ylim=(len(pairs) - 0.5, -0.5))
+    axis.set(title="P(X > Y): a run of X beats one of Y", xlim=(-0.02, 1.02), ylim=(middle + half, middle - half))
     axis.set_yticks(range(len(pairs)), [f"{fill(x, 24)}\n> {fill(y, 24)}" for x, y in pairs])

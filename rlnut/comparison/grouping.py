@@ -11,6 +11,7 @@ from rlnut.comparison.reading import RecordedRun
 from rlnut.errors import counted
 from rlnut.runtime.files import JsonObject
 
+MEASURED = ("low", "high", "ridge")  # found by playing with the run's own seed where the user has not chosen them
 NAMED = 3  # settings in a label; more differences are counted
 
 
@@ -42,7 +43,7 @@ def grouped(runs: Sequence[RecordedRun]) -> tuple[list[Group], list[str]]:
     that the user named are a group for each, and the label says which: two versions of a program may be compared.
     """
     notes: list[str] = []
-    members = _with_sources(runs)
+    members = _members(runs)
     differing = _differences(members)
     groups = []
     for key, label in _labels(members, differing).items():
@@ -56,24 +57,42 @@ def grouped(runs: Sequence[RecordedRun]) -> tuple[list[Group], list[str]]:
     return groups, notes + _of_presets(groups)
 
 
-def _with_sources(runs: Sequence[RecordedRun]) -> dict[_Key, list[RecordedRun]]:
+def _members(runs: Sequence[RecordedRun]) -> dict[_Key, list[RecordedRun]]:
     """Runs by agent, environment and settings; and by the folder that the user named, where seeds are there twice."""
-    members: dict[_Key, list[RecordedRun]] = defaultdict(list)
+    alike: dict[_Key, list[RecordedRun]] = defaultdict(list)
     for run in runs:
-        members[_Key(run.agent, run.env, json.dumps(run.settings, sort_keys=True), "")].append(run)
-    found: dict[_Key, list[RecordedRun]] = {}
+        alike[_key(run, MEASURED)].append(run)
+    members: dict[_Key, list[RecordedRun]] = defaultdict(list)
+    for some in alike.values():
+        found = tuple(name for name in MEASURED if not _chosen(name, some))
+        for run in some:
+            members[_key(run, found)].append(run)
+    apart: dict[_Key, list[RecordedRun]] = {}
     for key, some in members.items():
         twice = max(Counter(run.seed for run in some).values()) > 1 and len({run.source for run in some}) > 1
         for run in some:
-            found.setdefault(key._replace(source=run.source if twice else ""), []).append(run)
-    return found
+            apart.setdefault(key._replace(source=run.source if twice else ""), []).append(run)
+    return apart
+
+
+def _key(run: RecordedRun, without: Sequence[str]) -> _Key:
+    settings = {name: value for name, value in run.settings.items() if name not in without}
+    return _Key(run.agent, run.env, json.dumps(settings), "")
+
+
+def _chosen(name: str, runs: Sequence[RecordedRun]) -> bool:
+    """Was this setting chosen by the user? What a run has found with its seed is the same where its seed is."""
+    values: dict[int, set[str]] = defaultdict(set)
+    for run in runs:
+        values[run.seed].add(shown_setting(run.settings.get(name)))
+    return any(len(some) > 1 for some in values.values())
 
 
 def _differences(members: dict[_Key, list[RecordedRun]]) -> dict[str, list[str]]:
     """For each agent the settings in which its groups differ on one environment, in the order of its settings."""
     first: dict[tuple[str, str], list[JsonObject]] = defaultdict(list)  # the settings of each group
-    for key, (run, *_) in members.items():
-        first[key.agent, key.env].append(run.settings)
+    for key in members:
+        first[key.agent, key.env].append(json.loads(key.settings))
     names: dict[str, list[str]] = defaultdict(list)
     for (agent, _), settings in first.items():
         for name in dict.fromkeys(name for one in settings for name in one):
@@ -85,9 +104,9 @@ def _differences(members: dict[_Key, list[RecordedRun]]) -> dict[str, list[str]]
 def _labels(members: dict[_Key, list[RecordedRun]], differing: dict[str, list[str]]) -> dict[_Key, str]:
     """A label for each; the same one for the same choice on several environments."""
     labels: dict[_Key, str] = {}
-    for key, (run, *_) in members.items():
-        names = differing[key.agent]
-        settings = [f"{name}={shown_setting(run.settings[name])}" for name in names if name in run.settings]
+    for key in members:
+        chosen = json.loads(key.settings)
+        settings = [f"{name}={shown_setting(chosen[name])}" for name in differing[key.agent] if name in chosen]
         more = f", and {counted(len(settings) - NAMED, 'more difference')}" if len(settings) > NAMED else ""
         label = " ".join([key.agent, *([", ".join(settings[:NAMED]) + more] if settings else [])])
         labels[key] = f"{label} [{key.source}]" if key.source else label
@@ -113,7 +132,8 @@ def _of_presets(groups: Iterable[Group]) -> list[str]:
         settings[group.label].append(group.runs[0])
     notes = []
     for label, runs in settings.items():
-        names = [n for n in runs[0].settings if len({shown_setting(run.settings.get(n)) for run in runs}) > 1]
+        kept = [name for name in runs[0].settings if name not in MEASURED]
+        names = [name for name in kept if len({shown_setting(run.settings.get(name)) for run in runs}) > 1]
         if names:
             notes.append(f"{label}: {', '.join(names)} not the same on all environments")
     return notes

@@ -68,7 +68,7 @@ class Normalisation(NamedTuple):
     kind: str  # none, runs (lowest and highest score of those compared), given
     ranges: Mapping[str, Range]
 
-    def __call__(self, env: str, values: np.ndarray) -> np.ndarray:
+    def scale(self, env: str, values: np.ndarray) -> np.ndarray:
         """Returns on the scale."""
         if self.kind == "none":
             return values

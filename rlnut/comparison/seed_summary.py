@@ -20,7 +20,7 @@ from rlnut.comparison.statistics import (
     mean_score,
     median_score,
 )
-from rlnut.comparison.table import aligned, shown
+from rlnut.comparison.table import aligned, with_interval
 from rlnut.errors import counted
 
 RESAMPLES = 10_000
@@ -50,7 +50,7 @@ class SeedSummary(NamedTuple):
         """Two lines for people."""
         rows = [["greedy return", "IQM", "mean", "median", "lowest", "highest"]]
         ends = [f"{end:.4g}" for end in (self.scores.min(), self.scores.max())]
-        rows += [[counted(len(self.seeds), "seed"), *map(shown, (self.iqm, self.mean, self.median)), *ends]]
+        rows += [[counted(len(self.seeds), "seed"), *map(with_interval, (self.iqm, self.mean, self.median)), *ends]]
         return "\n".join([*aligned(rows), *(["[95 % interval over seeds]"] if self.ci95 else [])])
 
 
@@ -65,7 +65,9 @@ def summarise_seeds(folder: Path, seeds: Sequence[int]) -> SeedSummary | None:
         return None
     scores = np.array([np.mean(run.returns) for run in runs])
     indices = [bootstrap_indices([len(runs)], RESAMPLES, 0)]
-    found = [estimate(one, [scores], indices=indices) for one in (interquartile_mean, mean_score, median_score)]
+    iqm, mean, median = (
+        estimate(one, [scores], indices=indices) for one in (interquartile_mean, mean_score, median_score)
+    )
     curve, _ = curve_of([Group(runs[0].agent, runs[0].env, runs)])
     picture = None
     if curve is not None:
@@ -74,4 +76,4 @@ def summarise_seeds(folder: Path, seeds: Sequence[int]) -> SeedSummary | None:
 
         picture = folder / "curve.png"
         save_figure(curves_figure(LearningCurves(runs, (curve,), ())), picture)
-    return SeedSummary(tuple(run.seed for run in runs), scores, *found, picture)
+    return SeedSummary(tuple(run.seed for run in runs), scores, iqm, mean, median, picture)

@@ -36,20 +36,22 @@ def comparison_table(found: Comparison) -> str:
     names = [*found.estimates]
     rows = [["agent", "runs", *(NAMES[name] for name in names)]]
     for label in found.labels:
-        rows.append([label, str(len(found.runs[label])), *(shown(found.estimates[name][label]) for name in names)])
+        rows.append(
+            [label, str(len(found.runs[label])), *(with_interval(found.estimates[name][label]) for name in names)]
+        )
     lines += aligned(rows)
     if len(found.envs) > 1:
         rows = [["IQM by environment", *found.labels]]
-        rows += [[env, *(shown(found.by_env[label][env]) for label in found.labels)] for env in found.envs]
+        rows += [[env, *(with_interval(found.by_env[label][env]) for label in found.labels)] for env in found.envs]
         lines += ["", *aligned(rows)]
     if len(found.labels) > 1:
         rows = [["P(row > column)", *found.labels]]
         for x in found.labels:
-            rows.append([x, *("" if x == y else shown(found.improvement[x, y]) for y in found.labels)])
+            rows.append([x, *("" if x == y else with_interval(found.improvement[x, y]) for y in found.labels)])
         lines += ["", *aligned(rows), ""]
         rows = [["difference of IQMs", "", ""]]
         for (x, y), one in found.differences.items():
-            rows.append([f"{x} − {y}", shown(one), "paired: the same seeds" if one.paired else "not paired"])
+            rows.append([f"{x} − {y}", with_interval(one), "paired: the same seeds" if one.paired else "not paired"])
         lines += aligned(rows)
     lines += [f"note: {note}" for note in found.notes]
     return "\n".join(lines)
@@ -62,11 +64,13 @@ def curves_table(found: LearningCurves) -> str:
         low, high = float(curve.band.low[-1]), float(curve.band.high[-1])
         last = (float(curve.band.value[-1]), None if np.isnan(low) else (low, high))
         unit = "iteration" if curve.offline else "step"
-        rows.append([curve.label, curve.envs[0], str(len(curve.seeds)), f"{unit} {curve.steps[-1]:,}", shown(last)])
+        rows.append(
+            [curve.label, curve.envs[0], str(len(curve.seeds)), f"{unit} {curve.steps[-1]:,}", with_interval(last)]
+        )
     return "\n".join([*aligned(rows), *(f"note: {note}" for note in found.notes)])
 
 
-def shown(one: tuple[float, Interval | None] | Estimate | tuple[float, Interval | None, bool]) -> str:
+def with_interval(one: tuple[float, Interval | None] | Estimate | tuple[float, Interval | None, bool]) -> str:
     """ "487.2 [455.1, 500]", or the number alone."""
     value, ci95 = one[0], one[1]
     return f"{value:.4g}" if ci95 is None else f"{value:.4g} [{ci95[0]:.4g}, {ci95[1]:.4g}]"

@@ -85,6 +85,18 @@ def test_what_decides_nothing_is_no_difference(tmp_path: Path):
     assert ("dqn steps=100", "CartPole-v1") in labels(tmp_path)
 
 
+def test_bounds_that_a_run_has_measured_do_not_split_its_seeds(tmp_path: Path):
+    """`low` of an unbounded space is found by playing with the run's seed; a user's choice is there for every seed."""
+    for seed in range(3):
+        recorded(tmp_path / "a" / str(seed), seed, agent="sarsa", low=(-seed, 0.0), ridge=1.0)
+    assert labels(tmp_path) == {("sarsa", "CartPole-v1"): (0, 1, 2)}
+    for seed in range(3):
+        recorded(tmp_path / "b" / str(seed), seed, agent="sarsa", low=(-seed, 0.0), ridge=2.0)
+    assert labels(tmp_path) == {
+        ("sarsa ridge=1.0", "CartPole-v1"): (0, 1, 2), ("sarsa ridge=2.0", "CartPole-v1"): (0, 1, 2),
+    }  # fmt: skip
+
+
 def test_a_seed_that_is_there_twice_counts_once(tmp_path: Path):
     seeds_of(tmp_path / "all" / "a", [1, 2])
     recorded(tmp_path / "all" / "b", 1)
