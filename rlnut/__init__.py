@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rlnut.agents.online_settings import TreeBackup as TreeBackup
     from rlnut.agents.online_settings import WatkinsQ as WatkinsQ
     from rlnut.comparison.compare import compare as compare
+    from rlnut.control.repeat import repeat as repeat
     from rlnut.control.run_folder import load_policy as load_policy
     from rlnut.control.run_loop import RunLook as RunLook
     from rlnut.control.training import resume as resume
@@ -75,6 +76,7 @@ _HOME = {
     "register_agent": "agents.catalogue",
     "register_method": "prediction.methods",
     "predict": "prediction.predict",
+    "repeat": "control.repeat",
     "resume": "control.training",
     "RunLook": "control.run_loop",
     "train": "control.training",

@@ -59,7 +59,8 @@ class Parser(argparse.ArgumentParser):
         if self.check is not None:
             self.check(found)
         first = next((action.dest for action in self._actions if not action.option_strings), "")
-        see = f"{self.prog} {getattr(found, first)} --help" if self.check else f"{self.prog} --help"
+        name = getattr(found, first, None) if self.check else None
+        see = f"{self.prog} {name} --help" if name else f"{self.prog} --help"
         options = [word for word in extra if word.startswith("-") and not only_digits(word[1:2])]
         if options:
             known = [name for action in self._actions for name in action.option_strings if name.startswith("--")]
@@ -101,7 +102,7 @@ def parse(words: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
             module = import_module(f"rlnut.commands.{command.replace('-', '_')}")
             module.configure(parser, words[1:])
             parser.check = getattr(module, "check", None)
-            parser.add_argument("--seed", type=converter(int), default=0, metavar="N", help="random seed (default: 0)")
+            parser.add_argument("--seed", type=converter(int), metavar="N", help="random seed (default: 0)")
             parser.add_argument("--json", action="store_true", help="print one JSON object as the last line of stdout")
             if command in COMPILE:
                 text = "neither use nor keep compiled programs in the user's cache folder"
@@ -112,6 +113,8 @@ def parse(words: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
     if not hasattr(args, "module"):
         top.print_help(sys.stderr)
         raise UsageError("give a command")
+    if args.seed is None:  # neither the user nor a file that is repeated says one
+        args.seed = 0
     if not 0 <= args.seed < 2**32:
         raise UsageError(f"--seed must be >= 0 and < 2**32, got {args.seed}")
     args.words = words

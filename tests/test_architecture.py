@@ -33,7 +33,7 @@ FLOORS = (
 )
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names.split()}
 # The entry points, which turn a name into an agent; everything else in rlnut.control takes what it is given.
-KNOW_AGENTS = {"rlnut.control.training", "rlnut.control.run_folder"}
+KNOW_AGENTS = {f"rlnut.control.{name}" for name in ("training", "recipe", "repeat", "run_folder")}
 
 
 def modules() -> dict[str, Path]:

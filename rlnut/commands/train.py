@@ -11,28 +11,33 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rlnut.agents.catalogue import AGENTS
 from rlnut.commands.options import add_settings, chosen_settings, converter, plain, registered_name
+from rlnut.commands.repeating import ONLY, add_config, beside, complete, config_of, configure_repeat, repeated
 from rlnut.control.settings import RunSettings
 from rlnut.errors import RlnutError, UsageError
 
 if TYPE_CHECKING:
     from rlnut.control.profile import Profile
+    from rlnut.control.repeat import Repetition
     from rlnut.control.result import Trained
     from rlnut.control.run_loop import RunLook
     from rlnut.control.setup import Setup
-    from rlnut.envs.make import EnvName
+    from rlnut.envs.make import EnvLike, EnvName
     from rlnut.learner.config import AgentConfig
     from rlnut.runtime.files import JsonObject
     from rlnut.runtime.workers import Jobs
 
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    parser.add_argument(
-        "agent",
-        metavar="AGENT",
-        help=f"one of {', '.join(AGENTS.known())}; an agent of an installed package (`rlnut list`), or of your own,"
-        " MODULE:CLASS; `rlnut train AGENT --help`: its options",
-    )
-    parser.add_argument("env", metavar="ENV", help="a registered Gymnasium environment, e.g. CartPole-v1")
+    file = config_of(words)
+    if not file:
+        parser.add_argument(
+            "agent",
+            metavar="AGENT",
+            help=f"one of {', '.join(AGENTS.known())}; an agent of an installed package (`rlnut list`), or of your"
+            " own, MODULE:CLASS; `rlnut train AGENT --help`: its options",
+        )
+        parser.add_argument("env", metavar="ENV", help="a registered Gymnasium environment, e.g. CartPole-v1")
+    add_config(parser)
     parser.add_argument(
         "--out", metavar="DIR", help="folder for the run (default: runs/AGENT-ENV-seedN, new each time)"
     )
@@ -56,6 +61,8 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
         help="argument of the environment: is_slippery=false, size=8, map_name=8x8, …",
     )
     parser.add_argument("--no-preset", action="store_true", help="leave out the settings measured for this environment")
+    if file:
+        return configure_repeat(parser, words, file)
     agent = registered_name(parser, words, AGENTS)
     kind = None if agent is None else AGENTS.find(agent)
     add_settings(parser, RunSettings(**kind.training) if kind else RunSettings(), "training")
@@ -64,7 +71,11 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    """UsageError for a name that is no agent."""
+    """UsageError for a name that is no agent; with --config: what the file says is filled in."""
+    if args.config is not None:
+        return complete(args)
+    if args.trust:
+        raise UsageError(f"--trust {ONLY}")
     AGENTS.find(args.agent, other=args.env)
 
 
@@ -82,13 +93,25 @@ class Choices(NamedTuple):
     env: EnvName
     training: RunSettings
     lines: list[str]  # for people
+    repeated: Repetition | None = None  # with --config
+
+    @property
+    def eval_env(self) -> EnvLike | None:
+        """Where greedy episodes are played, if not on `env`."""
+        return None if self.repeated is None else self.repeated.eval_env
 
 
 def choices(args: argparse.Namespace) -> Choices:
     """Agent, environment and settings; an invalid environment is reported before anything is written."""
     from rlnut.control.training import configured
     from rlnut.envs.arguments import environment
+    from rlnut.envs.make import EnvName
 
+    if args.config is not None:
+        one = repeated(args)
+        assert isinstance(one.env, EnvName)
+        one.env.make().close()
+        return Choices(one.config, one.env, one.training, one.lines(), one)
     env = environment(args.env, args.env_arg)
     env.make().close()
     options, course = chosen_settings(args, AGENTS.find(args.agent)()), chosen_settings(args, RunSettings())
@@ -110,11 +133,13 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     from rlnut.runtime.files import read_json
 
     profile = started(args.from_python) if args.profile else False
-    config, env, training, lines = choices(args)
-    _say(lines)
+    given = choices(args)
+    config, env, training = given.config, given.env, given.training
+    _say(given.lines)
     out = Path(args.out) if args.out else default_folder(args.agent, env.id, args.seed)
-    report(train(config, env, seed=args.seed, out=out, settings=training, profile=profile))
-    return answer([read_json(out / "summary.json")], str(out))
+    report(train(config, env, seed=args.seed, out=out, settings=training, profile=profile, eval_env=given.eval_env))
+    found = answer([read_json(out / "summary.json")], str(out))
+    return found if given.repeated is None else found | beside(given.repeated, out)
 
 
 def started(from_python: bool) -> Profile:
@@ -184,7 +209,7 @@ def in_this_process(
 
     def one(seed: int) -> None:
         run = (given.config, given.env, given.training, seed, folder / f"seed{seed}")
-        report(train_seed(*run, shared, profile))
+        report(train_seed(*run, shared, profile, eval_env=given.eval_env))
 
     try:
         return one_after_another(one, seeds)
@@ -234,7 +259,7 @@ def work(args: argparse.Namespace) -> JsonObject:
                 said = Said(job["plan"], job["progress"], stopping=False)
                 told = Told(jobs)
                 try:
-                    report(train_seed(*run, shared, args.profile, said, told.planned, [told]))
+                    report(train_seed(*run, shared, args.profile, said, told.planned, [told], given.eval_env))
                     jobs.answer({"done": job["seed"]})
                 except RlnutError as error:
                     jobs.answer({"failed": str(error), "status": error.status})

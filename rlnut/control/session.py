@@ -87,7 +87,7 @@ class Session:
         profile: Profile | None = None,
     ) -> None:
         self.seed, self.said, self.network = seed, said, network
-        self.env, self.profile = env, profile
+        self.env, self.profile, self.asked = env, profile, (config, training)
         self.timed: Timed = profile or untimed
         self.eval_env = env if eval_env is None else eval_env
         self.callbacks: Callbacks[RunLook] = Callbacks() if callbacks is None else callbacks

@@ -13,6 +13,7 @@ from rlnut.agents.catalogue import AGENTS, AgentConfig
 from rlnut.agents.presets import PRESETS
 from rlnut.control.checkpoints import read_checkpoint
 from rlnut.control.profile import Profile
+from rlnut.control.provenance import origin
 from rlnut.control.result import Trained
 from rlnut.control.run_files import RunFiles
 from rlnut.control.run_folder import BEFORE, CHECKPOINT, POLICY, SUMMARY, Recipe, describe
@@ -81,11 +82,13 @@ def training(
         clocks = Profile() if profile is True else profile or None
         return Session(config, env, chosen, seed, network, eval_env, said, called, profile=clocks)
 
-    return Looks(begun(make, out))
+    return Looks(begun(make, out, callbacks))
 
 
-def begun(make: Callable[[], Session], out: str | Path | None) -> Generator[RunLook, None, Trained]:
-    """The looks of a new run, which writes into the new folder `out`; None: nothing."""
+def begun(
+    make: Callable[[], Session], out: str | Path | None, callbacks: Sequence[Callback] = ()
+) -> Generator[RunLook, None, Trained]:
+    """The looks of a new run, which writes into the new folder `out`; None: nothing. callbacks: of the user."""
     with terminations(), contextlib.ExitStack() as held:
         session = make()
         held.callback(session.close)
@@ -94,6 +97,9 @@ def begun(make: Callable[[], Session], out: str | Path | None) -> Generator[RunL
         if folder is not None:
             held.enter_context(locked(folder))
             new_folder(folder)  # still free, now that nobody else can take it
+            eval_env = None if session.eval_env is session.env else session.eval_env
+            settled = session.config, session.training
+            description |= origin(session.asked, settled, session.env, eval_env, session.setup.data, callbacks)
         return (yield from session.go(RunFiles(folder, description)))
 
 
@@ -145,13 +151,14 @@ def train_seed(
     said: Said = Said(),  # noqa: B008  it cannot be changed
     planned: Callable[[Setup], object] = lambda setup: None,
     callbacks: Sequence[Callback] = (),
+    eval_env: EnvLike | None = None,
 ) -> Trained:
     """`train` for one of several seeds: with what the seeds before it have compiled. planned: told of its plan."""
     called: Callbacks[RunLook] = Callbacks(callbacks)
 
     def make() -> Session:
         clocks = Profile() if profile else None
-        session = Session(config, env, settings, seed, said=said, callbacks=called, shared=shared, profile=clocks)
+        session = Session(config, env, settings, seed, None, eval_env, said, called, shared, clocks)
         planned(session.setup)
         return session
 
