@@ -235,6 +235,17 @@ def _assembled(space: spaces.Space, path: PartPath, values: dict[PartPath, Any])
     return values.get(path)
 
 
+def component_names(space: spaces.Space) -> list[tuple[str, bool]]:
+    """Of each number of a stored observation without images: its name, and whether it is of a Box."""
+    found = []
+    for path, leaf in _parts(space):
+        if isinstance(leaf, USABLE):
+            head = ".".join(map(str, path))
+            numbers = [",".join(map(str, at)) for at in np.ndindex(leaf.shape or ())]
+            found += [(f"{head}[{n}]" if n else head or "state", isinstance(leaf, spaces.Box)) for n in numbers]
+    return found
+
+
 def _none(part: Observation) -> Params:
     """The parameters of an encoder: it has none."""
     return part.encoder.init(jax.random.key(0), np.zeros((1, *part.shape), part.dtype))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rlnut.control.training import train as train
     from rlnut.control.training import training as training
     from rlnut.data.sequences import pad as pad
+    from rlnut.envs.checking import check_env as check_env
     from rlnut.errors import RlnutError as RlnutError
     from rlnut.errors import UsageError as UsageError
     from rlnut.networks.architectures import cnn as cnn
@@ -63,6 +64,7 @@ _HOME = {
     "WatkinsQ": "agents.online_settings",
     "RlnutError": "errors",
     "UsageError": "errors",
+    "check_env": "envs.checking",
     "cnn": "networks.architectures",
     "impala": "networks.residual_networks",
     "lenet": "networks.architectures",

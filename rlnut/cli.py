@@ -33,7 +33,7 @@ COMMANDS = {  # name -> its line in the list; the module of the same name is imp
     "fit": "fit a model to labels or values",
     "demo": "a chapter of the lecture, with its picture",
     "list": "what there is: agents, methods, models, datasets, environments",
-    "check-env": "what the learner will see of an environment, or why it is not supported",
+    "check-env": "what the learner will see of an environment, what looks suspicious, or why it is not supported",
 }
 COMPILE = frozenset(COMMANDS) - {"list", "check-env", "plot", "compare"}
 

@@ -106,10 +106,10 @@ def _environment(args: argparse.Namespace, recipe: Recipe) -> EnvLike | None:
 
 def beside(one: Repetition, out: Path) -> JsonObject:
     """What a repeated run changed, and whether it came out the same; the latter for people, too."""
-    from rlnut.control.repeat import compared
+    from rlnut.control.repeat import same_as_before
     from rlnut.runtime.log import say
 
-    same, line = compared(one, out)
+    same, line = same_as_before(one, out)
     if line:
         say(line)
     return {"repeats": one.record() | {"same": same}}

@@ -74,7 +74,7 @@ def origin(
 
 def provenance(config: AgentConfig, env: EnvLike) -> JsonObject:
     """What config.json says of the place where a run is made."""
-    return {"versions": versions(), "machine": machine(), "code": code(config, env), "git": commits()}
+    return {"versions": versions(), "machine": machine(), "code": code_checksums(config, env), "git": commits()}
 
 
 def versions() -> dict[str, str]:
@@ -119,7 +119,7 @@ def _cpu() -> str:
     return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
 
 
-def code(config: AgentConfig, env: EnvLike) -> dict[str, str]:
+def code_checksums(config: AgentConfig, env: EnvLike) -> dict[str, str]:
     """Checksums of what decides what is learned: rlnut, and what defines an agent or environment that is not its."""
     found = {"rlnut": own_code()}
     for name, file in _sources(type(config), env):

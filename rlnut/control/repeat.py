@@ -131,34 +131,34 @@ def _named(record: Any) -> str:
         return str(record)
 
 
-class Comparison(NamedTuple):
+class RepeatCheck(NamedTuple):
     """A repeated run beside the one that it repeats."""
 
     same: bool | None  # None: there is nothing to compare with
     line: str
 
 
-def compared(one: Repetition, out: Path) -> Comparison:
+def same_as_before(one: Repetition, out: Path) -> RepeatCheck:
     """Are the log and the weights in `out` those of the folder where the config.json lies, byte for byte?"""
     before, title = one.recipe.folder, "the same bytes as in"
     if one.changed or not (before / POLICY).is_file() or not (before / "metrics.csv").is_file():
-        return Comparison(None, "")
+        return RepeatCheck(None, "")
     if (found := one.recipe.found.get("data")) is not None and found != read_json(out / CONFIG).get("data"):
         source = getattr(one.config, "data", None)
         what = f"{source} has changed since" if source else "the environment gave other transitions than then"
-        return Comparison(False, f"not the same as in {before}: {what}")
+        return RepeatCheck(False, f"not the same as in {before}: {what}")
     logs = [(folder / "metrics.csv").read_bytes().splitlines() for folder in (before, out)]
     if logs[0] != logs[1]:
         row = next((i for i, (a, b) in enumerate(zip(*logs, strict=False)) if a != b), min(map(len, logs)))
         if row == 0:
-            return Comparison(None, f"metrics.csv has other columns than in {before}: they cannot be compared")
+            return RepeatCheck(None, f"metrics.csv has other columns than in {before}: they cannot be same_as_before")
         rows = logs[0] if row < len(logs[0]) else logs[1]
         step = ascii(rows[row].partition(b",")[0].decode("utf-8", "replace")[:20])[1:-1]
         ends = "" if row < min(map(len, logs)) else ", where one of the two ends"
-        return Comparison(False, f"not the same as in {before}: metrics.csv differs from the row of {step} on{ends}")
+        return RepeatCheck(False, f"not the same as in {before}: metrics.csv differs from the row of {step} on{ends}")
     if (before / POLICY).read_bytes() != (out / POLICY).read_bytes():
-        return Comparison(False, f"not the same as in {before}: metrics.csv is, {POLICY} is not")
-    return Comparison(True, f"{title} {before}: metrics.csv and {POLICY}")
+        return RepeatCheck(False, f"not the same as in {before}: metrics.csv is, {POLICY} is not")
+    return RepeatCheck(True, f"{title} {before}: metrics.csv and {POLICY}")
 
 
 def repeat(
@@ -180,7 +180,7 @@ def repeat(
     out: a new folder. seed, env and changes (options of the agent and of `RunSettings`) take the place of what is
     recorded. env, network, eval_env, agent: also what the run was given in Python and no file holds. trust: see
     `load_policy`. What is changed, and what is not as it was (versions, code), is said; if both folders are there, the
-    results are compared.
+    results are same_as_before.
     """
     recipe = Recipe(config, network, agent, trust, file=True)
     options, course = split_changes(recipe, changes)
@@ -194,7 +194,12 @@ def repeat(
         one.config, one.env, seed=one.seed, out=out, network=network, eval_env=one.eval_env, quiet=quiet,
         settings=one.training, callbacks=callbacks,
     )  # fmt: skip
-    if done.folder is not None and not quiet and not done.interrupted and (line := compared(one, done.folder).line):
+    if (
+        done.folder is not None
+        and not quiet
+        and not done.interrupted
+        and (line := same_as_before(one, done.folder).line)
+    ):
         say(line)
     return done
 
