@@ -1,4 +1,4 @@
-"""`rlnut check-env ENV`: what the learner will see of an environment, what looks suspicious, or what is not supported."""
+"""`rlnut check-env ENV`: what a learner will see of an environment, what looks suspicious, or what is not supported."""
 
 from __future__ import annotations
 

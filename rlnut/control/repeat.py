@@ -151,7 +151,7 @@ def same_as_before(one: Repetition, out: Path) -> RepeatCheck:
     if logs[0] != logs[1]:
         row = next((i for i, (a, b) in enumerate(zip(*logs, strict=False)) if a != b), min(map(len, logs)))
         if row == 0:
-            return RepeatCheck(None, f"metrics.csv has other columns than in {before}: they cannot be same_as_before")
+            return RepeatCheck(None, f"metrics.csv has other columns than in {before}: they cannot be compared")
         rows = logs[0] if row < len(logs[0]) else logs[1]
         step = ascii(rows[row].partition(b",")[0].decode("utf-8", "replace")[:20])[1:-1]
         ends = "" if row < min(map(len, logs)) else ", where one of the two ends"
@@ -180,7 +180,7 @@ def repeat(
     out: a new folder. seed, env and changes (options of the agent and of `RunSettings`) take the place of what is
     recorded. env, network, eval_env, agent: also what the run was given in Python and no file holds. trust: see
     `load_policy`. What is changed, and what is not as it was (versions, code), is said; if both folders are there, the
-    results are same_as_before.
+    results are compared.
     """
     recipe = Recipe(config, network, agent, trust, file=True)
     options, course = split_changes(recipe, changes)
