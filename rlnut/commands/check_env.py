@@ -67,7 +67,7 @@ def report_lines(found: EnvReport, seed: int) -> Iterator[str]:
     if played.allowed is not None:
         facts["masks"] = f"allow {played.allowed:.3g} of {sum(spec.acts.counts)} choices, in the mean"
     for key, value in facts.items():
-        yield f"  {key:15} {value}"
+        yield f"  {key:14} {value}"
     yield ""
     yield from _ranges(found)
     yield ""

@@ -84,7 +84,8 @@ def test_check_env(capsys: pytest.CaptureFixture[str]):
     assert found["env"] == "CartPole-v1" and found["time_limit"] == 500 and found["solved_at"] == 475
     assert "float32[4]" in found["learner_sees"] and "2 actions" in found["learner_sees"] and found["reproducible"]
     assert main(["check-env", "FrozenLake-v1", "--env-arg", "is_slippery=false"]) == 0
-    assert "one-hot [16]" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "one-hot [16]" in out and out.endswith("nothing looks suspicious\n")
 
 
 def test_no_words(capsys: pytest.CaptureFixture[str]):
