@@ -176,8 +176,8 @@ def play_uniform(vector: HostVector, steps: int, seed: int, gamma: float = GAMMA
             _seen(played, vector, step.next_obs[i])
             kind = "termination" if step.terminated[i] else "truncation" if step.truncated[i] else "step"
             if kind not in played.examples:
-                numbers_of = float(row.reward[i]), row.next_obs[i].copy(), float(row.discount[i])
-                parts = (row.obs[i].copy(), row.action[i], *numbers_of)
+                now, then = np.array(row.obs[i]), np.array(row.next_obs[i])
+                parts = (now, np.array(row.action[i]), float(row.reward[i]), then, float(row.discount[i]))
                 after = (_source(vector), step.obs[i]) if row.end[i] else ()
                 played.examples[kind] = ExampleStep(int(numbers[i]), int(lengths[i]), *parts, *after)
             if row.end[i]:

@@ -93,7 +93,7 @@ def _ranges(found: EnvReport) -> Iterator[str]:
         rows = list(zip(names, *(part.tolist() for part in (seen.low, seen.mean, seen.high, seen.std)), strict=True))
     more = len(rows) - ROWS
     rows = rows[:ROWS]
-    sums = {
+    sums: dict[str, list[float]] = {
         "reward": found.played.rewards,
         "return": [e.total for e in episodes],
         "length": [e.length for e in episodes],

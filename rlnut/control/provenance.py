@@ -96,14 +96,14 @@ def machine() -> JsonObject:
     """What else may change the last digits of a result: the device, and how XLA was told to compute."""
     import jax
 
-    precision = jax.config.jax_default_matmul_precision
+    precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
     return {
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu(),
         "backend": jax.default_backend(),
         "device": jax.devices()[0].device_kind,
         "cores": cores(),
-        "x64": bool(jax.config.jax_enable_x64),
+        "x64": bool(jax.config.jax_enable_x64),  # type: ignore[attr-defined]
         "matmul_precision": None if precision is None else str(precision),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
     }
@@ -153,7 +153,8 @@ def _is_ours(file: Path) -> bool:
 
 def _sources(agent: type[AgentConfig], env: EnvLike) -> Iterator[tuple[str, Path]]:
     """What defines the agent and the environment, by name, and the files where that is."""
-    name, things = env_name(env), [*agent.__mro__]
+    name = env_name(env)
+    things: list[object] = [*agent.__mro__]
     if name is None:
         things.append(type(env.unwrapped) if hasattr(env, "unwrapped") else env)
     else:

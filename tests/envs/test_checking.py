@@ -309,7 +309,7 @@ def test_masks_and_images_are_summed_up():
 
 
 def test_the_command_prints_the_report_or_one_json_object(capsys: pytest.CaptureFixture[str]):
-    gym.register("Known-v0", Known)
+    gym.register("Known-v0", lambda **options: Known())
     try:
         status, out, err = run_main(capsys, "check-env", "Known-v0", "--steps=30")
         assert (status, err) == (0, "") and "10 episodes ended: 5 terminated, 5 truncated" in out
