@@ -23,6 +23,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
+import gymnasium as gym
+
 from rlnut.control.settings import RunSettings
 from rlnut.envs.make import EnvLike, EnvName, env_name
 from rlnut.envs.names import creator_of
@@ -156,7 +158,8 @@ def _sources(agent: type[AgentConfig], env: EnvLike) -> Iterator[tuple[str, Path
     name = env_name(env)
     things: list[object] = [*agent.__mro__]
     if name is None:
-        things.append(type(env.unwrapped) if hasattr(env, "unwrapped") else env)
+        made = isinstance(env, gym.Env | gym.vector.VectorEnv)
+        things.append(type(env.unwrapped) if made else env)
     else:
         things += [wrapper.kind for wrapper in name.wrappers]
         with contextlib.suppress(Exception):  # a package that is missing: making the environment says which

@@ -77,8 +77,8 @@ def repetition(
 ) -> Repetition:
     """What is to be done: the recorded settings, but for options of the agent and of `RunSettings` that are given.
 
-    Settings that followed from others (bounds that were found by playing, the length of a schedule) are taken as they
-    were found, and are found anew where anything is changed. seeds: how many runs there will be, from `seed` on.
+    Settings that followed from others (bounds that are found by playing, the length of a schedule) follow anew. seeds:
+    how many runs there will be, from `seed` on.
     """
     chosen = recipe.environment(env)
     chosen_eval = recipe.evaluation_environment(eval_env)
@@ -90,8 +90,6 @@ def repetition(
         before, now = recipe.found.get(name), None if one is None else recorded_env(one)
         if one is not None and (before or None) != (now or None):
             changed[name] = Change(_named(before), _named(now))
-    if not changed and seeds == 1:
-        config, training = recipe.config, recipe.training
     differs = differences(recipe.found, provenance(config, chosen))
     return Repetition(recipe, config, chosen, chosen_eval, training, seed, changed, differs, seeds)
 

@@ -193,6 +193,8 @@ def resume(
     chosen = recipe.environment(env)
     description = recipe.found | {"rlnut": installed_version()}
     description["training"] = recipe.found["training"] | {"steps": course.steps}
+    if course.steps != recipe.training.steps:  # what followed from fewer steps stays as it is
+        description.pop("asked", None)
     if isinstance(config, OfflineConfig):
         description["config"] = recipe.found["config"] | {"iterations": config.iterations}
     with terminations(), locked(recipe.folder):
