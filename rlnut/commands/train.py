@@ -19,12 +19,9 @@ if TYPE_CHECKING:
     from rlnut.control.profile import Profile
     from rlnut.control.repeat import Repetition
     from rlnut.control.result import Trained
-    from rlnut.control.run_loop import RunLook
-    from rlnut.control.setup import Setup
     from rlnut.envs.make import EnvLike, EnvName
     from rlnut.learner.config import AgentConfig
     from rlnut.runtime.files import JsonObject
-    from rlnut.runtime.workers import Jobs
 
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -219,26 +216,6 @@ def in_this_process(
         raise
 
 
-class Told:
-    """Tells the parent process what a run needs, and how far it is."""
-
-    def __init__(self, jobs: Jobs) -> None:
-        self.jobs, self.last = jobs, time.perf_counter()
-
-    def planned(self, setup: Setup) -> None:
-        """Before the first step."""
-        from rlnut.control.plan import free_memory
-
-        need = {"need": setup.need, "free": free_memory()}
-        self.jobs.answer(need | {"total": setup.schedule.total, "unit": setup.unit})
-
-    def on_look(self, look: RunLook) -> None:
-        """A few times a second."""
-        if (now := time.perf_counter()) - self.last > 0.2:
-            self.last = now
-            self.jobs.answer({"step": look.step})
-
-
 def work(args: argparse.Namespace) -> JsonObject:
     """Be a worker process: train the seeds that the parent gives, and tell it how that goes."""
     from rlnut.runtime.interrupts import terminations
@@ -248,6 +225,7 @@ def work(args: argparse.Namespace) -> JsonObject:
     with terminations():
         jobs = Jobs()
         try:
+            from rlnut.control.seeds import Told
             from rlnut.control.session import Said
             from rlnut.control.setup import Shared
             from rlnut.control.training import train_seed

@@ -6,16 +6,22 @@ Seed k leaves the same bytes as it does alone. A seed that fails is reported, an
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
 from rlnut.errors import RlnutError, UsageError, counted
 from rlnut.runtime.interrupts import interrupts
 from rlnut.runtime.log import Progress, say
 from rlnut.runtime.streams import on_terminal
-from rlnut.runtime.workers import Event, Message, Worker, cores
+from rlnut.runtime.workers import Event, Jobs, Message, Worker, cores
+
+if TYPE_CHECKING:
+    from rlnut.control.run_loop import RunLook
+    from rlnut.control.setup import Setup
 
 PROCESS = 300 * 2**20  # bytes that a process takes beside what its run learns and remembers
 Failed = dict[int, RlnutError]  # by seed
@@ -208,3 +214,23 @@ class Pool:
             running = " ".join(str(other.seed) for other in self.workers if other.seed is not None)
             words = f"{self.over} of {self.count} seeds over, at work: {running}"
             self.progress.move(sum(self.steps.values()), words)
+
+
+class Told:
+    """Tells the parent process what a run needs, and how far it is."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self.jobs, self.last = jobs, time.perf_counter()
+
+    def planned(self, setup: Setup) -> None:
+        """Before the first step."""
+        from rlnut.control.plan import free_memory
+
+        need = {"need": setup.need, "free": free_memory()}
+        self.jobs.answer(need | {"total": setup.schedule.total, "unit": setup.unit})
+
+    def on_look(self, look: RunLook) -> None:
+        """A few times a second."""
+        if (now := time.perf_counter()) - self.last > 0.2:
+            self.last = now
+            self.jobs.answer({"step": look.step})
