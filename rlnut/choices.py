@@ -16,4 +16,5 @@ SCHEDULES = ("cosine", "one-cycle", "linear", "constant")
 NETWORKS = ("auto", "mlp", "cnn", "lenet", "resnet", "impala")  # of agents
 SMALLEST_IMAGE = {"lenet": 12, "resnet": 4}  # sides from which on something is left after the poolings
 TABLES = ("ohm", "sparse", "thermal", "spirals", "xor", "iris", "wine", "breast-cancer", "diabetes")
+FORMATS = ("png", "svg", "pdf")  # of figures
 MEMORY = ("recall", "parity", "adding")

@@ -33,6 +33,7 @@ MEMBERS = {
     "double Q-learning": OnlineRule("max", double=True),
 }
 
+MOUNTAIN_CAR = ["ε = 0", "γ = 1", "8 tilings"]  # for the caption
 ReferenceRows = Mapping[str, tuple[float, ...]]
 
 
@@ -75,8 +76,9 @@ def figure_6_4(seed: int, runs: int) -> Page:
         known = dict(zip((1, 2, 3), table[name], strict=True))
         means.append(curve(name, [1, 2, 3], parts(found, (1, 100), (101, 500), (401, 500)), known))
     learning = Panel("Example 6.6", "episodes", "reward per episode, mean of ten", curves)
-    summary = Panel("Means of episodes 1–100, 101–500, 401–500", "part of the run", "reward per episode", means)
-    return Page("The cliff, α = 0.5, ε = 0.1", [learning, summary])
+    ticks = {1: "1–100", 2: "101–500", 3: "401–500"}
+    summary = Panel("Means of parts of the run", "episodes", "reward per episode", means, ticks=ticks)
+    return Page("The cliff: four ways to learn", [learning, summary], ["α = 0.5", "ε = 0.1", "γ = 1"])
 
 
 def figure_6_3(seed: int, runs: int, grid: Sequence[float] = (0.1, 0.3, 0.5, 0.7, 0.9, 1.0)) -> Page:
@@ -103,7 +105,7 @@ def figure_6_3(seed: int, runs: int, grid: Sequence[float] = (0.1, 0.3, 0.5, 0.7
         Panel("First 100 episodes", "α", "mean reward per episode", first),
         Panel("First 1000 episodes", "α", "mean reward per episode", whole),
     ]
-    return Page("The cliff against α, ε = 0.1", panels)
+    return Page("The cliff: the reward against the step size", panels, ["ε = 0.1", "γ = 1"])
 
 
 def figure_6_5(seed: int, runs: int) -> Page:
@@ -122,8 +124,9 @@ def figure_6_5(seed: int, runs: int) -> Page:
             left = 100.0 * (learn_many(task, MEMBERS[name], seed, runs, 300, alpha=0.1).lengths == 2)
             curves.append(curve(name, np.arange(1, 301), left, known))
         curves.append(Curve("optimal (ε/2)", np.array([1, 300]), np.array([5.0, 5.0])))
-        panels.append(Panel(f"{actions} actions, α = 0.1, ε = 0.1", "episodes", "% left from A", curves))
-    return Page("Maximisation bias", panels)
+        panels.append(Panel(f"{actions} actions", "episodes", "% left from A", curves))
+    title = "Maximisation bias: Q-learning prefers gambles that lose, double Q-learning less"
+    return Page(title, panels, ["α = 0.1", "ε = 0.1", "γ = 1"])
 
 
 def example_6_5(seed: int, runs: int) -> Page:
@@ -138,9 +141,9 @@ def example_6_5(seed: int, runs: int) -> Page:
         ends.append(curve(name, [500], parts(found.astype(float), (401, 500)), {500: last[name]}))
     panels = [
         Panel("Example 6.5", "time steps", "episodes done", counts),
-        Panel("Episodes 401–500", "episodes", "steps per episode", ends),
+        Panel("The end of the run", "episodes", "steps per episode", ends, ticks={500: "401–500"}),
     ]
-    return Page("Windy gridworld, α = 0.5, ε = 0.1", panels)
+    return Page("Windy gridworld: three ways to learn", panels, ["α = 0.5", "ε = 0.1", "γ = 1"])
 
 
 def figure_10_3(seed: int, runs: int) -> Page:
@@ -159,7 +162,9 @@ def figure_10_3(seed: int, runs: int) -> Page:
         curves.append(curve(label, np.arange(1, 501), found, at))
         means.append(curve(label, [1, 2], parts(found, (1, 50), (401, 500)), {1: known[5], 2: known[6]}))
     learning = Panel("Figures 10.2, 10.3", "episodes", "steps per episode", curves, log=["y"])
-    return Page("Mountain Car, SARSA", [learning, Panel("Means of 1–50, 401–500", "part", "steps per episode", means)])
+    ticks = {1: "1–50", 2: "401–500"}
+    summary = Panel("Means of parts of the run", "episodes", "steps per episode", means, ticks=ticks)
+    return Page("Mountain Car: one-step and 8-step SARSA", [learning, summary], MOUNTAIN_CAR)
 
 
 Parameter = TypeVar("Parameter", bound=float | str)  # what a curve is drawn for: n, λ, a kind of trace
@@ -183,7 +188,7 @@ def _by_alpha(
         given = {name: value(key) for name, value in numbers.items()}
         found = learn_many(task, rule(key), seed, runs, episodes, alpha=alphas, **given).lengths.mean(-1)
         curves.append(curve(f"{what}{key}", alphas, found.T, {a: y for a, y in known.items() if np.isfinite(y)}))
-    return Page(title, [Panel(f"First {episodes} episodes", "α × 8", "steps per episode", curves, top)])
+    return Page(title, [Panel(f"First {episodes} episodes", "α × 8", "steps per episode", curves, top)], MOUNTAIN_CAR)
 
 
 def figure_10_4(seed: int, runs: int) -> Page:

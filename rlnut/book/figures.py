@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from rlnut.errors import counted
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -42,6 +44,7 @@ class Panel(NamedTuple):
     curves: Sequence[Curve]
     top: float | None = None  # upper limit of the y axis, as in the book
     log: Sequence[str] = ()  # which axes are logarithmic: "x", "y"
+    ticks: Mapping[int, str] | None = None  # names of places on the x axis, where it has no numbers
 
 
 class Page(NamedTuple):
@@ -49,6 +52,8 @@ class Page(NamedTuple):
 
     title: str
     panels: Sequence[Panel]
+    facts: Sequence[str] = ()  # what the numbers depend on, for the caption: seed, runs
+    notes: Sequence[str] = ()  # what is drawn, a sentence each
 
 
 class Figure(NamedTuple):
@@ -94,5 +99,6 @@ def make_page(name: str, seed: int = 0, runs: int | None = None) -> Page:
     from importlib import import_module
 
     module, _, function = FIGURES[name].source.partition(":")
-    page: Page = getattr(import_module(module), function)(seed, runs or FIGURES[name].runs)
-    return page
+    runs = runs or FIGURES[name].runs
+    page: Page = getattr(import_module(module), function)(seed, runs)
+    return page._replace(facts=[f"seed {seed}", counted(runs, "run"), *page.facts])

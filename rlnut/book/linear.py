@@ -12,6 +12,7 @@ from rlnut.agents import lstd
 from rlnut.book.figures import Curve, Page, Panel, Points
 from rlnut.book.runs import Job, book_experience, learned_weights, long_runs, mean_and_error
 from rlnut.envs.walks import boyan_chain, random_walk
+from rlnut.errors import counted
 from rlnut.features import maps
 from rlnut.prediction.methods import METHODS, Prediction
 from rlnut.prediction.td_rows import make_rows, table
@@ -68,7 +69,8 @@ def figure_9_1(seed: int, runs: int, episodes: int = 100_000) -> Page:
     """Gradient Monte Carlo, 10 groups: how √VE falls, and where it ends."""
     points = {1000: 0.361, 10_000: 0.163, 100_000: 0.057}
     curves = _long(seed, runs, {"gradient MC α=2e-5": (Job("mc", groups(10), 2e-5), points)}, episodes, 20)
-    return Page("Walk of 1000 states, 10 groups", [Panel("Figure 9.1", "episodes", VE, curves, log="xy")])
+    panel = Panel("Figure 9.1", "episodes", VE, curves, log="xy")
+    return Page("Walk of 1000 states, 10 groups: gradient Monte Carlo", [panel], ["γ = 1"])
 
 
 def figure_9_2(seed: int, runs: int, episodes: int = 100_000) -> Page:
@@ -79,12 +81,13 @@ def figure_9_2(seed: int, runs: int, episodes: int = 100_000) -> Page:
     x, end = curves[0].x, float(_ve(td_fixed_point(process, X, mu, 1), X))
     curves.append(Curve("TD(0) fixed point", x, np.full(len(x), end), {int(x[-1]): 0.1167}))
     left = Panel("Figure 9.2 (left), 10 groups", "episodes", VE, curves, log="xy")
-    return Page("Walk of 1000 states: bootstrapping with groups", [left, _n_step(seed, runs)])
+    facts = ["γ = 1", f"left: {counted(max(1, runs // 50), 'run')}"]
+    return Page("Walk of 1000 states: bootstrapping with groups", [left, _n_step(seed, runs)], facts)
 
 
 def _n_step(seed: int, runs: int) -> Panel:
     walk, _, v, _ = _walk()
-    X, alphas = groups(20), np.linspace(0, 1, 11)
+    X, alphas = groups(20), np.linspace(0, 1, 21)
     best: dict[int, Points] = {
         1: {0.8: 0.352},
         2: {0.6: 0.306},
@@ -126,7 +129,9 @@ def figure_9_5(seed: int, runs: int, episodes: int = 5000) -> Page:
         for (name, order), row in table.items()
     }
     curves = _long(seed, runs, jobs, episodes, 10)
-    return Page("Walk of 1000 states", [Panel("Figure 9.5: gradient Monte Carlo", "episodes", VE, curves)])
+    panel = Panel("Figure 9.5: gradient Monte Carlo", "episodes", VE, curves)
+    facts = ["γ = 1", "α = 5e-5 (Fourier), 1e-4 (polynomials)"]
+    return Page("Walk of 1000 states: Fourier basis against polynomials", [panel], facts)
 
 
 def figure_9_10(seed: int, runs: int, episodes: int = 5000) -> Page:
@@ -140,7 +145,9 @@ def figure_9_10(seed: int, runs: int, episodes: int = 5000) -> Page:
         for number, row in table.items()
     }
     curves = _long(seed, runs, jobs, episodes, 10)
-    return Page("Walk of 1000 states", [Panel("Figure 9.10: gradient Monte Carlo", "episodes", VE, curves)])
+    panel = Panel("Figure 9.10: gradient Monte Carlo", "episodes", VE, curves)
+    facts = ["γ = 1", "α = 1e-4 over the number of tilings"]
+    return Page("Walk of 1000 states: tile coding against one aggregation", [panel], facts)
 
 
 def boyan(seed: int, runs: int) -> Page:
@@ -163,4 +170,5 @@ def boyan(seed: int, runs: int) -> Page:
     for (label, reference), w in zip(points.items(), [*solved, *followed], strict=True):
         mean, error = mean_and_error(np.sqrt(((w @ X[:12].T - true) ** 2).mean(-1)))
         curves.append(Curve(label, np.arange(1, every + 1), mean, reference, error))
-    return Page("Boyan's chain", [Panel("13 states, 4 features", "trajectories", "RMS error", curves, log="xy")])
+    panel = Panel("13 states, 4 features", "trajectories", "RMS error", curves, log="xy")
+    return Page("Boyan's chain: least squares against TD(0)", [panel], ["γ = 1"])

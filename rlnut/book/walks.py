@@ -69,8 +69,9 @@ def figure_6_2(seed: int, runs: int) -> Page:
         found, se = mean_and_error(np.sqrt(((w - true) ** 2).mean(-1)))
         batch.append(Curve(name, np.arange(1, 101), found, dict(zip(at, row, strict=True)), se))
     return Page(
-        "Random walk of 5 states",
+        "Random walk of 5 states: TD(0) against Monte Carlo",
         [learning, Panel("Figure 6.2: batch training", "episodes", "RMS error over states", batch)],
+        ["γ = 1"],
     )
 
 
@@ -92,7 +93,7 @@ def _by_alpha(
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # one sweep keeps one core busy
         curves = list(pool.map(curve, best))
     panel = Panel(METHODS[name].help, "α", "RMS error, first 10 episodes", curves, 0.55)
-    return Page("Random walk of 19 states", [panel])
+    return Page(f"Random walk of 19 states: the error against the step size, for each {what}", [panel], ["γ = 1"])
 
 
 def figure_7_2(seed: int, runs: int) -> Page:
@@ -102,7 +103,7 @@ def figure_7_2(seed: int, runs: int) -> Page:
         4: {0.2: 0.322, 0.4: 0.265, 1.0: 0.513}, 8: {0.2: 0.280}, 16: {0.1: 0.322, 0.5: 0.459},
         32: {0.1: 0.361}, 64: {0.1: 0.448}, 128: {0.1: 0.529}, 256: {}, 512: {},
     }  # fmt: skip
-    return _by_alpha(seed, runs, "nstep", "n", best, np.linspace(0, 1, 11))
+    return _by_alpha(seed, runs, "nstep", "n", best, np.linspace(0, 1, 21))
 
 
 def figure_12_3(seed: int, runs: int) -> Page:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 
+from rlnut.commands.options import add_format, chosen_format
 from rlnut.demos import CHAPTERS, DIGITS
 
 
@@ -13,7 +14,8 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "chapters:\n" + "\n".join(f"  {name:<{width}}  {line}" for name, line in CHAPTERS.items())
     parser.add_argument("name", metavar="NAME", help="the chapter: see below")
-    parser.add_argument("--out", metavar="PATH", help="picture: a .png file or a folder (default: demo-NAME.png here)")
+    parser.add_argument("--out", metavar="PATH", help="picture: a .png, .svg or .pdf file, or a folder (default: .)")
+    add_format(parser)
     parser.add_argument("--full", action="store_true", help=f"all of MNIST, not a subset ({', '.join(DIGITS)})")
     where = "folder with MNIST's files (default: $RLNUT_DATA, else mnist-5k, else the user's cache or a download)"
     parser.add_argument("--data", metavar="DIR", help=where)
@@ -28,5 +30,5 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
         raise UsageError(f"{args.name} makes its own data: --full and --data have a meaning for {', '.join(DIGITS)}")
     from rlnut.demos.frame import Ask, picture_path, show
 
-    path = picture_path(args.name, args.out)
+    path = picture_path(args.name, args.out, chosen_format(args))
     return show(args.name, Ask(args.seed, args.full, args.data), path)

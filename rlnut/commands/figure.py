@@ -7,34 +7,34 @@ import math
 from collections.abc import Mapping, Sequence
 
 from rlnut.book.figures import FIGURES, Page
+from rlnut.commands.options import add_format, chosen_format
 
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     names = "; ".join(f"{name}: {figure.title}" for name, figure in FIGURES.items())
     parser.add_argument("name", metavar="NUMBER", help=names)
     parser.add_argument("--runs", type=int, help="independent runs behind each point (default: the figure's own)")
-    parser.add_argument("--out", metavar="FILE", help="where the picture goes (default: figure-NUMBER.png)")
+    parser.add_argument("--out", metavar="FILE", help="picture: a .png, .svg or .pdf file, or a folder (default: .)")
+    add_format(parser)
 
 
 def run(args: argparse.Namespace) -> Mapping[str, object]:
     import time
-    from pathlib import Path
 
     from rlnut.book.figures import make_page
     from rlnut.book.plots import draw_page
     from rlnut.errors import UsageError, unknown
+    from rlnut.runtime.plotting import figure_path
 
     if args.name not in FIGURES:
         raise unknown("figure", args.name, FIGURES)
     if args.runs is not None and not 1 <= args.runs <= 10_000:
         raise UsageError(f"--runs must be >= 1 and <= 10000, got {args.runs}")
-    path = Path(args.out or f"figure-{args.name}.png")
-    if path.suffix != ".png" or not path.parent.is_dir():
-        raise UsageError(f"--out must be a .png file in a folder that exists, got {path}")
+    path = figure_path(args.out, f"figure-{args.name}", chosen_format(args), f"rlnut figure {args.name}")
     began = time.perf_counter()
     page = make_page(args.name, args.seed, args.runs)
     wall = time.perf_counter() - began
-    draw_page(path, page)
+    draw_page(path, page, f"rlnut figure {args.name}")
     _say(page)
     return {
         "name": args.name,

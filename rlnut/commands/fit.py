@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Mapping, Sequence
 
 from rlnut.choices import MEMORY
-from rlnut.commands.options import add_settings, chosen_name, chosen_settings, converter
-from rlnut.errors import counted, unknown
+from rlnut.commands.options import add_format, add_settings, chosen_format, chosen_name, chosen_settings, converter
+from rlnut.errors import UsageError, counted, unknown
 from rlnut.settings import Settings
 from rlnut.supervised.linear_settings import LINEAR_MODELS
 from rlnut.supervised.network_settings import MODELS
@@ -28,7 +28,8 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("--target", metavar="COLUMN", help="the column of your own .csv or .npy file to learn")
     share = "share of a table's or your own file's rows held out as test rows (default: 0.2; 0: learn from all rows)"
     parser.add_argument("--test", metavar="SHARE", type=converter(float), help=share)
-    parser.add_argument("--out", metavar="DIR", help="new folder for config, model, metrics and picture")
+    parser.add_argument("--out", metavar="DIR", help="new folder for config, model, metrics and figures")
+    add_format(parser)
     name = chosen_name(parser, words, NAMES)
     if name is not None:
         add_settings(parser, NAMES[name](), f"options of {name}")
@@ -47,7 +48,10 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
 
     settings = chosen_settings(args, NAMES[args.model]()) if args.model in NAMES else {}
     where = {"data": args.data, "target": args.target, "test": args.test, "out": args.out}
-    fitted = fit(args.model, args.dataset, **where, seed=args.seed, **settings)
+    form = chosen_format(args)
+    if form and not args.out:
+        raise UsageError("--format has no effect without --out, the folder for the figures")
+    fitted = fit(args.model, args.dataset, **where, seed=args.seed, image=form or "png", **settings)
     found = fitted.result
     names = [key for key in ("test_accuracy", "test_mse") if key in found]
     figure = f"{names[0].replace('_', ' ')} {found[names[0]]:.4f}" if names else "no test figure"

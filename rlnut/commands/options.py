@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
-from rlnut.errors import UsageError
+from rlnut.choices import FORMATS
+from rlnut.errors import UsageError, unknown
 from rlnut.runtime.digits import only_digits
 from rlnut.runtime.registry import Registry, is_reference
 from rlnut.settings import Options, Settings, kinds
@@ -42,6 +43,18 @@ def chosen_settings(args: argparse.Namespace, config: Settings) -> Options:
     """The fields of `config` that the user gave on the command line."""
     given = {f.name: getattr(args, f.name, None) for f in fields(config) if f.default is not MISSING}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """`--format`, for commands that draw."""
+    parser.add_argument("--format", metavar="{png,svg,pdf}", help="format of the figure (default: by --out, else png)")
+
+
+def chosen_format(args: argparse.Namespace) -> str | None:
+    """The format that the user named, or None. UsageError for others."""
+    if args.format is not None and args.format not in FORMATS:
+        raise unknown("format", args.format, FORMATS)
+    return str(args.format) if args.format else None
 
 
 def _shown(value: object) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rlnut.commands import apply
-from rlnut.commands.options import TRUST, add_settings, chosen_settings, plain
+from rlnut.commands.options import TRUST, add_format, add_settings, chosen_format, chosen_settings, plain
 from rlnut.errors import UsageError
 from rlnut.prediction.methods import METHODS, Prediction, find, settle
 
@@ -40,6 +40,7 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument(
         "--out", metavar="DIR", help="folder for the picture, the result and what was learned (default: none)"
     )
+    add_format(parser)
     parser.add_argument(
         "--env-arg",
         action="append",
@@ -67,6 +68,9 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     method = find(args.method)
     given = chosen_settings(args, Prediction())
     settle(method, set(given), Prediction().replace(**given))
+    image = chosen_format(args)
+    if image and not args.out:
+        raise UsageError("--format has no effect without --out, the folder for the figure")
 
     from rlnut.prediction.policies import trusted
     from rlnut.prediction.predict import predict
@@ -76,7 +80,7 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
         policy, behaviour = trusted(policy), trusted(behaviour)
     found = predict(
         method, _environment(args), policy, behaviour, truth_states=args.truth_states, seed=args.seed, out=args.out,
-        quiet=False, **given,
+        quiet=False, image=image or "png", **given,
     )  # fmt: skip
     answer = {"method": method.name, "env": args.env, "rmse": found.rmse, "truth": found.truth, "values": found.values}
     answer |= _exact(found) if found.known is None else _known(found.known)

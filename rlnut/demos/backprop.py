@@ -20,7 +20,7 @@ from rlnut.networks.architectures import mlp
 from rlnut.networks.backpropagation import backpropagation
 from rlnut.regression.core import regression
 from rlnut.regression.losses import squared
-from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, panels, styled
+from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, PURPLE, legend_above, panels, styled, whole_numbers
 from rlnut.types import Batch, Model, Network, Params
 
 WIDTHS = (16, 12, 8)
@@ -83,6 +83,7 @@ def chapter(ask: Ask, rows: int = 64) -> Chapter:
             f"with relu and He's weights it does not ({fades['relu']:.2g})": 0.05 < fades["relu"] < 20,
         },
         draw(ours, theirs, (steps, errors), sizes),
+        (f"{rows} rows", "float64"),
     )
 
 
@@ -90,21 +91,25 @@ def chapter(ask: Ask, rows: int = 64) -> Chapter:
 def draw(ours: Params, theirs: Params, numeric: tuple[np.ndarray, np.ndarray], sizes: dict[str, list[float]]) -> Figure:
     figure, (same, finite, fade) = panels(1, 3)
     layers = [leaf for leaf in zip(jax.tree.leaves(theirs), jax.tree.leaves(ours), strict=True) if leaf[0].ndim == 2]
-    for i, (a, b) in enumerate(layers):
-        colour, marker = ((BLUE, "o"), (ORANGE, "^"), (GREEN, "s"), (GREY, "d"))[i]
-        same.plot(np.ravel(a), np.ravel(b), marker, color=colour, ms=4, alpha=0.7, label=f"W of layer {i + 1}")
-    ends = np.array(same.get_xlim())
-    same.plot(ends, ends, color=GREY, lw=1, zorder=0)
-    same.set(xlabel="∂E/∂W by jax.grad", ylabel="∂E/∂W written out", title="the same slopes")
-    same.legend(frameon=False)
+    reach = max(float(np.abs(a).max()) for a, _ in layers)
+    for i, (a, b) in enumerate(layers):  # each layer in a lane of its own: on one line they would hide each other
+        colour, marker = ((BLUE, "o"), (ORANGE, "^"), (GREEN, "s"), (PURPLE, "d"))[i]
+        lane = reach * (len(layers) - 1 - i)
+        same.plot(np.ravel(a), np.ravel(b) + lane, marker, color=colour, ms=4, alpha=0.7, label=f"W of layer {i + 1}")
+        same.plot([-reach, reach], [lane - reach, lane + reach], color=GREY, lw=1, zorder=0)
+    same.set(xlabel="∂E/∂W by jax.grad", ylabel="∂E/∂W written out, + a shift a layer", title="The same slopes")
+    legend_above(same)
 
     finite.loglog(*numeric, "o-", color=BLUE, ms=4)
-    finite.set(xlabel="step h of the finite difference", ylabel="relative error", title="finite differences")
+    finite.set(
+        xlabel="step h of the finite difference", ylabel="relative error", title="Finite differences have a best step"
+    )
     finite.annotate("rounding", (0.15, 0.7), xycoords="axes fraction")
     finite.annotate("curvature", (0.68, 0.9), xycoords="axes fraction")
 
     for (name, size), colour, marker in zip(sizes.items(), (ORANGE, GREEN, BLUE), "s^o", strict=True):
         fade.semilogy(range(1, len(size) + 1), size, marker + "-", color=colour, label=name)
-    fade.set(xlabel="layer", ylabel="‖∂E/∂W‖", title="the slope on its way back through the layers")
-    fade.legend(frameon=False)
+    fade.set(xlabel="layer", ylabel="‖∂E/∂W‖", title="The slope on its way back through the layers")
+    whole_numbers(fade.xaxis)
+    fade.legend()
     return figure

@@ -2,7 +2,7 @@
 
     labels       y = V_π(s)                        as if someone knew
     returns      y = G_t = Σ γᵏ r_{t+k+1}          wait for the end of the episode (Monte Carlo)
-    Bellman      y = r_{t+1} + D v(s_{t+1})        use what g_θ says of the next state; D = 0 where the episode ended
+    Bellman      y = r_{t+1} + γ v(s_{t+1})        use what g_θ says of the next state; r alone where the episode ended
 
 A random walk of 5 states (Sutton & Barto, example 6.2) ends on the left with reward 0, on the right with 1, so that
 V_π(s) = s/6. x is one-hot, the model linear, so θ is a table. δ = y − v(s) is the residual of the regression and the
@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 from rlnut.demos.frame import Ask, Chapter
 from rlnut.envs.walks import random_walk
+from rlnut.errors import counted
 from rlnut.learner.bellman import bootstrap
 from rlnut.networks.architectures import linear
 from rlnut.networks.layers import one_hot_layer, serial
@@ -29,8 +30,13 @@ from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, panels, styled
 from rlnut.truth.dynamic_programming import chain, values
 from rlnut.types import Array, Batch, Fit
 
-WAYS = {"labels": GREEN, "returns": ORANGE, "bellman": BLUE}
+WAYS = {  # how y is made -> in words, and its colour
+    "labels": ("given labels", GREEN),
+    "returns": ("returns", ORANGE),
+    "bellman": ("the Bellman equation", BLUE),
+}
 STATES = 5
+FLOAT32 = float(np.finfo(np.float32).eps)
 
 
 def chapter(ask: Ask, episodes: int = 2000, steps: int = 400) -> Chapter:
@@ -92,6 +98,7 @@ def chapter(ask: Ask, episodes: int = 2000, steps: int = 400) -> Chapter:
             f"single δ do not ({each_delta[-1]:.2f}): the walk is random": each_delta[-1] > 10 * mean_delta[-1],
         },
         draw(truth, found, rms),
+        ("γ = 1 (0 where an episode ends)", "α = 1", f"{steps} updates"),
     )
 
 
@@ -102,20 +109,26 @@ def draw(truth: np.ndarray, found: dict[str, tuple[np.ndarray, ...]], rms: dict[
     value.plot(states, truth, color=GREY, lw=6, alpha=0.4, label="exact")
     steps = len(rms["bellman"])
     for i, shade in ((1, 0.25), (9, 0.5), (steps - 1, 1.0)):
-        label = f"y from Bellman, {i + 1} updates"
+        label = f"y from the Bellman equation, {counted(i + 1, 'update')}"
         value.plot(states, found["bellman"][0][i], "o-", color=BLUE, alpha=shade, ms=4, label=label)
     value.plot(states, found["returns"][0][-1], "x", color=ORANGE, label="y from returns")
-    value.set(xlabel="state", ylabel="value V_π(s)", title="the values that no one labelled")
+    value.set(xlabel="state", ylabel=r"value $V_\pi(s)$", title="The values that no one labelled")
     value.set_xticks(states)
-    value.legend(frameon=False)
+    value.legend()
 
-    for (way, colour), style in zip(WAYS.items(), (":", "--", "-"), strict=True):
-        error.loglog(np.arange(1, steps + 1), rms[way], style, color=colour, lw=2, label=f"y from {way}")
-    error.set(xlabel="updates", ylabel="RMS error against V_π", title="one regression, three ways to make y")
-    error.legend(frameon=False)
+    at = np.arange(1, steps + 1)
+    for (way, (words, colour)), style in zip(WAYS.items(), (":", "--", "-"), strict=True):
+        error.loglog(at, rms[way], style, color=colour, lw=2, label=f"y from {words}")
+    error.set(xlabel="updates", ylabel=r"RMS error against $V_\pi$", title="One regression, three ways to make y")
+    error.legend(loc="lower left")
 
-    delta.loglog(np.arange(1, steps + 1), found["bellman"][2], "--", color=ORANGE, lw=2, label="single δ")
-    delta.loglog(np.arange(1, steps + 1), found["bellman"][1], color=BLUE, lw=2, label="mean δ of a state")
-    delta.set(xlabel="updates", ylabel="root mean square of δ", title="Bellman error δ = r + D v(s′) − v(s)")
-    delta.legend(frameon=False)
+    delta.loglog(at, found["bellman"][2], "--", color=ORANGE, lw=2, label="single δ")
+    delta.loglog(at, found["bellman"][1], color=BLUE, lw=2, label="mean δ of a state")
+    delta.set(xlabel="updates", ylabel="root mean square of δ", title="Bellman error δ = r + γ v(s′) − v(s)")
+    floor = FLOAT32 * float(np.abs(truth).max())
+    for axis, least in ((error, rms["labels"].min()), (delta, found["bellman"][1].min())):
+        if least < 10 * floor:
+            axis.axhline(floor, color=GREY, lw=1)
+            axis.annotate("rounding of float32", (1, floor), va="bottom", fontsize=8, color=GREY)
+    delta.legend()
     return figure

@@ -18,10 +18,11 @@ from numpy.typing import ArrayLike
 from scipy import signal as signal_processing
 
 from rlnut.demos.frame import Ask, Chapter, descend_by_updates, digits
+from rlnut.errors import counted
 from rlnut.networks.architectures import cnn
 from rlnut.networks.convolution import conv, convolve
 from rlnut.regression.core import regression
-from rlnut.runtime.plotting import BLUE, GREY, ORANGE, plain_frame, styled
+from rlnut.runtime.plotting import BLUE, GREY, ORANGE, legend_above, map_frame, new_figure, styled, whole_numbers
 from rlnut.supervised.fit import fit
 from rlnut.types import Batch, Params
 
@@ -85,6 +86,7 @@ def chapter(ask: Ask, epochs: int = 3, train: int = 4000) -> Chapter:
             f"{100 * accuracy:.1f} % of new digits are read right, at least {100 * goal:g} %": accuracy >= goal,
         },
         draw(signal, outs, learned, np.asarray(w), data.x_test[0], maps),
+        (f"{len(data.x_train):,} training rows", counted(epochs, "epoch"), "α = 0.003"),
     )
 
 
@@ -104,32 +106,38 @@ def draw(
     image: np.ndarray,
     maps: np.ndarray,
 ) -> Figure:
-    figure = Figure(figsize=(12, 8), layout="constrained")
+    figure = new_figure(12, 8.4)
     above, below = np.asarray(figure.subfigures(2, 1, height_ratios=(5, 4)), object)
     slid, true, found = above.subplots(1, 3, width_ratios=(3, 1, 1))
     slid.plot(signal, "o-", color=GREY, ms=3, label="signal")
     for (name, out), colour, style in zip(outs.items(), (BLUE, ORANGE), ("-", "--"), strict=True):
         slid.plot(out, style, color=colour, lw=2, label=name)
-    slid.set(xlabel="place", ylabel="value", title="two filters of length 3, by hand")
-    slid.legend(frameon=False)
-    plain_frame(slid)
-    for axis, weights, name in ((true, HIDDEN, "the filter behind the data"), (found, learned, "found by descent")):
-        axis.imshow(weights, cmap="PuOr", vmin=-2.5, vmax=2.5)
-        axis.set(xticks=[], yticks=[], title=name)
+    slid.set(xlabel="position p in the signal", ylabel="value", title="Two filters of length 3, by hand")
+    whole_numbers(slid.xaxis)
+    legend_above(slid, 3)
+    for axis, weights, name in ((true, HIDDEN, "The filter behind the data"), (found, learned, "Found by descent")):
+        image_of = axis.imshow(weights, cmap="PuOr", vmin=-2.5, vmax=2.5)
+        axis.set(xticks=[], yticks=[])
+        axis.set_title(name, fontsize=9)
+        map_frame(axis)
         for (i, j), weight in np.ndenumerate(weights):
             axis.text(j, i, f"{weight:.2f}", ha="center", va="center", color="white" if abs(weight) > 1.5 else "black")
+    above.colorbar(image_of, ax=[true, found], label="weight", shrink=0.6, location="bottom", pad=0.04)
 
     axes = below.subplots(2, 1 + w.shape[-1])
     most = np.abs(w).max()
     axes[0, 0].axis("off")
     axes[1, 0].imshow(image, cmap="Greys")
-    axes[1, 0].set_title("a digit", fontsize=9)
+    axes[1, 0].set_title("A digit", fontsize=9)
     for d in range(w.shape[-1]):
-        axes[0, d + 1].imshow(w[:, :, 0, d], cmap="PuOr", vmin=-most, vmax=most)
-        axes[1, d + 1].imshow(maps[..., d], cmap="Greys", vmin=0, vmax=maps.max())
-        axes[0, d + 1].set_title(f"filter {d + 1}", fontsize=9)
-        axes[1, d + 1].set_title(f"its map {d + 1}", fontsize=9)
+        weight = axes[0, d + 1].imshow(w[:, :, 0, d], cmap="PuOr", vmin=-most, vmax=most)
+        answer = axes[1, d + 1].imshow(maps[..., d], cmap="Greys", vmin=0, vmax=maps.max())
+        axes[0, d + 1].set_title(f"Filter {d + 1}", fontsize=9)
+        axes[1, d + 1].set_title(f"Its map {d + 1}", fontsize=9)
+    below.colorbar(weight, ax=axes[0].tolist(), label="weight")
+    below.colorbar(answer, ax=axes[1].tolist(), label="output")
+    map_frame(*axes.ravel())
     for axis in axes.ravel():
         axis.set(xticks=[], yticks=[])
-    below.suptitle("filters learned from digits (purple > 0, orange < 0), and what they see in one", fontsize=11)
+    below.suptitle("Filters learned from digits, and their outputs for one", fontsize=11)
     return figure

@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 
 from rlnut.data.catalogue import load_dataset
 from rlnut.data.dataset import Dataset, subset
-from rlnut.errors import RlnutError, UsageError
+from rlnut.errors import RlnutError
 from rlnut.regression.core import Regression
 from rlnut.runtime.files import JsonObject
 from rlnut.runtime.log import say
-from rlnut.runtime.plotting import save_figure
+from rlnut.runtime.plotting import caption, figure_path, heading, save_figure
 from rlnut.types import Array, Batch, Fit, Key, Params
 
 Seen = Params  # what is watched of θ: also a pytree of arrays
@@ -40,6 +40,7 @@ class Chapter(NamedTuple):
     numbers: JsonObject
     points: Mapping[str, bool | np.bool_]  # what the chapter claims -> does it hold?
     figure: Figure
+    facts: tuple[str, ...] = ()  # what its numbers depend on besides the seed, for the caption: rows, runs, γ, α
 
 
 def show(name: str, ask: Ask, path: Path, **sizes: object) -> JsonObject:
@@ -50,6 +51,8 @@ def show(name: str, ask: Ask, path: Path, **sizes: object) -> JsonObject:
         say(f"  {key:<26} {_shown(value)}")
     for point, holds in found.points.items():
         say(f"  {'holds' if holds else 'MISSED'}: {point}")
+    heading(found.figure, found.title[0].upper() + found.title[1:])
+    caption(found.figure, f"seed {ask.seed}", *found.facts)
     save_figure(found.figure, path, mark(name))
     say(f"figure: {path}")
     missed = [point for point, holds in found.points.items() if not holds]
@@ -63,16 +66,9 @@ def mark(name: str) -> str:
     return f"rlnut demo {name}"
 
 
-def picture_path(name: str, out: str | None) -> Path:
-    """Where the picture goes: a .png file or a folder; a file that is there and is not this chapter's is refused."""
-    path = Path(out or ".")
-    if path.is_dir():
-        path = path / f"demo-{name}.png"
-    if path.suffix != ".png" or not path.parent.is_dir():
-        raise UsageError(f"--out must be a folder, or a .png file in a folder that exists, got {out}")
-    if path.exists() and (path.is_dir() or mark(name).encode() not in path.read_bytes()[:4096]):
-        raise UsageError(f"{path} exists and is not a picture of demo {name}: choose another --out, or remove it first")
-    return path
+def picture_path(name: str, out: str | None, form: str | None = None) -> Path:
+    """Where the picture goes: a file, or a folder; a file that is there and is not this chapter's is refused."""
+    return figure_path(out, f"demo-{name}", form, mark(name))
 
 
 def _shown(value: object) -> str:

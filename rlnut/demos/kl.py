@@ -22,6 +22,7 @@ from rlnut.regression.losses import binary_cross_entropy, cross_entropy
 from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, panels, styled
 from rlnut.types import Batch
 
+LEVELS = (0.01, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # of the divergence, nats
 CORNERS = np.array([[0, 0], [1, 0], [0.5, np.sqrt(0.75)]])  # of the triangle of three probabilities
 
 
@@ -69,6 +70,7 @@ def chapter(ask: Ask, steps: int = 300) -> Chapter:
             f"descent on the cross-entropy ends at the truth: {left:.0e} nats from it": left < 1e-6,
         },
         draw((theta, cross, divergence, p), truth, guesses),
+        ("α = 0.3", f"{steps} updates"),
     )
 
 
@@ -80,8 +82,10 @@ def draw(curves: tuple[np.ndarray, np.ndarray, np.ndarray, float], truth: np.nda
     two.plot(theta, divergence, "--", color=ORANGE, lw=2, label="divergence Σ p log p/q")
     two.plot(theta, cross - divergence, ":", color=GREEN, lw=2, label="their difference, H(p)")
     two.axvline(np.log(p / (1 - p)), color=GREY, lw=1, label="θ = log p/(1 − p)")
-    two.set(xlabel="θ, with q = σ(θ)", ylabel="nats", ylim=(0, None), title=f"two classes, p = {p:.2f}")
-    two.legend(frameon=False)
+    two.set(
+        xlabel="θ, with q = σ(θ)", ylabel="nats", ylim=(0, None), title=f"Two classes, p = {p:.2f}: a constant apart"
+    )
+    two.legend()
 
     a, b = np.meshgrid(np.linspace(0.001, 0.998, 300), np.linspace(0.001, 0.998, 300))
     inside = a + b < 0.999
@@ -89,16 +93,15 @@ def draw(curves: tuple[np.ndarray, np.ndarray, np.ndarray, float], truth: np.nda
     q = np.stack([1 - a - b, a, b], 1)
     height = stats.entropy(np.broadcast_to(truth, q.shape), q, axis=1)
     x, y = (q @ CORNERS).T
-    filled = three.tricontourf(
-        x, y, height, levels=[0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6], cmap="Greys", extend="max"
-    )
-    figure.colorbar(filled, ax=three, label="divergence, nats", shrink=0.8)
+    three.tricontourf(x, y, height, levels=[0, *LEVELS], cmap="Greys", extend="max")
+    lines = three.tricontour(x, y, height, levels=LEVELS, colors="black", linewidths=0.5)
+    three.clabel(lines, fontsize=7, fmt="%g")
     three.plot(*(guesses @ CORNERS).T, "o-", color=ORANGE, ms=3, label="gradient descent from q = ⅓")
     three.plot(*(truth @ CORNERS), "*", color=BLUE, ms=15, label="truth p")
-    for corner, name, side in zip(CORNERS, ("class 0", "class 1", "class 2"), ("right", "left", "center"), strict=True):
+    for corner, name, side in zip(CORNERS, ("q₀ = 1", "q₁ = 1", "q₂ = 1"), ("right", "left", "center"), strict=True):
         three.text(*corner, f" {name} ", ha=side, va="bottom" if side == "center" else "top")
     three.axis("off")
     three.axis("equal")
-    three.set_title("three classes: the triangle of distributions")
+    three.set_title("Three classes: divergence of q from p, nats")
     three.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2)
     return figure

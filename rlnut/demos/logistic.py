@@ -85,6 +85,7 @@ def chapter(ask: Ask, rows: int = 2000, replicas: int = 200, steps: int = 400) -
             "Adam and gradient descent come to the same θ": max(far[-1] for far in away.values()) < 0.01,
         },
         draw(table, (found, error, truth), pulls, away, newton.iterations),
+        (f"{rows:,} rows", f"{replicas} more experiments", "α = 0.5 (gradient descent), 0.05 (Adam)"),
     )
 
 
@@ -99,24 +100,27 @@ def draw(
     middle = (edges[1:] + edges[:-1]) / 2
     bins = np.digitize(beta, edges) - 1
     share, count = np.array([(y[bins == i].mean(), (bins == i).sum()) for i in range(12)]).T
-    data.errorbar(middle, share, np.sqrt(share * (1 - share) / count), fmt="o", color=GREY, label="measured")
+    data.errorbar(middle, share, np.sqrt(share * (1 - share) / count), fmt="o", color=GREY, label="measured, ±1σ")
     fine = np.linspace(0, 3, 200)
     low, mid, high = (1 / (1 + np.exp(fine * g)) for g in (found + 2 * spread, found, found - 2 * spread))
     data.fill_between(fine, low, high, color=BLUE, alpha=0.3, label="fit ± 2 standard errors")
     data.plot(fine, mid, color=BLUE)
     data.plot(fine, 1 / (1 + np.exp(fine * truth)), "--", color=ORANGE, label="truth")
-    data.set(xlabel="β = 1/T, 1/energy", ylabel="P(y = 1)", title=f"Δε = {found:.3f} ± {spread:.3f}")
-    data.legend(frameon=False)
+    data.set(
+        xlabel="β = 1/T, 1/energy", ylabel="P(y = 1)", title=f"The gap is found: Δε = {found:.3f} ± {spread:.3f} (1σ)"
+    )
+    data.legend()
 
-    error.hist(pulls, np.linspace(-4, 4, 25), density=True, color=BLUE, alpha=0.6, label=f"{len(pulls)} experiments")
     x = np.linspace(-4, 4, 200)
-    error.plot(x, stats.norm.pdf(x), color=ORANGE, lw=2, label="normal law")
-    error.set(xlabel="(Δε found − true) / error bar", ylabel="density", title="the Fisher information's error bar")
-    error.legend(frameon=False)
+    error.ecdf(pulls, color=BLUE, label=f"{len(pulls)} experiments")
+    error.plot(x, stats.norm.cdf(x), "--", color=ORANGE, lw=2, label="normal distribution")
+    error.set(xlabel="(Δε found − true) / its error bar", ylabel="share of experiments below", xlim=(-4, 4))
+    error.set_title("The error bars 1/√I are right")
+    error.legend(loc="upper left")
 
     for (name, far), colour, style in zip(away.items(), (GREEN, BLUE), ("--", "-"), strict=True):
         descent.semilogy(far, style, color=colour, label=name)
     descent.axvline(newton_steps, color=ORANGE, lw=1, label=f"Newton is there after {newton_steps}")
-    descent.set(xlabel="steps", ylabel="distance of θ from Newton's", title="ways down the same cost")
-    descent.legend(frameon=False)
+    descent.set(xlabel="steps", ylabel="distance of θ from Newton's", title="Three ways down the same cost")
+    descent.legend()
     return figure

@@ -21,7 +21,7 @@ from rlnut.linear_models.solution import Solution
 from rlnut.networks.architectures import linear
 from rlnut.regression.core import regression
 from rlnut.regression.losses import squared
-from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, panels, styled
+from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, legend_above, panels, styled
 from rlnut.types import Array, Batch, Params
 
 MODELS = {"linear": monomials([[1]]), "squared": monomials([[2]]), "quadratic": polynomial(1, 2)}
@@ -68,6 +68,7 @@ def chapter(ask: Ask, rows: int = 100, steps: int = 60) -> Chapter:
             f"gradient descent ends at the exact solution: {apart:.0e} from it": apart < 1e-4,
         },
         draw(train, fits, path, exact, steps),
+        (f"{rows} rows", f"noise {noise:g} V", "α = 0.2"),
     )
 
 
@@ -79,22 +80,31 @@ def weights(params: Params) -> tuple[Array, Array]:
 
 @styled()
 def draw(train: Table, fits: dict[str, Solution], path: tuple[Array, Array], exact: Solution, steps: int) -> Figure:
-    figure, (left, right) = panels(1, 2)
+    figure, (data, residual, descent) = panels(1, 3)
     at = np.linspace(-2.1, 2.1, 200)[:, None]
-    left.plot(train.x[:, 0], train.y, ".", color=GREY, label="measured")
+    law = fits["linear"].predict(at)
+    data.plot(train.x[:, 0], train.y, ".", color=GREY, label="measured")
+    residual.plot(train.x[:, 0], train.y - fits["linear"].predict(train.x), ".", color=GREY, label="measured")
     for (name, phi), colour, style in zip(MODELS.items(), (BLUE, ORANGE, GREEN), ("-", "--", ":"), strict=True):
-        left.plot(at[:, 0], fits[name].predict(phi(at)), style, color=colour, lw=2.5, label=FORMULAS[name])
-    left.set(xlabel="current I, A", ylabel="voltage V, V", title="three models, linear in θ")
-    left.legend(frameon=False)
+        guess = fits[name].predict(phi(at))
+        data.plot(at[:, 0], guess, style, color=colour, lw=2.5, label=FORMULAS[name])
+        residual.plot(at[:, 0], guess - law, style, color=colour, lw=2.5, label=FORMULAS[name])
+    data.set(xlabel="current I, A", ylabel="voltage V, V", title="Three models, linear in θ")
+    data.legend(loc="upper left")
+    widest = 1.15 * np.abs(train.y - fits["linear"].predict(train.x)).max()
+    residual.set(xlabel="current I, A", ylabel="V − θI, V", ylim=(-widest, widest))
+    residual.set_title("The same less θI: no bend is left")
+    legend_above(residual, 4)
 
     slopes, offsets = (np.asarray(a) for a in path)
     a, b = np.meshgrid(np.linspace(-0.5, 7, 120), np.linspace(-3, 3, 120))
     x, y = train.x[:, 0], train.y
     cost = np.mean((y - a[..., None] * x - b[..., None]) ** 2, -1)
-    lines = right.contour(a, b, cost, levels=[1, 3, 6, 12, 20, 30], colors=GREY, linewidths=0.8)
-    right.clabel(lines, fontsize=8, fmt="%g")
-    right.plot(slopes, offsets, "o-", color=ORANGE, ms=4, label=f"gradient descent, {steps} steps")
-    right.plot(exact.coef[0], exact.intercept, "*", color=BLUE, ms=15, label="exact")
-    right.set(xlabel="θ, V/A = Ω", ylabel="offset b, V", title="cost E(θ, b), V²")
-    right.legend(edgecolor="none", framealpha=1)
+    lines = descent.contour(a, b, cost, levels=[1, 3, 6, 12, 20, 30], colors=GREY, linewidths=0.8)
+    descent.clabel(lines, fontsize=8, fmt="%g")
+    descent.plot(slopes, offsets, "o-", color=ORANGE, ms=4, label=f"gradient descent, {steps} steps")
+    descent.plot(exact.coef[0], exact.intercept, "*", color=BLUE, ms=15, label="exact")
+    descent.set(xlabel="θ, V/A = Ω", ylabel="offset b, V", title="The cost E(θ, b), V²")
+    descent.grid(False)
+    legend_above(descent)
     return figure

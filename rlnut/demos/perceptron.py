@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from rlnut.demos.frame import Ask, Chapter
 from rlnut.linear_models.perceptron import perceptron
-from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, panels, styled
+from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, legend_above, panels, styled, whole_numbers
 
 PLANE = np.array([2.0, -1.0, 0.3])  # (w, b) of the true plane
 MARGINS = (0.4, 0.2, 0.1, 0.05, 0.02)
@@ -82,6 +82,7 @@ def chapter(ask: Ask, rows: int = 200, epochs: int = 20) -> Chapter:
             ),
         },
         draw((x_test, y_test, s), wrong, (counts, bounds), errors, epochs),
+        (f"{rows} separable rows", f"{2 * rows} with chance", f"{20 * rows:,} new rows"),
     )
 
 
@@ -103,26 +104,30 @@ def draw(
     step.plot(middle, share, "o", color=GREY, label="share of labels 1")
     step.step(fine, fine >= 0, color=ORANGE, lw=2, label="step function g(s)")
     step.plot(fine, 1 / (1 + np.exp(-fine)), "--", color=BLUE, lw=2, label="σ(s), the truth")
-    step.set(xlabel="s = θᵀ(x, 1) of the true θ", ylabel="label", title="sure where it should be in doubt")
-    step.legend(frameon=False)
+    step.set(
+        xlabel="s = θᵀ(x, 1) of the true θ",
+        ylabel="label (share of labels 1)",
+        title="It is sure where it should be in doubt",
+    )
+    step.legend(loc="upper left")
 
     counts, bounds = novikoff
     bound.loglog(bounds, counts, "o", color=BLUE, ms=8, label="mistakes until none is left")
     ends = np.array([min(counts) / 2, 2 * max(bounds)])
     bound.loglog(ends, ends, color=GREY, label="(R/γ)²")
-    bound.set(xlabel="Novikoff's bound (R/γ)²", ylabel="mistakes", title="separable classes, margins 0.4 to 0.02")
-    bound.legend(frameon=False)
+    bound.set(xlabel="Novikoff's bound (R/γ)²", ylabel="mistakes", title="Separable classes, margins 0.4 to 0.02")
+    bound.legend()
 
     at = np.arange(1, epochs + 1)
     epoch.plot(at, 100 * errors["last"], "s--", color=ORANGE, label="last θ")
     epoch.plot(at, 100 * errors["averaged"], "o-", color=BLUE, label="averaged θ")
-    epoch.set(xlabel="epochs", ylabel="error on new rows, %", title="labels by chance: θ never settles")
-    epoch.xaxis.get_major_locator().set_params(integer=True)
-    epoch.legend(frameon=False)
+    epoch.set(xlabel="epochs", ylabel="error on new rows, %", title="Labels with chance: the last θ never settles")
+    whole_numbers(epoch.xaxis)
+    legend_above(epoch)
 
     best = 100 / (1 + np.exp(np.abs(fine)))
     near.bar(middle, [100 * wrong[bins == i].mean() for i in range(len(middle))], 0.42, color=BLUE, label="averaged θ")
     near.plot(fine, best, color=GREEN, lw=2, label="no rule can do better")
-    near.set(xlabel="s of the true θ", ylabel="error on new rows, %", title="mistakes are made where s ≈ 0")
-    near.legend(frameon=False)
+    near.set(xlabel="s of the true θ", ylabel="error on new rows, %", title="Mistakes are made where s ≈ 0")
+    near.legend()
     return figure

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from rlnut.data.dataset import Dataset
 from rlnut.demos.frame import Ask, Chapter, digits
 from rlnut.linear_models.logistic import logistic
-from rlnut.runtime.plotting import BLUE, GREY, ORANGE, plain_frame, styled
+from rlnut.runtime.plotting import BLUE, GREY, ORANGE, new_figure, plain_frame, styled
 
 
 def lecture_probabilities(theta: np.ndarray, energy_0: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -60,31 +60,35 @@ def chapter(ask: Ask, rows: int = 4000) -> Chapter:
             f"one vector added to every θ_m changes no probability ({shifted:.0e})": shifted < 1e-10,
             f"with two classes it is logistic regression ({apart:.0e})": apart < 1e-5,
         },
-        draw(theta.reshape(28, 28, 10), data, p, each),
+        draw(-theta.reshape(28, 28, 10), data, p, np.array(each)),
+        (f"λ = {lam:g}", f"{len(x):,} training rows", f"{len(x_test):,} test rows"),
     )
 
 
 @styled()
-def draw(templates: np.ndarray, data: Dataset, p: np.ndarray, each: list[float]) -> Figure:
-    figure = Figure(figsize=(11, 7.6), layout="constrained")
+def draw(templates: np.ndarray, data: Dataset, p: np.ndarray, each: np.ndarray) -> Figure:
+    """The templates W = −θ [28, 28, 10] (ink where W > 0 speaks for the digit); how often each digit is read right."""
+    figure = new_figure(11, 8)
     above, below = np.asarray(figure.subfigures(2, 1, height_ratios=(2, 1)), object)
     axes = above.subplots(2, 5).ravel()
     most = np.abs(templates).max() * 0.8
     for m, axis in enumerate(axes):
-        image = axis.imshow(templates[..., m], cmap="PuOr", vmin=-most, vmax=most)
-        axis.set_title(f"θ{'₀₁₂₃₄₅₆₇₈₉'[m]}")
+        image = axis.imshow(templates[..., m], cmap="PuOr_r", vmin=-most, vmax=most)
+        axis.set_title(f"−θ{'₀₁₂₃₄₅₆₇₈₉'[m]}")
         axis.axis("off")
-    above.colorbar(image, ax=axes.tolist(), label="θ of a pixel: < 0 speaks for the digit", shrink=0.8)
+    label = "−θ of a pixel: ink where it is\n> 0 (orange) speaks for the digit,\n< 0 (purple) against it"
+    above.colorbar(image, ax=axes.tolist(), label=label, shrink=0.8)
 
     digit, says, wrong = below.subplots(1, 3, width_ratios=(1, 2, 2))
     names = [str(m) for m in range(10)]
     doubt = int(np.argmin(np.abs(p.max(1) - 0.6)))
     digit.imshow(data.x_test[doubt], cmap="Greys")
-    digit.set_title(f"a {data.y_test[doubt]}, in doubt")
+    digit.set_title(f"A {data.y_test[doubt]}, in doubt")
     digit.axis("off")
     says.bar(names, p[doubt], color=[ORANGE if m == data.y_test[doubt] else BLUE for m in range(10)])
-    says.set(xlabel="digit m", ylabel="P(y = m | x)", title="what softmax says of it (orange: right)")
-    wrong.bar(names, 100 * (1 - np.array(each)), color=GREY)
-    wrong.set(xlabel="digit", ylabel="read wrong, %", title="errors on new digits")
+    says.set(xlabel="digit m", ylabel="P(y = m | x)", title="What softmax says of it (orange: right)")
+    rows = np.bincount(data.y_test, minlength=10)
+    wrong.bar(names, 100 * (1 - each), yerr=100 * np.sqrt(each * (1 - each) / rows), color=GREY)
+    wrong.set(xlabel="digit", ylabel="read wrong, % (±1σ)", title=f"Errors on {len(data.y_test):,} new digits")
     plain_frame(says, wrong, grid=False)
     return figure

@@ -24,7 +24,7 @@ from rlnut.linear_models.logistic import Classifier, logistic
 from rlnut.networks.architectures import mlp
 from rlnut.regression.core import regression
 from rlnut.regression.losses import binary_cross_entropy, squared
-from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, panels, styled
+from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, legend_above, map_frame, panels, styled
 from rlnut.types import Batch
 
 STARTS = 3
@@ -81,6 +81,7 @@ def chapter(ask: Ask, widths: tuple[int, ...] = (1, 2, 4, 8, 16, 32), steps: int
             f"a hidden layer of 8 has {100 * layered:.1f} % right": layered > 0.95,
         },
         draw(new[:, 0], guesses, widths, rms, (line, hidden, table)),
+        (f"{steps:,} updates of Adam", f"α = 0.05 (curve), 0.03 (XOR), {len(table.x)} rows of XOR"),
     )
 
 
@@ -97,25 +98,31 @@ def draw(
     shown = (widths[0], widths[len(widths) // 2 - 1], widths[-1])
     for width, colour, style in zip(shown, (GREEN, ORANGE, BLUE), (":", "--", "-"), strict=True):
         curve.plot(x, guesses[width], style, color=colour, lw=2, label=f"{width} hidden unit{'s' * (width > 1)}")
-    curve.set(xlabel="x", ylabel="y", ylim=(-1.2, 2.6), title="one hidden layer of tanh")
+    curve.set(xlabel="x", ylabel="y", ylim=(-1.2, 2.6), title="One hidden layer of tanh")
     curve.set_xticks([-1, -0.5, 0, 0.5, 1])
-    curve.legend(frameon=False, ncols=2, loc="upper right")
+    curve.legend(ncols=2, loc="upper right")
     error.loglog(widths, rms, "o-", color=BLUE)
-    error.set(xlabel="width of the hidden layer", ylabel="RMS error", title=f"error against width (best of {STARTS})")
+    error.set(
+        xlabel="width of the hidden layer",
+        ylabel="RMS error",
+        title=f"The error falls with the width (best of {STARTS} starts)",
+    )
     error.set_xticks(widths, [str(w) for w in widths])
     error.minorticks_off()
 
     line, hidden, table = learned
     a, b = np.meshgrid(np.linspace(-1, 1, 121), np.linspace(-1, 1, 121))
     grid = np.stack([a.ravel(), b.ravel()], 1)
-    maps = (("one layer", line.probabilities(grid)[:, 1]), ("a hidden layer of 8", hidden(grid)))
+    maps = (("One layer", line.probabilities(grid)[:, 1]), ("A hidden layer of 8", hidden(grid)))
     for axis, (name, p) in zip((one, two), maps, strict=True):
-        image = axis.pcolormesh(a, b, p.reshape(a.shape), cmap="PuOr", vmin=-0.3, vmax=1.3, shading="gouraud")
+        image = axis.pcolormesh(a, b, p.reshape(a.shape), cmap="PuOr", vmin=0, vmax=1, shading="gouraud")
         for label, marker in ((0, "o"), (1, "^")):
             at = table.x[table.y == label]
             axis.plot(at[:, 0], at[:, 1], marker, ms=3.5, color="black", mfc="white", mew=0.6, label=f"y = {label}")
-        axis.set(xlabel="input a", ylabel="input b", title=f"XOR by {name}", aspect="equal")
-        axis.grid(False)
-    one.legend(loc="upper right")
-    figure.colorbar(image, ax=[one, two], label="P(y = 1)", shrink=0.8).ax.set_ylim(0, 1)
+        axis.contour(a, b, p.reshape(a.shape), [0.5], colors="black", linewidths=1.5)
+        axis.set(xlabel="input a", ylabel="input b", aspect="equal")
+        axis.set_title(f"{name}: XOR with P from {p.min():.2f} to {p.max():.2f}")
+        legend_above(axis)
+    map_frame(one, two)
+    figure.colorbar(image, ax=[one, two], label="P(y = 1); the line is ½", shrink=0.8)
     return figure

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rlnut.choices import FORMATS
 from rlnut.envs.make import EnvLike, EnvName, env_name, maker
 from rlnut.envs.tabular import from_env
-from rlnut.errors import RlnutError, UsageError
+from rlnut.errors import RlnutError, UsageError, counted, unknown
 from rlnut.features.maps import Features
 from rlnut.prediction.methods import Method, Prediction, find, settle
 from rlnut.prediction.on_tables import predict_finite
@@ -42,6 +43,7 @@ def predict(
     out: str | Path | None = None,
     quiet: bool = True,
     callbacks: Sequence[Callback] = (),
+    image: str = "png",
     **options: object,
 ) -> PredictionResult:
     """Learn V_π (`values="q"`: Q_π) of a policy by a method, with the truth beside it.
@@ -51,10 +53,10 @@ def predict(
     `rlnut.prediction.policies` reads: words, arrays, functions, saved policies. `features` are words, a `Features` or,
     for finite problems, an array [S, d]; `network` e.g. `rlnut.mlp((64, 64))`. `truth_states` are the observations
     [K, ...] where a truth that must be estimated is estimated, as an array or an `.npy` file. `options` are fields of
-    `rlnut.prediction.methods.Prediction`. `out` is a new folder for values.png, metrics.csv and what was learned
-    (`rlnut.load_values(out)`). `callbacks` are functions of a `PredictionLook` (`step`, `row`, `values`, `stop()`), or
-    objects with `on_start`, `on_look` or `on_end`, called at every point of the curve. The result answers `value(obs)`.
-    Raises UsageError, RlnutError.
+    `rlnut.prediction.methods.Prediction`. `out` is a new folder for values.png (`image`: png, svg or pdf), metrics.csv
+    and what was learned (`rlnut.load_values(out)`). `callbacks` are functions of a `PredictionLook` (`step`, `row`,
+    `values`, `stop()`), or objects with `on_start`, `on_look` or `on_end`, called at every point of the curve. The
+    result answers `value(obs)`. Raises UsageError, RlnutError.
 
     >>> import rlnut
     >>> answer = rlnut.predict("lstd", "rlnut/RandomWalk5-v0", steps=2000)
@@ -62,6 +64,8 @@ def predict(
     [0.167, 0.333, 0.5, 0.667, 0.833]
     """
     check_arguments(method, env, features, network, seed, out)
+    if image not in FORMATS:
+        raise unknown("image", image, FORMATS)
     called: Callbacks[PredictionLook] = Callbacks(callbacks)
     method = find(method)
     if isinstance(features, str):
@@ -89,17 +93,56 @@ def predict(
     finally:
         report.close()
     if folder is not None:
-        _write(folder, answer, f"{method.name} on {title(env)}", problem if isinstance(problem, Finite) else None)
+        if answer.learned is not None:
+            answer.learned.save(folder)
+        _draw(folder / f"values.{image}", answer, env, problem, method, config, seed)
     return report.checked(answer)
 
 
-def _write(folder: Path, answer: PredictionResult, words: str, finite: Finite | None) -> None:
-    """What was learned, and its picture."""
-    from rlnut.prediction.plots import draw_prediction
+def _draw(
+    path: Path,
+    answer: PredictionResult,
+    env: EnvLike | Finite | Path,
+    problem: object,
+    method: Method,
+    config: Prediction,
+    seed: int,
+) -> None:
+    """The figure of a prediction, with what its numbers depend on."""
+    from rlnut.prediction.plots import PredictionWords, prediction_figure
+    from rlnut.runtime.plotting import save_figure
 
-    if answer.learned is not None:
-        answer.learned.save(folder)
-    draw_prediction(folder / "values.png", words, answer, finite)
+    used, finite = answer.settings, problem if isinstance(problem, Finite) else None
+    length = f"{config.episodes:,} episodes" if config.episodes else f"{config.steps:,} steps"
+    counts = "expected updates" if config.expected else "regressions" if method.solver == "fitted" else "steps"
+    facts = (
+        f"seed {seed}",
+        counted(config.runs, "run"),
+        length if config.data is None else "",
+        f"γ = {used['gamma']:g}",
+        "" if used["lam"] is None else f"λ = {used['lam']:.3g}",
+        f"α = {used['alpha']:g}" if used["alpha"] else "α from the features" if used["averaged"] else "",
+        f"features {used['features']}",
+    )
+    names, cells = ((), None) if isinstance(env, (Finite, Path)) else _meanings(env, finite)
+    words = PredictionWords(f"{method.name} on {title(env)}", facts, counts, names, cells)
+    save_figure(prediction_figure(answer, finite, words), path, f"rlnut predict {method.name}")
+
+
+def _meanings(env: EnvLike, finite: Finite | None) -> tuple[tuple[str, ...], np.ndarray | None]:
+    """Names of the numbers of an observation, and a letter for each cell of a grid, where they are known."""
+    from rlnut.envs.coordinates import cell_letters
+    from rlnut.envs.meanings import OBSERVATIONS, known_class
+
+    named = None if str(env).endswith(".npz") else env_name(env)
+    if named is None:
+        return (), None
+    made = named.make()
+    try:
+        cells = cell_letters(made, finite) if finite is not None and len(finite.shape) == 2 else None
+        return OBSERVATIONS.get(known_class(made), ()), cells
+    finally:
+        made.close()
 
 
 class Report:

@@ -16,6 +16,7 @@ from rlnut.runtime.observing import watched
 from rlnut.truth.fixed_points import rms
 from rlnut.truth.monte_carlo import MonteCarloTruth
 
+FEW_WEIGHTS = 12  # weights of which the whole way is kept
 BLOWN_UP = 10.0  # times the error at the start, or the truth: it diverged
 
 
@@ -45,6 +46,8 @@ class PredictionResult(NamedTuple):
     policy: np.ndarray | None = None  # π [S, A] of a finite problem
     picture: Lattice | None = None  # of a 2-D box
     learned: Values | None = None  # the function that was learned
+    curve_se: np.ndarray | None = None  # [K] standard error of `curve` over runs; 0 of a single run
+    path: np.ndarray | None = None  # [K, d] weights of the first run at the points of the curve, where they are few
 
     def value(self, obs: Given) -> np.ndarray:
         """Learned v(s) [] or q(s, ·) [A] of one observation, [B] and [B, A] of several: the mean over runs.
@@ -59,11 +62,14 @@ class PredictionResult(NamedTuple):
 class PredictionLook:
     """Where a prediction stands at a point of its curve: what observers and callbacks are given."""
 
-    def __init__(self, row: dict[str, float], total: int, weights: np.ndarray, values: np.ndarray) -> None:
+    def __init__(
+        self, row: dict[str, float], total: int, weights: np.ndarray, values: np.ndarray, errors: np.ndarray
+    ) -> None:
         self.row = row  # of the log: step, rmse, …
         self.total = total  # steps in all
         self.weights = weights  # [N, d] of every run
         self.values = values  # the mean over runs, beside `PredictionResult.truth`
+        self.errors = errors  # [N] RMS error of every run; row["rmse"] is their mean
         self.stopping = False
 
     @property
@@ -110,11 +116,11 @@ def prediction_looks(
         weights = moment.weights
         with np.errstate(all="ignore"):
             learned = read(weights)
-            error = float(np.sqrt(((learned[:, seen] - flat[seen]) ** 2).mean(-1)).mean())
+            each = np.sqrt(((learned[:, seen] - flat[seen]) ** 2).mean(-1))
             now = errors(weights[0]) if np.isfinite(weights[0]).all() else {}
             mean = shown(learned.mean(0), flat, seen).reshape(right.shape)
-        row = {"step": moment.rows, "rmse": error, **now, "sampled_tde": moment.td_error}
-        yield PredictionLook(row, moment.of, weights, mean)
+        row = {"step": moment.rows, "rmse": float(each.mean()), **now, "sampled_tde": moment.td_error}
+        yield PredictionLook(row, moment.of, weights, mean, each)
 
 
 def follow_snapshots(
@@ -127,13 +133,22 @@ def follow_snapshots(
 ) -> tuple[PredictionResult, np.ndarray]:
     """Go through all looks, or until one is asked to stop: the result, and the last weights of all runs [N, d]."""
     log: list[dict[str, float]] = []
-    for look in watched(looks, [lambda look: log.append(look.row), watch, *([report] if report else [])]):
+    spread: list[float] = []
+    path: list[np.ndarray] = []
+
+    def note(look: PredictionLook) -> None:
+        log.append(look.row)
+        spread.append(float(look.errors.std(ddof=1) / len(look.errors) ** 0.5) if len(look.errors) > 1 else 0.0)
+        if look.weights.shape[1] <= FEW_WEIGHTS:
+            path.append(look.weights[0])
+
+    for look in watched(looks, [note, watch, *([report] if report else [])]):
         last = look
     curve = np.array([row["rmse"] for row in log])
     numbers = {key: value for key, value in log[-1].items() if key not in ("step", "rmse", "sampled_tde")}
     said, weights = alarm(chosen, off) if watch.blown else "", last.weights
     answer = PredictionResult(last.values, right, float(curve[-1]), curve, weights[0], {}, numbers, said, chosen, log)
-    return answer, weights
+    return answer._replace(curve_se=np.array(spread), path=np.stack(path) if path else None), weights
 
 
 def alarm(chosen: SettingsUsed, off: bool) -> str:

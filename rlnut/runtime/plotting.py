@@ -8,7 +8,7 @@ numbers make the same bytes: no dates, and identifiers that do not change.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from rlnut.choices import FORMATS
 from rlnut.errors import UsageError
 from rlnut.runtime.files import atomic_write
 from rlnut.runtime.version import installed_version
@@ -32,7 +33,6 @@ GREY = "#888888"  # the truth, chance, references: what is not learned
 UNREACHABLE = "#d9d9d9"  # cells of a map that have no value
 LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (9, 2)), (0, (1, 1)))
 
-FORMATS = ("png", "svg", "pdf")
 STYLE: dict[str, Any] = {
     "figure.constrained_layout.use": True,
     "figure.titlesize": 12,
@@ -130,10 +130,13 @@ def heading(figure: Figure, title: str) -> None:
     figure.suptitle(title, x=0.01, ha="left", fontsize=STYLE["figure.titlesize"])
 
 
-def caption(figure: Figure, *facts: str) -> None:
-    """What the numbers of a figure depend on (seed, runs, γ, α) and the version, in small letters below it."""
+def caption(figure: Figure, *facts: str, notes: Iterable[str] = ()) -> None:
+    """What the numbers of a figure depend on (seed, runs, γ, α) and the version, in small letters below it.
+
+    notes: sentences that explain what is drawn, a line each, above that.
+    """
     text = " · ".join([*(fact for fact in facts if fact), f"rlnut {installed_version()}"])
-    figure.supxlabel(text, x=0.99, ha="right", fontsize=7.5, color=GREY)
+    figure.supxlabel("\n".join([*notes, text]), x=0.01, ha="left", fontsize=7.5, color="#606060")
 
 
 def figure_format(path: Path | str) -> str:
@@ -144,16 +147,22 @@ def figure_format(path: Path | str) -> str:
     return ending
 
 
-def figure_path(out: str | None, default: str, form: str = "png") -> Path:
+def figure_path(out: str | None, default: str, form: str | None = None, about: str | None = None) -> Path:
     """Where a command writes a figure: the file that `out` names, or `default`.`form` in the folder that it names.
 
-    UsageError for another ending than PNG, SVG and PDF, and for a folder that does not exist.
+    UsageError for another ending than PNG, SVG and PDF, for one that is not `form`, for a folder that is not there, and
+    for a file that is there without being described as `about`: only a figure of the same kind is replaced.
     """
     path = Path(out or ".")
     if path.is_dir():
-        path = path / f"{default}.{form}"
-    if path.suffix.lower().lstrip(".") not in FORMATS or not path.parent.is_dir():
+        path = path / f"{default}.{form or 'png'}"
+    ending = path.suffix.lower().lstrip(".")
+    if ending not in FORMATS or not path.parent.is_dir():
         raise UsageError(f"--out must be a folder, or a .png, .svg or .pdf file in a folder that exists, got {out}")
+    if form not in (None, ending):
+        raise UsageError(f"--format {form} and --out {out} name two formats: leave one of them out")
+    if about is not None and path.exists() and (path.is_dir() or not has_description(path, about)):
+        raise UsageError(f"{path} exists and is not a figure of {about}: choose another --out, or remove it first")
     return path
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rlnut.choices import OPTIMIZERS
+from rlnut.choices import FORMATS, OPTIMIZERS
 from rlnut.data.catalogue import load_dataset
 from rlnut.data.dataset import Dataset, checked_dataset
 from rlnut.errors import UsageError, counted, unknown
@@ -32,6 +32,7 @@ from rlnut.supervised.fit_linear import chosen_exact, fit_exact
 from rlnut.supervised.fitted_model import FittedModel, architecture, described
 from rlnut.supervised.linear_settings import LINEAR_MODELS, LinearSettings
 from rlnut.supervised.network_settings import MODELS, FitSettings
+from rlnut.supervised.predicted_rows import classification_figures
 from rlnut.supervised.rows import SplitRows, prepare
 from rlnut.types import Fit, Key, Model, Network, Params
 
@@ -50,6 +51,7 @@ def fit(
     loss: Loss | None = None,
     optimizer: str | optax.GradientTransformation | None = None,
     progress: bool = True,
+    image: str = "png",
     **settings: object,
 ) -> FittedModel:
     """Fit g_θ(x) to y by mini-batches:  θ ← θ − α ∂E/∂θ,  E = mean ℓ(g_θ(x), y) + penalty(θ).
@@ -61,7 +63,8 @@ def fit(
     back). The linear models are solved exactly instead (`linear_models`). `settings` are fields of `FitSettings` or of
     the named model; `optimizer` is one of OPTIMIZERS by name, or any of optax. The test rows are used once, after the
     last update; of a table or your own file they are the share `test` (None: 0.2; 0: none, all rows are learned from,
-    and no test figure is reported). With `out` the run leaves a folder that `rlnut.load` reads. Ctrl-C ends the
+    and no test figure is reported). With `out` the run leaves a folder that `rlnut.load` reads, with
+    figures (`image`: png, svg or pdf). Ctrl-C ends the
     learning early and keeps what it has. Raises UsageError for wrong arguments or data, RlnutError if the cost does not
     stay finite.
 
@@ -73,6 +76,8 @@ def fit(
     """
     began = time.perf_counter()
     method = _checked_arguments(seed, loss, optimizer)
+    if image not in FORMATS:
+        raise unknown("image", image, FORMATS)
     if isinstance(optimizer, str):
         settings["optimizer"] = optimizer
     exact = chosen_exact(model, settings)
@@ -80,7 +85,7 @@ def fit(
         if loss is not None:
             raise UsageError(f"{exact[0]} has its own loss")
         problem = load_dataset(dataset, data, target, exact[1].wanted(), test)
-        return fit_exact(*exact, problem, data, out, seed, progress, method)
+        return fit_exact(*exact, problem, data, out, seed, progress, method, image)
     name, config = chosen_model(model, settings)
     if method is not None and settings.keys() & {"optimizer", "lr", "schedule", "decay"}:
         raise UsageError("a given optimizer has its own lr, schedule and decay: leave those settings out")
@@ -95,7 +100,10 @@ def fit(
     result |= {"wall_s": time.perf_counter() - began, "out": None if folder is None else str(folder)}
     fitted = replace(fitted, result=result)
     if folder is not None:
-        fitted.save(folder)
+        fitted.save(folder, image)
+        from rlnut.supervised.figures import draw_fit
+
+        draw_fit(folder, fitted, problem, image)
     return fitted
 
 
@@ -283,11 +291,11 @@ def _check_head(core: Regression, params: Params, train: LabelledRows, head: tup
         raise UsageError(f"the model's output has shape {list(got[1:])} a row, but y needs {list(head)}")
 
 
-def _test_figure(fitted: FittedModel, problem: Dataset) -> dict[str, float]:
-    """Accuracy or mean squared error over all test rows of a checked dataset; nothing without test rows."""
+def _test_figure(fitted: FittedModel, problem: Dataset) -> JsonObject:
+    """Accuracy and confusion, or mean squared error, over the test rows of a checked dataset; nothing without any."""
     if not len(problem.x_test):
         return {}
     found = fitted.outputs(problem.x_test)
     if fitted.y_scale is None:
-        return {"test_accuracy": float(np.mean(found.argmax(-1) == problem.y_test))}
+        return classification_figures(problem.y_test, found.argmax(-1), len(fitted.classes or ()))
     return {"test_mse": float(np.mean((fitted.y_scale.back(found) - problem.y_test) ** 2))}

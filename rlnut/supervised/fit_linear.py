@@ -18,6 +18,7 @@ from rlnut.runtime.log import say
 from rlnut.supervised.fitted_model import FittedModel, architecture, described
 from rlnut.supervised.linear_base import LinearSettings, vectors
 from rlnut.supervised.linear_settings import LINEAR_MODELS
+from rlnut.supervised.predicted_rows import classification_figures
 from rlnut.supervised.scaling import Scale, scale_of
 from rlnut.types import Params
 
@@ -41,6 +42,7 @@ def fit_exact(
     seed: int,
     progress: bool = False,
     optimizer: optax.GradientTransformation | None = None,
+    image: str = "png",
 ) -> FittedModel:
     """Solve on the training rows, judge by the test rows if there are any; with `out` the model is left in a folder."""
     problem = checked_dataset(dataset, config.wanted())
@@ -66,11 +68,20 @@ def fit_exact(
     model = architecture(config.network(basis), head, x_scale is None)
     like = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, *row), np.float32 if x_scale else np.uint8))
     about = described(name, config, seed, problem, data) | {"basis": basis}
+    rows = _mapped(vectors(problem.x_train), phi) if classes is None else None
+    errors = None if rows is None or optimizer else config.coefficient_errors(rows, problem.y_train, solution)
+    if errors is not None:
+        result["coef_se"] = errors.T.tolist()
     result |= {"ended": "solved", "out": None if folder is None else str(folder)}
     params = _params(like, solution, classes is not None)
     fitted = FittedModel(model, params, row, head, classes, x_scale, y_scale, about, result)
     if folder is not None:
-        fitted.save(folder)
+        fitted.save(folder, image)
+        from rlnut.supervised.figures import draw_fit
+
+        features = rows if rows is not None or phi is None else _mapped(vectors(problem.x_train), phi)
+        path = None if rows is None else config.penalty_path(rows, problem.y_train)
+        draw_fit(folder, fitted, problem, image, None if phi is None else features, errors, path)
     return fitted
 
 
@@ -104,7 +115,7 @@ def solve_linear(
             result |= {"test_mse": float(np.mean((guess - problem.y_test) ** 2))}
         else:
             chosen = (guess >= 0).astype(int) if guess.ndim == 1 else guess.argmax(1)
-            result |= {"test_accuracy": float((chosen == problem.y_test).mean())}
+            result |= classification_figures(problem.y_test, chosen, len(problem.classes))
     result |= {"epochs": found.epochs, **found.extra, "objective": found.solution.objective}
     result |= {"coef": found.solution.coef.T.tolist(), "intercept": np.asarray(found.solution.intercept).tolist()}
     return found.solution, result | {"wall_s": time.perf_counter() - began}

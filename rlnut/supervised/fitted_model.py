@@ -19,7 +19,6 @@ from rlnut.settings import Settings
 from rlnut.supervised.epochs import Epoch, accuracy_or_r2, outputs
 from rlnut.supervised.linear_settings import LINEAR_MODELS
 from rlnut.supervised.network_settings import MODELS
-from rlnut.supervised.plots import picture
 from rlnut.supervised.scaling import Scale, scale_of
 from rlnut.types import Model, Network, Params, Shape
 
@@ -120,8 +119,11 @@ class FittedModel:
             w, b = w * self.y_scale.deviation, b * self.y_scale.deviation + self.y_scale.mean
         return (w.T, b) if self.head else (w[:, 0], b[0])
 
-    def save(self, folder: str | Path) -> None:
-        """Write what `load` reads, metrics.csv (no clock times: same seed, same bytes), summary.json and curve.png."""
+    def save(self, folder: str | Path, image: str = "png") -> None:
+        """Write what `load` reads, metrics.csv (no clock times: same seed, same bytes), summary.json and curve.png.
+
+        `image` "svg" or "pdf": the learning curve in this format instead.
+        """
         folder = Path(folder)
         self.save_model(folder)
         table = MetricsFile(folder / "metrics.csv", Epoch._fields[:-1])
@@ -129,7 +131,12 @@ class FittedModel:
             table.write(done._asdict())
         write_json(folder / "summary.json", self.result)
         if self.history:
-            picture(self.history, f"{self.about['model']} on {self.about['dataset']}", folder / "curve.png")
+            from rlnut.runtime.plotting import save_figure
+            from rlnut.supervised.plots import learning_figure
+
+            facts = (f"seed {self.about['seed']}",)
+            figure = learning_figure(self.history, f"{self.about['model']} on {self.about['dataset']}", facts)
+            save_figure(figure, folder / f"curve.{image}")
 
     def save_model(self, folder: Path) -> None:
         """Write config.json and model.safetensors."""

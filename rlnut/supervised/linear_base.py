@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from optax import GradientTransformation
 
     from rlnut.features.maps import Features
+    from rlnut.linear_models.lasso import LassoPath
     from rlnut.linear_models.solution import Solution
     from rlnut.runtime.files import JsonObject
     from rlnut.types import Network
@@ -79,6 +80,14 @@ class LinearSettings(Settings):
         An optax `optimizer` takes the place of a `_Descended` model's solver; others refuse it.
         """
         raise NotImplementedError
+
+    def coefficient_errors(self, x: np.ndarray, y: np.ndarray, solution: Solution) -> np.ndarray | None:
+        """Standard errors of coefficients that regress y on rows x [n, p]; None where the model has none."""
+        return None
+
+    def penalty_path(self, x: np.ndarray, y: np.ndarray) -> LassoPath | None:
+        """The coefficients for every penalty, for the figure; None where there is no such path."""
+        return None
 
 
 def vectors(x: np.ndarray) -> np.ndarray:

@@ -19,11 +19,14 @@ from rlnut.supervised.linear_base import LinearSettings, Solved
 if TYPE_CHECKING:
     from optax import GradientTransformation
 
+    from rlnut.linear_models.lasso import LassoPath
+    from rlnut.linear_models.solution import Solution
     from rlnut.runtime.files import JsonObject
 
 SOLVERS = ("gd", "momentum", "adam", "lbfgs")  # see rlnut.descent
 TOL = 1e-8  # of ‖∇E‖, where a gradient solver ends
 SEEN = 20_000  # rows that a perceptron sees at least: a few seconds' work
+MOST_ERRORS = 1000  # coefficients whose standard errors are worked out
 LAMS = np.logspace(-10, 4, 113)  # the λ that cross-validation chooses from, times the mean square of the columns
 
 
@@ -95,6 +98,12 @@ class LeastSquaresSettings(_Regressor):
         found = self.descended(x, target, 0.0, optimizer)
         return found or Solved(least_squares(x, target, intercept=self.intercept), 1, {})
 
+    def coefficient_errors(self, x: np.ndarray, y: np.ndarray, solution: Solution) -> np.ndarray | None:
+        from rlnut.linear_models.standard_errors import standard_errors
+
+        known = self.solver == "exact" and x.shape[1] <= MOST_ERRORS
+        return standard_errors(x, y, solution, self.intercept) if known else None
+
 
 @dataclass(frozen=True)
 class RidgeSettings(_Regressor):
@@ -152,6 +161,11 @@ class LassoSettings(LinearSettings):
         found = Solution(path.coef[best], path.intercept[best], float(path.objective[best]))
         extra = {"l1": float(path.l1[best]), "l2": self.l2, "non_zero": int(np.count_nonzero(found.coef))}
         return Solved(found, 1 if self.l1 else 1 + (self.folds or 5), extra | {"gap": float(path.gap[best])})
+
+    def penalty_path(self, x: np.ndarray, y: np.ndarray) -> LassoPath | None:
+        from rlnut.linear_models.lasso import lasso_path
+
+        return lasso_path(x, y, None, self.l2, intercept=self.intercept)
 
 
 @dataclass(frozen=True)

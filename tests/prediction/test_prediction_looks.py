@@ -81,7 +81,7 @@ def test_the_alarm_is_of_the_last_look():
     def rings(*errors: float, end: float = 0.0) -> bool:
         watch = Alarm(0.5, truth, end)
         for error in errors:
-            watch(PredictionLook({"step": 1, "rmse": error}, 1, weights, truth))
+            watch(PredictionLook({"step": 1, "rmse": error}, 1, weights, truth, np.array([error])))
         return watch.blown
 
     assert BLOWN_UP == 10 and rings(20.1) and rings(float("nan")) and rings(1.0, float("inf"))

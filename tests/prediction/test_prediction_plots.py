@@ -7,13 +7,16 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 
 import rlnut
 from rlnut.envs.garnet import garnet
 from rlnut.envs.tabular import from_env
 from rlnut.prediction.defaults import SettingsUsed
-from rlnut.prediction.plots import action_letters, box_scale, cell_words, draw_prediction, grid_maps, text_colour
+from rlnut.prediction.grid_maps import action_letters, cell_words, grid_maps, text_colour
+from rlnut.prediction.plots import PredictionWords, box_scale, prediction_figure
 from rlnut.prediction.result import PredictionResult
+from rlnut.runtime.plotting import save_figure
 from rlnut.truth.finite import Finite
 
 
@@ -92,10 +95,68 @@ def test_text_stands_out(name: str) -> None:
         assert (high + 0.05) / (low + 0.05) >= 4.5
 
 
-def test_pictures_of_every_kind_are_written(tmp_path: Path) -> None:
-    draw_prediction(tmp_path / "nan.png", "t", result(np.full(16, np.nan), np.full(16, np.nan)), lake())
-    big = Finite(lake().mdp, shape=(1, 16))
-    draw_prediction(tmp_path / "wide.png", "t", result(np.arange(16.0), np.arange(16.0)), big)
-    box = rlnut.predict("td0", "MountainCar-v0", gamma=0.5, steps=60, states=2, rollouts=2)
-    draw_prediction(tmp_path / "box.png", "t", box, None)
-    assert all((tmp_path / f"{name}.png").stat().st_size > 5000 for name in ("nan", "wide", "box"))
+def ticks(axis: Axes) -> list[float]:
+    """Of the x axis, within its limits."""
+    low, high = axis.get_xlim()
+    return [tick for tick in axis.get_xticks() if low <= tick <= high]
+
+
+def test_states_and_steps_have_whole_ticks(tmp_path: Path) -> None:
+    """RandomWalk19, 300 steps of two runs: whole states, steps instead of percent, the spread over runs."""
+    out = tmp_path / "o"
+    found = rlnut.predict("td-lambda", "rlnut/RandomWalk19-v0", steps=300, runs=2, seed=4, out=out, image="svg")
+    assert (out / "values.svg").stat().st_size > 5000
+    above, below = prediction_figure(found, None, PredictionWords("t", ("seed 4",))).axes
+    for axis in (above, below):
+        assert len(ticks(axis)) > 2 and all(tick == round(tick) for tick in ticks(axis))
+    curve = below.lines[0]
+    assert curve.get_xdata()[-1] == 300 and below.get_xlabel() == "steps"
+    assert found.curve_se is not None and (found.curve_se > 0).all()
+    band = below.collections[0].get_paths()[0].vertices[:, 1]
+    assert band.max() == pytest.approx((found.curve + found.curve_se).max())
+
+
+def test_the_spread_is_the_standard_error_over_runs() -> None:
+    errors: list[np.ndarray] = []
+    found = rlnut.predict(
+        "td0", "rlnut/RandomWalk5-v0", steps=60, runs=3, callbacks=[lambda look: errors.append(look.errors)]
+    )
+    each = np.array(errors)
+    np.testing.assert_allclose(found.curve, each.mean(1))
+    np.testing.assert_allclose(found.curve_se, each.std(1, ddof=1) / 3**0.5)
+
+
+def test_a_divergence_is_written_on_the_figure_with_its_weights() -> None:
+    found = rlnut.predict("td0", "rlnut/Baird-v0", steps=1000, alpha=0.1, seed=1)
+    figure = prediction_figure(found, None, PredictionWords("td0 on Baird"))
+    above, below, weights = figure.axes
+    assert found.alarm and below.get_title(loc="left") == "Diverged" and "diverged" in figure.get_suptitle()
+    assert "deadly triad" in figure.get_supxlabel() and above.get_yscale() == "symlog"
+    assert len(weights.lines) == 8
+    assert [line.get_ydata()[-1] for line in weights.lines] == pytest.approx(found.weights)
+
+
+def test_a_lake_shows_what_its_cells_are(tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    rlnut.predict("lstd", "FrozenLake-v1", steps=300, out=out)
+    assert (out / "values.png").stat().st_size > 5000
+    cells = np.array(list("SFFFFHFHFFFHHFFG"))
+    figure = prediction_figure(result(np.zeros(16), np.zeros(16)), lake(), PredictionWords("t", cells=cells))
+    for axis in figure.axes[:3]:
+        written = "".join(text.get_text() for text in axis.texts if text.get_fontweight() == "bold")
+        assert written == "SFFFFHFHFFFHHFFG"
+    learned, true = (figure.axes[i].images[0].get_clim() for i in (0, 1))
+    assert learned == true
+
+
+def test_figures_of_every_kind_are_drawn(tmp_path: Path) -> None:
+    words = PredictionWords("t", names=("position", "velocity"))
+    nan = prediction_figure(result(np.full(16, np.nan), np.full(16, np.nan)), lake(), words)
+    wide = prediction_figure(result(np.arange(16.0), np.arange(16.0)), Finite(lake().mdp, shape=(1, 16)), words)
+    found = rlnut.predict("td0", "MountainCar-v0", gamma=0.5, steps=60, states=2, rollouts=2)
+    box = prediction_figure(found, None, words)
+    assert (box.axes[0].get_xlabel(), box.axes[0].get_ylabel()) == ("position", "velocity")
+    assert box.axes[0].get_legend() is None  # it would hide a part of the map
+    for i, figure in enumerate((nan, wide, box)):
+        save_figure(figure, tmp_path / f"{i}.png")
+        assert (tmp_path / f"{i}.png").stat().st_size > 5000
