@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlnut.book.figures import FIGURES, Page, make_page
+from rlnut.book.figures import FIGURES, Curve, Page, Panel, make_page
 from rlnut.book.linear import figure_9_10
 from rlnut.book.offpolicy import projected_errors
+from rlnut.book.plots import page_figure
 from rlnut.book.runs import mean_and_error, median_and_error
 from rlnut.cli import main
 from rlnut.envs.counterexamples import baird
@@ -123,6 +124,40 @@ def test_single_episodes() -> None:
         pytest.xfail(f"a known miss, 127.0 ± 1.2 for 139 at 3.15 standard errors: {error}")
 
 
+def test_a_page_is_drawn_with_its_references_errors_and_whole_ticks() -> None:
+    """Rings at the reference values, ±1 standard error, a legend outside of the axes, seed and runs below."""
+    x, y = np.arange(1.0, 21), np.linspace(1, 2, 20)
+    curve = Curve("ours", x, y, {1: 1.5, 20: 1.75}, np.full(20, 0.25))
+    exact = Curve("exact", x, y + 1)
+    many = [Curve(f"n={n}", x, y * n) for n in range(9)]
+    panels = [Panel("Left", "episodes", "error", [curve, exact]), Panel("Right", "episodes", "error", many)]
+    figure = page_figure(Page("A page", panels, ["seed 3", "7 runs"], ["A note."]))
+    left, right = figure.axes
+    rings = next(line for line in left.lines if line.get_marker() == "o" and len(line.get_xdata()))
+    assert (rings.get_xdata(), rings.get_ydata()) == ([1, 20], [1.5, 1.75])
+    (bars,) = left.collections  # of the curve with chance alone
+    lengths = [segment[1, 1] - segment[0, 1] for segment in bars.get_segments()]
+    np.testing.assert_allclose(lengths, 0.5)
+    assert len({(str(line.get_color()), line.get_linestyle()) for line in right.lines if len(line.get_xdata())}) == 9
+    figure.draw_without_rendering()
+    for axis in (left, right):
+        inside = [tick for tick in axis.get_xticks() if 1 <= tick <= 20]
+        assert all(tick == round(tick) for tick in inside)
+        assert axis.get_legend().get_window_extent().x0 >= axis.get_window_extent().x1
+    said = figure.get_supxlabel()
+    assert all(word in said for word in ("seed 3 · 7 runs", "A note.", "Rings are reference values", "standard error"))
+
+
+def test_a_page_knows_its_seed_and_runs() -> None:
+    page = make_page("11.6", seed=5, runs=3)
+    assert list(page.facts)[:2] == ["seed 5", "3 runs"]
+    weights = page.panels[1]
+    assert sum(curve.label.count("w") for curve in weights.curves) == 8  # equal ones share a curve
+    found = {label: curve.y for curve in weights.curves for label in curve.label.split(" = ")}
+    start = [found[f"w{i + 1}"][0] for i in range(8)]
+    assert start == baird().weights.tolist()
+
+
 def test_every_page_is_listed_with_its_file() -> None:
     """The list names functions of (seed, runs)."""
     for figure in FIGURES.values():
@@ -139,7 +174,9 @@ def test_command(capsys, tmp_path: Path) -> None:
     answer = json.loads(out)
     assert answer["name"] == "11.5" and path.stat().st_size > 5000 and "reference" in err
     assert answer["panels"][1]["curves"]["√VE"]["y"][1000] == pytest.approx(1.9355, abs=1e-4)
-    wrong = {("9.9",): "unknown figure", ("7.2", "--runs", "0"): "--runs", ("7.2", "--out", "x.pdf"): ".png"}
+    wrong = {("9.9",): "unknown figure", ("7.2", "--runs", "0"): "--runs", ("7.2", "--out", "x.jpg"): ".pdf"}
+    (tmp_path / "mine.png").write_bytes(b"precious")
+    wrong[("11.6", "--out", str(tmp_path / "mine.png"))] = "choose another --out"
     for words, message in wrong.items():
         assert main(["figure", *words]) == 2
         assert message in capsys.readouterr().err

@@ -33,7 +33,11 @@ def test_short_form_makes_its_point(name: str):
     found = import_module(f"rlnut.demos.{name}").chapter(Ask(seed=1), **SHORT.get(name, {}))
     assert found.points and [point for point, holds in found.points.items() if not holds] == []
     assert json.loads(json.dumps(plain(found.numbers))) and all(key.isascii() for key in found.numbers)
-    assert all(axis.get_xlabel() or not axis.axison for axis in found.figure.axes if axis.get_label() != "<colorbar>")
+    for axis in found.figure.axes:
+        if axis.get_label() == "<colorbar>":
+            continue
+        assert axis.get_xlabel() or not axis.axison or not len(axis.get_xticks())
+        assert axis.get_title(loc="left")[:1].isupper() or not axis.axison or not axis.get_title(loc="left")
 
 
 @pytest.mark.slow
@@ -90,6 +94,11 @@ def test_command_and_its_picture(tmp_path: Path, capsys: pytest.CaptureFixture[s
     (tmp_path / "mine.png").write_text("precious")
     assert main(["demo", "ohm", "--out", "mine.png"]) == 2 and (tmp_path / "mine.png").read_text() == "precious"
     assert "choose another --out" in capsys.readouterr().err
+    for name in ("a", "b"):
+        assert main(["demo", "ohm", "--out", f"{name}.svg"]) == 0
+    assert Path("a.svg").read_bytes() == Path("b.svg").read_bytes()
+    assert main(["demo", "ohm", "--format", "pdf"]) == 0 and Path("demo-ohm.pdf").read_bytes().startswith(b"%PDF")
+    assert main(["demo", "kl", "--out", "demo-ohm.pdf"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -98,8 +107,10 @@ def test_command_and_its_picture(tmp_path: Path, capsys: pytest.CaptureFixture[s
         (["omh"], "unknown demo 'omh'. Did you mean ohm?"),
         (["ohm", "--full"], "ohm makes its own data"),
         (["ohm", "--data", "."], "ohm makes its own data"),
-        (["ohm", "--out", "x.pdf"], "--out must be a folder, or a .png file"),
-        (["ohm", "--out", "nowhere/x.png"], "--out must be a folder, or a .png file"),
+        (["ohm", "--out", "x.jpg"], "--out must be a folder, or a .png, .svg or .pdf file"),
+        (["ohm", "--out", "nowhere/x.png"], "--out must be a folder, or a .png, .svg or .pdf file"),
+        (["ohm", "--format", "gif"], "unknown format 'gif'"),
+        (["ohm", "--out", "x.png", "--format", "pdf"], "--format pdf and --out x.png name two formats"),
         ([], "NAME"),
     ],
 )
