@@ -26,7 +26,7 @@ from rlnut.networks.architectures import linear
 from rlnut.networks.layers import one_hot_layer, serial
 from rlnut.prediction.simulate import folded_experience, simulate
 from rlnut.regression.core import regression
-from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, panels, styled
+from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, legend_above, panels, styled
 from rlnut.truth.dynamic_programming import chain, values
 from rlnut.types import Array, Batch, Fit
 
@@ -75,7 +75,7 @@ def chapter(ask: Ask, episodes: int = 2000, steps: int = 400) -> Chapter:
     rms = {way: np.sqrt(np.mean((v - truth) ** 2, 1)) for way, (v, _, _) in found.items()}
     mean_delta, each_delta = found["bellman"][1:]
     return Chapter(
-        f"V_π of a random walk from {episodes:,} episodes, {int(lived.sum()):,} steps",
+        f"the values of a random walk from {episodes:,} episodes, {int(lived.sum()):,} steps",
         {
             "states": STATES,
             "episodes": episodes,
@@ -114,7 +114,7 @@ def draw(truth: np.ndarray, found: dict[str, tuple[np.ndarray, ...]], rms: dict[
     value.plot(states, found["returns"][0][-1], "x", color=ORANGE, label="y from returns")
     value.set(xlabel="state", ylabel=r"value $V_\pi(s)$", title="The values that no one labelled")
     value.set_xticks(states)
-    value.legend()
+    legend_above(value, 1)
 
     at = np.arange(1, steps + 1)
     for (way, (words, colour)), style in zip(WAYS.items(), (":", "--", "-"), strict=True):

@@ -104,6 +104,7 @@ def chapter(ask: Ask, rows: int = 24) -> Chapter:
             "lasso's duality gap proves it to 1e-6": bool((path.gap <= 1e-6 * path.objective).all()),
         },
         draw((x, y), fits, best, (train, test), (ridge, bent, y_test, (chosen, gcv_lambda)), (path, matters, at)),
+        (f"{rows} training rows", f"{HELD} validation rows", "2,000 new rows", f"noise {NOISE:g}"),
     )
 
 

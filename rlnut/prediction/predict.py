@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -131,16 +132,17 @@ def _draw(
 
 def _meanings(env: EnvLike, finite: Finite | None) -> tuple[tuple[str, ...], np.ndarray | None]:
     """Names of the numbers of an observation, and a letter for each cell of a grid, where they are known."""
-    from rlnut.envs.coordinates import cell_letters
-    from rlnut.envs.meanings import OBSERVATIONS, known_class
-
     named = None if str(env).endswith(".npz") else env_name(env)
     if named is None:
         return (), None
     made = named.make()
     try:
-        cells = cell_letters(made, finite) if finite is not None and len(finite.shape) == 2 else None
-        return OBSERVATIONS.get(known_class(made), ()), cells
+        inner: Any = made.unwrapped
+        names = ("position", "velocity") if "MountainCar" in type(inner).__name__ else ()
+        drawn = np.asarray(getattr(inner, "desc", ()))
+        if finite is None or drawn.dtype.kind != "S" or drawn.shape != finite.shape:
+            return names, None
+        return names, np.char.decode(drawn).reshape(-1)
     finally:
         made.close()
 

@@ -35,6 +35,8 @@ LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (9,
 
 STYLE: dict[str, Any] = {
     "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.1,
+    "figure.constrained_layout.h_pad": 0.06,
     "figure.titlesize": 12,
     "savefig.dpi": 150,
     "font.size": 10,

@@ -134,7 +134,7 @@ def test_a_page_is_drawn_with_its_references_errors_and_whole_ticks() -> None:
     figure = page_figure(Page("A page", panels, ["seed 3", "7 runs"], ["A note."]))
     left, right = figure.axes
     rings = next(line for line in left.lines if line.get_marker() == "o" and len(line.get_xdata()))
-    assert (rings.get_xdata(), rings.get_ydata()) == ([1, 20], [1.5, 1.75])
+    assert (list(rings.get_xdata()), list(rings.get_ydata())) == ([1, 20], [1.5, 1.75])
     (bars,) = left.collections  # of the curve with chance alone
     lengths = [segment[1, 1] - segment[0, 1] for segment in bars.get_segments()]
     np.testing.assert_allclose(lengths, 0.5)

@@ -31,12 +31,12 @@ def test_several_columns_and_outputs_are_the_normal_equations(intercept: bool) -
 def test_they_are_the_scatter_of_repeated_experiments() -> None:
     rng = np.random.default_rng(2)
     x = rng.normal(size=(50, 2))
-    many = [x @ [1.0, -2.0] + 0.5 * rng.normal(size=50) for _ in range(2000)]
+    many = [x @ [1.0, -2.0] + 0.5 * rng.normal(size=50) for _ in range(500)]
     scatter = np.std([least_squares(x, y).coef for y in many], axis=0)
     error = standard_errors(x, many[0], least_squares(x, many[0]))
     assert error == pytest.approx(scatter, rel=0.4)  # σ itself is estimated from 47 degrees of freedom
-    mean = np.mean([standard_errors(x, y, least_squares(x, y)) for y in many[:300]], 0)
-    assert mean == pytest.approx(scatter, rel=0.06)
+    mean = np.mean([standard_errors(x, y, least_squares(x, y)) for y in many[:100]], 0)
+    assert mean == pytest.approx(scatter, rel=0.1)
 
 
 def test_none_where_rows_do_not_determine_the_coefficients() -> None:

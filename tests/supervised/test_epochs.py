@@ -43,7 +43,7 @@ def test_same_seed_same_bytes_and_another_seed_others(tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         fit("mlp", data, hidden=(8,), epochs=3, validation=0.2, seed=seed, out=tmp_path / name, progress=False)
     a, b, c = ({p.name: p.read_bytes() for p in (tmp_path / n).iterdir() if p.name != "summary.json"} for n in "abc")
-    assert set(a) == {"config.json", "model.safetensors", "metrics.csv", "curve.png"}
+    assert set(a) == {"config.json", "model.safetensors", "metrics.csv", "curve.png", "confusion.png", "test.csv"}
     assert a == b
     assert a["model.safetensors"] != c["model.safetensors"]
 
