@@ -71,8 +71,7 @@ def curve_styles(count: int) -> list[dict[str, Any]]:
 def draw_panel(axis: Axes, panel: Panel) -> None:
     """The curves of one pair of axes, the legend beside them."""
     for curve, style in zip(panel.curves, curve_styles(len(panel.curves)), strict=True):
-        dots = {"marker": "."} if len(curve.x) <= FEW else {}
-        axis.plot(curve.x, curve.y, label=curve.label, **style, **dots)
+        axis.plot(curve.x, curve.y, label=curve.label, marker="." if len(curve.x) <= FEW else "", **style)
         axis.plot(list(curve.reference), list(curve.reference.values()), "o", mfc="none", color=style["color"], ms=9)
         spread = _spread(curve)
         if spread is not None and len(curve.x) <= FEW:

@@ -10,6 +10,8 @@ learn from; the LSTM's sum lets them through.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -53,7 +55,7 @@ def chapter(
     for i, steps in enumerate(lengths):
         data = memory("recall", steps, rows, 1000, ask.seed)
         for cell in STYLES:
-            settings = {"hidden": (32,), "epochs": epochs, "batch": 64, "lr": RATE, "progress": False}
+            settings: dict[str, Any] = {"hidden": (32,), "epochs": epochs, "batch": 64, "lr": RATE, "progress": False}
             last[cell] = [fit(cell, data, seed=ask.seed + seed, **settings) for seed in range(seeds)]
             right[cell][:, i] = [fitted.result["test_accuracy"] for fitted in last[cell]]
     whole = data.x_test[~np.isnan(data.x_test[:, -1, 0])][:200]

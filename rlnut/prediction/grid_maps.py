@@ -100,11 +100,11 @@ def draw_grid(axis: Axes, one: GridMap, cell: float, letters: np.ndarray | None,
     for (row, column), word in np.ndenumerate(words):
         value = one.values[row, column]
         colour = text_colour(one.colours(one.scale(value))) if np.isfinite(value) else "black"
-        text = "\n".join(part for part in (one.marks[row, column], word) if word and part)
+        text = "\n".join(part for part in (str(one.marks[row, column]), word) if word and part)
         axis.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
         if letters is not None and letters[row, column]:
             axis.text(
-                column - 0.45, row - 0.45, letters[row, column], ha="left", va="top", fontsize=0.9 * size,
+                column - 0.45, row - 0.45, str(letters[row, column]), ha="left", va="top", fontsize=0.9 * size,
                 color=colour, fontweight="bold",
             )  # fmt: skip
 

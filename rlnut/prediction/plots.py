@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ from rlnut.runtime.plotting import (
 from rlnut.truth.finite import Finite
 from rlnut.truth.monte_carlo import MonteCarloTruth
 
-Layout = list[list[str]]  # names of axes, row by row
+Layout = list[list[Any]]  # names of axes, row by row (Any: matplotlib has a type of its own for them)
 SHOWN_LABELS, LONGEST_LABEL = 20, 6  # so many states are named below the axis, if their names are that short
 MANY_CURVES = 4  # from so many on the legend stands beside them
 FAR = 20.0  # times the largest true value: a diverged curve that is drawn on a symmetric logarithmic scale
@@ -82,7 +82,7 @@ def _figure(
     """Rows of panels and, below them, the error and, if asked for, the weights: the axes by their names."""
     figure = new_figure(width, height)
     across = len(above[0])
-    below = ["error"] * across
+    below: list[Any] = ["error"] * across
     if weights:
         above, below = [[name for name in row for _ in range(2)] for row in above], ["error", "weights"] * across
         below = sorted(below)
@@ -115,7 +115,7 @@ def _box(
     """Learned V over what was seen of a box of two numbers, true values of some states as dots of the same colours;
     beside it the two against each other, with the intervals of the truth."""
     figure = new_figure(12.5, 7.4)
-    layout = [["map", "both"], ["error", "error"]]
+    layout: Layout = [["map", "both"], ["error", "error"]]
     axes = dict(figure.subplot_mosaic(layout, height_ratios=(2, 1), width_ratios=(3, 2)))
     scale = box_scale(picture.values, known.mean)
     axis = axes["map"]

@@ -79,9 +79,9 @@ def fit_exact(
         fitted.save(folder, image)
         from rlnut.supervised.figures import draw_fit
 
-        features = rows if rows is not None or phi is None else _mapped(vectors(problem.x_train), phi)
+        given = rows if rows is not None or phi is None else _mapped(vectors(problem.x_train), phi)
         path = None if rows is None else config.penalty_path(rows, problem.y_train)
-        draw_fit(folder, fitted, problem, image, None if phi is None else features, errors, path)
+        draw_fit(folder, fitted, problem, image, None if phi is None else given, errors, path)
     return fitted
 
 

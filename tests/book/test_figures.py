@@ -4,6 +4,7 @@ import inspect
 import json
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -131,7 +132,7 @@ def test_a_page_is_drawn_with_its_references_errors_and_whole_ticks() -> None:
     exact = Curve("exact", x, y + 1)
     many = [Curve(f"n={n}", x, y * n) for n in range(9)]
     panels = [Panel("Left", "episodes", "error", [curve, exact]), Panel("Right", "episodes", "error", many)]
-    figure = page_figure(Page("A page", panels, ["seed 3", "7 runs"], ["A note."]))
+    figure: Any = page_figure(Page("A page", panels, ["seed 3", "7 runs"], ["A note."]))
     left, right = figure.axes
     rings = next(line for line in left.lines if line.get_marker() == "o" and len(line.get_xdata()))
     assert (list(rings.get_xdata()), list(rings.get_ydata())) == ([1, 20], [1.5, 1.75])

@@ -6,6 +6,7 @@ import csv
 import json
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def test_confusion_matrix_counts_true_classes_in_rows() -> None:
 
 
 def test_confusion_figure_has_the_percent_of_each_true_class() -> None:
-    figure = confusion_figure(confusion_matrix(TRUE, PREDICTED, 3), ["a", "b", "c"], "t")
+    figure: Any = confusion_figure(confusion_matrix(TRUE, PREDICTED, 3), ["a", "b", "c"], "t")
     image = figure.axes[0].images[0]
     np.testing.assert_allclose(image.get_array()[2], [100 / 3, 0, 200 / 3])
     assert image.get_clim() == (0, 100)
@@ -59,7 +60,7 @@ def test_what_counts_as_an_image(shape: tuple[int, ...], kind: type, image: bool
 
 def test_residuals_and_their_band() -> None:
     rows = PredictedRows(np.array([1.0, 2, 3]), np.array([1.0, 1, 5]), None, None)
-    figure = residual_figure(rows, "t", "kg")
+    figure: Any = residual_figure(rows, "t", "kg")
     both, left = figure.axes
     np.testing.assert_allclose(left.lines[0].get_ydata(), [0, 1, -2])
     assert both.get_xlabel() == "true kg" and f"{np.sqrt(5 / 3):.3g}" in left.get_title(loc="left")
@@ -68,7 +69,7 @@ def test_residuals_and_their_band() -> None:
 def test_columns_are_ordered_by_their_effect_and_keep_their_names() -> None:
     coef, deviation = np.array([1.0, -5, 0.1]), np.array([1.0, 0.1, 100])
     assert largest(coef, deviation).tolist() == [2, 0, 1]
-    figure = coefficient_figure(coef, deviation, ["a", "b", "c"], "t", errors=np.array([0.5, 1, 0.02]))
+    figure: Any = coefficient_figure(coef, deviation, ["a", "b", "c"], "t", errors=np.array([0.5, 1, 0.02]))
     axis = figure.axes[0]
     assert [label.get_text() for label in axis.get_yticklabels()] == [
         "c   θ = 0.1 ± 0.02", "a   θ = 1 ± 0.5", "b   θ = -5 ± 1",
