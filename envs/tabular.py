@@ -26,11 +26,12 @@ from rlnut.types import Array, Key
 def from_env(env: gym.Env) -> Finite | None:
     """The tables of a Gymnasium environment: ours (`.finite`), toy-text (`.P`) or Blackjack; None if it has none.
 
-    None too where a wrapper may change what the tables say, and for Taxi's fickle passenger, who is not in them.
+    None too where a wrapper, or a subclass with a `reset` or `step` of its own, may change what the tables say, and for
+    Taxi's fickle passenger, who is not in them.
     """
-    if changing_wrappers(env):
-        return None
     inner: Any = env.unwrapped
+    if changing_wrappers(env) or _changed(type(inner)):
+        return None
     if isinstance(found := getattr(inner, "finite", None), Finite):
         return found
     if type(inner).__name__ == "BlackjackEnv" and type(inner).__module__.startswith("gymnasium.envs."):
@@ -43,6 +44,12 @@ def from_env(env: gym.Env) -> Finite | None:
     shape = getattr(inner, "shape", (getattr(inner, "nrow", 0), getattr(inner, "ncol", 0)))
     lies = tuple(int(n) for n in shape) if np.prod(shape) == len(table) else ()
     return _with_masks(from_toy_text(table, start)._replace(shape=lies), env)
+
+
+def _changed(kind: type[gym.Env]) -> bool:
+    """Is it a subclass of one of Gymnasium's or of our environments, and steps in another way?"""
+    known = next((base for base in kind.__mro__ if base.__module__.startswith(("gymnasium.envs.", __name__))), kind)
+    return any(getattr(kind, name) is not getattr(known, name) for name in ("reset", "step"))
 
 
 def _with_masks(found: Finite, env: gym.Env) -> Finite | None:

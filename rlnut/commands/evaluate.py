@@ -15,6 +15,7 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("--env", metavar="ENV", help="another environment with the same spaces")
     parser.add_argument("--agent", metavar="MODULE:CLASS", help=AGENT)
     parser.add_argument("--trust", action="store_true", help=TRUST)
+    parser.add_argument("--exact", action="store_true", help="also the exact value, where ENV has tables P and R")
     parser.add_argument("--video", metavar="FILE", help="write one more episode as an animated .gif")
 
 
@@ -30,6 +31,7 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     video = new_file(args.video, ".gif", "--video") if args.video else None
     agent = None if args.agent is None else AGENTS.find(args.agent)
     policy = load_policy(args.dir, env=args.env, agent=agent, trust=args.trust)
+    exact = policy.evaluate_exactly() if args.exact else None  # what cannot be done is reported first
     result = policy.evaluate(args.episodes, args.seed)
     count = f"{args.episodes} episode{'s' if args.episodes > 1 else ''}"
     say(f"greedy return {mean_and_std(result.mean, result.std, '.2f')} over {count}")
@@ -38,7 +40,17 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     if result.cut:
         say(f"{result.cut} episodes were given up: this environment has no time limit")
     answer: dict[str, object] = {"mean": result.mean, "std": result.std, "ci95": interval}
-    answer |= {"returns": result.returns, "lengths": result.lengths}
+    answer |= {"returns": result.returns, "lengths": result.lengths} | result.record
+    if (over := result.overestimation) is not None:
+        q, realised = (result.columns[name] for name in ("q_start", "return_discounted"))
+        by = mean_and_std(over.mean, over.half_width if over.interval else None, ".3g")
+        say(f"q at the start {q:.4g}, discounted return {realised:.4g}: overestimated by {by}")
+    if exact is not None:
+        answer["exact"] = exact.record
+        most = f"of at most {exact.optimal_value:.6g}, regret {exact.regret:.3g}"
+        say(f"exact value at the start {exact.value:.6g} (γ = {exact.gamma:g}) {most}")
+        within = f"within {exact.limit:,} steps, undiscounted"
+        say(f"exact mean return {exact.expected_return:.6g} {within}; RMS error of q {exact.rmsve:.3g}")
     if video is not None:
         from rlnut.control.video import record
 

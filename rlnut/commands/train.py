@@ -260,6 +260,8 @@ def report(done: Trained) -> None:
     count = len(e.returns)
     over = f"over {count} fresh episode{'s' if count > 1 else ''}, policy of {done.unit} {done.best_step:,}"
     say(f"greedy return {mean_and_std(e.mean, e.std)} {over}")
+    if done.exact is not None:
+        say(f"its exact mean return is {done.exact.expected_return:.4g}, its regret {done.exact.regret:.3g}")
     say(f"{done.steps_per_s:,.0f} steps/s, {done.wall_s:.1f} s in all, {done.compile_s:.1f} s of it to compile")
     if done.profile is not None:
         from rlnut.control.profile import profile_table

@@ -28,11 +28,12 @@ SHARE = 0.02  # of the time since the start that may go into writing
 
 
 class Best(NamedTuple):
-    """The best greedy policy so far, by periodic evaluation; of equals, the later one."""
+    """A greedy policy with the mean return of its evaluation, or its exact return where that is known."""
 
     params: Params
     mean: float
     step: int
+    std: float | None = None  # of the returns over episodes; None: of one episode, or not known
 
 
 class Interval(NamedTuple):
@@ -51,6 +52,7 @@ class Progressed(NamedTuple):
     logged: int  # step of the last row of the log
     interval: Interval
     envs: dict[str, np.ndarray]  # snapshot of environments on the host
+    rivals: tuple[Best, ...] = ()  # of `best`: those that may be better
 
 
 class Saver:
@@ -110,8 +112,10 @@ def _packed(state: Progressed, meta: JsonObject) -> tuple[dict[str, Tree], JsonO
     extra["episode_lengths"] = np.array([e.length for e in episodes], np.int64)
     extra["rounds"] = np.array([[row[name] for name in METRICS] for row in rounds], np.float64)
     arrays = saved_part(state.run) | {"best": state.best.params, "extra": extra}
-    meta = meta | {"steps": state.run.steps, "logged": state.logged}
+    arrays["rivals"] = [rival.params for rival in state.rivals]
+    meta = meta | {"steps": state.run.steps, "logged": state.logged, "best_std": state.best.std}
     meta["best"] = [state.best.mean if state.evaluated else None, state.best.step]
+    meta["rivals"] = [[rival.mean, rival.step, rival.std] for rival in state.rivals]
     meta["extra"] = {name: [array.dtype.str, *array.shape] for name, array in extra.items()}
     return arrays, meta
 
@@ -149,20 +153,29 @@ def unpacked(stored: StoredArrays, shapes: Run) -> Progressed:
     try:
         lengths = {name: (np.dtype(kind), tuple(shape)) for name, (kind, *shape) in meta.get("extra", {}).items()}
         like["extra"] = {name: jax.ShapeDtypeStruct(shape, kind) for name, (kind, shape) in lengths.items()}
+        places = [(float(mean), int(step), _std(std)) for mean, step, std in meta.get("rivals", [])]
+        like["rivals"] = [like["best"]] * len(places)
         found = in_structure(stored, like)
+        best_std = _std(meta.get("best_std"))
         interval = _interval(found["extra"]) if lengths else _old_interval(meta)
         envs = saved_envs(stored)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise RlnutError(f"{stored.path} is damaged: {type(error).__name__}: {error}") from None
     agent = prioritised_replay.with_all_nodes(owned(found["agent"]))
     waiting = 0 if found["seen"] == () else int(np.sum(found["seen"].valid))  # steps that are not learned yet
-    if int(agent.steps) + waiting != meta["steps"] or not all_finite((agent.fit.params, found["best"])):
+    weights = (agent.fit.params, found["best"], found["rivals"])
+    if int(agent.steps) + waiting != meta["steps"] or not all_finite(weights):
         raise RlnutError(f"{stored.path} is damaged: its weights are not finite, or its counts do not agree")
     parts = (found[name] for name in ("look", "carry", "returns", "lengths", "envs"))
     run = Run(agent, meta["steps"], *parts, seen=found["seen"])
     mean, step = meta["best"]
-    best = Best(found["best"], float("-inf") if mean is None else float(mean), step)
-    return Progressed(run, best, mean is not None, meta["logged"], interval, envs)
+    best = Best(found["best"], float("-inf") if mean is None else float(mean), step, best_std)
+    rivals = tuple(Best(params, *place) for params, place in zip(found["rivals"], places, strict=True))
+    return Progressed(run, best, mean is not None, meta["logged"], interval, envs, rivals)
+
+
+def _std(value: object) -> float | None:
+    return None if value is None else float(value)  # type: ignore[arg-type]
 
 
 def saved_envs(stored: StoredArrays) -> dict[str, np.ndarray]:

@@ -14,8 +14,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from rlnut.control.best_policy import with_evaluated, with_exact
 from rlnut.control.checkpoints import Best, Interval, Progressed, on_host
-from rlnut.control.evaluate import Evaluation
+from rlnut.control.evaluate import OVERESTIMATION, Evaluation
+from rlnut.control.exact import EXACT, ExactValue
 from rlnut.control.host_loop import Run
 from rlnut.control.run_files import RunFiles
 from rlnut.control.run_loop import RunLook
@@ -91,14 +93,22 @@ class Speed:
 
 
 class Greedy:
-    """Greedy episodes where they are due, and the best policy by them; of equals, the later one.
+    """Greedy episodes where they are due, what the policy is worth exactly where that is known, and the best policies.
 
-    choose: is a policy chosen by playing? If not (offline agents), the present one is the best.
+    choose: is a policy chosen by playing? If not (offline agents), the present one is the best. exact: weights -> what
+    they are worth; None: not known.
     """
 
-    def __init__(self, play: Callable[[Params, int], Evaluation], choose: bool, due: Callable[[int], bool]) -> None:
-        self.play_episodes, self.choose, self.due = play, choose, due
-        self.best: Best | None = None
+    def __init__(
+        self,
+        play: Callable[[Params, int], Evaluation],
+        choose: bool,
+        due: Callable[[int], bool],
+        exact: Callable[[Params], ExactValue] | None = None,
+    ) -> None:
+        self.play_episodes, self.choose, self.due, self.exact = play, choose, due, exact
+        self.columns = OVERESTIMATION + (EXACT if exact else ())
+        self.kept: tuple[Best, ...] = ()  # the best so far, and those that may be better
         self.looked = 0  # step of the last evaluation
 
     def __call__(self, look: RunLook) -> None:
@@ -106,15 +116,37 @@ class Greedy:
             self.play(look)
 
     def play(self, look: RunLook) -> None:
-        """Play now, and keep the weights if they are the best so far."""
+        """Play now, and keep the weights if they may be the best so far."""
         params, self.looked = look.run.agent.fit.params, look.step
         look.evaluation = evaluation = self.play_episodes(params, look.step)
-        if self.choose and (self.best is None or evaluation.mean >= self.best.mean):
-            self.best = Best(on_host(params), evaluation.mean, look.step)
+        look.columns |= evaluation.columns
+        if self.exact is not None:
+            look.exact = self.exact(params)
+            look.columns |= look.exact.columns
+        if not self.choose:
+            return
+        new = Best(on_host(params), evaluation.mean, look.step, evaluation.std)
+        if look.exact is None:
+            self.kept = with_evaluated(self.kept, new, len(evaluation.returns))
+        else:
+            self.kept = with_exact(self.kept, new._replace(mean=look.exact.expected_return, std=None))
+
+    def restore(self, saved: Progressed) -> None:
+        """The policies of a checkpoint."""
+        if not saved.evaluated:
+            return
+        self.kept = (saved.best, *saved.rivals)
+        if self.exact is not None:  # perhaps of a version that did not know
+            self.kept = (saved.best._replace(mean=self.exact(saved.best.params).expected_return, std=None),)
+
+    @property
+    def judged_by(self) -> str:
+        """How policies are compared."""
+        return ("evaluation" if self.exact is None else "exact_return") if self.choose else "end"
 
     def best_of(self, run: Run) -> Best:
         """The best policy so far; before any evaluation, the present one."""
-        return self.best or Best(on_host(run.agent.fit.params), float("-inf"), run.steps)
+        return self.kept[0] if self.kept else Best(on_host(run.agent.fit.params), float("-inf"), run.steps)
 
 
 class Log:
@@ -179,11 +211,11 @@ class Checkpoints:
 
     def save(self, run: Run) -> None:
         """Write one of `run`, the newest state, if there is none of it yet."""
-        logged, best = self.log.logged, self.greedy.best
+        logged, kept = self.log.logged, self.greedy.kept
         if self.files.folder is None or self.files.saver.has(run.steps, logged):
             return
         envs, chosen = self.newest.envs(), self.greedy.best_of(run)
-        self.files.save(Progressed(run, chosen, best is not None, logged, self.newest.interval, envs))
+        self.files.save(Progressed(run, chosen, bool(kept), logged, self.newest.interval, envs, kept[1:]))
 
 
 def stop_at_return(until: float) -> Callable[[RunLook], None]:

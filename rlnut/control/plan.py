@@ -24,7 +24,7 @@ from rlnut.runtime.wrappers import time_limit
 from rlnut.settings import LARGEST
 from rlnut.types import Look, Model, Network, Tree
 
-EPISODE = 200  # bytes of an episode's return and length, as arrays, as Python's numbers and as text
+EPISODE = 300  # bytes of an episode's return, length and over-estimation, as arrays, as Python's numbers and as text
 
 
 @dataclass(frozen=True)

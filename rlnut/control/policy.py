@@ -9,7 +9,8 @@ import gymnasium as gym
 import jax
 import numpy as np
 
-from rlnut.control.evaluate import Evaluation, Evaluator, Player
+from rlnut.control.evaluate import LANES, Evaluation, Evaluator, LearnedRewards, Player
+from rlnut.control.exact import ExactEvaluator, ExactValue
 from rlnut.control.host_loop import actor
 from rlnut.control.plan import check_episodes
 from rlnut.control.preprocessing import prepared_spec
@@ -21,13 +22,15 @@ from rlnut.envs.spaces import read_given, read_spaces, spec_of
 from rlnut.errors import UsageError
 from rlnut.learner.agent import Agent, Carry
 from rlnut.learner.config import AgentConfig
-from rlnut.learner.explore import greedy
+from rlnut.learner.explore import allowed, greedy
 from rlnut.learner.spec import Choice, Spec
 from rlnut.runtime.wrappers import time_limit
 from rlnut.settings import whole_number
 from rlnut.types import Look, Network, Params
 
 FRESH = 2**30  # number of an evaluation that no training ever used
+BLOCK = 2**21  # numbers of one-hot observations that are looked at together
+NEAR = 1e-5  # relative difference of two actions' values that the size of a batch may turn
 
 
 class PolicyOrigin(NamedTuple):
@@ -36,6 +39,11 @@ class PolicyOrigin(NamedTuple):
     config: AgentConfig
     training: RunSettings
     network: Network | None
+
+    @property
+    def learned(self) -> LearnedRewards:
+        """What q estimates."""
+        return LearnedRewards(self.config.gamma, self.training.reward_scale, self.training.reward_clip)
 
 
 class Policy:
@@ -47,7 +55,7 @@ class Policy:
         self.agent, self.spec, self.params, self.env, self.origin = agent, spec, params, env, origin
         self._q, place = actor(agent.q, agent.host)
         self._placed = place(params)
-        self.player = Player(agent.carry, self._act)
+        self.player = Player(agent.carry, self._act, self._carried_values)
 
     def q(self, obs: object) -> np.ndarray:
         """q(s, ·): one observation -> [A], N of them -> [N, A]; each is taken for the first of an episode.
@@ -72,9 +80,35 @@ class Policy:
         spec = (self.spec.observation_space, self.spec.action_space, self.spec.acts.choice, self.spec.name)
         return _made_again, (self.origin, spec, jax.device_get(self.params), self.env)
 
+    def _carried_values(self, carry: Carry, look: Look) -> tuple[np.ndarray, Carry]:
+        return self._q(self._placed, carry, look)
+
     def _act(self, carry: Carry, look: Look) -> tuple[np.ndarray, Carry]:
         values, carry = self._q(self._placed, carry, look)
         return np.asarray(greedy(values, look.mask)), carry
+
+    def greedy_choices(
+        self, stored: np.ndarray, mask: np.ndarray | None = None, lanes: int = LANES
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Greedy actions [S] in N = S first observations as `spec` stores them, and their q [S], of one choice of A.
+
+        Equal actions are resolved as in an evaluation of `lanes` episodes side by side: a batch of another size rounds
+        in another way, so where two actions are nearly equal, batches of that size are asked.
+        """
+        size = min(len(stored), max(lanes, BLOCK // len(stored))) if self.agent.host else lanes
+        values = self._in_batches(stored, size)
+        best, second = np.sort(allowed(values, mask), -1)[:, [-1, -2]].T if values.shape[-1] > 1 else (values[:, 0], 0)
+        near = np.abs(best - second) <= NEAR * np.maximum(1, np.abs(best))
+        if size != lanes and near.any():
+            values[near] = self._in_batches(stored[near], lanes)
+        actions = np.asarray(greedy(values, mask))
+        return actions, np.take_along_axis(values, actions[:, None], -1)[:, 0].astype(np.float64)
+
+    def _in_batches(self, stored: np.ndarray, size: int) -> np.ndarray:
+        """q(s, ·) of all, `size` observations at a time: the last batch begins again with the first ones."""
+        rows = np.arange(-(-len(stored) // size) * size) % len(stored)
+        parts = [self.values(stored[part]) for part in np.split(rows, len(rows) // size)]
+        return np.concatenate(parts)[: len(stored)]
 
     def act(self, obs: object, mask: object = None) -> np.ndarray:
         """The greedy action as the environment takes it, for one observation or N; each counts as an episode's first.
@@ -108,9 +142,22 @@ class Policy:
         """Play `episodes` fresh episodes of the real environment."""
         episodes, seed = whole_number("episodes", episodes, 1), whole_number("seed", seed, 0, 2**32)
         chosen = self.env if env is None else env
-        evaluator = evaluator_of(chosen, self.spec, episodes)
+        evaluator = evaluator_of(chosen, self.spec, episodes, self.origin and self.origin.learned)
         try:
             return evaluator(self.player, seed, number)
+        finally:
+            evaluator.close()
+
+    def evaluate_exactly(self, env: EnvLike | None = None) -> ExactValue:
+        """What the policy is worth by the tables of its environment: nothing is played.
+
+        UsageError where there are no tables of the states that it observes, and for a recurrent policy.
+        """
+        if self.origin is None:
+            raise UsageError("this policy does not know the γ that it was learned with, so it has no exact value")
+        evaluator = evaluator_of(self.env if env is None else env, self.spec, LANES)
+        try:
+            return ExactEvaluator(evaluator, self.agent, self.origin.learned)(self)
         finally:
             evaluator.close()
 
@@ -122,10 +169,10 @@ def _made_again(
     return Policy(origin.config.build(spec, origin.network), spec, params, env, origin)
 
 
-def evaluator_of(env: EnvLike, spec: Spec, episodes: int) -> Evaluator:
-    """An evaluator on new copies of `env`, which must be what `spec` sees."""
+def evaluator_of(env: EnvLike, spec: Spec, episodes: int, learned: LearnedRewards | None = None) -> Evaluator:
+    """An evaluator on new copies of `env`, which must be what `spec` sees; learned: what q estimates."""
     check_episodes(episodes)
-    evaluator = Evaluator(maker(env), spec, episodes, None)
+    evaluator = Evaluator(maker(env), spec, episodes, None, learned)
     if time_limit(evaluator.envs[0]) is None:
         evaluator.limit = ENDLESS
     other = read_spaces(evaluator.envs[0], spec.acts.choice)

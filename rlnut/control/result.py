@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rlnut.control.best_policy import Choice
 from rlnut.control.evaluate import Evaluation
+from rlnut.control.exact import ExactValue
 from rlnut.control.policy import Policy
 from rlnut.envs.make import EnvLike
 from rlnut.runtime.files import JsonObject
@@ -30,6 +32,8 @@ class Trained(NamedTuple):
     unit: str = "step"  # what `best_step` counts; offline agents: iterations
     reached: int = 0  # steps or iterations done
     profile: dict[str, float] | None = None  # seconds by what they went into, if that was asked for
+    exact: ExactValue | None = None  # what the policy is worth, where the environment has tables
+    choice: Choice = Choice("evaluation")  # how the policy was chosen
 
     def q(self, obs: object) -> np.ndarray:
         """q(s, ·) of the best policy: one observation -> [A], N of them -> [N, A]."""
@@ -43,17 +47,23 @@ class Trained(NamedTuple):
 def summary(done: Trained, description: JsonObject) -> JsonObject:
     """The JSON object of `rlnut train`."""
     e = done.evaluation
-    profile = {} if done.profile is None else {"profile": done.profile}
+    more: JsonObject = {}
+    judged = {"mean": e.mean, "std": e.std, "episodes": len(e.returns), "returns": e.returns, "lengths": e.lengths}
+    if done.exact is not None:
+        more["exact"] = done.exact.record
+    if done.profile is not None:
+        more["profile"] = done.profile
     return {
         "agent": description["agent"],
         "env": description["env"]["id"] if description["env"] else None,
         "seed": description["seed"],
         "steps": done.steps,
         "best_step": done.best_step,
+        "choice": done.choice._asdict(),
         "wall_s": done.wall_s,
         "compile_s": done.compile_s,
         "steps_per_s": done.steps_per_s,
-        "eval": {"mean": e.mean, "std": e.std, "episodes": len(e.returns), "returns": e.returns, "lengths": e.lengths},
+        "eval": judged | e.record,
         "interrupted": done.interrupted,
         "out": str(done.folder) if done.folder else None,
-    } | profile
+    } | more

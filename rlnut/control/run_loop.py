@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from rlnut.control.checkpoints import Best, given_away, on_host
 from rlnut.control.evaluate import Evaluation
+from rlnut.control.exact import ExactValue
 from rlnut.control.host_loop import Loop, Run
 from rlnut.control.policy import Policy
 from rlnut.control.settings import Schedule
@@ -39,7 +40,7 @@ class RunLook:
     gave stays good.
     """
 
-    __slots__ = ("_tools", "columns", "evaluation", "metrics", "over", "row", "run", "seconds", "stopping")
+    __slots__ = ("_tools", "columns", "evaluation", "exact", "metrics", "over", "row", "run", "seconds", "stopping")
 
     def __init__(self, run: Run, tools: LookTools, metrics: Sequence[Metrics] = (), seconds: float = 0.0) -> None:
         self.run = run  # all of it, in arrays of the device
@@ -48,6 +49,7 @@ class RunLook:
         self.columns: dict[str, float] = {}  # what observers before the log have measured for its row
         self.row: dict[str, float] | None = None  # of the log, if one was due
         self.evaluation: Evaluation | None = None  # greedy, if one was due or asked for
+        self.exact: ExactValue | None = None  # with it: what the greedy policy is worth, where there are tables
         self.stopping = self.over = False
         self._tools = tools
 
@@ -70,7 +72,10 @@ class RunLook:
 
     @property
     def best(self) -> Policy:
-        """The best greedy policy so far, by periodic evaluation; before any, and of an offline agent, the present."""
+        """The best greedy policy so far, by its exact return where that is known, else by periodic evaluation.
+
+        Before any, and of an offline agent, the present one.
+        """
         return self._tools.policy(self._tools.best(self._now()).params)
 
     @property

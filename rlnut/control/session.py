@@ -16,8 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rlnut.control.best_policy import CONTEST, Choice, contest
 from rlnut.control.checkpoints import can_be_saved, saved_envs, unpacked
 from rlnut.control.evaluate import Evaluation
+from rlnut.control.exact import ExactValue, exact_evaluator
 from rlnut.control.host_loop import Run, cut_short
 from rlnut.control.observers import (
     STILL,
@@ -98,14 +100,19 @@ class Session:
             self.setup = played(config, env, training, seed, network, shared, self.timed)
         self.config, self.training = self.setup.config, self.setup.training
         self.loop, self.spec = self.setup.loop, self.setup.spec
-        self.evaluator = evaluator_of(self.eval_env, self.spec, self.training.eval_episodes)
+        self.origin = PolicyOrigin(self.config, self.training, self.network)
+        self.evaluator = evaluator_of(self.eval_env, self.spec, self.training.eval_episodes, self.origin.learned)
+        self.exact = exact_evaluator(self.evaluator, self.setup.agent)
         self.files = RunFiles(None, {"env": None})
         plays, schedule, vector = not self.setup.rows, self.setup.schedule, self.setup.vector
         self.newest = Newest(vector)
         self.log = Log(self.newest, schedule, self.setup.agent.rate if plays else None)
         timed = self.timed
         self.greedy = Greedy(
-            timed("evaluate", self._play), plays, lambda step: schedule.evaluation(self.log.logged, step)
+            timed("evaluate", self._play),
+            plays,
+            lambda step: schedule.evaluation(self.log.logged, step),
+            None if self.exact is None else timed("exact values", self._judge),
         )
         self.checkpoints = Checkpoints(self.newest, self.greedy, self.log)
         self.speed = Speed(isinstance(vector, HostVector))
@@ -139,6 +146,8 @@ class Session:
             say(f"{files.description['agent']} on {files.env}, seed {self.seed}{where}")
             for line in self.setup.lines:
                 say(f"  {line}")
+            if self.exact is not None:
+                say(f"  exact      values of the greedy policy at each evaluation, of {self.exact.states:,} states")
         run = None if stored is None else self._restore(stored)
         files.columns = (*COLUMNS, *(name for one in self.observers for name in getattr(one, "columns", ())))
         files.open(*(() if stored is None else (stored.meta["logged"], stored.meta.get("metrics"))))
@@ -188,16 +197,26 @@ class Session:
         if look.step > self.log.logged:
             self.log.write(look)
 
-    def _play(self, params: Params, step: int) -> Evaluation:
-        return self.evaluator(Policy(self.setup.agent, self.spec, params, self.eval_env).player, self.seed, step)
+    def _play(self, params: Params, step: int, first: int = 0) -> Evaluation:
+        return self.evaluator(self._policy(params).player, self.seed, step, first)
+
+    def _judge(self, params: Params) -> ExactValue:
+        assert self.exact is not None
+        return self.exact(self._policy(params))
 
     def _policy(self, params: Params) -> Policy:
         """The greedy policy of these weights, which are nobody else's."""
-        origin = PolicyOrigin(self.config, self.training, self.network)
-        return Policy(self.setup.agent, self.spec, params, self.eval_env, origin)
+        return Policy(self.setup.agent, self.spec, params, self.eval_env, self.origin)
 
     def _finish(self, run: Run, interrupted: bool) -> Trained:
-        best = self.greedy.best_of(run)
+        kept, play = self.greedy.kept or (self.greedy.best_of(run),), self.timed("evaluate", self._play)
+        best, episodes = contest(
+            kept,
+            lambda one, first: play(one.params, CONTEST, first).returns,
+            self.training.eval_episodes,
+            0 if interrupted else run.steps // self.training.eval_every,
+        )
+        choice = Choice(self.greedy.judged_by, len(kept), episodes)
         self.timed("checkpoint", self.files.save_policy)(best)
         if self.said.remarks and (remark := self._remark(run, interrupted)):
             say(remark)
@@ -207,7 +226,8 @@ class Session:
         wall, rows = time.perf_counter() - self.began, self.setup.rows
         steps, rate = rows or run.steps, self.speed.rate * (rows or 1)
         how = (wall, self.loop.compile_s(), rate, interrupted, self.files.folder, self.setup.unit, run.steps)
-        done = Trained(policy, evaluation, steps, best.step, *how)
+        exact = None if self.exact is None else self._judge(best.params)
+        done = Trained(policy, evaluation, steps, best.step, *how, exact=exact, choice=choice)
         self.timed("curve", self.files.draw)()
         if self.profile is not None:
             done = done._replace(profile=self.profile.end())
@@ -247,7 +267,7 @@ class Session:
         again = self._play_again(stored)
         saved = unpacked(stored, self.loop.shapes())
         run = saved.run
-        self.greedy.best = saved.best if saved.evaluated else None
+        self.greedy.restore(saved)
         self.log.logged, self.newest.interval = saved.logged, saved.interval
         self.files.saver.step, self.files.saver.logged = run.steps, saved.logged
         if self.setup.data and stored.meta.get("data") != self.setup.data:

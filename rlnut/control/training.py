@@ -51,9 +51,10 @@ def training(
 ) -> Looks[RunLook, Trained]:
     """`train` as an iterator: a look at the run before its first step and after every round of steps.
 
-    A look (`RunLook`) has `step`, `row` (of the log, if one was due), `evaluation` (greedy, if one was due), `policy`
-    (of this moment), `best`, and `stop()`, `evaluate()`, `save()`. To leave the loop ends the run as Ctrl-C would: its
-    folder can be evaluated and resumed. `result()` gives what `train` gives.
+    A look (`RunLook`) has `step`, `row` (of the log, if one was due), `evaluation` (greedy, if one was due; with it
+    `exact`, where the environment has tables), `policy` (of this moment), `best`, and `stop()`, `evaluate()`, `save()`.
+    To leave the loop ends the run as Ctrl-C would: its folder can be evaluated and resumed. `result()` gives what
+    `train` gives.
 
     >>> import rlnut
     >>> course = dict(steps=200, eval_every=100, eval_episodes=1, final_episodes=1, quiet=True)
