@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 import rlnut
-from rlnut.control.evaluate import OVERESTIMATION, Evaluation, Evaluator, LearnedRewards, Player
+from rlnut.control.evaluate import OVERESTIMATION, Evaluation, Evaluator, LearnedRewards, Player, student_t
 from rlnut.envs.spaces import read_spaces
 from rlnut.learner.spec import Choice
 from rlnut.runtime.log import read_metrics
@@ -142,7 +142,10 @@ def test_the_interval_is_students() -> None:
     numbers = np.array([1.0, 4.0, 2.0, 0.5])
     found = Evaluation([0.0] * 4, [1] * 4, 0, tuple(numbers), (0.0,) * 4).overestimation
     wanted = stats.ttest_1samp(numbers, 0).confidence_interval(0.95)
-    assert found is not None and found.interval == pytest.approx(tuple(wanted))
+    assert found is not None and found.interval == pytest.approx(tuple(wanted), rel=2e-3)
+    freedom = np.array([1, 2, 3, 4, 19, 99, 10**6])
+    np.testing.assert_allclose([student_t(n) for n in freedom], stats.t.ppf(0.975, freedom), rtol=1.3e-3)
+    np.testing.assert_allclose([student_t(n) for n in freedom[4:]], stats.t.ppf(0.975, freedom[4:]), rtol=1e-5)
     one = Evaluation([0.0], [1], 0, (1.0,), (0.25,))
     assert one.overestimation is not None and one.overestimation.interval is None and one.overestimation.mean == 0.75
     assert one.record == {"overestimation": {"mean": 0.75, "ci95": None, "q_start": 1.0, "return_discounted": 0.25}}

@@ -178,3 +178,13 @@ def test_a_state_that_many_lead_to_does_not_widen_the_factor() -> None:
     assert transition_matrices.envelope(walk.tocsr()) == 1999
     walk[::20, 1000] = 0.01
     assert transition_matrices.envelope(walk.tocsr()) < 3 * 2000
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_can_be_reached_in_a_small_table_is_what_can_be_in_a_graph(seed: int, monkeypatch: pytest.MonkeyPatch):
+    rng = np.random.default_rng(seed)
+    edges, sources = rng.random((20, 20)) * (rng.random((20, 20)) < 0.06), rng.random(20) < 0.1
+    few = transition_matrices.reached(edges, sources)
+    monkeypatch.setattr(transition_matrices, "FEW_NODES", 0)
+    np.testing.assert_array_equal(few, transition_matrices.reached(edges, sources))
+    np.testing.assert_array_equal(few, (sources @ np.linalg.matrix_power(np.eye(20) + (edges > 0), 20)) > 0)
