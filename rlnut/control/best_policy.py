@@ -43,8 +43,12 @@ def with_exact(kept: Sequence[Best], new: Best) -> tuple[Best, ...]:
 
 
 def with_evaluated(kept: Sequence[Best], new: Best, episodes: int) -> tuple[Best, ...]:
-    """The policies that may be the best by evaluations of so many episodes, the best by them first."""
-    ranked = sorted([*kept, new], key=lambda one: (one.mean, one.step), reverse=True)
+    """The policies that may be the best by evaluations of so many episodes, the best by them first.
+
+    The policy of a step that is evaluated again, after a pause, takes its own place.
+    """
+    others = [one for one in kept if one.step != new.step]
+    ranked = sorted([*others, new], key=lambda one: (one.mean, one.step), reverse=True)
     first = ranked[0]
 
     def close(one: Best) -> bool:

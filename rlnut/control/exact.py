@@ -110,7 +110,7 @@ class ExactEvaluator:
             self.pairs = np.where(self.mask, self.pairs, self.pairs[np.arange(states), self.mask.argmax(1)][:, None])
         finite = with_sparse_tables(finite)
         self.mdp, limit = finite.mdp, time_limit(env)
-        self.gamma, self.limit = learned.gamma, ENDLESS if limit is None else limit
+        self.gamma, self.scale, self.limit = learned.gamma, learned.scale, ENDLESS if limit is None else limit
         on = going_on(self.mdp)
         self.on: Matrix = on if is_sparse(on) else on.reshape(-1, states)
         self.rewards = np.stack([mean_reward(self.mdp).reshape(-1), _learned_rewards(finite, learned)], 1)  # [S·A, 2]
@@ -133,7 +133,7 @@ class ExactEvaluator:
         share, wanted = visits / visits.sum(), v[:, 1]
         if self.observe is not None and np.isfinite(wanted).all():
             wanted = observed(wanted, share, np.unique(self.observe[seen], return_inverse=True)[1])
-        rmsve = float(np.sqrt(share @ (q[seen] - wanted) ** 2))
+        rmsve = float(np.sqrt(share @ (q[seen] / self.scale - wanted) ** 2))
         values, visited = np.full(self.states, np.nan), np.zeros(self.states)
         values[seen], visited[seen] = v[:, 0], visits
         value, expected_return = float(chain.start @ v[:, 0]), float(visits @ chain.r[:, 0])

@@ -146,11 +146,9 @@ def test_a_run_returns_the_winner(whole: Path) -> None:
 
 @pytest.mark.parametrize("at", [0, 40, 96, 160])
 def test_a_run_that_is_left_and_resumed_chooses_the_same(at: int, whole: Path, tmp_path: Path) -> None:
-    with rlnut.training(SMALL, Dice, seed=5, out=tmp_path / "run", **SHORT) as looks:
-        for look in looks:
-            if look.step >= at:
-                looks.close()
-                break
+    for look in rlnut.training(SMALL, Dice, seed=5, out=tmp_path / "run", **SHORT):
+        if look.step >= at:
+            break
     if not (tmp_path / "run" / "summary.json").exists():
         rlnut.resume(tmp_path / "run", env=Dice, quiet=True)
     for name in EXACT:
@@ -167,11 +165,10 @@ def test_a_checkpoint_of_an_earlier_version_has_no_rivals(tmp_path: Path, monkey
         del arrays["rivals"], meta["rivals"], meta["best_std"]
         return arrays, meta
 
-    with monkeypatch.context() as patch, rlnut.training(SMALL, Dice, seed=5, out=tmp_path / "run", **SHORT) as looks:
+    with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "_packed", as_it_was)
-        for look in looks:
+        for look in rlnut.training(SMALL, Dice, seed=5, out=tmp_path / "run", **SHORT):
             if look.step >= 96:
-                looks.close()
                 break
     assert "rivals" not in read_arrays(tmp_path / "run" / "checkpoint.safetensors").meta
     assert rlnut.resume(tmp_path / "run", env=Dice, quiet=True).steps == 160

@@ -142,7 +142,7 @@ def test_the_interval_is_students() -> None:
     numbers = np.array([1.0, 4.0, 2.0, 0.5])
     found = Evaluation([0.0] * 4, [1] * 4, 0, tuple(numbers), (0.0,) * 4).overestimation
     wanted = stats.ttest_1samp(numbers, 0).confidence_interval(0.95)
-    assert found is not None and found.interval == pytest.approx(tuple(wanted), rel=2e-3)
+    assert found is not None and found.interval == pytest.approx(tuple(wanted), rel=0, abs=5e-3)
     freedom = np.array([1, 2, 3, 4, 19, 99, 10**6])
     np.testing.assert_allclose([student_t(n) for n in freedom], stats.t.ppf(0.975, freedom), rtol=1.3e-3)
     np.testing.assert_allclose([student_t(n) for n in freedom[4:]], stats.t.ppf(0.975, freedom[4:]), rtol=1e-5)
@@ -160,15 +160,15 @@ def test_the_episodes_are_those_of_an_evaluation_that_does_not_ask() -> None:
     assert asked[:3] == blind[:3] and blind.q_start == () and len(asked.q_start) == 12
 
 
-@pytest.mark.parametrize("agent", ["dqn", "drqn", "fqi"])
-def test_in_the_log_of_every_kind_of_run(agent: str, tmp_path: Any) -> None:
+RECURRENT = rlnut.DQN(memory="gru", memory_size=4, hidden=(4,), batch=2, sequence=4, burn_in=0, learning_starts=40)
+
+
+@pytest.mark.parametrize("agent", [rlnut.DQN(hidden=(4,), learning_starts=20), RECURRENT, "fqi"])
+def test_in_the_log_of_every_kind_of_run(agent: Any, tmp_path: Any) -> None:
     """Columns of metrics.csv, recurrent and offline agents included; and they are what the look's evaluation says."""
     short: dict[str, Any] = SHORT | {"log_every": 60}
-    config: Any = rlnut.DQN(hidden=(4,), learning_starts=20) if agent == "dqn" else agent
-    if agent == "drqn":
-        short |= {"steps": 1200, "eval_every": 600}
     env = "rlnut/ChainWalk4-v0" if agent == "fqi" else "CartPole-v1"
-    looks = rlnut.training(config, env, out=tmp_path / "run", **short)
+    looks = rlnut.training(agent, env, out=tmp_path / "run", **short)
     told = [look.evaluation.columns for look in looks if look.evaluation is not None]
     rows = [row for row in read_metrics(tmp_path / "run" / "metrics.csv") if row["eval_mean"] == row["eval_mean"]]
     assert len(told) == len(rows) > 1
