@@ -13,13 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from rlnut.control.checkpoints import Best
 from rlnut.control.evaluate import estimate
 from rlnut.control.exact import EQUAL
-from rlnut.types import Params
+from rlnut.control.plan import nbytes
 
 CONTEST = 2**30 - 2  # number of the evaluation whose episodes the best policies play
 MOST_KEPT, MOST_BYTES = 4, 2**26  # policies, and their weights
@@ -27,7 +26,7 @@ MOST_EVALUATIONS = 10  # whose number of episodes a contest may take, and no mor
 ERRORS = 3.0  # standard errors that a policy may be behind the best by its evaluation, to be kept
 
 
-class Choice(NamedTuple):
+class ChosenBy(NamedTuple):
     """How the returned policy was chosen."""
 
     by: str  # "exact_return", "evaluation", or "end" (of an offline agent: the last one)
@@ -58,11 +57,6 @@ def with_evaluated(kept: Sequence[Best], new: Best, episodes: int) -> tuple[Best
 
     most = max(1, min(MOST_KEPT, MOST_BYTES // max(1, nbytes(new.params))))
     return tuple(one for one in ranked if close(one))[:most]
-
-
-def nbytes(params: Params) -> int:
-    """Size of the weights."""
-    return sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(params))
 
 
 def contest(

@@ -215,7 +215,7 @@ class Evaluator:
             wanted = learned is not None and bool(fresh.any())
             action, worth, carry = player.decide(carry, Look(np.stack(obs), fresh, mask), wanted)
             if worth is not None:
-                for i in np.flatnonzero(fresh):
+                for i in np.flatnonzero(fresh).tolist():
                     if playing[i] < self.episodes:
                         promised[playing[i]] = float(worth[i])
             commands = self.spec.commands(action)

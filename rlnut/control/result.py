@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlnut.control.best_policy import Choice
+from rlnut.control.best_policy import ChosenBy
 from rlnut.control.evaluate import Evaluation
 from rlnut.control.exact import ExactValue
 from rlnut.control.policy import Policy
@@ -33,7 +33,7 @@ class Trained(NamedTuple):
     reached: int = 0  # steps or iterations done
     profile: dict[str, float] | None = None  # seconds by what they went into, if that was asked for
     exact: ExactValue | None = None  # what the policy is worth, where the environment has tables
-    choice: Choice = Choice("evaluation")  # how the policy was chosen
+    choice: ChosenBy = ChosenBy("evaluation")  # how the policy was chosen
 
     def q(self, obs: object) -> np.ndarray:
         """q(s, ·) of the best policy: one observation -> [A], N of them -> [N, A]."""

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlnut.control.best_policy import CONTEST, Choice, contest
+from rlnut.control.best_policy import CONTEST, ChosenBy, contest
 from rlnut.control.checkpoints import can_be_saved, saved_envs, unpacked
 from rlnut.control.evaluate import Evaluation
 from rlnut.control.exact import ExactValue, exact_evaluator
@@ -216,7 +216,7 @@ class Session:
             self.training.eval_episodes,
             0 if interrupted else run.steps // self.training.eval_every,
         )
-        choice = Choice(self.greedy.judged_by, len(kept), episodes)
+        choice = ChosenBy(self.greedy.judged_by, len(kept), episodes)
         self.timed("checkpoint", self.files.save_policy)(best)
         if self.said.remarks and (remark := self._remark(run, interrupted)):
             say(remark)

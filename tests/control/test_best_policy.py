@@ -75,13 +75,14 @@ class Game:
 def chosen(seed: int, shared: float, own: float, budget: int) -> tuple[float, float, int]:
     """(how good the best by evaluations is, how good the winner is, evaluations played) of 20 policies."""
     worth = {k: float(w) for k, w in enumerate(np.random.default_rng(seed).normal(-90, 3, 20))}
-    game, kept = Game(seed, shared, own), ()
+    game = Game(seed, shared, own)
+    kept: tuple[Best, ...] = ()
     for k in worth:
         found = game.returns(worth[k], k, k, 20)
-        kept = with_evaluated(kept, Best(np.zeros(1), found.mean(), k, found.std(ddof=1)), 20)  # type: ignore[arg-type,assignment]
+        kept = with_evaluated(kept, Best(np.zeros(1), found.mean(), k, found.std(ddof=1)), 20)
     winner, played = contest(kept, game.played(worth, 20), 20, budget)
     assert game.calls * 20 == played and game.calls <= min(best_policy.MOST_EVALUATIONS, budget // 2)
-    return worth[kept[0].step], worth[winner.step], game.calls  # type: ignore[attr-defined]
+    return worth[kept[0].step], worth[winner.step], game.calls
 
 
 def test_a_contest_finds_better_policies_than_single_evaluations() -> None:

@@ -154,7 +154,7 @@ def test_the_interval_is_students() -> None:
 
 def test_the_episodes_are_those_of_an_evaluation_that_does_not_ask() -> None:
     who = player(lambda obs, count: np.stack([np.sin(obs[:, 0] + obs[:, 1]), np.cos(obs[:, 0])], 1))
-    env = lambda: gym.wrappers.TimeLimit(gym.make("Acrobot-v1").unwrapped, 40)  # noqa: E731
+    env: Any = lambda: gym.wrappers.TimeLimit(gym.make("Acrobot-v1").unwrapped, 40)  # noqa: E731
     asked = play(env, who, LearnedRewards(0.99), episodes=12)
     blind = play(env, Player(who.carry, who.act), LearnedRewards(0.99), episodes=12)
     assert asked[:3] == blind[:3] and blind.q_start == () and len(asked.q_start) == 12
