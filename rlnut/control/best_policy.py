@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rlnut.control.checkpoints import Best
-from rlnut.control.evaluate import estimate
+from rlnut.control.evaluate import student_interval
 from rlnut.control.exact import EQUAL
 from rlnut.control.plan import nbytes
 
@@ -81,5 +81,5 @@ def contest(
 
 def behind(returns: list[float], leading: list[float]) -> bool:
     """Are these returns lower than the leader's of the same episodes by more than chance (95 %), or all the same?"""
-    lost = estimate(np.array(leading) - np.array(returns))
+    lost = student_interval(np.array(leading) - np.array(returns))
     return returns == leading or lost.mean > lost.half_width

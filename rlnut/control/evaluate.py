@@ -64,7 +64,7 @@ class LearnedRewards(NamedTuple):
         return float(self.of(np.array(rewards)) @ self.gamma ** np.arange(len(rewards)))
 
 
-class Estimate(NamedTuple):
+class MeanWithInterval(NamedTuple):
     """A mean, and half the width of its 95 % interval (Student's t); NaN of one number, which has none."""
 
     mean: float
@@ -113,12 +113,12 @@ class Evaluation(NamedTuple):
         return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
     @property
-    def overestimation(self) -> Estimate | None:
+    def overestimation(self) -> MeanWithInterval | None:
         """How much more q promised at the start of an episode than the episode gave; None where q is not known."""
         if not self.q_start:
             return None
         with np.errstate(invalid="ignore"):
-            return estimate(np.array(self.q_start) - np.array(self.discounted))
+            return student_interval(np.array(self.q_start) - np.array(self.discounted))
 
     @property
     def columns(self) -> dict[str, float]:
@@ -143,14 +143,14 @@ def sample_std(numbers: Sequence[float]) -> float | None:
     return float(np.std(numbers, ddof=1)) if len(numbers) > 1 else None
 
 
-def estimate(numbers: np.ndarray) -> Estimate:
+def student_interval(numbers: np.ndarray) -> MeanWithInterval:
     """The mean of n numbers and half its 95 % interval, t_{n−1} s/√n."""
     n = len(numbers)
     if n < 2:
-        return Estimate(float(np.mean(numbers)), float("nan"))
+        return MeanWithInterval(float(np.mean(numbers)), float("nan"))
     with np.errstate(over="ignore", invalid="ignore"):  # of a learner that diverges
         mean, spread = float(np.mean(numbers)), float(np.std(numbers, ddof=1))
-    return Estimate(mean, student_t(n - 1) * spread / n**0.5)
+    return MeanWithInterval(mean, student_t(n - 1) * spread / n**0.5)
 
 
 def student_t(freedom: int) -> float:
