@@ -1,50 +1,219 @@
-"""The learning curve of a run folder: returns, Bellman errors and values against steps."""
+"""The learning curve of a run folder: returns, values and errors against steps, with the truth where it is known."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rlnut.runtime.files import read_json
+from rlnut.control.run_folder import CONFIG, POLICY
+from rlnut.envs.make import EnvName, shown_environment
+from rlnut.errors import RlnutError, UsageError
+from rlnut.runtime.arrays import read_arrays
+from rlnut.runtime.files import JsonObject, read_json
 from rlnut.runtime.log import read_metrics
-from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, plain_frame, save_figure
+from rlnut.runtime.plotting import (
+    AMBER,
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    caption,
+    heading,
+    legend_above,
+    new_figure,
+    save_figure,
+    styled,
+    whole_numbers,
+)
+
+CURVE = "curve.png"
+FEW = 60  # points of a line that are marked one by one; of others only those that no line reaches
+WIDE = 30.0  # largest over smallest from which an axis of positive numbers is logarithmic
+
+Columns = Mapping[str, np.ndarray]  # of metrics.csv: name -> [rows], NaN where empty
+
+
+class Line(NamedTuple):
+    """A column of metrics.csv as it is drawn."""
+
+    column: str
+    label: str
+    style: dict[str, Any]
+    spread: str = ""  # the column with the standard deviation around it
+
+
+class Panel(NamedTuple):
+    """One set of axes: left out where none of its lines has a number."""
+
+    title: str
+    unit: str  # of the y axis
+    lines: tuple[Line, ...]
+    height: float = 2.0
+    positive: bool = False  # errors: logarithmic where they differ by much
+
+
+PANELS = (
+    Panel(
+        "Return",
+        "return of an episode",
+        (
+            Line("return", "training episodes (exploring)", {"color": SKY, "lw": 1.2}),
+            Line("exact_return", "exact return of the greedy policy", {"color": GREY, "lw": 4, "alpha": 0.6}),
+            Line("eval_mean", "greedy evaluation ± 1 standard deviation", {"color": BLUE, "marker": "o"}, "eval_std"),
+        ),
+        3.2,
+    ),
+    Panel(
+        "Value of the start states",
+        "discounted return",
+        (
+            Line("exact_value", "exact value of the greedy policy", {"color": GREY, "lw": 4, "alpha": 0.6}),
+            Line("q_start", "learned max q(s₀, a)", {"color": PURPLE, "marker": "s"}),
+            Line("return_discounted", "realised by greedy episodes", {"color": BLUE, "marker": "o"}),
+        ),
+    ),
+    Panel(
+        "Distance from the truth",
+        "error",
+        (
+            Line("regret", "regret of the greedy policy", {"color": BLUE, "marker": "o"}),
+            Line("rmsve", "RMS error of the values", {"color": AMBER, "marker": "s", "linestyle": "--"}),
+        ),
+        positive=True,
+    ),
+    Panel("Bellman error", "mean |δ|", (Line("delta", "mean |δ| of an update", {"color": ORANGE}),), 1.6, True),
+    Panel("Target", "mean target y", (Line("value", "mean target y of an update", {"color": GREEN}),), 1.6),
+)
 
 
 def learning_curve(folder: Path, path: Path | None = None) -> Path | None:
     """Draw the curve of a run folder into `path` (None: its curve.png); None if nothing was logged."""
-    rows = read_metrics(folder / "metrics.csv")
-    if not rows:
+    figure = curve_figure(folder)
+    if figure is None:
         return None
-    column = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    config = read_json(folder / "config.json")
-    name = config["env"]["id"] if config["env"] else "environment"
-    figure = Figure(figsize=(7, 6), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    _line(above, column["step"], column["return"], GREY, "training episodes (with ε)")
-    _line(above, column["step"], column["eval_mean"], BLUE, "greedy evaluation", marker="o")
-    above.set_ylabel("return of an episode")
-    above.set_title(f"{config['agent']} on {name}, seed {config['seed']}")
-    above.legend(frameon=False)
-    _line(below, column["step"], column["delta"], ORANGE, "mean |δ|")
-    below.set_ylabel("Bellman error |δ|")
-    below.set_xlabel("environment steps")
-    value = below.twinx()
-    _line(value, column["step"], column["value"], GREEN, "mean target y")
-    value.set_ylabel("target y")
-    lines = [*below.get_lines(), *value.get_lines()]
-    # above the panel: inside it would hide one of the two lines somewhere
-    below.legend(
-        lines, [line.get_label() for line in lines], loc="lower left", bbox_to_anchor=(0, 1), ncol=2, frameon=False
+    save_figure(
+        figure, path := folder / CURVE if path is None else path, about=f"rlnut: learning curve of {folder.name}"
     )
-    plain_frame(above, below)
-    path = folder / "curve.png" if path is None else path
-    save_figure(figure, path)
     return path
 
 
-def _line(axes: Axes, x: np.ndarray, y: np.ndarray, color: str, label: str, marker: str | None = None) -> None:
-    seen = np.isfinite(y)
-    axes.plot(x[seen], y[seen], color=color, label=label, marker=marker, markersize=4)
+@styled()
+def curve_figure(folder: Path) -> Figure | None:
+    """Returns, values and errors against steps: a panel for each group of columns that metrics.csv has numbers of."""
+    rows = read_metrics(folder / "metrics.csv")
+    if not rows:
+        return None
+    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    shown = [panel for panel in PANELS if any(_has(columns, line.column) for line in panel.lines)]
+    if not shown:
+        return None
+    config = read_json(folder / CONFIG)
+    figure = new_figure(7.5, 0.9 + sum(panel.height for panel in shown))
+    grid = figure.subplots(len(shown), 1, sharex=True, squeeze=False, height_ratios=[p.height for p in shown])[:, 0]
+    for axis, panel in zip(grid, shown, strict=True):
+        _draw_panel(axis, panel, columns)
+    if shown[0] is PANELS[0]:
+        _marks(grid[0], columns, config, folder)
+    for axis in grid:
+        if axis.get_legend_handles_labels()[1]:
+            legend_above(axis)
+    grid[-1].set_xlabel("iterations" if _offline(config) else "environment steps")
+    whole_numbers(grid[-1].xaxis)
+    agent, env = config.get("agent", "agent"), shown_environment(config.get("env"))
+    heading(figure, f"{agent} on {env}")
+    caption(figure, *facts_of(config))
+    return figure
+
+
+def facts_of(config: JsonObject) -> list[str]:
+    """What the numbers of a run depend on, for a caption: seed, γ, step size, episodes, the version that made it."""
+    options, training = config.get("config", {}), config.get("training", {})
+    facts = [f"seed {config['seed']}"] if "seed" in config else []
+    names = {"gamma": "γ", "lr": "α", "alpha": "α", "lam": "λ", "n_step": "n"}
+    facts += [f"{symbol} = {options[name]:g}" for name, symbol in names.items() if _number(options.get(name))]
+    if (episodes := training.get("eval_episodes")) is not None:
+        facts.append(f"{episodes} greedy episode{'s' if episodes != 1 else ''} each")
+    return [*facts, f"trained with {config['rlnut']}"] if "rlnut" in config else facts
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _offline(config: JsonObject) -> bool:
+    return "iterations" in config.get("config", {})
+
+
+def _has(columns: Columns, name: str) -> bool:
+    return name in columns and bool(np.isfinite(columns[name]).any())
+
+
+def _draw_panel(axis: Axes, panel: Panel, columns: Columns) -> None:
+    found = [line for line in panel.lines if _has(columns, line.column)]
+    for line in found:
+        seen = np.isfinite(columns[line.column])
+        x, y = columns["step"][seen], columns[line.column][seen]
+        style = dict(line.style)
+        marker = style.pop("marker", "o")  # a line that has but a point here and there is seen by its markers
+        every = "marker" in line.style and len(x) <= FEW
+        size = 4.5 if every or len(x) == 1 else 0
+        axis.plot(x, y, label=line.label, marker=marker, markersize=size, **style)
+        if line.spread and _has(columns, line.spread):
+            spread = np.nan_to_num(columns[line.spread][seen])
+            if len(x) == 1:
+                axis.errorbar(x, y, yerr=spread, color=style["color"])
+            else:
+                axis.fill_between(x, y - spread, y + spread, color=style["color"], alpha=0.18, lw=0)
+    axis.set(title=panel.title, ylabel=panel.unit)
+    together = np.concatenate([columns[line.column][np.isfinite(columns[line.column])] for line in found])
+    if panel.positive and together.min() > 0 and together.max() > WIDE * together.min():
+        axis.set_yscale("log")
+    if columns["step"].min() == columns["step"].max():
+        step = float(columns["step"][0])
+        axis.set_xlim(step - max(1.0, 0.1 * step), step + max(1.0, 0.1 * step))
+
+
+def _marks(axis: Axes, columns: Columns, config: JsonObject, folder: Path) -> None:
+    """What the returns are measured by: the threshold of the environment, the goal of the run, the returned policy."""
+    until = config.get("training", {}).get("until")
+    if (threshold := threshold_of(config)) is not None:
+        axis.axhline(threshold, color=BLACK, lw=1, ls="--", label=f"solved at {threshold:g}")
+    if until is not None and until != threshold:
+        axis.axhline(until, color=BLACK, lw=1, ls=":", label=f"stops at {until:g}")
+    step = _returned_step(folder)
+    if step is None or not _has(columns, "eval_mean"):
+        return
+    at = np.flatnonzero((columns["step"] == step) & np.isfinite(columns["eval_mean"]))
+    if len(at):
+        y = columns["eval_mean"][at[-1]]
+        unit = "iteration" if _offline(config) else "step"
+        label = f"returned policy ({unit} {step:,})"
+        axis.plot([step], [y], "*", color=ORANGE, markersize=13, markeredgecolor="white", label=label, zorder=5)
+
+
+def threshold_of(config: JsonObject) -> float | None:
+    """The mean return from which Gymnasium counts the environment of a run as solved, if it says so."""
+    try:
+        env = config["env"]
+        found = EnvName(env["id"], env.get("kwargs", {})).threshold
+    except (KeyError, TypeError, AttributeError, UsageError):
+        return None
+    return float(found) if found is not None and math.isfinite(found) else None
+
+
+def _returned_step(folder: Path) -> int | None:
+    """The step at which the policy in the folder was learned; None if that is not known."""
+    try:
+        found = read_arrays(folder / POLICY).meta.get("step")
+    except RlnutError:
+        return None
+    return found if isinstance(found, int) else None
