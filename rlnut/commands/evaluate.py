@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rlnut.commands.options import AGENT, TRUST, converter
 from rlnut.errors import UsageError
@@ -16,19 +17,32 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("--agent", metavar="MODULE:CLASS", help=AGENT)
     parser.add_argument("--trust", action="store_true", help=TRUST)
     parser.add_argument("--exact", action="store_true", help="also the exact value, where ENV has tables P and R")
-    parser.add_argument("--video", metavar="FILE", help="write one more episode as an animated .gif")
+    parser.add_argument(
+        "--video",
+        metavar="FILE",
+        help="film the first of these episodes, with q(s, ·) beside the picture: .mp4 (needs rlnut[video]) or .gif",
+    )
+    parser.add_argument(
+        "--video-episodes",
+        type=converter(int),
+        metavar="N",
+        help="episodes of the film, one after the other (default: 1)",
+    )
 
 
 def run(args: argparse.Namespace) -> Mapping[str, object]:
     if args.episodes < 1:
         raise UsageError(f"--episodes must be >= 1, got {args.episodes}")
+    if args.video_episodes is not None and args.video is None:
+        raise UsageError("--video-episodes has no effect without --video FILE")
+    if args.video_episodes is not None and args.video_episodes < 1:
+        raise UsageError(f"--video-episodes must be >= 1, got {args.video_episodes}")
     from rlnut.agents.catalogue import AGENTS
     from rlnut.control.evaluate import mean_and_std
     from rlnut.control.run_folder import load_policy
-    from rlnut.runtime.files import new_file
     from rlnut.runtime.log import say
 
-    video = new_file(args.video, ".gif", "--video") if args.video else None
+    video = _new_film(args.video)
     agent = None if args.agent is None else AGENTS.find(args.agent)
     policy = load_policy(args.dir, env=args.env, agent=agent, trust=args.trust)
     exact = policy.evaluate_exactly() if args.exact else None  # what cannot be done is reported first
@@ -54,7 +68,21 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     if video is not None:
         from rlnut.control.video import record
 
-        frames = record(policy, video, args.seed)
-        say(f"{frames} frames in {video}")
+        film = record(policy, video, args.seed, args.video_episodes or 1, evaluated=args.episodes)
+        returns = ", ".join(f"{one:.4g}" for one in film.evaluation.returns)
+        say(f"{film.frames} frames in {video}: return{'s' if len(film.evaluation.returns) > 1 else ''} {returns}")
         answer["video"] = str(video)
     return answer
+
+
+def _new_film(name: str | None) -> Path | None:
+    """Where the film goes; whatever it needs that is missing is reported before an episode is played."""
+    if name is None:
+        return None
+    from rlnut.runtime.files import new_file
+    from rlnut.runtime.video_files import FILM_ENDINGS, ffmpeg
+
+    path = new_file(name, FILM_ENDINGS, "--video")
+    if path.suffix.lower() == ".mp4":
+        ffmpeg()
+    return path

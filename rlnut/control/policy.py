@@ -46,6 +46,18 @@ class PolicyOrigin(NamedTuple):
         return LearnedRewards(self.config.gamma, self.training.reward_scale, self.training.reward_clip)
 
 
+class ReturnDistribution(NamedTuple):
+    """What a distributional agent has learned of the returns that follow each action."""
+
+    values: np.ndarray  # [..., A, m]
+    probabilities: np.ndarray  # [..., A, m]
+
+    @property
+    def mean(self) -> np.ndarray:
+        """q [..., A]."""
+        return (self.values * self.probabilities).sum(-1)
+
+
 class Policy:
     """The greedy policy of learned action values: π(s) = argmax_a q_θ(s, a)."""
 
@@ -73,6 +85,25 @@ class Policy:
         """The same of N observations as `spec` stores them, [N, ...]."""
         return self._q(self._placed, self.agent.carry(len(stored)), Look(stored, np.ones(len(stored), bool)))[0]
 
+    def distribution(self, obs: object) -> ReturnDistribution:
+        """The learned distribution of returns: one observation -> [A, m], N of them -> [N, A, m]; its mean is q.
+
+        UsageError for an agent that learns the mean only.
+        """
+        if self.agent.distribution is None:
+            raise UsageError(
+                "this agent learns the mean of the return, not its distribution; c51, qr-dqn, iqn and rainbow learn it,"
+                " and other agents with a network with --loss c51, quantile or iqn"
+            )
+        try:
+            batch, single = read_given(self.spec, obs)
+        except Mismatch as error:
+            raise UsageError(f"the policy of {self.spec.name} was given {error}") from None
+        ask, place = actor(self.agent.distribution, self.agent.host)
+        look = Look(batch, np.ones(len(batch), bool))
+        found = ReturnDistribution(*ask(place(self.params), self.agent.carry(len(batch)), look))
+        return ReturnDistribution(found.values[0], found.probabilities[0]) if single else found
+
     def __reduce__(self) -> tuple[Callable[..., Policy], tuple[object, ...]]:
         """What it was made from: so that a policy can be pickled."""
         if self.origin is None:
@@ -83,9 +114,14 @@ class Policy:
     def _carried_values(self, carry: Carry, look: Look) -> tuple[np.ndarray, Carry]:
         return self._q(self._placed, carry, look)
 
+    def decide(self, carry: Carry, look: Look) -> tuple[np.ndarray, np.ndarray, Carry]:
+        """What N environments do next: q(s, ·) [N, A], the greedy action [N], and what they carry on."""
+        values, carry = self._carried_values(carry, look)
+        return values, np.asarray(greedy(values, look.mask)), carry
+
     def _act(self, carry: Carry, look: Look) -> tuple[np.ndarray, Carry]:
-        values, carry = self._q(self._placed, carry, look)
-        return np.asarray(greedy(values, look.mask)), carry
+        _, action, carry = self.decide(carry, look)
+        return action, carry
 
     def greedy_choices(
         self, stored: np.ndarray, mask: np.ndarray | None = None, lanes: int = LANES

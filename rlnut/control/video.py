@@ -1,81 +1,177 @@
-"""One greedy episode as an animated GIF: played by the evaluation itself, frames drawn by the environment."""
+"""Greedy episodes as a film, MP4 or GIF: played by the evaluation itself, with q(s, ·) drawn beside each frame."""
 
 from __future__ import annotations
 
-import io
+import contextlib
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, SupportsFloat
+from typing import NamedTuple, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
 
-from rlnut.control.policy import evaluator_of
+from rlnut.control.evaluate import LANES, Evaluation, Player
+from rlnut.control.policy import FRESH, Policy, evaluator_of
+from rlnut.control.video_panel import Moment, Panel
 from rlnut.envs.make import env_name, maker
 from rlnut.envs.masks import Info
+from rlnut.envs.meanings import action_names
 from rlnut.errors import UsageError
-from rlnut.runtime.files import atomic_write
+from rlnut.learner.agent import Carry
+from rlnut.runtime.video_files import FilmWriter, as_image, film_writer
+from rlnut.settings import whole_number
+from rlnut.types import Look
 
-if TYPE_CHECKING:
-    from rlnut.control.policy import Policy
+MODE = "rgb_array"
+USUAL_RATE = 30.0  # frames per second of environments that do not say
+# pygame draws into arrays; without these SDL looks for a screen and a loudspeaker, and complains where there is none
+WITHOUT_SCREEN = {"SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy"}
 
-FILMED = 0  # number of the evaluation whose first episode is filmed
+
+class Recorded(NamedTuple):
+    """A film: the episodes that it shows, and how many frames it has."""
+
+    evaluation: Evaluation
+    frames: int
 
 
-class Film(gym.Wrapper):
-    """An environment that keeps a frame after each reset and step."""
+class Recorder(gym.Wrapper):
+    """An environment that draws each of its states; the newest waits in `moment` for what the policy thinks of it."""
 
-    def __init__(self, env: gym.Env) -> None:
+    def __init__(self, env: gym.Env, show: Callable[[Moment], None]) -> None:
         super().__init__(env)
-        self.frames: list[np.ndarray] = []
+        self.show = show
+        self.episode, self.step_number, self.total = -1, 0, 0.0
+        self.moment: Moment | None = None
 
     def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[object, Info]:
-        """Start an episode, and keep its first frame."""
+        """Start an episode, and draw its first state."""
+        self.flush("given up: no end in sight")
         given = self.env.reset(seed=seed) if options is None else self.env.reset(seed=seed, options=options)
-        self.frames.append(self._frame())
+        self.episode, self.step_number, self.total = self.episode + 1, 0, 0.0
+        self.moment = self._drawn(None)
         return given
 
     def step(self, action: object) -> tuple[object, SupportsFloat, bool, bool, Info]:
-        """One step, and its frame."""
+        """One step, and the state that it leads to."""
         given = self.env.step(action)
-        self.frames.append(self._frame())
+        self.step_number += 1
+        self.total += float(given[1])
+        self.moment = self._drawn(float(given[1]))
+        if given[2] or given[3]:
+            self.flush("terminated" if given[2] else "truncated")
         return given
 
-    def _frame(self) -> np.ndarray:
+    def decided(self, values: np.ndarray, action: np.ndarray, allowed: np.ndarray | None) -> None:
+        """The state that waits is shown with q(s, ·) [A] or [D, K], the action, and which are allowed."""
+        if self.moment is not None:
+            groups = np.atleast_2d(values)
+            may = None if allowed is None else np.atleast_2d(allowed)
+            moment, self.moment = self.moment, None
+            self.show(moment._replace(values=groups, action=np.atleast_1d(action), allowed=may))
+
+    def flush(self, ending: str) -> None:
+        """The state that waits is the last of its episode."""
+        if self.moment is not None:
+            moment, self.moment = self.moment, None
+            self.show(moment._replace(ending=ending))
+
+    def _drawn(self, reward: float | None) -> Moment:
         frame = self.env.render()
         if not isinstance(frame, np.ndarray):
-            raise UsageError("this environment draws no pictures (render_mode rgb_array)")
-        return frame
+            raise UsageError(_no_pictures(self.env, f"its render() gave {type(frame).__name__}"))
+        return Moment(as_image(frame), self.episode, self.step_number, reward, self.total)
 
 
-def record(policy: Policy, path: Path, seed: int) -> int:
-    """Play one episode from the seed and write it to `path`; returns the number of frames.
+def record(
+    policy: Policy, path: Path, seed: int = 0, episodes: int = 1, number: int = FRESH, evaluated: int | None = None
+) -> Recorded:
+    """Film the first `episodes` episodes of `policy.evaluate(evaluated, seed)` into `path` (.mp4 or .gif).
 
-    The policy plays as in `policy.evaluate`: with its masks, what it carries through time, its preprocessing and its
-    choice of actions. UsageError for an environment that draws no pictures.
+    They are the same ones: from the same seeds, and as if all were played side by side (evaluated None: `episodes`). An
+    episode of T steps has T + 1 frames. UsageError for an environment that cannot be drawn, and for MP4 without ffmpeg.
     """
-    from PIL import Image
+    episodes = whole_number("episodes", episodes, 1)
+    lanes = min(LANES, episodes if evaluated is None else whole_number("evaluated", evaluated, 1))
+    recorders: list[Recorder] = []
+    frames = 0
 
-    film: list[Film] = []
+    def show(moment: Moment) -> None:
+        nonlocal frames, writer, panel
+        if writer is None or panel is None:
+            rate = float(recorders[0].metadata.get("render_fps") or USUAL_RATE)
+            writer = held.enter_context(film_writer(path, rate))
+            panel = Panel(action_names(recorders[0].env, policy.spec), episodes, f"{policy.spec.name}")
+        writer.write(panel.compose(moment))
+        frames += 1
 
-    def filmed() -> Film:
-        name = env_name(policy.env)
-        env = maker(policy.env)() if name is None else name.make(render_mode="rgb_array")
-        if env.render_mode != "rgb_array":
+    def filmed() -> gym.Env:
+        recorders.append(Recorder(drawing(policy), show))
+        return recorders[-1]
+
+    writer: FilmWriter | None = None
+    panel: Panel | None = None
+    with without_screen(), contextlib.ExitStack() as held:
+        evaluator = evaluator_of(filmed, policy.spec, 1)
+        held.callback(evaluator.close)
+        evaluator.episodes = episodes  # all of them in one lane
+        evaluation = evaluator(watched_player(policy, recorders[0], lanes), seed, number)
+        recorders[0].flush("given up: no end in sight")
+    return Recorded(evaluation, frames)
+
+
+def watched_player(policy: Policy, recorder: Recorder, lanes: int) -> Player:
+    """The policy's player in one lane, computing as an evaluation of `lanes` episodes side by side does.
+
+    The numbers of one row may depend, in their last digits, on how many rows are computed with it; so the row of an
+    episode is computed among as many, and in the same place.
+    """
+
+    def act(carry: Carry, look: Look) -> tuple[np.ndarray, Carry]:
+        mask = None if look.mask is None else np.repeat(look.mask, lanes, 0)
+        wide = Look(np.repeat(look.obs, lanes, 0), np.repeat(look.fresh, lanes), mask)
+        values, action, carry = policy.decide(carry, wide)
+        i = recorder.episode % lanes
+        recorder.decided(values[i], action[i], None if mask is None else mask[i])
+        return action[i : i + 1], carry
+
+    return Player(lambda envs: policy.player.carry(lanes), act)
+
+
+def drawing(policy: Policy) -> gym.Env:
+    """The policy's environment, made so that it draws itself; UsageError that says what is possible instead."""
+    name = env_name(policy.env)
+    if name is None:
+        env = maker(policy.env)()
+        if env.render_mode != MODE:
             env.close()
             raise UsageError(
-                "this environment draws no pictures: pass a function that makes it with render_mode rgb_array"
+                f"this environment draws no pictures (its render mode is {env.render_mode}): pass a function that makes"
+                f" it with render_mode {MODE}"
             )
-        film.append(Film(env))
-        return film[-1]
-
-    evaluator = evaluator_of(filmed, policy.spec, 1)
+        return env
+    plain = name.make()
     try:
-        evaluator(policy.player, seed, FILMED)
-        rate = film[0].metadata.get("render_fps") or 30
+        if MODE not in (plain.metadata.get("render_modes") or ()):
+            raise UsageError(_no_pictures(plain, str(name)))
     finally:
-        evaluator.close()
-    pictures = [Image.fromarray(frame) for frame in film[0].frames]
-    buffer = io.BytesIO()
-    pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=max(1000 / rate, 20), loop=0)
-    atomic_write(path, buffer.getvalue())
-    return len(pictures)
+        plain.close()
+    return name.make(render_mode=MODE)
+
+
+def _no_pictures(env: gym.Env, name: str) -> str:
+    modes = ", ".join(env.metadata.get("render_modes") or ()) or "none"
+    return f"{name} draws no pictures: a video needs the render mode {MODE}, and it has {modes}"
+
+
+@contextlib.contextmanager
+def without_screen() -> Iterator[None]:
+    """Draw without a screen or a loudspeaker, unless the user has chosen drivers for them."""
+    ours = {name: value for name, value in WITHOUT_SCREEN.items() if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)

@@ -99,6 +99,12 @@ class ValuesFn(Protocol):
     def __call__(self, params: Params, carry: Carry, look: Look, /) -> tuple[Array, Carry]: ...
 
 
+class ReturnsFn(Protocol):
+    """(θ, carry [N, ...], look) -> the learned distribution of returns: values and probabilities, both [N, A, m]."""
+
+    def __call__(self, params: Params, carry: Carry, look: Look, /) -> tuple[Array, Array]: ...
+
+
 class LeaveFn(Protocol):
     """State -> the same, outside the running episodes: what comes next begins new ones."""
 
@@ -127,6 +133,7 @@ class Agent(NamedTuple):
     rate: Schedule  # ε at a step count
     host: bool  # act and q also work in NumPy
     pace: Pace
+    distribution: ReturnsFn | None = None  # of agents that learn it; its mean is q
 
 
 class Actor(NamedTuple):
@@ -238,6 +245,11 @@ def value_agent(
         outputs, after = actor.step(params, carry.actor if episodic else carry, look, None)
         return readout.q(outputs), carry._replace(actor=after) if episodic else after
 
+    def distribution(params: Params, carry: Carry, look: Look) -> tuple[Array, Array]:
+        outputs, _ = actor.step(params, carry.actor if episodic else carry, look, None)
+        assert readout.distribution is not None
+        return readout.distribution(outputs)
+
     def learn(state: AgentState, seen: Experience) -> tuple[AgentState, Metrics]:
         if keep is not None:
             keep_key = jax.random.fold_in(jax.random.fold_in(state.replay_key, state.steps), KEEP)
@@ -282,4 +294,5 @@ def value_agent(
     def cut(state: AgentState) -> AgentState:
         return state._replace(memory=memory.cut(state.memory))
 
-    return Agent(init, carry, draw, act, learn, q, cut, explore.rate, host, pace)
+    spread = distribution if readout.distribution else None
+    return Agent(init, carry, draw, act, learn, q, cut, explore.rate, host, pace, spread)

@@ -56,6 +56,12 @@ class MixFn(Protocol):
     def __call__(self, policy: Array, part: Array, /) -> Array: ...
 
 
+class DistributionFn(Protocol):
+    """Outputs [B, A, *shape] -> the distribution of the return: values [B, A, m] and their probabilities [B, A, m]."""
+
+    def __call__(self, outputs: Array, /) -> tuple[Array, Array]: ...
+
+
 class Readout(NamedTuple):
     """Pure functions between outputs, values and targets; `part` is what a policy mixes over the next actions."""
 
@@ -67,6 +73,7 @@ class Readout(NamedTuple):
     mean: MeanFn
     score: SurpriseFn
     mix: MixFn
+    distribution: DistributionFn | None = None  # None: the mean of the return is learned, not its distribution
 
 
 def bootstrap(reward: Array, discount: Array, value: Array) -> Array:
@@ -184,7 +191,10 @@ def categorical(low: float, high: float, atoms: int) -> Readout:
     def value(logits: Shaped[Array, "*B M"]) -> Shaped[Array, "*B"]:
         return support.mean(softmax(logits))
 
-    return Readout((atoms,), value, softmax, target, cross_entropy, support.mean, divergence, mixed)
+    def distribution(logits: Shaped[Array, "*B M"]) -> tuple[Array, Array]:
+        return namespace(logits).broadcast_to(support.z, logits.shape), softmax(logits)
+
+    return Readout((atoms,), value, softmax, target, cross_entropy, support.mean, divergence, mixed, distribution)
 
 
 def mixture(policy: Shaped[Array, "B A"], values: Shaped[Array, "B A n"]) -> Shaped[Array, "B m 2"]:
@@ -219,5 +229,9 @@ def quantiles(n: int, kappa: float = 1.0) -> Readout:
     def mean(y: Array) -> Array:
         return y.mean(-1) if y.ndim < 3 else (y[..., 0] * y[..., 1]).sum(-1)
 
+    def distribution(outputs: Array) -> tuple[Array, Array]:
+        found = outputs[..., 0]
+        return found, namespace(found).full_like(found, 1 / found.shape[-1])
+
     loss = quantile_huber(kappa)
-    return Readout((n, 2), q, values, target, loss, mean, loss, mixture)
+    return Readout((n, 2), q, values, target, loss, mean, loss, mixture, distribution)

@@ -82,11 +82,11 @@ def new_folder(out: str | Path) -> Path:
     return folder
 
 
-def new_file(name: str, suffix: str, option: str) -> Path:
-    """The path of a file that does not exist yet, checked before any work is done for it."""
-    path = Path(name)
-    if path.suffix.lower() != suffix:
-        raise UsageError(f"{option} writes a {suffix} file, got {_short(name)!r}")
+def new_file(name: str, suffix: str | tuple[str, ...], option: str) -> Path:
+    """The path of a file that does not exist yet, checked before any work is done for it; suffix: one, or several."""
+    path, endings = Path(name), (suffix,) if isinstance(suffix, str) else suffix
+    if path.suffix.lower() not in endings:
+        raise UsageError(f"{option} writes a {' or '.join(endings)} file, got {_short(name)!r}")
     try:
         if "\0" in name:
             raise ValueError("a zero byte in its name")
