@@ -22,11 +22,14 @@ import numpy as np
 from rlnut.envs.meanings import OBSERVATIONS, known_class
 from rlnut.errors import UsageError
 from rlnut.learner.spec import Spec
+from rlnut.truth.dynamic_programming import occupied, true_values, uniform
 from rlnut.truth.finite import Finite
 
 TAXI = (5, 5, 5, 4)  # row, column, passenger, destination
 PLACES = ("R", "G", "Y", "B")
 SPIN = 8.0  # Pendulum's largest angular velocity
+STARTS = 4  # so many states in which an episode begins are marked
+CLIFF = "rlnut.envs.gridworlds:cliff"
 SPINS = (4 * math.pi, 9 * math.pi)  # Acrobot's
 
 
@@ -41,6 +44,7 @@ class Coordinates(NamedTuple):
     read: Callable[[np.ndarray], np.ndarray]  # stored [N, ...] -> coordinates [N, C]
     words: tuple[tuple[str, ...], ...] = ()  # of each coordinate: what its values are called; (): by their numbers
     rows_down: bool = False  # the first is a row, counted from above
+    shown: tuple[int, int] = (0, 1)  # the two that a map is drawn over, where nothing else is asked for: x, y
 
 
 def coordinates(env: gym.Env, spec: Spec, finite: Finite | None) -> Coordinates:
@@ -68,8 +72,10 @@ def coordinates(env: gym.Env, spec: Spec, finite: Finite | None) -> Coordinates:
         return stored.reshape(len(stored), -1).astype(float)
 
     low, high = (np.asarray(bound, float) for bound in (seen.low, seen.high))
-    words = (("no", "yes"),) if known == "BlackjackEnv" else ()
-    return Coordinates(names, low, high, seen.discrete, observe, read, (((),) * 2 + words) if words else ())
+    if known == "BlackjackEnv":
+        return Coordinates(names, low, high, True, observe, read, ((), (), ("no", "yes")), shown=(1, 0))
+    shown = (2, 3) if known == "CartPoleEnv" else (0, 1)
+    return Coordinates(names, low, high, seen.discrete, observe, read, shown=shown)
 
 
 def _numbered(known: str, first: int, last: int, spec: Spec, finite: Finite | None) -> Coordinates:
@@ -92,7 +98,29 @@ def _numbered(known: str, first: int, last: int, spec: Spec, finite: Finite | No
         return np.stack(np.unravel_index(stored.astype(np.int64) - first, shape), 1).astype(float)
 
     high = np.array(shape, float) - 1
-    return Coordinates(names, np.zeros(len(shape)), high, True, observe, read, words, down)
+    return Coordinates(names, np.zeros(len(shape)), high, True, observe, read, words, down, (1, 0) if down else (0, 1))
+
+
+def cell_letters(env: gym.Env, finite: Finite) -> np.ndarray:
+    """What the cells of a grid are, a letter for each state [S]: S start, F frozen, H hole, G goal, C cliff, or ""."""
+    inner, known, S = env.unwrapped, known_class(env), finite.mdp.states
+    if known == "FrozenLakeEnv":
+        return np.array([cell.decode() for cell in np.asarray(getattr(inner, "desc", ())).reshape(-1)])
+    letters = np.full(S, "", "<U1")
+    if known == "TaxiEnv":
+        for letter, (row, column) in zip(PLACES, getattr(inner, "locs", ()), strict=False):
+            letters.reshape(TAXI)[row, column] = letter
+        return letters
+    acts = uniform(finite.mdp) if finite.allowed is None else finite.allowed / finite.allowed.sum(1, keepdims=True)
+    alive = occupied(finite.mdp, acts)
+    ended = np.isfinite(true_values(finite.mdp, acts, 0.5)) & ~alive
+    if np.count_nonzero(finite.mdp.start) <= STARTS:
+        letters[finite.mdp.start > 0] = "S"
+    letters[ended] = "G"
+    kwargs = getattr(inner.spec, "kwargs", {}) if inner.spec is not None else {}
+    if known == "CliffWalkingEnv" or kwargs.get("source") == CLIFF:
+        letters[~alive & ~ended] = "C"
+    return letters
 
 
 def _pendulum() -> Coordinates:

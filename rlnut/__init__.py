@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from rlnut.agents.online_settings import WatkinsQ as WatkinsQ
     from rlnut.comparison.compare import compare as compare
     from rlnut.control.repeat import repeat as repeat
+    from rlnut.control.maps import value_maps as value_maps
+    from rlnut.control.return_plots import return_distributions as return_distributions
     from rlnut.control.run_folder import load_policy as load_policy
     from rlnut.control.run_loop import RunLook as RunLook
     from rlnut.control.training import resume as resume
     from rlnut.control.training import train as train
     from rlnut.control.training import training as training
+    from rlnut.control.video import record as record
     from rlnut.data.sequences import pad as pad
     from rlnut.envs.checking import check_env as check_env
     from rlnut.errors import RlnutError as RlnutError
@@ -80,7 +83,10 @@ _HOME = {
     "predict": "prediction.predict",
     "repeat": "control.repeat",
     "resume": "control.training",
+    "record": "control.video",
+    "return_distributions": "control.return_plots",
     "RunLook": "control.run_loop",
+    "value_maps": "control.maps",
     "train": "control.training",
     "training": "control.training",
     "fit": "supervised.fit",

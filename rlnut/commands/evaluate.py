@@ -46,6 +46,10 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     agent = None if args.agent is None else AGENTS.find(args.agent)
     policy = load_policy(args.dir, env=args.env, agent=agent, trust=args.trust)
     exact = policy.evaluate_exactly() if args.exact else None  # what cannot be done is reported first
+    if video is not None:
+        from rlnut.control.video import drawing, record
+
+        drawing(policy).close()  # one that cannot be drawn is refused now
     result = policy.evaluate(args.episodes, args.seed)
     count = f"{args.episodes} episode{'s' if args.episodes > 1 else ''}"
     say(f"greedy return {mean_and_std(result.mean, result.std, '.2f')} over {count}")
@@ -66,8 +70,6 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
         within = f"within {exact.limit:,} steps, undiscounted"
         say(f"exact mean return {exact.expected_return:.6g} {within}; RMS error of q {exact.rmsve:.3g}")
     if video is not None:
-        from rlnut.control.video import record
-
         film = record(policy, video, args.seed, args.video_episodes or 1, evaluated=args.episodes)
         returns = ", ".join(f"{one:.4g}" for one in film.evaluation.returns)
         say(f"{film.frames} frames in {video}: return{'s' if len(film.evaluation.returns) > 1 else ''} {returns}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,13 @@ import pytest
 from gymnasium import spaces
 from helpers.commands import run_main
 from helpers.environments import Corridor
+from helpers.policies import untrained
 from PIL import Image
 
-import rlnut
-from rlnut.agents.catalogue import AGENTS
 from rlnut.control.policy import Policy
-from rlnut.control.video import FILMED, record
+from rlnut.control.video import Recorder, record
+from rlnut.control.video_panel import Moment
 from rlnut.errors import UsageError
-
-SHORT: dict[str, Any] = {"steps": 64, "eval_every": 64, "eval_episodes": 1, "final_episodes": 1, "quiet": True}
-DEEP: dict[str, Any] = {"learning_starts": 32, "hidden": (8,), "batch": 8, "replay": 100}
 
 
 class Drawn(gym.Env):
@@ -81,55 +79,90 @@ def played(act: Any) -> list[Any]:
     return Drawn.played.copy()
 
 
-@pytest.mark.parametrize("actions", ["two", "box", "numbers", "bits"])
+@pytest.mark.parametrize("actions", ["two", "box", "numbers", "bits", "decoupled"])
 @pytest.mark.parametrize("agent", ["dqn", "drqn"])
 def test_the_film_is_the_evaluation(agent: str, actions: str, tmp_path: Path) -> None:
-    """From the run's folder, with its bins and its memory; the episode is the first of evaluation number 0."""
-    config = AGENTS[agent](**{k: v for k, v in DEEP.items() if k in AGENTS[agent].__dataclass_fields__})
-    training = SHORT | ({"bins": 5} if actions == "box" else {})
-    if agent == "dqn":
-        training |= {"normalise": True}
-    run = rlnut.train(config, gym.make("test/Drawn-v0", actions=actions), out=tmp_path / "run", **training)
-    policy = rlnut.load_policy(tmp_path / "run")
-    filmed = played(lambda: record(policy, tmp_path / "a.gif", 7))
-    assert filmed == played(lambda: run.policy.evaluate(1, 7, number=FILMED)) and len(filmed) == 12
-    with Image.open(tmp_path / "a.gif") as film:
-        assert getattr(film, "n_frames", 1) == 13
+    """With its bins and its memory; episodes one after the other, in any number of those that are evaluated."""
+    course: dict[str, Any] = {"box": {"bins": 5}, "decoupled": {"actions": "decoupled"}}.get(actions, {})
+    env = gym.make("test/Drawn-v0", actions="numbers" if actions == "decoupled" else actions)
+    policy = untrained(env, agent, **course, **({"normalise": True} if agent == "dqn" else {}))
+    whole = policy.evaluate(3, 7)
+    film = record(policy, tmp_path / "a.gif", 7, episodes=2, evaluated=3)
+    assert film.evaluation.returns == whole.returns[:2] and film.frames == sum(whole.lengths[:2]) + 2
+    filmed = played(lambda: record(policy, tmp_path / "b.gif", 7))
+    assert filmed == played(lambda: policy.evaluate(1, 7)) and len(filmed) == 12
+    with Image.open(tmp_path / "a.gif") as gif:
+        assert getattr(gif, "n_frames", 1) == 26 and gif.info["duration"] == 100
 
 
 def test_memory_matters_in_the_film(tmp_path: Path) -> None:
     """A recurrent policy that is asked without its memory plays otherwise: the film has the memory."""
-    config = AGENTS["drqn"](**{k: v for k, v in DEEP.items() if k in AGENTS["drqn"].__dataclass_fields__})
-    run = rlnut.train(config, "test/Drawn-v0", **SHORT)
-    seeds = range(10)
-    filmed = [played(lambda k=k: record(run.policy, tmp_path / f"{k}.gif", k)) for k in seeds]
-    with_memory = [played(lambda k=k: run.policy.evaluate(1, k, number=FILMED)) for k in seeds]
-    forgetful = Policy(run.policy.agent, run.policy.spec, run.policy.params, run.policy.env)
+    policy = untrained("test/Drawn-v0", "drqn", scale=3.0)
+    filmed = played(lambda: record(policy, tmp_path / "a.gif", 0, episodes=4))
+    assert filmed == played(lambda: [policy.evaluate(1, 0), record(policy, tmp_path / "b.gif", 0, 4)])[12:]
+    forgetful = Policy(policy.agent, policy.spec, policy.params, policy.env)
     remember = forgetful.player.act
     forgetful.player = forgetful.player._replace(act=lambda carry, look: remember(forgetful.agent.carry(1), look))
-    without = [played(lambda k=k: forgetful.evaluate(1, k, number=FILMED)) for k in seeds]
-    assert filmed == with_memory != without
+    without = [one for k in range(4) for one in played(lambda k=k: forgetful.evaluate(1, k))]
+    with_memory = [one for k in range(4) for one in played(lambda k=k: policy.evaluate(1, k))]
+    assert without != with_memory
+    one_by_one = [one for k in range(4) for one in played(lambda k=k: record(policy, tmp_path / f"{k}.gif", k))]
+    assert one_by_one == with_memory
 
 
 @pytest.mark.parametrize("told", ["info", "observation", "action_masks"])
 def test_masks_are_obeyed_in_the_film(told: str, tmp_path: Path) -> None:
     """The corridor raises where a forbidden action is played."""
-    run = rlnut.train(rlnut.DQN(**DEEP), gym.make("test/DrawnCorridor-v0", told=told), **SHORT)
-    assert record(run.policy, tmp_path / "a.gif", 0) == 6
+    film = record(untrained(gym.make("test/DrawnCorridor-v0", told=told)), tmp_path / "a.gif", 0)
+    assert film.frames == 6 and film.evaluation.returns == [-5]
 
 
 def test_functions_are_filmed_if_they_draw(tmp_path: Path) -> None:
-    run = rlnut.train(rlnut.DQN(**DEEP), lambda: Drawn(render_mode="rgb_array"), **SHORT)
-    assert record(run.policy, tmp_path / "a.gif", 0) == 13
-    run = rlnut.train(rlnut.DQN(**DEEP), Drawn, **SHORT)
-    with pytest.raises(UsageError, match="draws no pictures: pass a function"):
-        record(run.policy, tmp_path / "b.gif", 0)
+    assert record(untrained(lambda: Drawn(render_mode="rgb_array")), tmp_path / "a.gif", 0).frames == 13
+    with pytest.raises(UsageError, match=r"draws no pictures .*: pass a function"):
+        record(untrained(Drawn), tmp_path / "b.gif", 0)
     assert not (tmp_path / "b.gif").exists()
 
 
-def test_box_actions_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_environments_without_pictures_name_what_they_have(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"Cliff-v0.* draws no pictures: .*rgb_array, and it has ansi"):
+        record(untrained("rlnut/Cliff-v0"), tmp_path / "a.gif", 0)
+
+
+def test_an_episode_without_an_end_is_given_up_in_the_film(tmp_path: Path) -> None:
+    class Endless(Drawn):
+        def step(self, action: Any) -> Any:
+            return *super().step(action)[:2], False, False, {}
+
+    shown: list[Moment] = []
+    recorder = Recorder(Endless(render_mode="rgb_array"), shown.append)
+    recorder.reset(seed=0)
+    recorder.decided(np.array([1.0, 2.0]), np.array(1), None)
+    recorder.step(1)
+    recorder.reset(seed=1)
+    assert [one.step for one in shown] == [0, 1] and shown[1].ending.startswith("given up")
+    assert shown[0].values is not None and shown[0].values.tolist() == [[1, 2]] and shown[1].values is None
+
+
+def test_nothing_is_said_of_screens_that_are_not_there(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("XDG_RUNTIME_DIR", "SDL_VIDEODRIVER", "SDL_AUDIODRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    film = record(untrained("CartPole-v1"), tmp_path / "a.gif", 0)
+    assert capfd.readouterr() == ("", "") and "SDL_VIDEODRIVER" not in os.environ
+    assert film.frames == film.evaluation.lengths[0] + 1
+
+
+def test_films_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)
     words = ["--steps=64", "--learning-starts=32", "--final-episodes=1", "--eval-episodes=1", "--hidden=8", "--bins=5"]
     assert run_main(capsys, "train", "dqn", "test/Drawn-v0", "--env-arg=actions=box", *words, "--out=run")[0] == 0
-    status, _, err = run_main(capsys, "evaluate", "run", "--episodes=1", "--video=run.gif")
-    assert status == 0 and "13 frames in run.gif" in err
+    status, out, err = run_main(
+        capsys, "evaluate", "run", "--episodes=2", "--video=run.gif", "--video-episodes=2", "--json"
+    )
+    assert status == 0 and "26 frames in run.gif: returns 0, 0" in err and '"video": "run.gif"' in out
+    for wrong, said in ((["--video=run.avi"], ".mp4 or .gif file"), (["--video-episodes=2"], "no effect without"),
+                        (["--video=a.gif", "--video-episodes=0"], ">= 1")):  # fmt: skip
+        status, _, err = run_main(capsys, "evaluate", "run", "--episodes=1", *wrong)
+        assert status == 2 and said in err

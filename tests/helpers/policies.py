@@ -1,0 +1,45 @@
+"""Policies that nobody trained: an agent as it is before its first step, for tests of what is done with a policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import jax
+import numpy as np
+
+from rlnut.agents.catalogue import AGENTS, AgentConfig
+from rlnut.control.host_loop import one_row
+from rlnut.control.policy import Policy, PolicyOrigin
+from rlnut.control.preprocessing import prepared_spec
+from rlnut.control.settings import RunSettings
+from rlnut.envs.make import maker
+from rlnut.envs.spaces import read_spaces
+from rlnut.learner.spec import Choice
+
+
+def untrained(env: Any, agent: str | AgentConfig = "dqn", scale: float = 1.0, **options: Any) -> Policy:
+    """The policy of a config, or of a named agent with 8 hidden units, with weights of a fixed seed.
+
+    options: fields of `RunSettings`; scale: weights are multiplied by it.
+    """
+    config = agent
+    if isinstance(config, str):
+        known = AGENTS[config].__dataclass_fields__
+        config = AGENTS[config](**({"hidden": (8,)} if "hidden" in known else {}))
+    settings = RunSettings(**options)
+    example: gym.Env = maker(env)()
+    spec = prepared_spec(read_spaces(example, Choice(settings.actions, settings.bins)), settings)
+    example.close()
+    built = config.build(spec)
+    fit = built.init(jax.random.key(1), one_row(spec, 1, carry=built.carry(1))).fit
+    params = jax.tree.map(lambda a: scale * np.asarray(a), fit.params)
+    return Policy(built, spec, params, env, PolicyOrigin(config, settings, None))
+
+
+def tabled(env: Any, q: np.ndarray, gamma: float = 0.99) -> Policy:
+    """The policy of a table q [S, A]."""
+    policy = untrained(env, AGENTS["q-learning"](gamma=gamma))
+    w = np.asarray(q, np.float32).T.reshape(1, -1)  # an action after the other
+    params = policy.params | {"w": np.broadcast_to(w, policy.params["w"].shape).copy()}
+    return Policy(policy.agent, policy.spec, params, env, policy.origin)
