@@ -82,9 +82,8 @@ def _new_film(name: str | None) -> Path | None:
     if name is None:
         return None
     from rlnut.runtime.files import new_file
-    from rlnut.runtime.video_files import FILM_ENDINGS, ffmpeg
+    from rlnut.runtime.video_files import FILM_ENDINGS, film_program
 
     path = new_file(name, FILM_ENDINGS, "--video")
-    if path.suffix.lower() == ".mp4":
-        ffmpeg()
+    film_program(path)
     return path

@@ -16,6 +16,7 @@ from rlnut.runtime.cells import cell_words, text_colour
 from rlnut.runtime.plotting import BLACK, UNREACHABLE, map_frame, new_figure
 
 SMALLEST, LARGEST = 4.5, 11.0  # points of the text in cells; smaller ones are left out
+CORNER = 0.4  # inches of a cell whose corner has room for a letter
 WIDE = 1.6  # columns over rows from which three maps stand one below the other
 VALUES, ERRORS = "viridis", "RdBu_r"
 
@@ -100,10 +101,11 @@ def _cells(
     size = cell * 72 / (0.72 * max(3, *(len(word) for word in words.ravel())))
     numbers = size >= SMALLEST
     alone = min(LARGEST, 0.62 * cell * 72)  # points of a mark without a number
-    for (row, column), word in np.ndenumerate(words):
+    for (row, column), one in np.ndenumerate(words):
+        word = str(one)
         ink = text_colour(cmap(norm(values[row, column]))) if word else BLACK
-        mark, letter = marks[row, column], letters[row, column]
-        if letter and word and numbers:
+        mark, letter = str(marks[row, column]), str(letters[row, column])
+        if letter and word and numbers and cell >= CORNER:
             axis.text(column - 0.42, row - 0.4, letter, ha="left", va="top", fontsize=min(size, 7), color=ink)
         elif letter and (not word or not mark):
             axis.text(column, row, letter, ha="center", va="center", fontsize=alone, color=ink)

@@ -37,6 +37,7 @@ from rlnut.runtime.plotting import (
 
 CURVE = "curve.png"
 FEW = 60  # points of a line that are marked one by one; of others only those that no line reaches
+THOUSANDS = 5000.0  # values from which an axis has whole numbers with commas
 WIDE = 30.0  # largest over smallest from which an axis of positive numbers is logarithmic
 
 Columns = Mapping[str, np.ndarray]  # of metrics.csv: name -> [rows], NaN where empty
@@ -90,8 +91,8 @@ PANELS = (
         ),
         positive=True,
     ),
-    Panel("Bellman error", "mean |δ|", (Line("delta", "mean |δ| of an update", {"color": ORANGE}),), 1.6, True),
-    Panel("Target", "mean target y", (Line("value", "mean target y of an update", {"color": GREEN}),), 1.6),
+    Panel("Bellman error of an update", "mean |δ|", (Line("delta", "mean |δ|", {"color": ORANGE}),), 1.6, True),
+    Panel("Target of an update", "mean y", (Line("value", "mean y", {"color": GREEN}),), 1.6),
 )
 
 
@@ -124,24 +125,24 @@ def curve_figure(folder: Path) -> Figure | None:
     if shown[0] is PANELS[0]:
         _marks(grid[0], columns, config, folder)
     for axis in grid:
-        if axis.get_legend_handles_labels()[1]:
+        if len(axis.get_legend_handles_labels()[1]) > 1 or axis is grid[0]:
             legend_above(axis)
     grid[-1].set_xlabel("iterations" if _offline(config) else "environment steps")
     whole_numbers(grid[-1].xaxis)
     agent, env = config.get("agent", "agent"), shown_environment(config.get("env"))
     heading(figure, f"{agent} on {env}")
-    caption(figure, *facts_of(config))
+    episodes = config.get("training", {}).get("eval_episodes")
+    each = f"{episodes} greedy episode{'s' if episodes != 1 else ''} each" if _number(episodes) else ""
+    caption(figure, *facts_of(config), each)
     return figure
 
 
 def facts_of(config: JsonObject) -> list[str]:
-    """What the numbers of a run depend on, for a caption: seed, γ, step size, episodes, the version that made it."""
-    options, training = config.get("config", {}), config.get("training", {})
+    """What the numbers of a run depend on, for a caption: seed, γ, step size, the version that made it."""
+    options = config.get("config", {})
     facts = [f"seed {config['seed']}"] if "seed" in config else []
     names = {"gamma": "γ", "lr": "α", "alpha": "α", "lam": "λ", "n_step": "n"}
     facts += [f"{symbol} = {options[name]:g}" for name, symbol in names.items() if _number(options.get(name))]
-    if (episodes := training.get("eval_episodes")) is not None:
-        facts.append(f"{episodes} greedy episode{'s' if episodes != 1 else ''} each")
     return [*facts, f"trained with {config['rlnut']}"] if "rlnut" in config else facts
 
 
@@ -177,6 +178,8 @@ def _draw_panel(axis: Axes, panel: Panel, columns: Columns) -> None:
     together = np.concatenate([columns[line.column][np.isfinite(columns[line.column])] for line in found])
     if panel.positive and together.min() > 0 and together.max() > WIDE * together.min():
         axis.set_yscale("log")
+    elif float(np.abs(together).max()) >= THOUSANDS:
+        whole_numbers(axis.yaxis)
     if columns["step"].min() == columns["step"].max():
         step = float(columns["step"][0])
         axis.set_xlim(step - max(1.0, 0.1 * step), step + max(1.0, 0.1 * step))
@@ -190,14 +193,15 @@ def _marks(axis: Axes, columns: Columns, config: JsonObject, folder: Path) -> No
     if until is not None and until != threshold:
         axis.axhline(until, color=BLACK, lw=1, ls=":", label=f"stops at {until:g}")
     step = _returned_step(folder)
-    if step is None or not _has(columns, "eval_mean"):
+    if step is None:
         return
-    at = np.flatnonzero((columns["step"] == step) & np.isfinite(columns["eval_mean"]))
+    label = f"returned policy ({'iteration' if _offline(config) else 'step'} {step:,})"
+    means = columns.get("eval_mean", np.zeros(0))
+    at = np.flatnonzero((columns["step"] == step) & np.isfinite(means)) if len(means) else np.zeros(0, int)
     if len(at):
-        y = columns["eval_mean"][at[-1]]
-        unit = "iteration" if _offline(config) else "step"
-        label = f"returned policy ({unit} {step:,})"
-        axis.plot([step], [y], "*", color=ORANGE, markersize=13, markeredgecolor="white", label=label, zorder=5)
+        axis.plot([step], [means[at[-1]]], "*", color=ORANGE, ms=13, markeredgecolor="white", label=label, zorder=5)
+    else:  # of a step that the log has no evaluation of
+        axis.axvline(step, color=ORANGE, lw=1.2, ls="--", label=label)
 
 
 def threshold_of(config: JsonObject) -> float | None:

@@ -212,10 +212,10 @@ def _each_action(axis: Axes, one: StartReturns, names: list[str]) -> None:
         if np.ptp(chances) == 0:  # quantiles: each stands for as much
             axis.vlines(values, a - 0.32, a + 0.32, color=colour, lw=1, alpha=0.7)
         else:
-            height = 0.75 * chances / chances.max()
+            height = -0.75 * chances / chances.max()  # upwards: the first action is above
             width = np.diff(values).mean() * 0.9
-            axis.bar(values, height, width, bottom=a - 0.38, color=colour, alpha=0.75)
-        axis.plot(one.learned.mean[a], a, "D", color="white", markeredgecolor="black", markersize=5)
+            axis.bar(values, height, width, bottom=a + 0.38, color=colour, alpha=0.75)
+        axis.plot(one.learned.mean[a], a + 0.38, "D", color="white", markeredgecolor="black", markersize=5)
     axis.set_yticks(range(count), names[:count])
     axis.set_ylim(count - 0.5, -0.5)
     axis.set_ylabel("action (\N{WHITE DIAMOND} mean q)")

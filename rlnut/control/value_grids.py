@@ -100,7 +100,7 @@ def state_values(policy: Policy, stored: np.ndarray, mask: np.ndarray | None = N
     if mask is None and acts.padded:
         mask = np.broadcast_to(acts.allowed(), (len(stored), *acts.choices))
     q = policy.values(stored)
-    v = allowed(q, mask).max(-1)
+    v = np.asarray(allowed(q, mask)).max(-1)
     return (v.mean(1) if v.ndim > 1 else v), np.asarray(greedy(q, mask)).reshape(len(stored), -1)
 
 

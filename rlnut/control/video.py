@@ -19,7 +19,7 @@ from rlnut.envs.masks import Info
 from rlnut.envs.meanings import action_names
 from rlnut.errors import UsageError
 from rlnut.learner.agent import Carry
-from rlnut.runtime.video_files import FilmWriter, as_image, film_writer
+from rlnut.runtime.video_files import FilmWriter, as_image, film_program, film_writer
 from rlnut.settings import whole_number
 from rlnut.types import Look
 
@@ -85,24 +85,32 @@ class Recorder(gym.Wrapper):
 
 
 def record(
-    policy: Policy, path: Path, seed: int = 0, episodes: int = 1, number: int = FRESH, evaluated: int | None = None
+    policy: Policy,
+    path: str | Path,
+    seed: int = 0,
+    episodes: int = 1,
+    number: int = FRESH,
+    evaluated: int | None = None,
 ) -> Recorded:
     """Film the first `episodes` episodes of `policy.evaluate(evaluated, seed)` into `path` (.mp4 or .gif).
 
     They are the same ones: from the same seeds, and as if all were played side by side (evaluated None: `episodes`). An
     episode of T steps has T + 1 frames. UsageError for an environment that cannot be drawn, and for MP4 without ffmpeg.
     """
+    film_program(Path(path))  # what is missing for it is reported now
     episodes = whole_number("episodes", episodes, 1)
     lanes = min(LANES, episodes if evaluated is None else whole_number("evaluated", evaluated, 1))
     recorders: list[Recorder] = []
+    writer: FilmWriter | None = None
+    panel: Panel | None = None
     frames = 0
 
     def show(moment: Moment) -> None:
         nonlocal frames, writer, panel
         if writer is None or panel is None:
             rate = float(recorders[0].metadata.get("render_fps") or USUAL_RATE)
-            writer = held.enter_context(film_writer(path, rate))
-            panel = Panel(action_names(recorders[0].env, policy.spec), episodes, f"{policy.spec.name}")
+            writer = held.enter_context(film_writer(Path(path), rate))
+            panel = Panel(action_names(recorders[0].env, policy.spec), episodes, policy.spec.name)
         writer.write(panel.compose(moment))
         frames += 1
 
@@ -110,8 +118,6 @@ def record(
         recorders.append(Recorder(drawing(policy), show))
         return recorders[-1]
 
-    writer: FilmWriter | None = None
-    panel: Panel | None = None
     with without_screen(), contextlib.ExitStack() as held:
         evaluator = evaluator_of(filmed, policy.spec, 1)
         held.callback(evaluator.close)

@@ -83,7 +83,7 @@ class Panel:
         end = x + PANEL - 2 * EDGE - (NUMBERS if named else 0)
         low, high = self._axis()
         place = (end - start) / (high - low)
-        base = start + (np.clip(0.0, low, high) - low) * place
+        base = start - low * place if low <= 0 <= high else start  # without 0: from the lowest value seen
         top = float(y)
         for d, names in enumerate(self.names):
             for k, name in enumerate(names):

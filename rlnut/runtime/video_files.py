@@ -37,7 +37,7 @@ class FilmWriter(Protocol):
 @contextlib.contextmanager
 def film_writer(path: Path, rate: float) -> Iterator[FilmWriter]:
     """Write a film of `rate` frames per second to `path`, by its ending; nothing is left of one that fails."""
-    program = ffmpeg() if path.suffix.lower() == ".mp4" else ""
+    program = film_program(path)
     with replacing_file(path) as temporary:
         if program:
             with Mp4Writer(temporary, rate, program) as mp4:
@@ -47,6 +47,13 @@ def film_writer(path: Path, rate: float) -> Iterator[FilmWriter]:
                 gif = GifWriter(file, rate)
                 yield gif
                 gif.end()
+
+
+def film_program(path: Path) -> str:
+    """The program that a film of this ending needs, or ""; UsageError for other endings and where it is missing."""
+    if path.suffix.lower() not in FILM_ENDINGS:
+        raise UsageError(f"a film is a {' or '.join(FILM_ENDINGS)} file, got {str(path)!r}")
+    return ffmpeg() if path.suffix.lower() == ".mp4" else ""
 
 
 def ffmpeg() -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
+import pytest
 from helpers.policies import tabled, untrained
 
 from rlnut.control.cell_maps import mosaic
@@ -11,27 +14,27 @@ from rlnut.control.maps import value_maps
 from rlnut.control.value_grids import value_map
 
 
-def texts(axis: object) -> list[str]:
-    return [text.get_text() for text in axis.texts]  # type: ignore[attr-defined]
+def texts(axis: Any) -> list[str]:
+    return [text.get_text() for text in axis.texts]
 
 
 def test_a_lake_has_learned_exact_and_difference() -> None:
     q = np.zeros((16, 4))
     q[:, 1] = np.arange(16) / 20  # down everywhere
-    figure = value_maps(tabled(gym.make("FrozenLake-v1", is_slippery=False), q, gamma=0.9))
+    figure: Any = value_maps(tabled(gym.make("FrozenLake-v1", is_slippery=False), q, gamma=0.9))
     learned, exact, wrong = figure.axes[:3]
     assert learned.get_title(loc="left").startswith("learned") and exact.get_title(loc="left").startswith("exact")
     assert learned.images[0].norm is exact.images[0].norm
     values = learned.images[0].get_array()
     assert values[2, 0] == np.float32(0.4) and values.mask[1, 1]
-    np.testing.assert_allclose(wrong.images[0].get_array()[2, 0], np.float32(0.4) - 0.9**3, rtol=1e-6)
+    assert wrong.images[0].get_array()[2, 0] == pytest.approx(0.4 - 0.9**3, rel=1e-6)
     assert "↓\n0.40" in [text.replace("0.400", "0.40") for text in texts(learned)] and texts(learned).count("H") == 4
     assert any(text.startswith("×") for text in texts(wrong))
     assert "γ = 0.9" in str(figure.get_supxlabel())
 
 
 def test_slices_are_laid_out_by_the_coordinates_that_are_held() -> None:
-    found = value_map(tabled("Taxi-v3", np.arange(3000).reshape(500, 6), gamma=0.9))
+    found = value_map(tabled("Taxi-v4", np.arange(3000).reshape(500, 6), gamma=0.9))
     whole = mosaic(found, [one.v for one in found.slices], np.nan)
     assert whole.shape == (5 * 6 - 1, 4 * 6 - 1)
     assert np.isnan(whole[5]).all() and np.isnan(whole[:, 5]).all()
@@ -47,7 +50,7 @@ def test_a_box_has_values_actions_and_the_cost_to_go() -> None:
 
 
 def test_a_walk_is_a_line_above_its_actions() -> None:
-    figure = value_maps(tabled("rlnut/RandomWalk5-v0", np.eye(5, 2), gamma=0.5))
+    figure: Any = value_maps(tabled("rlnut/RandomWalk5-v0", np.eye(5, 2), gamma=0.5))
     above, below = figure.axes
     assert above.get_legend_handles_labels()[1] == ["exact v*", "learned max q(s, a)"]
     assert above.get_lines()[1].get_ydata().tolist() == [1, 1, 0, 0, 0]

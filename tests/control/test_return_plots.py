@@ -10,7 +10,7 @@ import pytest
 from gymnasium import spaces
 from helpers.policies import untrained
 
-from rlnut.agents.catalogue import AGENTS
+import rlnut
 from rlnut.control.return_plots import return_distributions, start_returns, weighted_quantile
 from rlnut.errors import UsageError
 
@@ -43,7 +43,7 @@ def test_the_mean_of_the_distribution_is_q(agent: str) -> None:
 
 
 def test_realised_returns_are_discounted_and_each_future_is_another() -> None:
-    config = AGENTS["c51"](hidden=(8,), gamma=0.5)
+    config = rlnut.DQN(loss="c51", hidden=(8,), gamma=0.5)
     found = start_returns(untrained(Coins, config, reward_scale=2.0), states=3, rollouts=12)
     assert len(found) == 2  # there are no more
     sure, chance = sorted(found, key=lambda one: float(np.asarray(one.obs).item()))
@@ -54,7 +54,7 @@ def test_realised_returns_are_discounted_and_each_future_is_another() -> None:
 
 def test_returns_run_on_beyond_a_time_limit() -> None:
     """CartPole that is cut after 10 steps: a policy that stands longer has more than the sum of ten."""
-    config = AGENTS["qr-dqn"](hidden=(8,), gamma=0.9)
+    config = rlnut.DQN(loss="quantile", hidden=(8,), gamma=0.9)
     env = gym.make("CartPole-v1", max_episode_steps=3)
     (one,) = start_returns(untrained(env, config), states=1, rollouts=2)
     assert (one.realised > 1 + 0.9 + 0.81).all()

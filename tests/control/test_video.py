@@ -79,11 +79,14 @@ def played(act: Any) -> list[Any]:
     return Drawn.played.copy()
 
 
-@pytest.mark.parametrize("actions", ["two", "box", "numbers", "bits", "decoupled"])
-@pytest.mark.parametrize("agent", ["dqn", "drqn"])
+@pytest.mark.parametrize(
+    ("agent", "actions"),
+    [*(("dqn", kind) for kind in ("two", "box", "numbers", "bits", "decoupled")), ("drqn", "bits")],
+)
 def test_the_film_is_the_evaluation(agent: str, actions: str, tmp_path: Path) -> None:
     """With its bins and its memory; episodes one after the other, in any number of those that are evaluated."""
-    course: dict[str, Any] = {"box": {"bins": 5}, "decoupled": {"actions": "decoupled"}}.get(actions, {})
+    courses: dict[str, dict[str, Any]] = {"box": {"bins": 5}, "decoupled": {"actions": "decoupled"}}
+    course = courses.get(actions, {})
     env = gym.make("test/Drawn-v0", actions="numbers" if actions == "decoupled" else actions)
     policy = untrained(env, agent, **course, **({"normalise": True} if agent == "dqn" else {}))
     whole = policy.evaluate(3, 7)
@@ -98,15 +101,15 @@ def test_the_film_is_the_evaluation(agent: str, actions: str, tmp_path: Path) ->
 def test_memory_matters_in_the_film(tmp_path: Path) -> None:
     """A recurrent policy that is asked without its memory plays otherwise: the film has the memory."""
     policy = untrained("test/Drawn-v0", "drqn", scale=3.0)
-    filmed = played(lambda: record(policy, tmp_path / "a.gif", 0, episodes=4))
-    assert filmed == played(lambda: [policy.evaluate(1, 0), record(policy, tmp_path / "b.gif", 0, 4)])[12:]
+    filmed = played(lambda: record(policy, tmp_path / "a.gif", 0, episodes=2))
+    assert filmed == played(lambda: [policy.evaluate(1, 0), record(policy, tmp_path / "b.gif", 0, 2)])[12:]
     forgetful = Policy(policy.agent, policy.spec, policy.params, policy.env)
     remember = forgetful.player.act
     forgetful.player = forgetful.player._replace(act=lambda carry, look: remember(forgetful.agent.carry(1), look))
-    without = [one for k in range(4) for one in played(lambda k=k: forgetful.evaluate(1, k))]
-    with_memory = [one for k in range(4) for one in played(lambda k=k: policy.evaluate(1, k))]
+    without = [one for k in range(2) for one in played(lambda k=k: forgetful.evaluate(1, k))]
+    with_memory = [one for k in range(2) for one in played(lambda k=k: policy.evaluate(1, k))]
     assert without != with_memory
-    one_by_one = [one for k in range(4) for one in played(lambda k=k: record(policy, tmp_path / f"{k}.gif", k))]
+    one_by_one = [one for k in range(2) for one in played(lambda k=k: record(policy, tmp_path / f"{k}.gif", k))]
     assert one_by_one == with_memory
 
 
@@ -121,7 +124,9 @@ def test_functions_are_filmed_if_they_draw(tmp_path: Path) -> None:
     assert record(untrained(lambda: Drawn(render_mode="rgb_array")), tmp_path / "a.gif", 0).frames == 13
     with pytest.raises(UsageError, match=r"draws no pictures .*: pass a function"):
         record(untrained(Drawn), tmp_path / "b.gif", 0)
-    assert not (tmp_path / "b.gif").exists()
+    with pytest.raises(UsageError, match=r"\.mp4 or \.gif"):
+        record(untrained("test/Drawn-v0"), tmp_path / "b.avi", 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.gif"]
 
 
 def test_environments_without_pictures_name_what_they_have(tmp_path: Path) -> None:

@@ -35,13 +35,21 @@ def test_bars_are_as_long_as_values_and_the_chosen_one_stands_out() -> None:
     assert len(runs(forbidden, UNREACHABLE)) == 1 and len(runs(forbidden, BLUE)) == 1
 
 
+def test_bars_of_values_far_below_0_grow_with_the_value() -> None:
+    panel = Panel([["a", "b"]], 1, "env")
+    panel.compose(moment([[-110.0, -100.0]], [1]))
+    (low,), (high,) = runs(picture := panel.compose(moment([[-106.0, -101.0]], [1])), BLUE), runs(picture, ORANGE)
+    assert low < high
+
+
 def test_the_scale_holds_all_values_that_were_seen() -> None:
     """The same value has the same length later on, and a shorter one once larger values have been seen."""
-    panel = Panel([["a", "b"]], 1, "env")
-    first = runs(panel.compose(moment([[1.0, 2.0]], [1])), BLUE)
-    assert runs(panel.compose(moment([[1.0, 1.5]], [1])), BLUE) == first
-    panel.compose(moment([[1.0, 8.0]], [1]))
-    assert runs(panel.compose(moment([[1.0, 2.0]], [1])), BLUE)[0] < first[0] / 3 if first else True
+    panel = Panel([["a", "b", "c"]], 1, "env")
+    (first,) = runs(panel.compose(moment([[0.0, 4.0, 8.0]], [2])), BLUE)
+    assert runs(panel.compose(moment([[0.0, 4.0, 5.0]], [2])), BLUE) == [first]
+    panel.compose(moment([[0.0, 0.0, 16.0]], [2]))
+    (later,) = runs(panel.compose(moment([[0.0, 4.0, 8.0]], [2])), BLUE)
+    assert abs(2 * later - first) <= 8
 
 
 def test_every_number_of_actions_fits() -> None:

@@ -20,7 +20,7 @@ from rlnut.learner.spec import Choice
 IDS = {
     "AcrobotEnv": "Acrobot-v1", "BlackjackEnv": "Blackjack-v1", "CartPoleEnv": "CartPole-v1",
     "CliffWalkingEnv": "CliffWalking-v1", "Continuous_MountainCarEnv": "MountainCarContinuous-v0",
-    "FrozenLakeEnv": "FrozenLake-v1", "MountainCarEnv": "MountainCar-v0", "TaxiEnv": "Taxi-v3",
+    "FrozenLakeEnv": "FrozenLake-v1", "MountainCarEnv": "MountainCar-v0", "TaxiEnv": "Taxi-v4",
 }  # fmt: skip
 
 

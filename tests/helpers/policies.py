@@ -11,7 +11,7 @@ import numpy as np
 from rlnut.agents.catalogue import AGENTS, AgentConfig
 from rlnut.control.host_loop import one_row
 from rlnut.control.policy import Policy, PolicyOrigin
-from rlnut.control.preprocessing import prepared_spec
+from rlnut.control.preprocessing import RunningStatistics, prepared_spec
 from rlnut.control.settings import RunSettings
 from rlnut.envs.make import maker
 from rlnut.envs.spaces import read_spaces
@@ -19,21 +19,30 @@ from rlnut.learner.spec import Choice
 
 
 def untrained(env: Any, agent: str | AgentConfig = "dqn", scale: float = 1.0, **options: Any) -> Policy:
-    """The policy of a config, or of a named agent with 8 hidden units, with weights of a fixed seed.
+    """The policy of a config, or of a named agent with 8 hidden units, with weights drawn from N(0, scale²).
 
-    options: fields of `RunSettings`; scale: weights are multiplied by it.
+    options: fields of `RunSettings`.
     """
     config = agent
-    if isinstance(config, str):
-        known = AGENTS[config].__dataclass_fields__
+    if isinstance(agent, str):
+        known = AGENTS[agent].__dataclass_fields__
         config = AGENTS[config](**({"hidden": (8,)} if "hidden" in known else {}))
     settings = RunSettings(**options)
     example: gym.Env = maker(env)()
     spec = prepared_spec(read_spaces(example, Choice(settings.actions, settings.bins)), settings)
     example.close()
     built = config.build(spec)
-    fit = built.init(jax.random.key(1), one_row(spec, 1, carry=built.carry(1))).fit
-    params = jax.tree.map(lambda a: scale * np.asarray(a), fit.params)
+    row, rng = one_row(spec, 1, carry=built.carry(1)), np.random.default_rng(1)
+
+    def drawn(leaf: Any) -> Any:
+        if isinstance(leaf, RunningStatistics):
+            return RunningStatistics(
+                *(np.full(one.shape, k, np.float32) for one, k in zip(leaf, (0, 1, 9), strict=True))
+            )
+        return rng.normal(0, scale, leaf.shape).astype(leaf.dtype)
+
+    shapes = jax.eval_shape(lambda: built.init(jax.random.key(0), row).fit.params)
+    params = jax.tree.map(drawn, shapes, is_leaf=lambda leaf: isinstance(leaf, RunningStatistics))
     return Policy(built, spec, params, env, PolicyOrigin(config, settings, None))
 
 
