@@ -1,11 +1,15 @@
-"""`rlnut plot DIR…`: learning curves of runs, over seeds, agents and environments; the whole curve of a single run."""
+"""`rlnut plot DIR…`: learning curves of runs over seeds, agents and environments; of one run also what it learned."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
 
-from rlnut.errors import RlnutError
+from rlnut.commands.options import AGENT, TRUST, converter
+from rlnut.errors import RlnutError, UsageError
+
+OF_VALUES = ("dims", "at")  # options of --values
+OF_POLICY = ("env", "agent", "trust")  # options of --values and --distributions
 
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -15,9 +19,32 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument(
         "--out", metavar="FILE", help="a .png, .svg or .pdf file, or a folder (default: learning-curves.png)"
     )
+    parser.add_argument(
+        "--values", action="store_true", help="of one run: max q(s, a) and the greedy action as maps, with v* if known"
+    )
+    parser.add_argument(
+        "--distributions",
+        action="store_true",
+        help="of one run of a distributional agent: its distributions of returns, and realised returns",
+    )
+    parser.add_argument(
+        "--dims", type=converter(int, many=True), metavar="X,Y", help="--values: numbers of the coordinates of the map"
+    )
+    parser.add_argument(
+        "--at",
+        type=converter(float, many=True),
+        metavar="V,...",
+        help="--values: where the other coordinates are held, --at=-1,0.5 (default: the mean of visited states)",
+    )
+    parser.add_argument("--env", metavar="ENV", help="another environment with the same spaces, for these two figures")
+    parser.add_argument("--agent", metavar="MODULE:CLASS", help=AGENT)
+    parser.add_argument("--trust", action="store_true", help=TRUST)
 
 
 def run(args: argparse.Namespace) -> Mapping[str, object]:
+    _check(args)
+    if args.values or args.distributions:
+        return _policy_figure(args)
     from rlnut.comparison.curves import learning_curves
     from rlnut.comparison.figures import curves_figure
     from rlnut.comparison.table import curves_table
@@ -40,3 +67,38 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
         say(line)
     say(str(path))
     return {"out": str(path)} | found.record()
+
+
+def _check(args: argparse.Namespace) -> None:
+    """UsageError for options that have no effect together."""
+    if args.values and args.distributions:
+        raise UsageError("--values and --distributions are two figures: give one of them")
+    wrong = [name for name in OF_VALUES if getattr(args, name) and not args.values]
+    wrong += [name for name in OF_POLICY if getattr(args, name) and not (args.values or args.distributions)]
+    if wrong:
+        need = "--values" if wrong[0] in OF_VALUES else "--values or --distributions"
+        raise UsageError(f"--{wrong[0]} has no effect without {need}")
+    if (args.values or args.distributions) and len(args.dirs) > 1:
+        which = "--values" if args.values else "--distributions"
+        raise UsageError(f"{which} draws one run, got {len(args.dirs)}")
+
+
+def _policy_figure(args: argparse.Namespace) -> Mapping[str, object]:
+    """What the policy of one run has learned."""
+    from rlnut.agents.catalogue import AGENTS
+    from rlnut.runtime.log import say
+    from rlnut.runtime.plotting import figure_path, save_figure
+
+    path = figure_path(args.out, "values" if args.values else "distributions")
+    agent = None if args.agent is None else AGENTS.find(args.agent)
+    if args.values:
+        from rlnut.control.maps import value_maps
+
+        figure = value_maps(args.dirs[0], args.dims, args.at, args.env, agent, args.trust, args.seed)
+    else:
+        from rlnut.control.return_plots import return_distributions
+
+        figure = return_distributions(args.dirs[0], env=args.env, agent=agent, trust=args.trust, seed=args.seed)
+    save_figure(figure, path)
+    say(str(path))
+    return {"out": str(path)}
