@@ -52,7 +52,7 @@ class Line(NamedTuple):
     spread: str = ""  # the column with the standard deviation around it
 
 
-class Panel(NamedTuple):
+class CurvePanel(NamedTuple):
     """One set of axes: left out where none of its lines has a number."""
 
     title: str
@@ -63,7 +63,7 @@ class Panel(NamedTuple):
 
 
 PANELS = (
-    Panel(
+    CurvePanel(
         "Return",
         "return of an episode",
         (
@@ -73,7 +73,7 @@ PANELS = (
         ),
         3.2,
     ),
-    Panel(
+    CurvePanel(
         "Value of the start states",
         "discounted return",
         (
@@ -82,7 +82,7 @@ PANELS = (
             Line("return_discounted", "realised by greedy episodes", {"color": BLUE, "marker": "o"}),
         ),
     ),
-    Panel(
+    CurvePanel(
         "Distance from the truth",
         "error",
         (
@@ -91,8 +91,8 @@ PANELS = (
         ),
         positive=True,
     ),
-    Panel("Bellman error of an update", "mean |δ|", (Line("delta", "mean |δ|", {"color": ORANGE}),), 1.6, True),
-    Panel("Target of an update", "mean y", (Line("value", "mean y", {"color": GREEN}),), 1.6),
+    CurvePanel("Bellman error of an update", "mean |δ|", (Line("delta", "mean |δ|", {"color": ORANGE}),), 1.6, True),
+    CurvePanel("Target of an update", "mean y", (Line("value", "mean y", {"color": GREEN}),), 1.6),
 )
 
 
@@ -158,7 +158,7 @@ def _has(columns: Columns, name: str) -> bool:
     return name in columns and bool(np.isfinite(columns[name]).any())
 
 
-def _draw_panel(axis: Axes, panel: Panel, columns: Columns) -> None:
+def _draw_panel(axis: Axes, panel: CurvePanel, columns: Columns) -> None:
     found = [line for line in panel.lines if _has(columns, line.column)]
     for line in found:
         seen = np.isfinite(columns[line.column])

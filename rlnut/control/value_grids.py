@@ -219,7 +219,7 @@ def _truth(policy: Policy, env: gym.Env, finite: Finite) -> Truth | None:
     return known._replace(best=best, ties=ties(np.nan_to_num(q, nan=-np.inf)))
 
 
-class Seen(gym.Wrapper):
+class ObservationRecorder(gym.Wrapper):
     """Keeps what an environment shows."""
 
     def __init__(self, env: gym.Env) -> None:
@@ -239,10 +239,10 @@ class Seen(gym.Wrapper):
 
 def visited_states(policy: Policy, coords: Coordinates, seed: int, episodes: int = EPISODES) -> np.ndarray:
     """The coordinates [M, C] of the states of a few greedy episodes."""
-    made: list[Seen] = []
+    made: list[ObservationRecorder] = []
 
     def watched() -> gym.Env:
-        made.append(Seen(maker(policy.env)()))
+        made.append(ObservationRecorder(maker(policy.env)()))
         return made[-1]
 
     evaluator = evaluator_of(watched, policy.spec, episodes)

@@ -13,7 +13,7 @@ import numpy as np
 
 from rlnut.control.evaluate import LANES, Evaluation, Player
 from rlnut.control.policy import FRESH, Policy, evaluator_of
-from rlnut.control.video_panel import Moment, Panel
+from rlnut.control.video_panel import Scene, ValuePanel
 from rlnut.envs.make import env_name, maker
 from rlnut.envs.masks import Info
 from rlnut.envs.meanings import action_names
@@ -39,11 +39,11 @@ class Recorded(NamedTuple):
 class Recorder(gym.Wrapper):
     """An environment that draws each of its states; the newest waits in `moment` for what the policy thinks of it."""
 
-    def __init__(self, env: gym.Env, show: Callable[[Moment], None]) -> None:
+    def __init__(self, env: gym.Env, show: Callable[[Scene], None]) -> None:
         super().__init__(env)
         self.show = show
         self.episode, self.step_number, self.total = -1, 0, 0.0
-        self.moment: Moment | None = None
+        self.moment: Scene | None = None
 
     def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[object, Info]:
         """Start an episode, and draw its first state."""
@@ -77,11 +77,11 @@ class Recorder(gym.Wrapper):
             moment, self.moment = self.moment, None
             self.show(moment._replace(ending=ending))
 
-    def _drawn(self, reward: float | None) -> Moment:
+    def _drawn(self, reward: float | None) -> Scene:
         frame = self.env.render()
         if not isinstance(frame, np.ndarray):
             raise UsageError(_no_pictures(self.env, f"its render() gave {type(frame).__name__}"))
-        return Moment(as_image(frame), self.episode, self.step_number, reward, self.total)
+        return Scene(as_image(frame), self.episode, self.step_number, reward, self.total)
 
 
 def record(
@@ -102,15 +102,15 @@ def record(
     lanes = min(LANES, episodes if evaluated is None else whole_number("evaluated", evaluated, 1))
     recorders: list[Recorder] = []
     writer: FilmWriter | None = None
-    panel: Panel | None = None
+    panel: ValuePanel | None = None
     frames = 0
 
-    def show(moment: Moment) -> None:
+    def show(moment: Scene) -> None:
         nonlocal frames, writer, panel
         if writer is None or panel is None:
             rate = float(recorders[0].metadata.get("render_fps") or USUAL_RATE)
             writer = held.enter_context(film_writer(Path(path), rate))
-            panel = Panel(action_names(recorders[0].env, policy.spec), episodes, policy.spec.name)
+            panel = ValuePanel(action_names(recorders[0].env, policy.spec), episodes, policy.spec.name)
         writer.write(panel.compose(moment))
         frames += 1
 

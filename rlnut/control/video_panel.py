@@ -18,7 +18,7 @@ NAMES, NUMBERS = 112, 64  # pixels of width for names and values of actions
 SCALE = 1e-9  # range of values that counts as none
 
 
-class Moment(NamedTuple):
+class Scene(NamedTuple):
     """One state of an episode as it is shown."""
 
     frame: Image.Image
@@ -32,7 +32,7 @@ class Moment(NamedTuple):
     ending: str = ""  # how it ended
 
 
-class Panel:
+class ValuePanel:
     """Draws moments; the scale of the bars holds all values that were seen so far, so that bars can be compared."""
 
     def __init__(self, names: list[list[str]], episodes: int, title: str) -> None:
@@ -40,7 +40,7 @@ class Panel:
         self.low, self.high = np.inf, -np.inf
         self.small, self.large = _font(13), _font(15)
 
-    def compose(self, moment: Moment) -> Image.Image:
+    def compose(self, moment: Scene) -> Image.Image:
         """The frame with the panel beside it: sides are even, as MP4 wants them."""
         shown = fitted(moment.frame)
         width, height = shown.width + PANEL, max(shown.height, HEIGHT)
@@ -53,7 +53,7 @@ class Panel:
             self._bars(draw, x, y, canvas.height - EDGE, moment)
         return canvas
 
-    def _text(self, draw: ImageDraw.ImageDraw, x: int, moment: Moment) -> int:
+    def _text(self, draw: ImageDraw.ImageDraw, x: int, moment: Scene) -> int:
         """Words above the bars; returns where the bars begin."""
         count = f"episode {moment.episode + 1} of {self.episodes}, " if self.episodes > 1 else ""
         reward = "\N{EN DASH}" if moment.reward is None else _number(moment.reward)
@@ -65,7 +65,7 @@ class Panel:
         draw.text((x, y), moment.ending or "q(s, \N{DOT OPERATOR})", ORANGE if moment.ending else GREY, self.small)
         return y + LINE
 
-    def _range(self, moment: Moment) -> None:
+    def _range(self, moment: Scene) -> None:
         assert moment.values is not None
         seen = moment.values[np.isfinite(moment.values)]
         if len(seen):
@@ -73,7 +73,7 @@ class Panel:
             self.low = min(self.low, float(seen.min()) - room)
             self.high = max(self.high, float(seen.max()) + room)
 
-    def _bars(self, draw: ImageDraw.ImageDraw, x: int, y: int, bottom: int, moment: Moment) -> None:
+    def _bars(self, draw: ImageDraw.ImageDraw, x: int, y: int, bottom: int, moment: Scene) -> None:
         """A row for each action, in groups; where they do not fit with names, thin rows without."""
         assert moment.values is not None
         count = sum(map(len, self.names))

@@ -17,7 +17,7 @@ from PIL import Image
 
 from rlnut.control.policy import Policy
 from rlnut.control.video import Recorder, record
-from rlnut.control.video_panel import Moment
+from rlnut.control.video_panel import Scene
 from rlnut.errors import UsageError
 
 
@@ -139,7 +139,7 @@ def test_an_episode_without_an_end_is_given_up_in_the_film(tmp_path: Path) -> No
         def step(self, action: Any) -> Any:
             return *super().step(action)[:2], False, False, {}
 
-    shown: list[Moment] = []
+    shown: list[Scene] = []
     recorder = Recorder(Endless(render_mode="rgb_array"), shown.append)
     recorder.reset(seed=0)
     recorder.decided(np.array([1.0, 2.0]), np.array(1), None)

@@ -23,10 +23,11 @@ def untrained(env: Any, agent: str | AgentConfig = "dqn", scale: float = 1.0, **
 
     options: fields of `RunSettings`.
     """
-    config = agent
     if isinstance(agent, str):
-        known = AGENTS[agent].__dataclass_fields__
-        config = AGENTS[config](**({"hidden": (8,)} if "hidden" in known else {}))
+        kind: Any = AGENTS[agent]
+        config: AgentConfig = kind(**({"hidden": (8,)} if "hidden" in kind.__dataclass_fields__ else {}))
+    else:
+        config = agent
     settings = RunSettings(**options)
     example: gym.Env = maker(env)()
     spec = prepared_spec(read_spaces(example, Choice(settings.actions, settings.bins)), settings)
