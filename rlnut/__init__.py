@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from rlnut.agents.online_settings import TreeBackup as TreeBackup
     from rlnut.agents.online_settings import WatkinsQ as WatkinsQ
     from rlnut.comparison.compare import compare as compare
-    from rlnut.control.repeat import repeat as repeat
     from rlnut.control.maps import value_maps as value_maps
+    from rlnut.control.repeat import repeat as repeat
     from rlnut.control.return_plots import return_distributions as return_distributions
     from rlnut.control.run_folder import load_policy as load_policy
     from rlnut.control.run_loop import RunLook as RunLook

@@ -62,7 +62,7 @@ def value_maps(
     else:
         figure = _box(found)
     heading(figure, f"Values and greedy policy of {title}")
-    caption(figure, *facts, found.note)
+    caption(figure, *facts, notes=[found.note] if found.note else [])
     return figure
 
 

@@ -114,14 +114,9 @@ class Policy:
     def _carried_values(self, carry: Carry, look: Look) -> tuple[np.ndarray, Carry]:
         return self._q(self._placed, carry, look)
 
-    def decide(self, carry: Carry, look: Look) -> tuple[np.ndarray, np.ndarray, Carry]:
-        """What N environments do next: q(s, ·) [N, A], the greedy action [N], and what they carry on."""
-        values, carry = self._carried_values(carry, look)
-        return values, np.asarray(greedy(values, look.mask)), carry
-
     def _act(self, carry: Carry, look: Look) -> tuple[np.ndarray, Carry]:
-        _, action, carry = self.decide(carry, look)
-        return action, carry
+        values, carry = self._q(self._placed, carry, look)
+        return np.asarray(greedy(values, look.mask)), carry
 
     def greedy_choices(
         self, stored: np.ndarray, mask: np.ndarray | None = None, lanes: int = LANES

@@ -88,10 +88,10 @@ def value_map(
     places, note = _held(coords, others, at, visited)
     notes = [note] if note else []
     if truth is not None and truth.best is None:
-        notes.append("no v*: it is not defined here, or rewards were clipped")
+        notes.append("No v*: it is not defined here, or rewards were clipped.")
     x, y = axes[0], axes[1] if len(axes) > 1 else np.zeros(1)
     slices = [_slice(policy, coords, chosen, x, y, place, truth) for place in places]
-    return ValueMap(coords, chosen, x, y, slices, names, visited, " · ".join(notes))
+    return ValueMap(coords, chosen, x, y, slices, names, visited, " ".join(notes))
 
 
 def state_values(policy: Policy, stored: np.ndarray, mask: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -136,7 +136,7 @@ def _held(
         return [place], ""
     if at is not None:
         place[others] = _within(coords, others, np.asarray(at, float))
-        return [place], _words(coords, others, place) + " (as asked for)"
+        return [place], f"Held at {_words(coords, others, place)} (as asked for)."
     if coords.whole:
         ranges = [np.arange(coords.low[c], coords.high[c] + 1) for c in others]
         if np.prod([len(one) for one in ranges]) <= SLICES:
@@ -146,9 +146,10 @@ def _held(
                 found[-1][others] = values
             return found, ""
         place[others] = np.floor((coords.low + coords.high)[others] / 2)
-        return [place], _words(coords, others, place) + " (the middle of their range)"
+        return [place], f"Held at {_words(coords, others, place)} (the middle of their range)."
     place[others] = visited[:, others].mean(0)
-    return [place], _words(coords, others, place) + f" (mean of {len(visited):,} states of greedy episodes)"
+    where = f"mean of {len(visited):,} states of greedy episodes"
+    return [place], f"Held at {_words(coords, others, place)} ({where})."
 
 
 def _within(coords: Coordinates, others: list[int], values: np.ndarray) -> np.ndarray:

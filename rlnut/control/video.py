@@ -19,6 +19,7 @@ from rlnut.envs.masks import Info
 from rlnut.envs.meanings import action_names
 from rlnut.errors import UsageError
 from rlnut.learner.agent import Carry
+from rlnut.learner.explore import greedy
 from rlnut.runtime.video_files import FilmWriter, as_image, film_program, film_writer
 from rlnut.settings import whole_number
 from rlnut.types import Look
@@ -134,10 +135,14 @@ def watched_player(policy: Policy, recorder: Recorder, lanes: int) -> Player:
     episode is computed among as many, and in the same place.
     """
 
+    values_of_player = policy.player.q
+    assert values_of_player is not None
+
     def act(carry: Carry, look: Look) -> tuple[np.ndarray, Carry]:
         mask = None if look.mask is None else np.repeat(look.mask, lanes, 0)
         wide = Look(np.repeat(look.obs, lanes, 0), np.repeat(look.fresh, lanes), mask)
-        values, action, carry = policy.decide(carry, wide)
+        values, carry = values_of_player(carry, wide)
+        action = np.asarray(greedy(values, mask))
         i = recorder.episode % lanes
         recorder.decided(values[i], action[i], None if mask is None else mask[i])
         return action[i : i + 1], carry

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from rlnut.choices import FORMATS
 from rlnut.envs.make import EnvLike, EnvName, env_name, maker
+from rlnut.envs.meanings import OBSERVATIONS, known_class
 from rlnut.envs.tabular import from_env
 from rlnut.errors import RlnutError, UsageError, counted, unknown
 from rlnut.features.maps import Features
@@ -138,7 +139,7 @@ def _meanings(env: EnvLike, finite: Finite | None) -> tuple[tuple[str, ...], np.
     made = named.make()
     try:
         inner: Any = made.unwrapped
-        names = ("position", "velocity") if "MountainCar" in type(inner).__name__ else ()
+        names = OBSERVATIONS.get(known_class(made), ())
         drawn = np.asarray(getattr(inner, "desc", ()))
         if finite is None or drawn.dtype.kind != "S" or drawn.shape != finite.shape:
             return names, None

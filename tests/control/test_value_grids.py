@@ -55,7 +55,7 @@ def test_v_star_is_in_the_units_of_what_was_learned() -> None:
     exact = value_map(scaled).slices[0].exact
     assert exact is not None and exact[0, 0] == pytest.approx(10 * gamma**5)
     clipped = value_map(untrained(lake, "dqn", reward_clip=1.0))
-    assert clipped.slices[0].exact is None and "no v*" in clipped.note
+    assert clipped.slices[0].exact is None and "No v*" in clipped.note
 
 
 @pytest.mark.parametrize("name", ["CliffWalking-v1", "rlnut/Cliff-v0"])
