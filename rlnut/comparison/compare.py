@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import combinations, permutations
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,9 @@ from rlnut.comparison.statistics import (
 )
 from rlnut.errors import RlnutError, UsageError, counted, unknown
 from rlnut.runtime.files import JsonObject
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COVERAGE = 0.9  # an interval that is expected to hold the true mean less often comes with a note
 THRESHOLDS = 101  # of a performance profile
@@ -80,12 +83,20 @@ class Comparison(NamedTuple):
 
         return comparison_record(self)
 
+    def figure(self) -> Figure:
+        """All of it, as a matplotlib figure."""
+        from rlnut.comparison.figures import comparison_figure
+
+        return comparison_figure(self)
+
     def save(self, path: str | Path) -> None:
         """Draw it into a .png, .svg or .pdf file."""
-        from rlnut.comparison.figures import comparison_figure
         from rlnut.runtime.plotting import save_figure
 
-        save_figure(comparison_figure(self), Path(path))
+        save_figure(self.figure(), Path(path))
+
+    def __repr__(self) -> str:
+        return self.table()
 
 
 def compare(
@@ -237,7 +248,7 @@ def _of_intervals(scores: Mapping[str, Scores]) -> list[str]:
         elif (chance := nominal_coverage(sizes)) < COVERAGE:
             notes.append(
                 f"{label}: intervals from {counted(sum(sizes), 'run')} are too narrow: where scores are normally"
-                f" distributed they hold the true mean in about {chance:.0%} of all cases, not 95%"
+                f" distributed they hold the true mean in about {100 * chance:.0f} % of all cases, not 95 %"
             )
         if len(set(sizes)) > 1:
             notes.append(f"{label}: {', '.join(map(str, sizes))} seeds: the IQM gives each run the same weight")

@@ -19,6 +19,7 @@ from rlnut.runtime.files import JsonObject, as_path, is_folder, read_json
 from rlnut.runtime.log import read_metrics
 
 CONFIG, SUMMARY, METRICS = "config.json", "summary.json", "metrics.csv"
+DAMAGE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 # settings of a run that decide neither what is learned nor how it is judged
 NO_MATTER = ("log_every", "stacks")
 
@@ -91,14 +92,15 @@ def read_run(folder: Path, source: str = "") -> RecordedRun:
     try:
         agent, env, seed = str(config["agent"]), shown_environment(config["env"]), int(config["seed"])
         settings = _settings(agent, config)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except DAMAGE as error:
         raise RlnutError(f"{path} is damaged: {type(error).__name__}: {str(error)[:100]}") from None
     rows = [row for row in read_metrics(folder / METRICS) if math.isfinite(row.get("eval_mean", math.nan))]
-    steps = np.array([int(row["step"]) for row in rows], np.int64)
-    if np.any(np.diff(steps) <= 0):
+    counts = np.array([row["step"] for row in rows], float)
+    if not np.all((counts >= 0) & (counts < 2**53)) or np.any(np.diff(counts) <= 0):
         raise RlnutError(f"{folder / METRICS} is damaged: its steps do not increase")
     returns, unfinished = _final(folder, config)
     evaluations = np.array([row["eval_mean"] for row in rows], float)
+    steps = counts.astype(np.int64)
     return RecordedRun(folder, source, agent, env, settings, seed, returns, steps, evaluations, unfinished)
 
 
@@ -120,12 +122,13 @@ def _final(folder: Path, config: JsonObject) -> tuple[tuple[float, ...], str]:
     try:
         returns = tuple(float(value) for value in summary["eval"]["returns"])
         stopped, same = bool(summary["interrupted"]), summary["seed"] == config["seed"]
-    except (KeyError, TypeError, ValueError) as error:
+        step = int(summary.get("steps", 0))
+    except DAMAGE as error:
         raise RlnutError(f"{path} is damaged: {type(error).__name__}: {str(error)[:100]}") from None
     if not same or not returns:
         raise RlnutError(f"{path} is damaged: it does not belong to {CONFIG}")
     if stopped:
-        return (), f"it was interrupted at step {int(summary.get('steps', 0)):,}"
+        return (), f"it was interrupted at step {step:,}"
     if not all(map(math.isfinite, returns)):
         return (), f"its final evaluation has returns that are not finite ({counted(len(returns), 'episode')})"
     return returns, ""

@@ -42,6 +42,7 @@ def test_one_environment_is_compared_in_returns(two: Path):
     assert difference.value == 0.5 and difference.paired
     assert found.profiles["dqn"].value[0] == 1 and found.profiles["dqn"].value[-1] == 0
     assert found.curves[0].steps.tolist() == [100, 200] and found.curves[0].band.value.tolist() == [0, 1]
+    assert repr(found) == found.table()
 
 
 def test_same_answer_twice_and_the_resamples_have_a_seed(two: Path):
@@ -120,7 +121,7 @@ def test_notes_on_few_and_unequal_seeds(tmp_path: Path):
     seeds_of(tmp_path / "a", [1, 2, 3])
     recorded(tmp_path / "b", 0, agent="sarsa")
     found = rlnut.compare(tmp_path, resamples=200)
-    assert any(n.startswith("dqn: intervals from 3 runs are too narrow") and "about 75%" in n for n in found.notes)
+    assert any(n.startswith("dqn: intervals from 3 runs are too narrow") and "about 75 %" in n for n in found.notes)
     assert any(n.startswith("sarsa: no interval") for n in found.notes)
     assert found.estimates["iqm"]["sarsa"].ci95 is None and found.improvement["dqn", "sarsa"].ci95 is None
 
