@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from rlnut.comparison.statistics import Band
-from rlnut.comparison.table import NAMES, score_name
+from rlnut.comparison.table import NAMES, PAIRED, with_numbers, score_name
 from rlnut.errors import counted
 from rlnut.runtime.plotting import (
     GREY,
@@ -20,6 +20,7 @@ from rlnut.runtime.plotting import (
     heading,
     legend_above,
     line_style,
+    map_frame,
     new_figure,
     panels,
     styled,
@@ -44,15 +45,18 @@ def curves_figure(found: LearningCurves) -> Figure:
     for env, axis in zip(envs, axes, strict=False):
         here = [curve for curve in found.curves if curve.envs[0] == env]
         for curve in here:
-            n = len(curve.seeds)
-            text = f"{curve.label}, " + (f"seed {curve.seeds[0]}" if n == 1 else f"IQM of {counted(n, 'seed')}")
-            draw_curve(axis, curve, labels.index(curve.label), fill(text, 40), runs=len(labels) == 1)
+            text = curve.label if len(labels) > 1 else f"{curve.label}, {_seeds([curve])}"
+            draw_curve(axis, curve, labels.index(curve.label), fill(text, 60), runs=len(labels) == 1)
         axis.set(title=env, ylabel="return of greedy episodes", xlabel=_steps(here))
-        legend_above(axis, columns=1 if max(len(curve.label) for curve in here) > 12 else 2)
+        if len(labels) == 1:
+            legend_above(axis)
     for axis in axes[len(envs) :]:
         axis.set_visible(False)
+    if len(labels) > 1:
+        _common_legend(figure, axes, 5.2 * columns)
     bands = any(len(curve.seeds) > 1 for curve in found.curves)
-    caption(figure, "bands: 95 % intervals over seeds (stratified bootstrap), at each step" if bands else "")
+    about = "bands: 95 % intervals over seeds (stratified bootstrap), at each step" if bands else ""
+    caption(figure, _seeds(found.curves) if len(labels) > 1 else "", about)
     return figure
 
 
@@ -60,39 +64,53 @@ def curves_figure(found: LearningCurves) -> Figure:
 def comparison_figure(found: Comparison) -> Figure:
     """Above: each statistic with its interval. Below: performance profiles, learning curves, P(improvement)."""
     labels, names = found.labels, [*found.estimates]
-    pairs = [*found.differences]
-    figure = new_figure(13, 4.6 + 0.35 * max(len(labels), 3) + 0.1 * len(pairs))
-    (above,), (below,) = figure.subfigures(
-        2, 1, squeeze=False, height_ratios=(1.2 + 0.35 * len(labels), 4.0 + 0.1 * len(pairs))
-    )
+    figure = new_figure(13, 6.2 + 0.4 * len(labels))
+    heights = (1.2 + 0.4 * len(labels), 4.5)
+    (above,), (below,) = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)
+    rows = with_numbers(labels) if len(labels) > PAIRED else labels
     for name, axis in zip(names, above.subplots(1, len(names), sharey=True, squeeze=False)[0], strict=True):
         for i, label in enumerate(labels):
             one = found.estimates[name][label]
             _interval(axis, i, one.value, one.ci95, PALETTE[i % len(PALETTE)])
         axis.set(title=NAMES[name], ylim=(len(labels) - 0.5, -0.5))
-        axis.set_yticks(range(len(labels)), [fill(label, 28) for label in labels])
-    axes = below.subplots(1, 3 if pairs else 2, squeeze=False)[0]
+        axis.set_yticks(range(len(labels)), [fill(label, 28) for label in rows])
+    axes = below.subplots(1, 3 if len(labels) > 1 else 2, squeeze=False)[0]
     for i, label in enumerate(labels):
-        style = line_style(i)
-        axes[0].plot(
-            found.thresholds, found.profiles[label].value, **style, label=fill(label, 40), drawstyle="steps-post"
-        )
-        _band(axes[0], found.thresholds, found.profiles[label], style["color"], step="post")
-    axes[0].set(title="performance profile", xlabel="τ", ylabel="share of runs with a score > τ", ylim=(-0.02, 1.02))
-    legend_above(axes[0], columns=1 if max(map(len, labels)) > 12 else 2)
+        style, profile = line_style(i), found.profiles[label]
+        axes[0].plot(found.thresholds, profile.value, **style, label=fill(label, 40), drawstyle="steps-post")
+        _band(axes[0], found.thresholds, profile, style["color"], step="post")
+    scaled = "" if found.normalisation.kind == "none" else "normalised "
+    axes[0].set(title="performance profile", xlabel=f"{scaled}return τ", ylabel="share of runs above τ")
+    axes[0].set_ylim(-0.02, 1.02)
     for curve in found.curves:
         draw_curve(axes[1], curve, labels.index(curve.label), curve.label)
-    scaled = "" if found.normalisation.kind == "none" else ", normalised"
-    axes[1].set(title="learning curves", xlabel=_steps(found.curves), ylabel=f"IQM of greedy returns{scaled}")
+    axes[1].set(title="learning curves", xlabel=_steps(found.curves), ylabel=f"IQM of {scaled}greedy returns")
     if not found.curves:
         axes[1].set_visible(False)
-    if pairs:
-        _improvements(axes[2], found, pairs)
+    if len(labels) > 1:
+        (_improvements if len(labels) <= PAIRED else _improvement_matrix)(axes[2], found)
+        _common_legend(below, axes[:1], 13)
     where = found.envs[0] if len(found.envs) == 1 else f"{len(found.envs)} environments"
     heading(figure, f"{where}: {score_name(found)}")
     facts = f"95 % intervals over seeds: stratified bootstrap, {found.resamples:,} resamples"
     caption(figure, ", ".join(found.envs) if 1 < len(found.envs) < 6 else "", facts)
     return figure
+
+
+def _common_legend(figure: Figure | SubFigure, axes: Sequence[Axes], width: float) -> None:
+    """One legend above all panels, of `width` inches, with each name once."""
+    lines = {text: line for axis in axes for line, text in zip(*axis.get_legend_handles_labels(), strict=True)}
+    longest = max(len(row) for text in lines for row in text.split("\n"))
+    columns = max(1, min(len(lines), int(width / (0.085 * longest + 0.7))))
+    figure.legend([*lines.values()], [*lines], loc="outside upper left", ncols=columns, frameon=False)
+
+
+def _seeds(curves: Sequence[CurveOverSeeds]) -> str:
+    """Of how many seeds the lines are."""
+    counts = [len(curve.seeds) for curve in curves]
+    if max(counts) == 1:
+        return f"seed {curves[0].seeds[0]}" if len(curves) == 1 else "1 seed each"
+    return f"IQM of {counted(counts[0], 'seed') if len({*counts}) == 1 else f'{min(counts)} to {max(counts)} seeds'}"
 
 
 def draw_curve(axis: Axes, curve: CurveOverSeeds, i: int, label: str, runs: bool = False) -> None:
@@ -129,8 +147,9 @@ def _interval(axis: Axes, y: float, value: float, ci95: tuple[float, float] | No
     axis.plot([value, value], [y - 0.32, y + 0.32], color=color, linewidth=2.2)
 
 
-def _improvements(axis: Axes, found: Comparison, pairs: Sequence[tuple[str, str]]) -> None:
-    """P(X > Y) of every two agents."""
+def _improvements(axis: Axes, found: Comparison) -> None:
+    """P(X > Y) of every two agents, with intervals."""
+    pairs = [*found.differences]
     middle, half = (len(pairs) - 1) / 2, max(len(pairs), 3) / 2
     for i, pair in enumerate(pairs):
         one = found.improvement[pair]
@@ -138,3 +157,20 @@ def _improvements(axis: Axes, found: Comparison, pairs: Sequence[tuple[str, str]
     axis.axvline(0.5, color=GREY, linewidth=1, linestyle="--")
     axis.set(title="P(X > Y): a run of X beats one of Y", xlim=(-0.02, 1.02), ylim=(middle + half, middle - half))
     axis.set_yticks(range(len(pairs)), [f"{fill(x, 24)}\n> {fill(y, 24)}" for x, y in pairs])
+
+
+def _improvement_matrix(axis: Axes, found: Comparison) -> None:
+    """P(X > Y) of many agents: a row for X, a column for Y; bold where the interval leaves out ½."""
+    labels = found.labels
+    chances = np.full((len(labels), len(labels)), np.nan)
+    for (x, y), (value, ci95) in found.improvement.items():
+        i, j = labels.index(x), labels.index(y)
+        chances[i, j] = value
+        clear = ci95 is not None and not ci95[0] <= 0.5 <= ci95[1]
+        size = 9 if len(labels) < 9 else 6
+        axis.text(j, i, f"{value:.2f}", ha="center", va="center", size=size, weight="bold" if clear else "normal")
+    map_frame(axis)
+    axis.imshow(chances, cmap="PuOr", vmin=-0.25, vmax=1.25, aspect="auto")  # pale enough for black letters
+    axis.set(title="P(row > column); bold: interval without ½")
+    axis.set_xticks(range(len(labels)), [str(i + 1) for i in range(len(labels))])
+    axis.set_yticks(range(len(labels)), [str(i + 1) for i in range(len(labels))])

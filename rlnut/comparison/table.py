@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rlnut.comparison.curves import LearningCurves
     from rlnut.runtime.files import JsonObject
 
+PAIRED = 3  # agents whose names stand in every table and figure; more are with_numbers
 NAMES = {"iqm": "IQM", "mean": "mean", "median": "median", "optimality_gap": "optimality gap"}
 SCORE_NAMES = {
     "final": "mean return of the final evaluation",
@@ -34,20 +35,22 @@ def comparison_table(found: Comparison) -> str:
         f"{where}: {score_name(found)}; [95 % interval over seeds, {found.resamples:,} stratified bootstrap resamples]"
     ]
     names = [*found.estimates]
+    many = len(found.labels) > PAIRED
+    agents = dict(zip(found.labels, with_numbers(found.labels) if many else found.labels, strict=True))
+    columns = [str(i + 1) for i in range(len(agents))] if many else [*agents]
     rows = [["agent", "runs", *(NAMES[name] for name in names)]]
-    for label in found.labels:
-        rows.append(
-            [label, str(len(found.runs[label])), *(with_interval(found.estimates[name][label]) for name in names)]
-        )
+    for label, agent in agents.items():
+        each = (with_interval(found.estimates[name][label]) for name in names)
+        rows.append([agent, str(len(found.runs[label])), *each])
     lines += aligned(rows)
     if len(found.envs) > 1:
-        rows = [["IQM by environment", *found.labels]]
-        rows += [[env, *(with_interval(found.by_env[label][env]) for label in found.labels)] for env in found.envs]
+        rows = [["IQM by environment", *columns]]
+        rows += [[env, *(with_interval(found.by_env[label][env]) for label in agents)] for env in found.envs]
         lines += ["", *aligned(rows)]
     if len(found.labels) > 1:
-        rows = [["P(row > column)", *found.labels]]
-        for x in found.labels:
-            rows.append([x, *("" if x == y else with_interval(found.improvement[x, y]) for y in found.labels)])
+        rows = [["P(row > column)", *columns]]
+        for x, agent in agents.items():
+            rows.append([agent, *("" if x == y else with_interval(found.improvement[x, y]) for y in agents)])
         lines += ["", *aligned(rows), ""]
         rows = [["difference of IQMs", "", ""]]
         for (x, y), one in found.differences.items():
@@ -55,6 +58,11 @@ def comparison_table(found: Comparison) -> str:
         lines += aligned(rows)
     lines += [f"note: {note}" for note in found.notes]
     return "\n".join(lines)
+
+
+def with_numbers(labels: Sequence[str]) -> list[str]:
+    """Names with the numbers that stand for them."""
+    return [f"{i + 1}  {label}" for i, label in enumerate(labels)]
 
 
 def curves_table(found: LearningCurves) -> str:

@@ -72,7 +72,8 @@ def styled() -> Iterator[None]:
 
 def line_style(i: int) -> dict[str, Any]:
     """Colour and line style of curve i of a panel: the two together tell curves apart in grey print, too."""
-    return {"color": PALETTE[i % len(PALETTE)], "linestyle": LINES[i % len(LINES)]}
+    again = i // len(PALETTE)  # colours are used again, with other line styles
+    return {"color": PALETTE[i % len(PALETTE)], "linestyle": LINES[(i + again) % len(LINES)]}
 
 
 @styled()

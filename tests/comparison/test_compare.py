@@ -126,6 +126,23 @@ def test_notes_on_few_and_unequal_seeds(tmp_path: Path):
     assert found.estimates["iqm"]["sarsa"].ci95 is None and found.improvement["dqn", "sarsa"].ci95 is None
 
 
+@pytest.mark.parametrize("count", [1, 4])
+def test_one_agent_and_many(count: int, tmp_path: Path):
+    """Of one there is nothing to be better than; more than three have numbers in the place of names."""
+    for k in range(count):
+        seeds_of(tmp_path / str(k), [k, k + 1, k + 2], lr=0.001 * (k + 1))
+    found = rlnut.compare(tmp_path, resamples=200)
+    above, below = found.figure().subfigs
+    assert [len(above.axes), len(below.axes)] == [3, 2 if count == 1 else 3]
+    assert ("P(row > column)" in found.table()) == (count > 1) == bool(found.improvement)
+    if count > 1:
+        lines = found.table().splitlines()
+        start = next(i for i, line in enumerate(lines) if line.startswith("P(row"))
+        assert lines[start].split() == ["P(row", ">", "column)", "1", "2", "3", "4"]
+        assert lines[start + 2].startswith("2  dqn lr=0.002  0.7778 [")  # (1.5 + 2.5 + 3)/9
+        assert below.axes[2].texts[0].get_text() == "0.22"
+
+
 def test_nothing_to_compare(tmp_path: Path):
     recorded(tmp_path / "a", 0, None)
     with pytest.raises(RlnutError, match=r"no finished run to compare.*not finished"):
