@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from rlnut.comparison.statistics import Band
-from rlnut.comparison.table import NAMES, PAIRED, with_numbers, score_name
+from rlnut.comparison.table import NAMES, PAIRED, score_name, with_numbers
 from rlnut.errors import counted
 from rlnut.runtime.plotting import (
     GREY,
