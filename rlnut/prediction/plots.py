@@ -208,5 +208,7 @@ def _weights(axis: Axes, found: PredictionResult, counts: str) -> None:
     for i, weight in enumerate(found.path.T):
         axis.plot(at, weight, label=f"w{i + 1}", **line_style(i))
     axis.set(xlabel=counts, ylabel="weight", title="The weights (first run)")
+    if found.alarm:
+        axis.set_yscale("symlog")
     whole_numbers(axis.xaxis)
     legend_beside(axis)

@@ -64,7 +64,7 @@ def coefficient_figure(
     axis.axvline(0, color=GREY, lw=1)
     labels = []
     for j in order:
-        sure = "" if errors is None else f" ± {errors[j, 0]:.2g}"
+        sure = "" if errors is None else f" ± {errors[j, 0]:.3g}"
         labels.append(f"{names[j]}   θ = {coef[j, 0]:.3g}{sure}" if single else names[j])
     axis.set_yticks(place, labels)
     axis.invert_yaxis()

@@ -88,6 +88,7 @@ def test_no_module_uses_pyplot() -> None:
 
 
 def test_curves_differ_in_colour_and_in_line_style() -> None:
+    assert len({str(line_style(i)) for i in range(20)}) == 20
     styles = [line_style(i) for i in range(len(PALETTE))]
     assert len({one["color"] for one in styles}) == len({str(one["linestyle"]) for one in styles}) == len(PALETTE)
 
