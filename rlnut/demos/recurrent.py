@@ -43,7 +43,7 @@ class LearnedCells(NamedTuple):
     accuracy: np.ndarray  # [seeds] on new sequences
 
 
-def learn(kind: str, data: Dataset, seed: int, seeds: int, epochs: int, size: int = 64) -> LearnedCells:
+def learn_cells(kind: str, data: Dataset, seed: int, seeds: int, epochs: int, size: int = 64) -> LearnedCells:
     """Adam on cross-entropy, α falling to 0, for all seeds at once."""
     updates = len(data.x_train) // size
     model = MODELS[kind]().replace(hidden=(HIDDEN,)).network()((SYMBOLS,))
@@ -93,7 +93,7 @@ def chapter(
         scale = scale_of(data.x_train, True, True)
         data = data._replace(x_train=scale.forth(data.x_train), x_test=scale.forth(data.x_test))
         for cell in STYLES:
-            last[cell] = learn(cell, data, ask.seed, seeds, epochs)
+            last[cell] = learn_cells(cell, data, ask.seed, seeds, epochs)
             right[cell][:, i] = last[cell].accuracy
     whole = data.x_test[~np.isnan(data.x_test[:, -1, 0])][:200]
     kept = {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rlnut.choices import FORMATS
+from rlnut.envs.coordinates import cell_letters
 from rlnut.envs.make import EnvLike, EnvName, env_name, maker
 from rlnut.envs.meanings import OBSERVATIONS, known_class
 from rlnut.envs.tabular import from_env
@@ -138,12 +138,8 @@ def _meanings(env: EnvLike, finite: Finite | None) -> tuple[tuple[str, ...], np.
         return (), None
     made = named.make()
     try:
-        inner: Any = made.unwrapped
-        names = OBSERVATIONS.get(known_class(made), ())
-        drawn = np.asarray(getattr(inner, "desc", ()))
-        if finite is None or drawn.dtype.kind != "S" or drawn.shape != finite.shape:
-            return names, None
-        return names, np.char.decode(drawn).reshape(-1)
+        cells = cell_letters(made, finite) if finite is not None and len(finite.shape) == 2 else None
+        return OBSERVATIONS.get(known_class(made), ()), cells
     finally:
         made.close()
 
