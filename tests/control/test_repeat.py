@@ -39,8 +39,8 @@ def tables(folder: Path) -> str:
 RUNS: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "found by playing": (SARSA(features="fourier:1"), "CartPole-v1", {}),  # bounds of features
     "normalised, a schedule": (TINY.replace(schedule="linear"), "rlnut/ProbeObs-v0", {"normalise": True}),
-    "native": (PQN(hidden=(4,)), "rlnut/RandomWalk5-v0", {"native": True, "num_envs": 4}),
-    "offline": (FQI(iterations=3), "rlnut/RandomWalk5-v0", {"num_envs": 2}),
+    "native": (PQN(hidden=(4,)), "rlnut/ProbeBoth-v0", {"native": True, "num_envs": 4}),
+    "offline": (FQI(iterations=3), "rlnut/ProbeBoth-v0", {"num_envs": 2}),
 }
 
 
@@ -59,7 +59,7 @@ def test_what_python_gave_is_given_again(tmp_path: Path):
     """Wrappers, a network, an environment for evaluations: what no file holds is asked for."""
 
     def wrapped() -> gym.Env:
-        return gym.wrappers.TransformReward(gym.make("rlnut/RandomWalk5-v0"), lambda r: 2 * r)
+        return gym.wrappers.TransformReward(gym.make("rlnut/ProbeBoth-v0"), lambda r: 2 * r)
 
     given: dict[str, Any] = {"env": wrapped, "network": rlnut.mlp((4,)), "eval_env": lambda: wrapped()}
     rlnut.train(TINY, out=tmp_path / "a", quiet=True, callbacks=[print_nothing], **given, **COURSE)
@@ -109,7 +109,7 @@ def test_the_command_line(walk: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert json.loads(out)["repeats"]["same"] is True and "the same bytes as in" in err
     more = [
         "dqn",
-        "rlnut/RandomWalk5-v0",
+        "rlnut/ProbeBoth-v0",
         "--lr=0.01",
         "--seed=5",
         "--steps=64",
@@ -118,10 +118,10 @@ def test_the_command_line(walk: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     ]
     status, out, err = run_main(capsys, *words, *more)
     assert set(json.loads(out)["repeats"]["changed"]) == {"lr", "seed", "steps", "env"}
-    for line in ("lr 0.001 → 0.01", "seed 2 → 5", "steps 96 → 64", "→ rlnut/RandomWalk5-v0"):
+    for line in ("lr 0.001 → 0.01", "seed 2 → 5", "steps 96 → 64", "→ rlnut/ProbeBoth-v0"):
         assert f"changed: {line}" in err or line in err
     found = read_json(tmp_path / "d" / CONFIG)
-    assert (found["config"]["lr"], found["seed"], found["env"]["id"]) == (0.01, 5, "rlnut/RandomWalk5-v0")
+    assert (found["config"]["lr"], found["seed"], found["env"]["id"]) == (0.01, 5, "rlnut/ProbeBoth-v0")
     assert found["config"]["hidden"] == [4]
 
 
@@ -169,7 +169,7 @@ def test_a_run_of_an_earlier_version_and_of_other_versions(walk: Path, tmp_path:
         ("--config=RUN --lrr=1", "unknown option '--lrr'. Did you mean --lr"),
         ("--config=RUN sarsa", "agent= is sarsa"),
         ("--config=RUN Nothing-v0", "unknown environment 'Nothing-v0'"),
-        ("--config=RUN dqn rlnut/RandomWalk5-v0 more", "unexpected argument 'more'"),
+        ("--config=RUN dqn rlnut/ProbeBoth-v0 more", "unexpected argument 'more'"),
         ("--config=RUN --lr=-1", "lr must be > 0"),
         ("dqn CartPole-v1 --trust", "--trust has no effect without --config"),
     ],
