@@ -168,7 +168,7 @@ def play_uniform(vector: HostVector, steps: int, seed: int, gamma: float = GAMMA
             played.actions.append(action)
             played.trace.append(_outcome(step))
         row = transition(obs, action, step.reward, step.next_obs, step.terminated, step.truncated, gamma, step.valid)
-        for i in np.flatnonzero(step.valid):
+        for i in np.flatnonzero(step.valid).tolist():
             totals[i] += step.reward[i]
             lengths[i] += 1
             played.steps += 1

@@ -166,8 +166,8 @@ def unpacked(stored: StoredArrays, shapes: Run) -> Progressed:
     weights = (agent.fit.params, found["best"], found["rivals"])
     if int(agent.steps) + waiting != meta["steps"] or not all_finite(weights):
         raise RlnutError(f"{stored.path} is damaged: its weights are not finite, or its counts do not agree")
-    parts = (found[name] for name in ("look", "carry", "returns", "lengths", "envs"))
-    run = Run(agent, meta["steps"], *parts, seen=found["seen"])
+    names = ("look", "carry", "returns", "lengths", "envs", "seen")
+    run = Run(agent, meta["steps"], **{name: found[name] for name in names})
     mean, step = meta["best"]
     best = Best(found["best"], float("-inf") if mean is None else float(mean), step, best_std)
     rivals = tuple(Best(params, *place) for params, place in zip(found["rivals"], places, strict=True))

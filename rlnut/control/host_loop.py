@@ -187,7 +187,7 @@ def host_loop(
 
     def advance(run: Run, stop: int = 0) -> tuple[Run, list[Metrics]]:
         began, state, pending = time.perf_counter(), run.agent, None
-        if overlap and run.steps:
+        if isinstance(run.seen, Transition) and run.steps:
             pending = learn(state, run.seen)  # the device is at work on it while this plays
         look, carry, noise = run.look, run.carry, noise_rows(run.noise)
         buffer = RoundBuffer(len(noise), look, carry, vector.spec.choices[:-1])

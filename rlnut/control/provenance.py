@@ -158,8 +158,7 @@ def _sources(agent: type[AgentConfig], env: EnvLike) -> Iterator[tuple[str, Path
     name = env_name(env)
     things: list[object] = [*agent.__mro__]
     if name is None:
-        made = isinstance(env, gym.Env | gym.vector.VectorEnv)
-        things.append(type(env.unwrapped) if made else env)
+        things.append(type(env.unwrapped) if isinstance(env, (gym.Env, gym.vector.VectorEnv)) else env)
     else:
         things += [wrapper.kind for wrapper in name.wrappers]
         with contextlib.suppress(Exception):  # a package that is missing: making the environment says which

@@ -7,6 +7,7 @@ from typing import Any
 
 import gymnasium as gym
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -36,14 +37,13 @@ def by_hand(rounds: int) -> tuple[Any, list[int]]:
     state, look = start.agent, Look(vector.reset(3), np.ones(2, bool))
     weights, waiting, actions = [state.fit.params], None, []
     for k in range(rounds):
-        noise = jax.tree.map(np.asarray, agent.draw(state._replace(steps=np.int32(k * 2 * length)), 2))
+        noise = jax.tree.map(np.asarray, agent.draw(state._replace(steps=jnp.int32(k * 2 * length)), 2))
         rows = []
         for t in range(length):
             action, _ = agent.act(jax.tree.map(np.asarray, weights[k]), (), look, noise[t])
             step = vector.step(np.asarray(action))
-            more = {"carry": (), "fresh": look.fresh}
             seen = (look.obs, action, step.reward, step.next_obs, step.terminated, step.truncated)
-            rows.append(transition(*seen, np.float32(0.99), step.valid, **more))
+            rows.append(transition(*seen, 0.99, step.valid, fresh=look.fresh))
             look = Look(step.obs, step.terminated | step.truncated)
             actions.extend(np.asarray(action).tolist())
         if waiting is not None:
@@ -106,7 +106,10 @@ class Forgetful(gym.Env):
 
 def test_a_round_whose_episodes_are_given_up_ends_with_a_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     words = SHORT | {"steps": 64, "eval_every": 1000, "final_episodes": 1}
-    limited = lambda: gym.wrappers.TimeLimit(Forgetful(), 50)  # noqa: E731
+
+    def limited() -> gym.Env:
+        return gym.wrappers.TimeLimit(Forgetful(), 50)
+
     for look in rlnut.training(SMALL, limited, seed=5, out=tmp_path / "run", **words):
         if look.step >= 32:
             break

@@ -59,7 +59,7 @@ def test_what_python_gave_is_given_again(tmp_path: Path):
     """Wrappers, a network, an environment for evaluations: what no file holds is asked for."""
 
     def wrapped() -> gym.Env:
-        return gym.wrappers.TransformReward(gym.make("rlnut/ProbeBoth-v0"), lambda r: 2 * r)
+        return gym.wrappers.TransformReward(gym.make("rlnut/ProbeBoth-v0"), lambda r: 2 * float(r))
 
     given: dict[str, Any] = {"env": wrapped, "network": rlnut.mlp((4,)), "eval_env": lambda: wrapped()}
     rlnut.train(TINY, out=tmp_path / "a", quiet=True, callbacks=[print_nothing], **given, **COURSE)
