@@ -4,13 +4,15 @@
     class DQN(Settings):
         lr: float = setting(1e-3, "step size α of Adam", above=0)
 
-One table serves Python (`DQN(lr=...)` is checked), the command line (`--lr`), and the saved config.
+One table serves Python (`DQN(lr=...)` is checked), the command line (`--lr`), the saved config, and the documentation:
+`help(DQN)`, a notebook's tooltip and the site list the options of a class with their texts.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import math
 import numbers
 import types
@@ -46,9 +48,28 @@ def changed(config: type, name: str, default: object) -> Any:
     return field(default=default, metadata=known.metadata)
 
 
+class ClassDoc:
+    """The docstring of a config, with its options under what the author wrote; made when somebody asks for it."""
+
+    def __init__(self, text: str | None) -> None:
+        self.text = text
+
+    def __get__(self, instance: object, owner: type) -> str:
+        text = inspect.cleandoc(self.text) if self.text else f"Settings of {owner.__name__}."
+        if "__dataclass_fields__" not in vars(owner):  # not a dataclass yet
+            return text
+        lines = [f"    {f.name} ({type_text(owner, f)}): {option_text(f)}" for f in fields(owner)]
+        return "\n".join([text, "", "Options:", *lines, ""])
+
+
 @dataclass(frozen=True)
 class Settings:
     """Base of every config: checks types and ranges when it is made."""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        # `type` documents that a descriptor may stand here, typeshed does not
+        cls.__doc__ = ClassDoc(vars(cls).get("__doc__"))  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         if (loose := undecorated(type(self))) is not None:
@@ -75,6 +96,35 @@ def undecorated(cls: type) -> str | None:
 def kinds(cls: type) -> dict[str, tuple[type, bool, bool]]:
     """Field name -> (scalar type, may it be None, is it a tuple of them)."""
     return {name: _kind(hint) for name, hint in typing.get_type_hints(cls).items()}
+
+
+def type_text(cls: type, f: Field) -> str:
+    """The type of an option as it is written in Python."""
+    try:
+        scalar, optional, many = kinds(cls)[f.name]
+    except NameError:  # a type that is imported for type checkers only: as it is written
+        return str(f.type)
+    return (f"tuple[{scalar.__name__}, ...]" if many else scalar.__name__) + (" | None" if optional else "")
+
+
+def allowed_text(f: Field) -> str:
+    """Which values an option takes: its choices, or its range; empty: any of its type."""
+    if choices := f.metadata.get("choices"):
+        return ", ".join(choices)
+    return " and ".join(range_texts(f.metadata))
+
+
+def option_text(f: Field) -> str:
+    """The help text of an option, with its default and the values that it takes."""
+    allowed = allowed_text(f)
+    default = "required" if f.default is dataclasses.MISSING else f"default {f.default!r}"
+    return f"{f.metadata.get('help', '')} ({default}{'; ' if allowed else ''}{allowed})".lstrip()
+
+
+def range_texts(limits: typing.Mapping[str, float | None]) -> list[str]:
+    """The bounds of a range in words: [">= 0", "< 1"]."""
+    signs = (("low", ">="), ("above", ">"), ("high", "<="), ("below", "<"))
+    return [f"{sign} {limits[word]}" for word, sign in signs if limits.get(word) is not None]
 
 
 def _kind(hint: Any) -> tuple[type, bool, bool]:
@@ -153,6 +203,5 @@ def _check_range(name: str, value: float, limits: typing.Mapping[str, float | No
         and (below is None or value < below)
     )
     if not good:
-        signs = ((">=", low), (">", above), ("<=", high), ("<", below))
-        bounds = [f"{sign} {bound}" for sign, bound in signs if bound is not None]
-        raise UsageError(f"{name} must be {' and '.join(bounds)}, got {value!r}")
+        broken = range_texts({"low": low, "above": above, "high": high, "below": below})
+        raise UsageError(f"{name} must be {' and '.join(broken)}, got {value!r}")

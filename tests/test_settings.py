@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import pydoc
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -157,3 +158,46 @@ def test_presets_are_valid_and_change_something(pair: tuple[str, str]) -> None:
         moved = asdict(base.replace(**chosen))
         assert {k: moved[k] for k in chosen} == chosen
         assert all(asdict(base)[k] != value for k, value in chosen.items())
+
+
+@dataclass(frozen=True)
+class Documented(Settings):
+    """One line.
+
+    And another.
+    """
+
+    size: int = setting(3, "how large", low=1, below=9)
+    kind: str | None = setting(None, "what it is", choices=("a", "b"))
+    widths: tuple[int, ...] = setting((1, 2), "how wide")
+
+
+def test_the_docstring_of_a_config_lists_its_options():
+    assert Documented.__doc__ == (
+        "One line.\n\nAnd another.\n\nOptions:\n"
+        "    size (int): how large (default 3; >= 1 and < 9)\n"
+        "    kind (str | None): what it is (default None; a, b)\n"
+        "    widths (tuple[int, ...]): how wide (default (1, 2))\n"
+    )
+    assert "size (int): how large" in pydoc.render_doc(Documented)
+
+    @dataclass(frozen=True)
+    class Child(Documented):
+        more: float = setting(0.5, "and more")
+
+    class Plain(Documented):
+        """No dataclass."""
+
+    assert str(Child.__doc__).startswith("Settings of Child.") and "more (float): and more (default 0.5)" in str(
+        Child.__doc__
+    )
+    assert Plain.__doc__ == "No dataclass."
+
+
+@pytest.mark.parametrize("name", [*AGENTS.own, *MODELS])
+def test_every_option_of_an_agent_or_a_model_is_in_its_docstring(name: str):
+    cls = AGENTS.own[name] if name in AGENTS.own else MODELS[name]
+    lines = str(cls.__doc__).splitlines()
+    for f in fields(cls):
+        (line,) = (line for line in lines if line.startswith(f"    {f.name} ("))
+        assert f.metadata["help"].split("\n")[0] in line and f"(default {f.default!r}" in line
