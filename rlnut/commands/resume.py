@@ -31,4 +31,22 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     folder = Path(args.dir)
     agent = None if args.agent is None else AGENTS.find(args.agent)
     report(resume(folder, args.steps, iterations=args.iterations, env=args.env, agent=agent, trust=args.trust))
+    summarise_beside(folder.resolve())
     return answer([read_json(folder / "summary.json")], str(folder))
+
+
+def summarise_beside(folder: Path) -> None:
+    """Summarise all seeds anew where this run is one of several, of `rlnut train --seeds K`, that have a summary."""
+    from rlnut.commands.train import answer, conclude
+    from rlnut.errors import RlnutError
+    from rlnut.runtime.files import read_json
+
+    try:
+        several = read_json(folder.parent / "summary.json")
+        seeds = sorted({*several["seeds"], read_json(folder / "summary.json")["seed"]})
+        if "runs" not in several or folder.name not in {f"seed{seed}" for seed in seeds}:
+            return
+        runs = [read_json(folder.parent / f"seed{seed}" / "summary.json") for seed in seeds]
+    except (RlnutError, KeyError, TypeError):
+        return  # it stands alone, or what is beside it is no summary of seeds
+    conclude(folder.parent, seeds, answer(runs, str(folder.parent)))

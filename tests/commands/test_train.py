@@ -55,6 +55,11 @@ def test_train_and_its_json(capsys: pytest.CaptureFixture[str], tmp_path: Path, 
     assert f"{found['iqm']:.4g} [{min(means):.4g}, {max(means):.4g}]" in err and "95 % interval over seeds" in err
     for words_of_plan in ("updates", "ε", "replay", "MiB", "120"):
         assert words_of_plan in err
+    status, _, _ = run_main(capsys, "resume", str(tmp_path / "a" / "seed1"), "--steps=144")
+    both, one = read_json(tmp_path / "a" / "summary.json"), read_json(tmp_path / "a" / "seed1" / "summary.json")
+    assert status == 0 and [run["steps"] for run in both["runs"]] == [120, 144]  # all seeds are summarised anew
+    means[1] = np.mean(one["eval"]["returns"])
+    assert both["iqm"] == pytest.approx(np.mean(means)) and both["seeds"] == [0, 1]
 
 
 def test_evaluate_and_its_json(capsys: pytest.CaptureFixture[str], trained: Path, monkeypatch: pytest.MonkeyPatch):

@@ -5,7 +5,8 @@ seaborn, so it is no dependency of the tests): `rliable.metrics.aggregate_*`, `p
 `rliable.library.run_score_deviation`, and the percentile intervals of `StratifiedBootstrap(x)` and of
 `StratifiedIndependentBootstrap(x, y)`, `conf_int(…, reps=200, size=0.95, method="percentile")`, with `np.random.choice`
 giving the resamples of `drawn` below. Scores are [seed][environment]. "runs": the mean returns of
-`rlnut train sarsa-lambda|dqn CartPole-v1|Acrobot-v1 --steps 1500 --seeds 5`, normalised as `rlnut compare` does.
+`rlnut train sarsa-lambda|dqn CartPole-v1|Acrobot-v1 --steps 1500 --eval-every 500 --no-preset --final-episodes 20
+--seeds 5` (dqn on CartPole-v1 with its preset and 100 episodes), normalised as `rlnut compare` does.
 """
 
 from __future__ import annotations
