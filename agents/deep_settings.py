@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from rlnut.agents.network_agent import NetworkAgent
 from rlnut.errors import UsageError
 from rlnut.learner.config import Needs
+from rlnut.learner.remarks import RunFacts, RunRemark, epsilon_remarks
 from rlnut.settings import setting
 
 if TYPE_CHECKING:
@@ -92,14 +93,30 @@ class Deep(NetworkAgent):
         if self.loss in ON_SUPPORT:
             self.support()
 
-    def remark(self, delta: float) -> str:
-        """Beyond |δ| = 1 huber is |δ|, whose minimiser is a median of the targets and not their mean."""
-        if self.loss != "huber" or not delta > MEDIANS:
-            return ""
-        return (
-            f"note: |δ| is {delta:.2g} in the mean; beyond 1 loss huber learns medians of the returns, not their means:"
-            " for values that are true try --loss squared or a smaller --reward-scale"
-        )
+    def remarks(self, facts: RunFacts) -> list[RunRemark]:
+        """Of ε, of a layer that is dead, and of huber far out."""
+        found = super().remarks(facts)
+        if self.explore == "epsilon-greedy":
+            found += epsilon_remarks(facts, self.epsilon_start, self.epsilon_end, self.epsilon_steps)
+        if facts.dead_layer:
+            ways = ["a smaller --lr", *(["--layer-norm"] if not self.layer_norm else [])]
+            ways += ["--activation elu"] if self.activation == "relu" else []
+            found += [
+                RunRemark(
+                    "dead network",
+                    f"every unit of hidden layer {facts.dead_layer} is 0 for all observations that were looked at: the"
+                    f" values are the same everywhere and stay so; give {', '.join(ways[:-1])} or {ways[-1]}",
+                )
+            ]
+        if facts.over and self.loss == "huber" and facts.delta > MEDIANS:
+            found += [
+                RunRemark(
+                    "medians",  # beyond |δ| = 1 huber is |δ|, whose minimiser is a median of the targets
+                    f"|δ| is {facts.delta:.2g} in the mean; beyond 1 loss huber learns medians of the returns, not"
+                    " their means: for values that are true try --loss squared or a smaller --reward-scale",
+                )
+            ]
+        return found
 
     def support(self) -> tuple[float, float]:
         """Lowest and highest value of the classes or atoms; by default what rewards within ±1 can add up to."""

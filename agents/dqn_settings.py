@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from rlnut.agents.deep_settings import CELLS, Deep
 from rlnut.errors import UsageError
 from rlnut.learner.config import Needs
+from rlnut.learner.remarks import RunFacts, RunRemark
 from rlnut.settings import setting
 
 if TYPE_CHECKING:
@@ -63,9 +64,27 @@ class DQN(Deep):
         if self.backup != "max" and self.n_step > 1:  # what the steps between would add is left out
             raise UsageError(f"backup {self.backup} adds to one reward: it needs n_step 1, got {self.n_step}")
 
-    def remark(self, delta: float) -> str:
-        """Nothing with prioritised replay: what it draws is what has a large δ."""
-        return "" if self.prioritised else super().remark(delta)
+    def remarks(self, facts: RunFacts) -> list[RunRemark]:
+        """Of the target network and the replay; with priorities what is drawn is what has a large δ."""
+        found = [one for one in super().remarks(facts) if not (self.prioritised and one.name == "medians")]
+        if self.target == "periodic" and facts.updates < self.target_every:
+            found += [
+                RunRemark(
+                    "target never copied",
+                    f"the target network is never copied: the run makes {facts.updates:,} updates, and --target-every"
+                    f" is {self.target_every:,}; give a smaller --target-every or more --steps",
+                )
+            ]
+        drawn = self.batch * self.window
+        if self.replay < drawn:
+            found += [
+                RunRemark(
+                    "small replay",
+                    f"an update draws {drawn:,} observations and the replay keeps {self.replay:,}: the same ones again"
+                    f" and again; give --replay {drawn:,} or more, or a smaller --batch",
+                )
+            ]
+        return found
 
     def make_problem(self, model: Model, readout: Readout, target: TargetNetwork | None) -> BellmanProblem:
         """Q-learning: y = r + D v(s'), v(s') of what `make_next_policy` does in s'."""

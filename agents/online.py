@@ -21,6 +21,7 @@ from rlnut.agents.online_rules import OnlineRule as OnlineRule
 from rlnut.learner.agent import Agent, AgentState, Pace
 from rlnut.learner.behaviour import Behaviour, epsilon_greedy_behaviour, sample
 from rlnut.learner.explore import Schedule, allowed
+from rlnut.learner.health import weights_probe
 from rlnut.learner.returns import fold
 from rlnut.learner.traces import COEFFICIENTS, Cut, Passed, trace_parts
 from rlnut.runtime.keys import fast_key
@@ -231,7 +232,19 @@ def classic_agent(
         return member.q(params, look.obs), carry
 
     pace = Pace(starts=1, every=1, updates=1, batch=1)
-    return Agent(init, lambda envs: (), draw, act, learn, q, cut, rate, values.host, pace)
+    return Agent(
+        init,
+        lambda envs: (),
+        draw,
+        act,
+        learn,
+        q,
+        cut,
+        rate,
+        values.host,
+        pace,
+        probe=weights_probe(lambda params: params["w"]),
+    )
 
 
 def n_step_target(rows: Transition, n: int) -> tuple[Array, Array, Array]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Self, cast
 from rlnut.agents.online_rules import OnlineHyper, OnlineRule
 from rlnut.errors import UsageError
 from rlnut.learner.config import AgentConfig
+from rlnut.learner.remarks import RunFacts, RunRemark, epsilon_remarks
 from rlnut.learner.traces import TraceKind
 from rlnut.settings import setting
 
@@ -60,6 +61,13 @@ class Classic(AgentConfig):
                 raise UsageError(f"{name} must be <= 1 for epsilon-greedy, got {value}")
             if self.explore == "boltzmann" and value == 0:
                 raise UsageError(f"{name} must be > 0 for boltzmann: it is a temperature")
+
+    def remarks(self, facts: RunFacts) -> list[RunRemark]:
+        """Of ε; first values above what can be reached explore by themselves."""
+        found = super().remarks(facts)
+        if self.explore == "epsilon-greedy" and self.initial <= 0:
+            found += epsilon_remarks(facts, self.epsilon_start, self.epsilon_end, self.epsilon_steps)
+        return found
 
     def rule(self) -> OnlineRule:
         """The member's rule with what was chosen of it."""

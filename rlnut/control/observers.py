@@ -26,27 +26,24 @@ from rlnut.control.visit import METRICS
 from rlnut.envs.functional import FuncVector
 from rlnut.envs.vector import HostVector, Mark
 from rlnut.errors import RlnutError
+from rlnut.learner.config import STILL
 from rlnut.learner.explore import Schedule as Epsilon
 from rlnut.runtime.log import Progress
 from rlnut.types import Params
 
-STILL = 1e-6  # largest change of a weight in an iteration that counts as none, relative to the largest weight
-
 
 class Divergence:
-    """Ends a run whose δ is not finite, before anything is noted of the round."""
+    """Ends a run whose δ is not finite, before anything is noted of the round. advice: what to change."""
 
-    def __init__(self) -> None:
+    def __init__(self, advice: str) -> None:
+        self.advice = advice
         self.updates: float | None = None  # done before the round
 
     def __call__(self, look: RunLook) -> None:
         for one in look.metrics:
             learned, self.updates = self.updates is not None and one["updates"] > self.updates, one["updates"]
             if math.isinf(one["delta"]) or (math.isnan(one["delta"]) and learned):
-                raise RlnutError(
-                    f"the learner diverged before step {look.step:,}: δ is not finite; give a smaller --lr,"
-                    " a smaller --gamma or more steps between target copies (--target-every)"
-                )
+                raise RlnutError(f"the learner diverged before step {look.step:,}: δ is not finite; give {self.advice}")
 
 
 class Newest:

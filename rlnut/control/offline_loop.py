@@ -29,6 +29,7 @@ from rlnut.envs.vector import host_vector
 from rlnut.errors import RlnutError, UsageError
 from rlnut.learner.agent import Agent, AgentState
 from rlnut.learner.config import OfflineConfig
+from rlnut.learner.remarks import RunFacts
 from rlnut.learner.spec import Choice, Spec
 from rlnut.runtime.arrays import all_finite, checksum
 from rlnut.types import Key, Metrics, Network, Params, Transition
@@ -139,4 +140,5 @@ def offline(
     )
     if shared:
         shared.keep(known, spec, agent, loop)
-    return Setup(known, agent, spec, loop, schedule, training, lines, None, nbytes(seen), count, checksum(seen))
+    facts = RunFacts(config.iterations, config.iterations)
+    return Setup(known, agent, spec, loop, schedule, training, lines, None, nbytes(seen), count, checksum(seen), facts)

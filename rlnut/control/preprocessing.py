@@ -104,6 +104,12 @@ def prepared(agent: Agent, spec: Spec, training: RunSettings) -> Agent:
     return agent._replace(init=init, learn=learn)
 
 
+def learned_leaves(params: Params) -> list[bool]:
+    """Is each leaf of θ a weight, and not a running statistic?"""
+    parts = jax.tree.leaves(params, is_leaf=_is)
+    return [not _is(part) for part in parts for _ in jax.tree.leaves(part)]
+
+
 def _is(leaf: object) -> bool:
     return isinstance(leaf, RunningStatistics)
 

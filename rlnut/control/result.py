@@ -34,6 +34,7 @@ class Trained(NamedTuple):
     profile: dict[str, float] | None = None  # seconds by what they went into, if that was asked for
     exact: ExactValue | None = None  # what the policy is worth, where the environment has tables
     choice: ChosenBy = ChosenBy("evaluation")  # how the policy was chosen
+    remarks: tuple[str, ...] = ()  # what a user should know of the run: what is wrong, and which option to change
 
     def q(self, obs: object) -> np.ndarray:
         """q(s, ·) of the best policy: one observation -> [A], N of them -> [N, A]."""
@@ -65,5 +66,6 @@ def summary(done: Trained, description: JsonObject) -> JsonObject:
         "steps_per_s": done.steps_per_s,
         "eval": judged | e.record,
         "interrupted": done.interrupted,
+        "remarks": list(done.remarks),
         "out": str(done.folder) if done.folder else None,
     } | more

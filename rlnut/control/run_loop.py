@@ -40,7 +40,9 @@ class RunLook:
     gave stays good.
     """
 
-    __slots__ = ("_tools", "columns", "evaluation", "exact", "metrics", "over", "row", "run", "seconds", "stopping")
+    __slots__ = (
+        "_tools", "columns", "evaluation", "exact", "metrics", "over", "remarks", "row", "run", "seconds", "stopping",
+    )  # fmt: skip
 
     def __init__(self, run: Run, tools: LookTools, metrics: Sequence[Metrics] = (), seconds: float = 0.0) -> None:
         self.run = run  # all of it, in arrays of the device
@@ -50,6 +52,7 @@ class RunLook:
         self.row: dict[str, float] | None = None  # of the log, if one was due
         self.evaluation: Evaluation | None = None  # greedy, if one was due or asked for
         self.exact: ExactValue | None = None  # with it: what the greedy policy is worth, where there are tables
+        self.remarks: tuple[str, ...] = ()  # what a user should know of the run, so far
         self.stopping = self.over = False
         self._tools = tools
 

@@ -8,6 +8,7 @@ one can be written.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 import traceback
 from collections.abc import Callable, Generator
@@ -20,9 +21,9 @@ from rlnut.control.best_policy import CONTEST, ChosenBy, contest
 from rlnut.control.checkpoints import can_be_saved, saved_envs, unpacked
 from rlnut.control.evaluate import Evaluation
 from rlnut.control.exact import ExactValue, exact_evaluator
+from rlnut.control.health import Health, Remarks
 from rlnut.control.host_loop import Run, cut_short
 from rlnut.control.observers import (
-    STILL,
     Checkpoints,
     Divergence,
     Greedy,
@@ -45,6 +46,7 @@ from rlnut.envs.make import EnvLike
 from rlnut.envs.vector import HostVector
 from rlnut.errors import RlnutError
 from rlnut.learner.config import AgentConfig, OfflineConfig
+from rlnut.learner.remarks import way_out_of_divergence
 from rlnut.runtime.arrays import StoredArrays
 from rlnut.runtime.interrupts import interrupts
 from rlnut.runtime.log import COLUMNS, Progress, say
@@ -117,8 +119,11 @@ class Session:
         self.checkpoints = Checkpoints(self.newest, self.greedy, self.log)
         self.speed = Speed(isinstance(vector, HostVector))
         self.save = timed("checkpoint", self.checkpoints.save)
-        self.observers: list[Observer] = [Divergence()] if plays else []
-        self.observers += [self.newest, self.speed, self.greedy, timed("log", self.log)]
+        self.health = Health(self.setup.agent, self.loop.shapes().agent, self.newest)
+        scale, dead = self.training.reward_scale, lambda: self.health.dead_layer
+        self.remarks = Remarks(self.config, self.setup.facts, scale, dead, self._note)
+        self.observers: list[Observer] = [Divergence(way_out_of_divergence(self.config))] if plays else []
+        self.observers += [self.newest, self.speed, self.greedy, self.health, timed("log", self.log), self.remarks]
         self.observers += [timed("callbacks", self.callbacks), timed("checkpoint", self.checkpoints)]
         if self.training.until is not None:
             self.observers.append(stop_at_return(self.training.until))
@@ -140,7 +145,7 @@ class Session:
         What else ends it is raised as an RlnutError that says where, after the newest state has been saved.
         """
         self.files = self.log.files = self.checkpoints.files = files
-        files.meta = {"data": self.setup.data} if self.setup.data else {}
+        files.meta = {"seen": self.remarks.seen} | ({"data": self.setup.data} if self.setup.data else {})
         if self.said.plan:
             where = f" -> {files.folder}" if files.folder else ""
             say(f"{files.description['agent']} on {files.env}, seed {self.seed}{where}")
@@ -195,7 +200,9 @@ class Session:
         """Greedy episodes, and a row of the log if it has none of this step."""
         self.greedy.play(look)
         if look.step > self.log.logged:
+            self.health(look)
             self.log.write(look)
+            self.remarks(look)
 
     def _play(self, params: Params, step: int, first: int = 0) -> Evaluation:
         return self.evaluator(self._policy(params).player, self.seed, step, first)
@@ -218,8 +225,8 @@ class Session:
         )
         choice = ChosenBy(self.greedy.judged_by, len(kept), episodes)
         self.timed("checkpoint", self.files.save_policy)(best)
-        if self.said.remarks and (remark := self._remark(run, interrupted)):
-            say(remark)
+        change = float(run.carry) if self.setup.rows else math.nan
+        remarks = self.remarks.end(run.steps, interrupted, self.log.delta, change)
         policy = self._policy(best.params)
         evaluate = self.timed("evaluate", policy.evaluate)
         evaluation = evaluate(1 if interrupted else self.training.final_episodes, self.seed, number=FINAL)
@@ -227,20 +234,18 @@ class Session:
         steps, rate = rows or run.steps, self.speed.rate * (rows or 1)
         how = (wall, self.loop.compile_s(), rate, interrupted, self.files.folder, self.setup.unit, run.steps)
         exact = None if self.exact is None else self._judge(best.params)
-        done = Trained(policy, evaluation, steps, best.step, *how, exact=exact, choice=choice)
+        done = Trained(policy, evaluation, steps, best.step, *how, exact=exact, choice=choice, remarks=remarks)
         self.timed("curve", self.files.draw)()
         if self.profile is not None:
             done = done._replace(profile=self.profile.end())
         self.files.finish(done)
         return done
 
-    def _remark(self, run: Run, interrupted: bool) -> str:
-        """What a user should know of how the run ended; empty: nothing."""
-        exact = isinstance(self.config, OfflineConfig) and self.config.exact
-        if exact and not interrupted and (change := float(run.carry)) > STILL:
-            moved = f"weights still changed by {change:.2g} of the largest in iteration {run.steps}, the last"
-            return f"not converged: {moved}; give more --iterations, or a smaller --gamma"
-        return self.config.remark(self.log.delta)
+    def _note(self, text: str) -> None:
+        """One line, above the bar where there is one."""
+        if self.said.remarks:
+            progress = self.log.progress
+            (say if progress is None or progress.bar is None else progress.say)(text)
 
     def _rescue(self) -> None:
         """Save the newest whole state, if that can be done."""
@@ -270,6 +275,7 @@ class Session:
         self.greedy.restore(saved)
         self.log.logged, self.newest.interval = saved.logged, saved.interval
         self.files.saver.step, self.files.saver.logged = run.steps, saved.logged
+        self.remarks.restore(stored.meta.get("seen"))
         if self.setup.data and stored.meta.get("data") != self.setup.data:
             source = getattr(self.config, "data", None)
             what = f"{source} has changed since" if source else "the environment gives other transitions than before"

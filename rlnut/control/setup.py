@@ -19,6 +19,7 @@ from rlnut.envs.vector import HostVector
 from rlnut.errors import UsageError
 from rlnut.learner.agent import Agent
 from rlnut.learner.config import AgentConfig
+from rlnut.learner.remarks import RunFacts
 from rlnut.learner.spec import Spec
 from rlnut.types import Network
 
@@ -37,6 +38,7 @@ class Setup(NamedTuple):
     need: int = 0  # bytes of memory for what it learns and remembers
     rows: int = 0  # transitions of an offline agent
     data: str = ""  # their checksum
+    facts: RunFacts = RunFacts(0, 0)  # what is planned
 
     @property
     def unit(self) -> str:
@@ -115,9 +117,13 @@ def played(
         shared.keep(config, spec, agent, loop)
     plan = make_plan(agent, loop.shapes().agent, vector, training)
     plan.check(free_memory())
-    lines = [*plan.lines(), *found]
+    rates = (float(agent.rate(0)), plan.epsilon_end)
+    facts = RunFacts(plan.steps, plan.updates, rates)
+    lines = [*plan.lines(), *found, *(f"note       {remark.text}" for remark in config.remarks(facts))]
     need = plan.memory_bytes + plan.learner_bytes
-    return Setup(config, agent, spec, loop, EverySteps(plan.steps, training), training, lines, vector, need)
+    return Setup(
+        config, agent, spec, loop, EverySteps(plan.steps, training), training, lines, vector, need, facts=facts
+    )
 
 
 def check_choices(spec: Spec, decoupled: bool) -> None:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from rlnut.learner.bellman import BellmanProblem, ReadTarget
 from rlnut.learner.explore import EpisodeExploration, Exploration, Schedule
+from rlnut.learner.health import HealthProbe, value_probe
 from rlnut.learner.readout import Readout
 from rlnut.learner.replay import Memory
 from rlnut.learner.rollout import Label
@@ -134,6 +135,7 @@ class Agent(NamedTuple):
     host: bool  # act and q also work in NumPy
     pace: Pace
     distribution: ReturnsFn | None = None  # of agents that learn it; its mean is q
+    probe: HealthProbe | None = None  # how healthy learning is, for the log; it changes nothing
 
 
 class Actor(NamedTuple):
@@ -295,4 +297,5 @@ def value_agent(
         return state._replace(memory=memory.cut(state.memory))
 
     spread = distribution if readout.distribution else None
-    return Agent(init, carry, draw, act, learn, q, cut, explore.rate, host, pace, spread)
+    probe = value_probe(core, problem, memory, readout, pace, target)
+    return Agent(init, carry, draw, act, learn, q, cut, explore.rate, host, pace, spread, probe)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from rlnut.errors import UsageError
+from rlnut.learner.remarks import RunFacts, RunRemark, usual_remarks
 from rlnut.settings import Settings, setting
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rlnut.learner.spec import Spec
     from rlnut.types import Network
 
+STILL = 1e-6  # largest change of a weight in an iteration that counts as none, relative to the largest weight
 Needs = dict[str, dict[str, tuple[object, ...]]]  # option -> options, with the values, of which one gives it a meaning
 
 
@@ -72,9 +74,9 @@ class AgentConfig(Settings):
         """The agent for what `spec` sees; `network` takes the place of the default one."""
         raise NotImplementedError(f"{type(self).__name__} has no method build(spec, network)")
 
-    def remark(self, delta: float) -> str:
-        """What a user should know of these settings where the mean |δ| is `delta` at the end; empty: nothing."""
-        return ""
+    def remarks(self, facts: RunFacts) -> list[RunRemark]:
+        """What a user should know of a run with these settings: what is planned, and what has been seen of it."""
+        return list(usual_remarks(self, facts))
 
 
 @dataclass(frozen=True)
@@ -87,3 +89,10 @@ class OfflineConfig(AgentConfig):
     exact: ClassVar[bool] = False  # every iteration solves its equations, so that weights come to rest
 
     iterations: int = setting(50, "regressions, each onto new targets; less if nothing changes any more", low=1)
+
+    def remarks(self, facts: RunFacts) -> list[RunRemark]:
+        """Are the weights still changing at the end, where every iteration solves its equations?"""
+        if not (self.exact and facts.over and facts.change > STILL):
+            return []
+        moved = f"weights still changed by {facts.change:.2g} of the largest in iteration {facts.done}, the last"
+        return [RunRemark("not converged", f"not converged: {moved}; give more --iterations, or a smaller --gamma")]

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from rlnut.learner.replay import Memory, ReplayRows, ReplayState, replay, row_indices
+from rlnut.learner.replay import Memory, ReplayRows, ReplayState, ages, replay, row_indices
 from rlnut.types import Key, Shaped, Transition, Tree
 
 MOST = 0.9  # η: the share of the largest surprise of a window in its priority
@@ -187,4 +187,7 @@ def drawn_by_priority(
     def cut(state: PrioritisedState) -> PrioritisedState:
         return state._replace(replay=memory.cut(state.replay))
 
-    return Memory(init, add, draw, read, cut, weigh, score)
+    def age(state: PrioritisedState, rows: ReplayRows) -> Array:
+        return ages(ring(state.replay), rows)
+
+    return Memory(init, add, draw, read, cut, weigh, score, age)

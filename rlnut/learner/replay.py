@@ -90,6 +90,12 @@ class ScoreFn(Protocol):
     def __call__(self, state: State, rows: Rows, surprise: Array | np.ndarray, /) -> State: ...
 
 
+class AgeFn(Protocol):
+    """(memory, rows) -> steps, of all environments, that have been seen since each of them [B]."""
+
+    def __call__(self, state: State, rows: Rows, /) -> Array: ...
+
+
 class Memory(NamedTuple):
     """Where experience waits until it is learned from: pure functions."""
 
@@ -100,6 +106,7 @@ class Memory(NamedTuple):
     cut: CutFn
     weigh: WeighFn | None = None  # None: every row has weight 1
     score: ScoreFn | None = None  # None: what is learned does not change what is drawn
+    age: AgeFn | None = None  # None: all rows are of the newest round
 
 
 def cut_episodes(state: ReplayState) -> ReplayState:
@@ -213,4 +220,12 @@ def replay(capacity: int, n: int = 1) -> Memory:
             else seen._replace(mask=state.mask[row, env], next_mask=state.mask[successor, env])
         )
 
-    return Memory(init, add, draw, read, cut_episodes)
+    return Memory(init, add, draw, read, cut_episodes, age=ages)
+
+
+def ages(state: ReplayState, rows: ReplayRows) -> Array:
+    """Transitions of the same environment that were stored after each row [B], times the N environments."""
+    begun = jnp.cumsum(state.begins, 0, dtype=jnp.int32)  # [L, N] up to and with a row of the ring
+    after = begun[state.head[rows.env], rows.env] - begun[rows.row, rows.env]
+    wrapped = rows.row > state.head[rows.env]
+    return (after + jnp.where(wrapped, begun[-1, rows.env], 0)) * len(state.head)

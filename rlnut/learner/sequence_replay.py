@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from rlnut.learner.frames import observations
-from rlnut.learner.replay import Memory, ReplayRows, ReplayState, replay, row_indices
+from rlnut.learner.replay import Memory, ReplayRows, ReplayState, ages, replay, row_indices
 from rlnut.learner.returns import fold
 from rlnut.types import Array, Carry, Key, Transition, Window
 
@@ -107,4 +107,7 @@ def windows(
     def cut(state: WindowState) -> WindowState:
         return state._replace(replay=uniform.cut(state.replay))
 
-    return Memory(init, add, draw, read, cut, weigh)
+    def age(state: WindowState, rows: ReplayRows) -> Array:
+        return ages(state.replay, rows)
+
+    return Memory(init, add, draw, read, cut, weigh, age=age)
