@@ -59,6 +59,7 @@ def composed(config: Deep, spec: Spec, network: Network | None = None) -> Agent:
         target=target,
         label=config.make_label(actor, readout),
         keep=config.make_keep(),
+        lr=config.lr,
     )
 
 

@@ -20,6 +20,7 @@ from rlnut.agents.online_rules import OnlineHyper as OnlineHyper
 from rlnut.agents.online_rules import OnlineRule as OnlineRule
 from rlnut.learner.agent import Agent, AgentState, Pace
 from rlnut.learner.behaviour import Behaviour, epsilon_greedy_behaviour, sample
+from rlnut.learner.changes import Changeable
 from rlnut.learner.explore import Schedule, allowed
 from rlnut.learner.health import weights_probe
 from rlnut.learner.returns import fold
@@ -52,6 +53,10 @@ class Member(NamedTuple):
     values: ActionValues
     behave: Behaviour
     counting: bool  # params["visits"] holds N(s, a)
+
+    def with_step(self, alpha: Array) -> Member:
+        """The same with another step size [], also traced."""
+        return self._replace(numbers=self.numbers._replace(alpha=alpha))
 
     def q(self, params: Params, obs: Array) -> Array:
         """q(s, ·) to act on [N, A]: the mean of the two tables of double Q-learning."""
@@ -177,8 +182,12 @@ def classic_agent(
     behave: Behaviour,
     rate: Schedule,
     counting: bool = False,
+    range_of_rate: tuple[float, float] = (0.0, 1.0),
 ) -> Agent:
-    """Compose the member; `counting`: keep visits N(s, a) of a table, for UCB and falling step sizes."""
+    """Compose the member; `counting`: keep visits N(s, a) of a table, for UCB and falling step sizes.
+
+    range_of_rate: lowest and highest ε (τ, c) to which it may be changed while a run goes on.
+    """
     member = Member(rule, numbers, values, behave, counting)
     waiting = rule.n + (rule.next_value == "sampled")
 
@@ -194,21 +203,26 @@ def classic_agent(
         fit = Fit(params, (), jnp.zeros((), jnp.int32), fit_key)
         return AgentState(fit, (), held, jnp.zeros((), jnp.int32), explore_key, replay_key)
 
+    def rate_now(state: AgentState) -> Array:
+        return rate(state.steps) if state.changes.epsilon is None else state.changes.epsilon
+
     def draw(state: AgentState, envs: int) -> Noise:
         u = jax.random.uniform(jax.random.fold_in(state.explore_key, state.steps), (1, envs))
-        return Noise(u, jnp.broadcast_to(jnp.asarray(rate(state.steps), u.dtype), u.shape))
+        return Noise(u, jnp.broadcast_to(jnp.asarray(rate_now(state), u.dtype), u.shape))
 
     def act(params: Params, carry: Carry, look: Look, noise: Noise) -> tuple[Array, Carry]:
         chosen = member.behaviour(params, member.q(params, look.obs), look.obs, look.mask, noise.rate)
         return sample(chosen, noise.u), carry
 
     def learn(state: AgentState, seen: Experience) -> tuple[AgentState, Metrics]:
-        now = jnp.broadcast_to(jnp.asarray(rate(state.steps), jnp.float32), (seen.reward.shape[1],))
+        now = jnp.broadcast_to(jnp.asarray(rate_now(state), jnp.float32), (seen.reward.shape[1],))
+        factor = state.changes.lr
+        stepping = member if factor is None else member.with_step(numbers.alpha * factor)
         u = jnp.zeros_like(seen.reward)
         if rule.double:
             u = jax.random.uniform(jax.random.fold_in(state.replay_key, state.steps), u.shape)
         start = (state.fit.params, state.memory)
-        (params, held), note = jax.lax.scan(partial(learn_row, member, now), start, (seen, u))
+        (params, held), note = jax.lax.scan(partial(learn_row, stepping, now), start, (seen, u))
         count = note["valid"].sum(dtype=jnp.int32)
 
         def mean(x: Array) -> Array:
@@ -232,6 +246,7 @@ def classic_agent(
         return member.q(params, look.obs), carry
 
     pace = Pace(starts=1, every=1, updates=1, batch=1)
+    able = Changeable(float(numbers.alpha), range_of_rate)
     return Agent(
         init,
         lambda envs: (),
@@ -244,6 +259,7 @@ def classic_agent(
         values.host,
         pace,
         probe=weights_probe(lambda params: params["w"]),
+        changeable=able,
     )
 
 

@@ -112,7 +112,9 @@ class Classic(AgentConfig):
             raise UsageError(f"{what} counts visits of states: it is for tables (one-hot, aggregation)")
         numbers = self.numbers(NETWORK_LR if values.kind == "network" else LINEAR_LR)
         rate = linear_schedule(self.epsilon_start, self.epsilon_end, self.epsilon_steps)
-        return classic_agent(rule, numbers, values, BEHAVIOURS[self.explore], rate, counting)
+        most = 1.0 if self.explore == "epsilon-greedy" else float("inf")
+        least = 1e-6 if self.explore == "boltzmann" else 0.0  # a temperature
+        return classic_agent(rule, numbers, values, BEHAVIOURS[self.explore], rate, counting, (least, most))
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,16 @@ if TYPE_CHECKING:
     from rlnut.prediction.learned_values import load_values as load_values
     from rlnut.prediction.methods import register_method as register_method
     from rlnut.prediction.predict import predict as predict
+    from rlnut.prediction.result import PredictionLook as PredictionLook
     from rlnut.regression.core import Regression as Regression
+    from rlnut.runtime.history import History as History
+    from rlnut.runtime.history import history as history
+    from rlnut.runtime.loggers import Logger as Logger
+    from rlnut.runtime.trackers import MLflowLogger as MLflowLogger
+    from rlnut.runtime.trackers import TensorBoardLogger as TensorBoardLogger
+    from rlnut.runtime.trackers import WandbLogger as WandbLogger
     from rlnut.supervised.fit import fit as fit
+    from rlnut.supervised.fit_look import FitLook as FitLook
     from rlnut.supervised.fitted_model import load as load
     from rlnut.types import Batch as Batch
     from rlnut.types import Fit as Fit
@@ -87,6 +95,14 @@ _HOME = {
     "return_distributions": "control.return_plots",
     "RunLook": "control.run_loop",
     "value_maps": "control.maps",
+    "FitLook": "supervised.fit_look",
+    "PredictionLook": "prediction.result",
+    "History": "runtime.history",
+    "history": "runtime.history",
+    "Logger": "runtime.loggers",
+    "MLflowLogger": "runtime.trackers",
+    "TensorBoardLogger": "runtime.trackers",
+    "WandbLogger": "runtime.trackers",
     "train": "control.training",
     "training": "control.training",
     "fit": "supervised.fit",

@@ -72,6 +72,7 @@ OPTIONS = {  # ours: theirs
     "balanced": "class-weight",
     "eval-every": "eval-freq eval-frequency eval-interval evaluate-every evaluation-interval",
     "eval-episodes": "n-eval-episodes num-eval-episodes",
+    "log": "tensorboard tensorboard-log tb-log wandb wandb-project track mlflow mlflow-uri logger loggers",
     "log-every": "log-interval log-freq log-frequency",
     "reward-clip": "clip-rewards clip-reward reward-clipping",
     "normalise": "normalize normalize-obs norm-obs normalise-obs obs-norm",

@@ -6,7 +6,16 @@ import argparse
 from collections.abc import Mapping, Sequence
 
 from rlnut.choices import MEMORY
-from rlnut.commands.options import add_format, add_settings, chosen_format, chosen_name, chosen_settings, converter
+from rlnut.commands.options import (
+    add_format,
+    add_log_option,
+    add_settings,
+    chosen_format,
+    chosen_loggers,
+    chosen_name,
+    chosen_settings,
+    converter,
+)
 from rlnut.errors import UsageError, counted, unknown
 from rlnut.settings import Settings
 from rlnut.supervised.linear_settings import LINEAR_MODELS
@@ -30,6 +39,7 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("--test", metavar="SHARE", type=converter(float), help=share)
     parser.add_argument("--out", metavar="DIR", help="new folder for config, model, metrics and figures")
     add_format(parser)
+    add_log_option(parser)
     name = chosen_name(parser, words, NAMES)
     if name is not None:
         add_settings(parser, NAMES[name](), f"options of {name}")
@@ -51,7 +61,8 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     form = chosen_format(args)
     if form and not args.out:
         raise UsageError("--format has no effect without --out, the folder for the figures")
-    fitted = fit(args.model, args.dataset, **where, seed=args.seed, image=form or "png", **settings)
+    where |= {"image": form or "png", "loggers": chosen_loggers(args)}
+    fitted = fit(args.model, args.dataset, **where, seed=args.seed, **settings)
     found = fitted.result
     names = [key for key in ("test_accuracy", "test_mse") if key in found]
     figure = f"{names[0].replace('_', ' ')} {found[names[0]]:.4f}" if names else "no test figure"

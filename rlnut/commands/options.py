@@ -6,13 +6,16 @@ import argparse
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlnut.choices import FORMATS
 from rlnut.errors import UsageError, unknown
 from rlnut.runtime.digits import only_digits
 from rlnut.runtime.registry import Registry, is_reference
 from rlnut.settings import Options, Settings, kinds
+
+if TYPE_CHECKING:
+    from rlnut.runtime.loggers import Logger
 
 T = TypeVar("T")
 AGENT = "the class of the run's agent, if it is not one of rlnut's: MODULE:CLASS, or the name that it is registered by"
@@ -37,6 +40,25 @@ def add_settings(parser: argparse.ArgumentParser, config: Settings, title: str) 
             group.add_argument(option, default=None, help=text, **form)
         except argparse.ArgumentError:  # of an agent of the user's
             raise UsageError(f"{title}: {option} is an option of the command already: rename the field") from None
+
+
+def add_log_option(parser: argparse.ArgumentParser) -> None:
+    """`--log`."""
+    parser.add_argument(
+        "--log",
+        metavar="LOGGER,...",
+        help="where the rows of metrics.csv go as well: tensorboard (event files in the folder of the run) or"
+        " tensorboard:DIR, wandb or wandb:PROJECT, mlflow or mlflow:URI",
+    )
+
+
+def chosen_loggers(args: argparse.Namespace, part: str = "") -> list[Logger]:
+    """What `--log` names; part: the folder of one of several runs, inside DIR."""
+    if args.log is None:
+        return []
+    from rlnut.runtime.trackers import loggers_named
+
+    return loggers_named(args.log, part)
 
 
 def chosen_settings(args: argparse.Namespace, config: Settings) -> Options:

@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rlnut.commands import apply
-from rlnut.commands.options import TRUST, add_format, add_settings, chosen_format, chosen_settings, plain
+from rlnut.commands.options import (
+    TRUST,
+    add_format,
+    add_log_option,
+    add_settings,
+    chosen_format,
+    chosen_loggers,
+    chosen_settings,
+    plain,
+)
 from rlnut.errors import UsageError
 from rlnut.prediction.methods import METHODS, Prediction, find, settle
 
@@ -53,6 +62,7 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
         metavar="FILE.npy",
         help="observations [K, ...] where a Monte-Carlo truth is estimated (default: some that the behaviour meets)",
     )
+    add_log_option(parser)
     add_settings(parser, Prediction(), "prediction")
 
 
@@ -80,7 +90,7 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
         policy, behaviour = trusted(policy), trusted(behaviour)
     found = predict(
         method, _environment(args), policy, behaviour, truth_states=args.truth_states, seed=args.seed, out=args.out,
-        quiet=False, image=image or "png", **given,
+        quiet=False, image=image or "png", loggers=chosen_loggers(args), **given,
     )  # fmt: skip
     answer = {"method": method.name, "env": args.env, "rmse": found.rmse, "truth": found.truth, "values": found.values}
     answer |= _exact(found) if found.known is None else _known(found.known)

@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rlnut.commands.options import AGENT, TRUST, converter
+from rlnut.commands.options import AGENT, TRUST, add_log_option, chosen_loggers, converter
+from rlnut.settings import Options
 
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -20,6 +21,7 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("--env", metavar="ENV", help="the environment, where it is not made from what the folder says")
     parser.add_argument("--agent", metavar="MODULE:CLASS", help=AGENT)
     parser.add_argument("--trust", action="store_true", help=TRUST)
+    add_log_option(parser)
 
 
 def run(args: argparse.Namespace) -> Mapping[str, object]:
@@ -30,7 +32,8 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
 
     folder = Path(args.dir)
     agent = None if args.agent is None else AGENTS.find(args.agent)
-    report(resume(folder, args.steps, iterations=args.iterations, env=args.env, agent=agent, trust=args.trust))
+    given: Options = {"env": args.env, "agent": agent, "trust": args.trust, "loggers": chosen_loggers(args)}
+    report(resume(folder, args.steps, iterations=args.iterations, **given))
     summarise_beside(folder.resolve())
     return answer([read_json(folder / "summary.json")], str(folder))
 

@@ -10,10 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from rlnut.agents.catalogue import AGENTS
-from rlnut.commands.options import add_settings, chosen_settings, converter, plain, registered_name
+from rlnut.commands.options import (
+    add_log_option,
+    add_settings,
+    chosen_loggers,
+    chosen_settings,
+    converter,
+    plain,
+    registered_name,
+)
 from rlnut.commands.repeating import ONLY, add_config, beside, complete, config_of, configure_repeat, repeated
 from rlnut.control.settings import RunSettings
-from rlnut.errors import RlnutError, UsageError
+from rlnut.errors import RlnutError, UsageError, counted
+from rlnut.settings import Options
 
 if TYPE_CHECKING:
     from rlnut.control.profile import Profile
@@ -49,6 +58,7 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
         " default: as many as there are cores, on an accelerator 1)",
     )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)  # one of those processes
+    add_log_option(parser)
     parser.add_argument("--profile", action="store_true", help="where the time goes: a table, and in summary.json")
     parser.add_argument(
         "--env-arg",
@@ -122,6 +132,7 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
         raise UsageError(f"--seeds must be >= 1, got {args.seeds}")
     if args.jobs is not None and args.jobs < 1:
         raise UsageError(f"--jobs must be >= 1, got {args.jobs}")
+    loggers = chosen_loggers(args)  # what is wrong with them is reported before anything else
     if args.worker:
         return work(args)
     if args.seeds > 1:
@@ -134,7 +145,8 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     config, env, training = given.config, given.env, given.training
     _say(given.lines)
     out = Path(args.out) if args.out else default_folder(args.agent, env.id, args.seed)
-    report(train(config, env, seed=args.seed, out=out, settings=training, profile=profile, eval_env=given.eval_env))
+    more: Options = {"profile": profile, "eval_env": given.eval_env, "loggers": loggers}
+    report(train(config, env, seed=args.seed, out=out, settings=training, **more))
     found = answer([read_json(out / "summary.json")], str(out))
     return found if given.repeated is None else found | beside(given.repeated, out)
 
@@ -163,7 +175,7 @@ def train_seeds(args: argparse.Namespace, seeds: range) -> JsonObject:
     if min(jobs, len(seeds)) > 1:
         failed = several.in_processes([*args.words, "--worker"], seeds, min(jobs, len(seeds)), folder_of)
     else:
-        failed = in_this_process(choices(args), seeds, folder_of, args.profile)
+        failed = in_this_process(args, seeds, folder_of)
     (out,) = made
     if len(failed) == len(seeds):
         raise failed[seeds[0]]
@@ -194,19 +206,20 @@ def conclude(folder: Path, seeds: Sequence[int], found: JsonObject) -> JsonObjec
 
 
 def in_this_process(
-    given: Choices, seeds: Sequence[int], folder_of: Callable[[str], Path], profile: bool
+    args: argparse.Namespace, seeds: Sequence[int], folder_of: Callable[[str], Path]
 ) -> dict[int, RlnutError]:
     """Train one seed after the other with the same compiled programs; what failed."""
     from rlnut.control.seeds import one_after_another
     from rlnut.control.setup import Shared
     from rlnut.control.training import train_seed
 
+    given = choices(args)
     _say(given.lines)
     folder, shared = folder_of(given.env.id), Shared()
 
     def one(seed: int) -> None:
-        run = (given.config, given.env, given.training, seed, folder / f"seed{seed}")
-        report(train_seed(*run, shared, profile, eval_env=given.eval_env))
+        run, loggers = (*given[:3], seed, folder / f"seed{seed}"), chosen_loggers(args, f"seed{seed}")
+        report(train_seed(*run, shared, args.profile, eval_env=given.eval_env, loggers=loggers))
 
     try:
         return one_after_another(one, seeds)
@@ -226,7 +239,7 @@ def work(args: argparse.Namespace) -> JsonObject:
         jobs = Jobs()
         try:
             from rlnut.control.seeds import Told
-            from rlnut.control.session import Said
+            from rlnut.control.settings import Said
             from rlnut.control.setup import Shared
             from rlnut.control.training import train_seed
 
@@ -237,7 +250,8 @@ def work(args: argparse.Namespace) -> JsonObject:
                 said = Said(job["plan"], job["progress"], stopping=False)
                 told = Told(jobs)
                 try:
-                    report(train_seed(*run, shared, args.profile, said, told.planned, [told], given.eval_env))
+                    more: Options = {"eval_env": given.eval_env, "loggers": chosen_loggers(args, f"seed{job['seed']}")}
+                    report(train_seed(*run, shared, args.profile, said, told.planned, [told], **more))
                     jobs.answer({"done": job["seed"]})
                 except RlnutError as error:
                     jobs.answer({"failed": str(error), "status": error.status})
@@ -257,8 +271,7 @@ def report(done: Trained) -> None:
     if done.interrupted:
         say(f"stopped at {done.unit} {done.reached:,}; checkpoint saved; go on with: rlnut resume {done.folder}")
         raise KeyboardInterrupt
-    count = len(e.returns)
-    over = f"over {count} fresh episode{'s' if count > 1 else ''}, policy of {done.unit} {done.best_step:,}"
+    over = f"over {counted(len(e.returns), 'fresh episode')}, policy of {done.unit} {done.best_step:,}"
     say(f"greedy return {mean_and_std(e.mean, e.std)} {over}")
     if done.exact is not None:
         say(f"its exact mean return is {done.exact.expected_return:.4g}, its regret {done.exact.regret:.3g}")

@@ -17,6 +17,7 @@ from rlnut.control.run_folder import BEFORE, CHECKPOINT
 from rlnut.control.visit import METRICS
 from rlnut.errors import RlnutError
 from rlnut.learner import prioritised_replay
+from rlnut.learner.changes import Changes
 from rlnut.runtime.arrays import StoredArrays, all_finite, in_structure, owned, read_arrays, save_arrays, with_keys
 from rlnut.runtime.files import JsonObject
 from rlnut.runtime.log import say
@@ -117,6 +118,8 @@ def _packed(state: Progressed, meta: JsonObject) -> tuple[dict[str, Tree], JsonO
     meta["best"] = [state.best.mean if state.evaluated else None, state.best.step]
     meta["rivals"] = [[rival.mean, rival.step, rival.std] for rival in state.rivals]
     meta["extra"] = {name: [array.dtype.str, *array.shape] for name, array in extra.items()}
+    if changed := [name for name, number in state.run.agent.changes._asdict().items() if number is not None]:
+        meta["changes"] = changed
     return arrays, meta
 
 
@@ -148,9 +151,9 @@ def _read(path: Path) -> StoredArrays:
 def unpacked(stored: StoredArrays, shapes: Run) -> Progressed:
     """A run as `_packed` left it, `shapes` long; RlnutError for what does not fit. Its arrays are JAX's own."""
     meta = stored.meta
-    like = saved_part(shapes)
-    like["best"] = like["agent"].fit.params
     try:
+        like = saved_part(_with_changes(shapes, meta))
+        like["best"] = like["agent"].fit.params
         lengths = {name: (np.dtype(kind), tuple(shape)) for name, (kind, *shape) in meta.get("extra", {}).items()}
         like["extra"] = {name: jax.ShapeDtypeStruct(shape, kind) for name, (kind, shape) in lengths.items()}
         places = [(float(mean), int(step), _std(std)) for mean, step, std in meta.get("rivals", [])]
@@ -176,6 +179,15 @@ def unpacked(stored: StoredArrays, shapes: Run) -> Progressed:
 
 def _std(value: object) -> float | None:
     return None if value is None else float(value)  # type: ignore[arg-type]
+
+
+def _with_changes(shapes: Run, meta: JsonObject) -> Run:
+    """The shapes of a run that was changed while it went on."""
+    wanted = meta.get("changes", [])
+    if not isinstance(wanted, list) or not set(map(str, wanted)) <= set(Changes._fields):
+        raise ValueError(f"{str(wanted)[:60]} cannot have been changed")
+    numbers = {name: np.zeros((), np.int32 if name == "target_every" else np.float32) for name in wanted}
+    return shapes._replace(agent=shapes.agent._replace(changes=Changes(**numbers)))
 
 
 def saved_envs(stored: StoredArrays) -> dict[str, np.ndarray]:

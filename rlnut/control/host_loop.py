@@ -88,6 +88,7 @@ class Loop(NamedTuple):
     shapes: ShapesFn
     compile_s: Callable[[], float]  # seconds spent compiling so far
     programs: Any = None  # what it has compiled: a loop of the same agent on other environments can be given it
+    redraw: Callable[[Run], Run] = lambda run: run  # the run with the noise that its state draws, which was changed
 
 
 def one_row(spec: Spec, envs: int, masked: bool = False, carry: Carry = ()) -> Transition:
@@ -165,8 +166,11 @@ def host_loop(
 
     def restore(run: Run) -> Run:
         acting = place(jax.tree.map(lambda leaf: jax.device_put(np.array(leaf)), run.agent.fit.params))
-        noise = jax.tree.map(np.asarray, programs.draw(run.agent, int(overlap and run.steps > 0)))
-        return run._replace(acting=acting, noise=noise)
+        return redraw(run._replace(acting=acting))
+
+    def redraw(run: Run) -> Run:
+        noise = programs.draw(run.agent, int(overlap and run.steps > 0))
+        return run._replace(noise=jax.tree.map(np.asarray, noise))
 
     def start(seed: int) -> Run:
         began = time.perf_counter()
@@ -224,7 +228,7 @@ def host_loop(
         seen = one_round() if overlap else ()
         return Run(state, 0, look, carry, np.zeros(n), np.zeros(n, np.int64), seen=seen)
 
-    return Loop(start, advance, restore, shapes, lambda: clock["compile"], programs)
+    return Loop(start, advance, restore, shapes, lambda: clock["compile"], programs, redraw)
 
 
 def cut_short(seen: Transition | tuple[()]) -> Transition | tuple[()]:

@@ -119,7 +119,7 @@ class NativePrograms(NamedTuple):
     begin: Any  # jitted: seed [] uint32 -> run
     visit: Callable[[Live, Array], tuple[Live, Seen]]  # (run, rounds) -> run, and each round, `room` of them
     room: int
-    compiled: dict[str, Callable[[Live, Array], tuple[Live, Seen]]]  # `visit`, once it is
+    compiled: dict[Any, Callable[[Live, Array], tuple[Live, Seen]]]  # `visit`, once it is, by what was changed
 
 
 def native_programs(agent: Agent, vector: FuncVector, gamma: float, most: int) -> NativePrograms:
@@ -156,11 +156,16 @@ def native_loop(
     steps = agent.pace.round_length(vector.num_envs) * vector.num_envs
     clock = {"compile": 0.0}
 
-    def wrap(live: Live) -> Run:
-        if "visit" not in compiled:
+    def ready(live: Live) -> Callable[[Live, Array], tuple[Live, Seen]]:
+        changed = jax.tree.structure(live.agent.changes)
+        if changed not in compiled:
             began = time.perf_counter()
-            compiled["visit"] = program(visit, donate_argnums=0).lower(live, jnp.int32(1)).compile()
+            compiled[changed] = program(visit, donate_argnums=0).lower(live, jnp.int32(1)).compile()
             clock["compile"] += time.perf_counter() - began
+        return compiled[changed]
+
+    def wrap(live: Live) -> Run:
+        ready(live)
         return Run(live.agent, int(live.agent.steps), live.look, live.carry, live.returns, live.lengths, live.lanes)
 
     def start(seed: int) -> Run:
@@ -176,7 +181,7 @@ def native_loop(
     def advance(run: Run, stop: int = 0) -> tuple[Run, list[Metrics]]:
         live = Live(run.agent, run.envs, run.look, run.carry, run.returns, run.lengths)
         count = min(room, max(1, math.ceil((stop - run.steps) / steps)))
-        live, seen = timed("play and learn", compiled["visit"], wait=True)(live, jnp.int32(count))
+        live, seen = timed("play and learn", ready(live), wait=True)(live, jnp.int32(count))
         seen = jax.tree.map(lambda a: np.asarray(a)[:count], seen)
         if not seen.finite.all():
             last = run.steps + (int(np.argmin(seen.finite.ravel())) + 1) * vector.num_envs

@@ -162,7 +162,7 @@ class Log:
 
     def write(self, look: RunLook) -> None:
         """One row, with the greedy evaluation of this look if there is one."""
-        row, evaluation = self._means(look.step), look.evaluation
+        row, evaluation = self._means(look.run), look.evaluation
         self.delta = row.get("delta", self.delta)
         if evaluation is not None:
             std = float("nan") if evaluation.std is None else evaluation.std
@@ -175,8 +175,9 @@ class Log:
         if self.progress is not None:
             self.progress.show(look.step, row, plain=evaluation is not None)
 
-    def _means(self, step: int) -> dict[str, float]:
+    def _means(self, run: Run) -> dict[str, float]:
         """Means over what has been seen since the last row."""
+        step, changed = run.steps, run.agent.changes.epsilon
         episodes, rounds = self.newest.interval
         learned = [r for r in rounds if not np.isnan(r["delta"])]
         names = ("cost", "delta", "gradient", "value")
@@ -187,7 +188,8 @@ class Log:
         if episodes:
             row |= {"return": float(np.mean([e.ret for e in episodes]))}
             row |= {"length": float(np.mean([e.length for e in episodes]))}
-        return row | {"episodes": len(episodes), "epsilon": float(self.epsilon(step))}
+        epsilon = self.epsilon(step) if changed is None else changed
+        return row | {"episodes": len(episodes), "epsilon": float(epsilon)}
 
 
 class Checkpoints:

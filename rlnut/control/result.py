@@ -11,10 +11,15 @@ from rlnut.control.best_policy import ChosenBy
 from rlnut.control.evaluate import Evaluation
 from rlnut.control.exact import ExactValue
 from rlnut.control.policy import Policy
+from rlnut.control.run_loop import RunLook
 from rlnut.envs.make import EnvLike
 from rlnut.runtime.files import JsonObject
+from rlnut.runtime.history import History
+from rlnut.runtime.log import COLUMNS
+from rlnut.runtime.observing import Looks
 
 FINAL = 2**30 - 1  # number of the final evaluation: fresh episodes
+NO_ROWS = History(COLUMNS, [])
 
 
 class Trained(NamedTuple):
@@ -35,6 +40,7 @@ class Trained(NamedTuple):
     exact: ExactValue | None = None  # what the policy is worth, where the environment has tables
     choice: ChosenBy = ChosenBy("evaluation")  # how the policy was chosen
     remarks: tuple[str, ...] = ()  # what a user should know of the run: what is wrong, and which option to change
+    history: History = NO_ROWS  # the log, column by column: history["eval_mean"]
 
     def q(self, obs: object) -> np.ndarray:
         """q(s, ·) of the best policy: one observation -> [A], N of them -> [N, A]."""
@@ -43,6 +49,17 @@ class Trained(NamedTuple):
     def evaluate(self, episodes: int = 20, seed: int = 0, env: EnvLike | None = None) -> Evaluation:
         """Greedy episodes on a fresh environment."""
         return self.policy.evaluate(episodes, seed, env)
+
+
+class RunLooks(Looks[RunLook, Trained]):
+    """A run look by look, with the log so far."""
+
+    @property
+    def history(self) -> History:
+        """The log until now, column by column: `history["eval_mean"]`; no rows before the first look."""
+        if self._result is not None:
+            return self._result.history
+        return NO_ROWS if self._look is None else self._look.history
 
 
 def summary(done: Trained, description: JsonObject) -> JsonObject:

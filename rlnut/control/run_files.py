@@ -13,16 +13,20 @@ from rlnut.envs.make import shown_environment
 from rlnut.errors import RlnutError
 from rlnut.runtime.arrays import save_arrays
 from rlnut.runtime.files import JsonObject, write_json
-from rlnut.runtime.log import COLUMNS, MetricsFile
+from rlnut.runtime.log import COLUMNS
+from rlnut.runtime.loggers import LoggedRun, Loggers, RowLog
 
 
 class RunFiles:
-    """What a run writes into `folder`; None: nothing. description: what config.json says."""
+    """What a run writes into `folder` (None: nothing), and to loggers. description: what config.json says."""
 
-    def __init__(self, folder: Path | None, description: JsonObject) -> None:
-        self.folder, self.description = folder, description
+    def __init__(
+        self, folder: Path | None, description: JsonObject, loggers: Loggers | None = None, goes_on: bool = False
+    ) -> None:
+        self.folder, self.description, self.goes_on = folder, description, goes_on
         self.columns: tuple[str, ...] = COLUMNS  # of the log
-        self.metrics: MetricsFile | None = None
+        self.loggers = loggers or Loggers()
+        self.rows = RowLog(self.columns, self.loggers)
         self.saver = Saver()
         self.meta: JsonObject = {}  # more that a checkpoint says
 
@@ -33,20 +37,21 @@ class RunFiles:
 
     def open(self, since: int | None = None, content: str | None = None) -> None:
         """Open the log; `since`: the step from which a run goes on, `content`: the checksum of the log until then."""
+        self.rows = RowLog(self.columns, self.loggers, self.folder, since, content)
         if self.folder is not None:
-            self.metrics = MetricsFile(self.folder / "metrics.csv", self.columns, since, content)
             write_json(self.folder / CONFIG, self.description)
             (self.folder / SUMMARY).unlink(missing_ok=True)  # of the run so far
+        again = 0 if self.goes_on and since is None else since
+        self.loggers.start(LoggedRun(self.description, self.folder, again))
 
     def write_row(self, row: dict[str, float]) -> None:
         """One row of the log."""
-        if self.metrics is not None:
-            self.metrics.write(row)
+        self.rows.write(row)
 
     def save(self, state: Progressed) -> None:
         """Write a checkpoint and the policy."""
         if self.folder is not None:
-            content = self.metrics.checksum if self.metrics is not None else None
+            content = self.rows.file.checksum if self.rows.file is not None else None
             self.saver.write(self.folder, state, self.meta | {"run": identity(self.description), "metrics": content})
             self.save_policy(state.best)
 

@@ -10,7 +10,7 @@ Environments on the host, environments compiled with the learner and fixed sets 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from rlnut.control.checkpoints import Best, given_away, on_host
@@ -20,6 +20,7 @@ from rlnut.control.host_loop import Loop, Run
 from rlnut.control.policy import Policy
 from rlnut.control.settings import Schedule
 from rlnut.errors import UsageError
+from rlnut.runtime.history import History
 from rlnut.types import Metrics, Params
 
 
@@ -30,6 +31,8 @@ class LookTools(NamedTuple):
     best: Callable[[Run], Best]
     evaluate: Callable[[RunLook], None]
     save: Callable[[Run], None]
+    change: Callable[[Run, Mapping[str, float]], Run]
+    history: Callable[[], History]
     total: int  # steps (offline: iterations) of the whole run
 
 
@@ -37,7 +40,25 @@ class RunLook:
     """A run as it stands between two rounds: before its first step, and after each round until its end.
 
     Nothing is copied or computed unless it is asked for. A look is good until the next one is taken; a policy that it
-    gave stays good.
+    gave stays good. Three callbacks: early stopping, a checkpoint with every row of the log, a step size that falls.
+    What they decide by is in the log, so that a run that goes on decides as if it had never stopped.
+
+    >>> import numpy as np, rlnut
+    >>> def no_better(look):
+    ...     means = look.history["eval_mean"]
+    ...     means = means[~np.isnan(means)]
+    ...     if look.evaluation is not None and len(means) > 2 and means[-2:].max() <= means[:-2].max():
+    ...         look.stop()
+    >>> def save(look):
+    ...     if look.row is not None:
+    ...         look.save()
+    >>> def halve(look):
+    ...     look.change(lr=0.1 * 0.5 ** (look.step // 100))
+    >>> short = dict(steps=400, eval_every=50, eval_episodes=2, final_episodes=1, quiet=True)
+    >>> agent, env = rlnut.SARSALambda(), "rlnut/RandomWalk5-v0"
+    >>> run = rlnut.train(agent, env, callbacks=[no_better, save, halve], **short)
+    >>> run.reached < 400, run.history["eval_mean"].shape == run.history.step.shape
+    (True, True)
     """
 
     __slots__ = (
@@ -86,6 +107,11 @@ class RunLook:
         """The step at which `best` was learned."""
         return self._tools.best(self._now()).step
 
+    @property
+    def history(self) -> History:
+        """The log until now, also from before a run was interrupted: `history["eval_mean"]`."""
+        return self._tools.history()
+
     def evaluate(self) -> Evaluation:
         """Greedy episodes now, in the log and for the choice of the best policy, as if they had been due."""
         self._now()
@@ -97,6 +123,16 @@ class RunLook:
     def save(self) -> None:
         """Write a checkpoint now."""
         self._tools.save(self._now())
+
+    def change(self, *, lr: float | None = None, epsilon: float | None = None, target_every: int | None = None) -> None:
+        """Learn on with another step size (times the optimiser's schedule), another constant ε, another interval.
+
+        The run's checkpoints hold what was changed. The first change of each compiles the learner once more. Raises
+        UsageError where the agent has no such number, or for one out of its range.
+        """
+        given = {"lr": lr, "epsilon": epsilon, "target_every": target_every}
+        wanted = {name: number for name, number in given.items() if number is not None}
+        self.run = self._tools.change(self._now(), wanted) if wanted else self.run
 
     def stop(self) -> None:
         """End the run after this look, as if its steps were done."""
@@ -116,6 +152,7 @@ def looks(loop: Loop, run: Run, schedule: Schedule, tools: LookTools, asked: Cal
     look = RunLook(run, tools)
     while True:
         yield look
+        run = look.run  # it may have been changed
         if run.steps >= schedule.total or asked():
             return
         look.over, began = True, time.perf_counter()

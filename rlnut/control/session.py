@@ -10,10 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-import traceback
-from collections.abc import Callable, Generator
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Callable, Generator, Mapping
 
 import numpy as np
 
@@ -39,36 +36,25 @@ from rlnut.control.profile import Profile, Timed, untimed
 from rlnut.control.result import FINAL, Trained
 from rlnut.control.run_files import RunFiles
 from rlnut.control.run_loop import LookTools, Observer, RunLook, looks
-from rlnut.control.settings import RunSettings
+from rlnut.control.settings import SILENT, RunSettings, Said
 from rlnut.control.setup import Shared, played
 from rlnut.envs.functional import FuncVector
 from rlnut.envs.make import EnvLike
 from rlnut.envs.vector import HostVector
 from rlnut.errors import RlnutError
+from rlnut.learner.changes import with_changes
 from rlnut.learner.config import AgentConfig, OfflineConfig
 from rlnut.learner.remarks import way_out_of_divergence
 from rlnut.runtime.arrays import StoredArrays
 from rlnut.runtime.interrupts import interrupts
 from rlnut.runtime.log import COLUMNS, Progress, say
-from rlnut.runtime.observing import Callbacks, watched
+from rlnut.runtime.observing import Callbacks, shown_error, watched
 from rlnut.types import Look, Network, Params
 
 STOPPING = {
     "step": "stopping after this round of steps (once more: at once, without saving)",
     "iteration": "stopping after this iteration (once more: at once, without saving)",
 }
-
-
-class Said(NamedTuple):
-    """What a run says while it works, for people."""
-
-    plan: bool = True
-    progress: bool = True
-    remarks: bool = True
-    stopping: bool = True
-
-
-SILENT = Said(False, False, False, False)
 
 
 class Session:
@@ -164,11 +150,14 @@ class Session:
         except KeyboardInterrupt:
             raise
         except GeneratorExit:  # the loop of the user's own was left
-            if self.newest.run is not None and files.saver.step != self.newest.run.steps:
+            saver, run = files.saver, self.newest.run
+            if run is not None and not saver.has(run.steps, self.log.logged):
                 self._rescue()
             raise
         except BaseException as error:  # an environment may raise anything, SystemExit too
             raise self._failure(error) from (error.__cause__ or error)
+        finally:
+            files.loggers.close()
 
     def _tell(self) -> None:
         if self.said.stopping:
@@ -177,7 +166,10 @@ class Session:
     def _learn(self, run: Run, asked: Callable[[], bool]) -> Generator[RunLook, None, Run]:
         """The loop, and a last look with a greedy evaluation if there is none of the last state yet."""
         schedule, greedy, log = self.setup.schedule, self.greedy, self.log
-        tools = LookTools(self._policy, greedy.best_of, self._evaluate, self.save, schedule.total)
+        tools = LookTools(
+            self._policy, greedy.best_of, self._evaluate, self.save, self._change, self.files.rows.history,
+            schedule.total,
+        )  # fmt: skip
         log.progress, look = Progress(schedule.total, run.steps, not self.said.progress), RunLook(run, tools)
         try:
             for look in watched(looks(self.loop, run, schedule, tools, asked), self.observers):
@@ -203,6 +195,14 @@ class Session:
             self.health(look)
             self.log.write(look)
             self.remarks(look)
+
+    def _change(self, run: Run, wanted: Mapping[str, float]) -> Run:
+        """The run with these numbers changed; the newest checkpoint is not of it."""
+        changes = with_changes(run.agent.changes, self.setup.agent.changeable, wanted)
+        run = run._replace(agent=run.agent._replace(changes=changes))
+        self.newest.run = run = self.loop.redraw(run) if "epsilon" in wanted else run
+        self.files.saver.logged = -1
+        return run
 
     def _play(self, params: Params, step: int, first: int = 0) -> Evaluation:
         return self.evaluator(self._policy(params).player, self.seed, step, first)
@@ -235,6 +235,7 @@ class Session:
         how = (wall, self.loop.compile_s(), rate, interrupted, self.files.folder, self.setup.unit, run.steps)
         exact = None if self.exact is None else self._judge(best.params)
         done = Trained(policy, evaluation, steps, best.step, *how, exact=exact, choice=choice, remarks=remarks)
+        done = done._replace(history=self.files.rows.history())
         self.timed("curve", self.files.draw)()
         if self.profile is not None:
             done = done._replace(profile=self.profile.end())
@@ -255,10 +256,8 @@ class Session:
 
     def _failure(self, error: BaseException) -> RlnutError:
         """What ended the run, where, and how to go on, in one line; the newest whole state is saved first."""
-        text, unit, run = " ".join(str(error).split())[:500], self.setup.unit, self.newest.run
+        text, unit, run = shown_error(error), self.setup.unit, self.newest.run
         if not isinstance(error, RlnutError):
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            text = f"{type(error).__name__}{': ' if text else ''}{text} ({Path(frame.filename).name}:{frame.lineno})"
             where = f"before the first {unit}" if run is None else f"after {unit} {run.steps:,}"
             text = f"{self.files.env}, {where}: {text}"
         self._rescue()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from rlnut.settings import Settings, setting
 
@@ -35,6 +35,18 @@ class RunSettings(Settings):
         choices=("once", "whole"),
     )  # fmt: skip
     log_every: int = setting(500, "steps between rows of metrics.csv", low=1)
+
+
+class Said(NamedTuple):
+    """What a run says while it works, for people."""
+
+    plan: bool = True
+    progress: bool = True
+    remarks: bool = True
+    stopping: bool = True
+
+
+SILENT = Said(False, False, False, False)
 
 
 class Schedule(Protocol):

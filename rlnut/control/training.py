@@ -14,21 +14,22 @@ from rlnut.agents.presets import PRESETS
 from rlnut.control.checkpoints import read_checkpoint
 from rlnut.control.profile import Profile
 from rlnut.control.provenance import origin
-from rlnut.control.result import Trained
+from rlnut.control.result import RunLooks, Trained
 from rlnut.control.run_files import RunFiles
 from rlnut.control.run_folder import BEFORE, CHECKPOINT, POLICY, SUMMARY, Recipe, describe
 from rlnut.control.run_loop import RunLook
-from rlnut.control.session import SILENT, Said, Session
-from rlnut.control.settings import RunSettings
+from rlnut.control.session import Session
+from rlnut.control.settings import SILENT, RunSettings, Said
 from rlnut.control.setup import Setup, Shared
 from rlnut.envs.make import EnvLike, env_name
 from rlnut.errors import UsageError
 from rlnut.learner.config import OfflineConfig
 from rlnut.runtime.arrays import StoredArrays
-from rlnut.runtime.files import new_folder
+from rlnut.runtime.files import as_path, new_folder
 from rlnut.runtime.interrupts import terminations
 from rlnut.runtime.locks import locked
 from rlnut.runtime.log import say
+from rlnut.runtime.loggers import LoggedRun, Logger, Loggers
 from rlnut.runtime.observing import Callback, Callbacks, Looks
 from rlnut.runtime.version import installed_version
 from rlnut.settings import Options
@@ -46,15 +47,16 @@ def training(
     quiet: bool = False,
     settings: RunSettings | None = None,
     callbacks: Sequence[Callback] = (),
+    loggers: Sequence[Logger] = (),
     profile: bool | Profile = False,
     **course: Any,
-) -> Looks[RunLook, Trained]:
+) -> RunLooks:
     """`train` as an iterator: a look at the run before its first step and after every round of steps.
 
     A look (`RunLook`) has `step`, `row` (of the log, if one was due), `evaluation` (greedy, if one was due; with it
-    `exact`, where the environment has tables), `policy` (of this moment), `best`, and `stop()`, `evaluate()`, `save()`.
-    To leave the loop ends the run as Ctrl-C would: its folder can be evaluated and resumed. `result()` gives what
-    `train` gives.
+    `exact`, where the environment has tables), `policy` (of this moment), `best`, `history`, and `stop()`,
+    `evaluate()`, `save()`, `change()`. To leave the loop ends the run as Ctrl-C would: its folder can be evaluated and
+    resumed. `result()` gives what `train` gives.
 
     >>> import rlnut
     >>> course = dict(steps=200, eval_every=100, eval_episodes=1, final_episodes=1, quiet=True)
@@ -77,23 +79,25 @@ def training(
     if isinstance(env, gym.vector.VectorEnv) and course.get("num_envs", env.num_envs) != env.num_envs:
         raise UsageError(f"num_envs is {course['num_envs']}, and the VectorEnv holds {env.num_envs} environments")
     called: Callbacks[RunLook] = Callbacks(callbacks)
+    noted = Loggers(loggers)
 
     def make() -> Session:
         said = SILENT if quiet else Said()
         clocks = Profile() if profile is True else profile or None
         return Session(config, env, chosen, seed, network, eval_env, said, called, profile=clocks)
 
-    return Looks(begun(make, out, callbacks))
+    return RunLooks(begun(make, out, noted, callbacks))
 
 
 def begun(
-    make: Callable[[], Session], out: str | Path | None, callbacks: Sequence[Callback] = ()
+    make: Callable[[], Session], out: str | Path | None, loggers: Loggers, callbacks: Sequence[Callback] = ()
 ) -> Generator[RunLook, None, Trained]:
     """The looks of a new run, which writes into the new folder `out`; None: nothing. callbacks: of the user."""
     with terminations(), contextlib.ExitStack() as held:
         session = make()
         held.callback(session.close)
         description = describe(session.config, session.env, session.training, session.seed, session.network is not None)
+        loggers.check(LoggedRun(description, None if out is None else as_path(out, "the output folder")))
         folder = None if out is None else new_folder(out)
         if folder is not None:
             held.enter_context(locked(folder))
@@ -101,7 +105,7 @@ def begun(
             eval_env = None if session.eval_env is session.env else session.eval_env
             settled = session.config, session.training
             description |= origin(session.asked, settled, session.env, eval_env, session.setup.data, callbacks)
-        return (yield from session.go(RunFiles(folder, description)))
+        return (yield from session.go(RunFiles(folder, description, loggers)))
 
 
 def train(
@@ -115,6 +119,7 @@ def train(
     quiet: bool = False,
     settings: RunSettings | None = None,
     callbacks: Sequence[Callback] = (),
+    loggers: Sequence[Logger] = (),
     profile: bool | Profile = False,
     **course: Any,
 ) -> Trained:
@@ -126,7 +131,8 @@ def train(
     out: a new folder for config, metrics, checkpoint, policy and curve; None keeps everything in memory.
     network: takes the place of the default MLP or CNN; eval_env: where greedy episodes are played, if not on `env`.
     callbacks: functions of a `RunLook`, or objects with `on_start`, `on_look` or `on_end`, called in every round after
-    its row of the log; `training` is the same run as an iterator.
+    its row of the log; `training` is the same run as an iterator. loggers: what takes the rows of the log beside
+    metrics.csv, see `rlnut.Logger`: `rlnut.TensorBoardLogger()`, …; the result's `history` has them as arrays.
     profile: find out where the time goes, in the result's `profile` (seconds by part) and in summary.json.
 
     >>> import rlnut
@@ -136,7 +142,7 @@ def train(
     """
     run = training(
         agent, env, seed=seed, out=out, network=network, eval_env=eval_env, quiet=quiet, settings=settings,
-        callbacks=callbacks, profile=profile, **course,
+        callbacks=callbacks, loggers=loggers, profile=profile, **course,
     )  # fmt: skip
     return run.result()
 
@@ -153,9 +159,11 @@ def train_seed(
     planned: Callable[[Setup], object] = lambda setup: None,
     callbacks: Sequence[Callback] = (),
     eval_env: EnvLike | None = None,
+    loggers: Sequence[Logger] = (),
 ) -> Trained:
     """`train` for one of several seeds: with what the seeds before it have compiled. planned: told of its plan."""
     called: Callbacks[RunLook] = Callbacks(callbacks)
+    noted = Loggers(loggers)
 
     def make() -> Session:
         clocks = Profile() if profile else None
@@ -163,7 +171,7 @@ def train_seed(
         planned(session.setup)
         return session
 
-    return Looks(begun(make, out)).result()
+    return Looks(begun(make, out, noted)).result()
 
 
 def resume(
@@ -177,6 +185,7 @@ def resume(
     agent: AgentConfig | type[AgentConfig] | None = None,
     trust: bool = False,
     callbacks: Sequence[Callback] = (),
+    loggers: Sequence[Logger] = (),
 ) -> Trained:
     """Go on with a run from its checkpoint, bit for bit as if it had never stopped.
 
@@ -184,11 +193,12 @@ def resume(
     episodes are played again from their seeds, and transitions that were collected are collected again; an environment
     that does not repeat itself starts new episodes (gives other transitions), and that is reported.
     env, network, agent: what the run was given in Python: an environment without a name, a network, or the class of an
-    agent of your own. trust: may the modules that the folder names be imported? See `load_policy`. callbacks: as those
-    of `train`.
+    agent of your own. trust: may the modules that the folder names be imported? See `load_policy`. callbacks, loggers:
+    as those of `train`. The result's `history` is that of the whole run.
     """
     check_network(network)
     called: Callbacks[RunLook] = Callbacks(callbacks)
+    noted = Loggers(loggers)
     recipe = Recipe(folder, network, agent, trust)
     config, course = _longer(recipe, steps, iterations)
     chosen = recipe.environment(env)
@@ -205,7 +215,7 @@ def resume(
         try:
             if stored is None:  # it was killed before the first one was written
                 say(f"{folder} has no checkpoint yet: starting from the beginning")
-            return Looks(session.go(RunFiles(recipe.folder, description), stored)).result()
+            return Looks(session.go(RunFiles(recipe.folder, description, noted, goes_on=True), stored)).result()
         finally:
             session.close()
 

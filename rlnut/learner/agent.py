@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from rlnut.learner.bellman import BellmanProblem, ReadTarget
-from rlnut.learner.explore import EpisodeExploration, Exploration, Schedule
+from rlnut.learner.changes import Changeable, Changes
+from rlnut.learner.explore import EpisodeExploration, Exploration, Schedule, with_epsilon
 from rlnut.learner.health import HealthProbe, value_probe
 from rlnut.learner.readout import Readout
 from rlnut.learner.replay import Memory
@@ -40,6 +41,7 @@ class AgentState(NamedTuple):
     steps: Array  # [] int32, transitions seen
     explore_key: Key  # base keys: every draw is fold_in of one of them and a count
     replay_key: Key
+    changes: Changes = Changes()  # what was changed since the run began
 
 
 class Pace(NamedTuple):
@@ -136,6 +138,7 @@ class Agent(NamedTuple):
     pace: Pace
     distribution: ReturnsFn | None = None  # of agents that learn it; its mean is q
     probe: HealthProbe | None = None  # how healthy learning is, for the log; it changes nothing
+    changeable: Changeable = Changeable()
 
 
 class Actor(NamedTuple):
@@ -163,6 +166,7 @@ class TargetNetwork(NamedTuple):
     init: Callable[[Params], Tree]  # θ -> θ⁻ before the first update
     update: Callable[[Params, Tree, Array], Tree]  # (θ, θ⁻, updates done) -> θ⁻
     read: ReadTarget | None = None  # given to `q_problem`: (θ, s, key) -> outputs becomes (θ⁻, s, key) -> outputs
+    at: Callable[[Array], TargetNetwork] | None = None  # the same with another interval; None: it has none
 
 
 def copied_params(params: Params) -> Params:
@@ -170,13 +174,13 @@ def copied_params(params: Params) -> Params:
     return jax.tree.map(jnp.copy, params)
 
 
-def periodic(every: int) -> TargetNetwork:
+def periodic(every: int | Array) -> TargetNetwork:
     """θ⁻ = θ after every `every` updates (Mnih et al. 2015)."""
 
     def update(params: Params, target: Params, updates: Array) -> Params:
         return jax.tree.map(lambda p, t: jnp.where(updates % every == 0, p, t), params, target)
 
-    return TargetNetwork(copied_params, update)
+    return TargetNetwork(copied_params, update, at=periodic)
 
 
 def polyak(rate: float) -> TargetNetwork:
@@ -200,13 +204,15 @@ def value_agent(
     target: TargetNetwork | None = None,
     label: Label | None = None,
     keep: KeepFn | None = None,
+    lr: float | None = None,
 ) -> Agent:
     """Compose an agent that regresses `core` on the targets of `problem`, drawn from `memory`.
 
     A variant of an algorithm is one of these arguments: double DQN another problem, PER another memory, C51 another
     readout, a recurrent network another actor. `target` None: θ itself is the target network. `label`, with the weights
     of the round's start, puts targets into the experience of a round before it is stored (λ-returns). What `keep`
-    makes of a round is stored with its transitions, and `problem` finds it as `seen.kept` (bootstrap masks).
+    makes of a round is stored with its transitions, and `problem` finds it as `seen.kept` (bootstrap masks). `lr`: the
+    step size of `core`, if it may be changed while a run goes on.
     """
     episodic = explore if isinstance(explore, EpisodeExploration) else None
 
@@ -232,7 +238,9 @@ def value_agent(
 
     def draw(state: AgentState, envs: int) -> Noise:
         steps = state.steps + envs * jnp.arange(pace.round_length(envs))
-        return explore.draw(jax.random.fold_in(state.explore_key, state.steps), steps, envs)
+        return with_epsilon(explore, state.changes.epsilon).draw(
+            jax.random.fold_in(state.explore_key, state.steps), steps, envs
+        )
 
     def act(params: Params, carry: Carry, look: Look, noise: Noise) -> tuple[Array, Carry]:
         before = carry.actor if episodic else carry
@@ -265,6 +273,8 @@ def value_agent(
         blind = memory.score is None  # then what is learned does not change what is drawn: one draw for the round
         drawn = memory.draw(stored, rows_key, most * pace.batch) if blind else None
         parts = jax.tree.map(lambda a: a.reshape(most, pace.batch), drawn)
+        factor, every = state.changes.lr, state.changes.target_every
+        follow = target if target is None or target.at is None or every is None else target.at(every)
 
         def one(i: Array, carry: tuple) -> tuple:
             fit, frozen, scored, total = carry
@@ -278,13 +288,13 @@ def value_agent(
             if memory.weigh is not None:
                 weight = memory.weigh(held, rows, steps)
                 batch = batch._replace(weight=weight if batch.weight is None else weight * batch.weight)
-            fit, metrics, outputs = core.step(fit, batch)
+            fit, metrics, outputs = core.step(fit, batch) if factor is None else core.step(fit, batch, factor)
             if memory.score is not None:
                 scored = memory.score(held, rows, readout.score(outputs, batch.y))
             value = readout.mean(batch.y)
             error = value - readout.q(outputs[:, None])[:, 0]  # the Bellman error in units of return, for every loss
             metrics |= {"value": value.mean(), "delta": jnp.abs(error).mean()}
-            frozen = target.update(fit.params, frozen, fit.step) if target else frozen
+            frozen = follow.update(fit.params, frozen, fit.step) if follow else frozen
             return fit, frozen, scored, jax.tree.map(jnp.add, total, metrics)
 
         nothing = dict.fromkeys(("cost", "delta", "gradient", "value"), jnp.zeros(()))
@@ -298,4 +308,5 @@ def value_agent(
 
     spread = distribution if readout.distribution else None
     probe = value_probe(core, problem, memory, readout, pace, target)
-    return Agent(init, carry, draw, act, learn, q, cut, explore.rate, host, pace, spread, probe)
+    able = Changeable(lr, (0.0, 1.0) if explore.at else None, target is not None and target.at is not None)
+    return Agent(init, carry, draw, act, learn, q, cut, explore.rate, host, pace, spread, probe, able)

@@ -58,6 +58,7 @@ class Exploration(NamedTuple):
     rate: Schedule  # ε at a step, for the log
     key: NoiseKeyFn | None = None  # None: the network is not noisy
     read: Callable[[Array], Array] | None = None  # outputs [N, A, ...] -> what `select` chooses from; None: q [N, A]
+    at: Callable[[Schedule], Exploration] | None = None  # the same with another ε; None: there is no ε
 
 
 class EpisodeExploration(NamedTuple):
@@ -73,6 +74,7 @@ class EpisodeExploration(NamedTuple):
     rate: Schedule
     key: NoiseKeyFn | None = None
     read: Callable[[Array], Array] | None = None
+    at: Callable[[Schedule], EpisodeExploration] | None = None
 
     def empty(self, envs: int) -> Carry:
         """What N environments carry before their first step, where `begin` takes its place: zeros [N, ...]."""
@@ -148,7 +150,14 @@ def epsilon_greedy(epsilon: Schedule, actions: int, spread: float = 0.0, groups:
         random = noise % actions if mask is None else nth_allowed(mask, noise)
         return namespace(q).where(noise >= 0, random, best)
 
-    return Exploration(draw, select, epsilon)
+    return Exploration(draw, select, epsilon, at=lambda other: epsilon_greedy(other, actions, spread, groups))
+
+
+def with_epsilon(explore: Exploration | EpisodeExploration, epsilon: Array | None) -> Exploration | EpisodeExploration:
+    """The same with this ε at every step; as it is where that is None, or where there is no ε."""
+    if epsilon is None or explore.at is None:
+        return explore
+    return explore.at(lambda step: jnp.broadcast_to(epsilon, jnp.shape(step)))
 
 
 def nothing_random(step: Array | int) -> Array:

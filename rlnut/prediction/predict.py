@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +19,14 @@ from rlnut.features.maps import Features
 from rlnut.prediction.methods import Method, Prediction, find, settle
 from rlnut.prediction.on_tables import predict_finite
 from rlnut.prediction.policies import PolicyLike
-from rlnut.prediction.result import PredictionLook, PredictionResult
+from rlnut.prediction.result import COLUMNS, PredictionLook, PredictionResult
 from rlnut.runtime.files import new_folder, read_npy
-from rlnut.runtime.log import MetricsFile, Progress
+from rlnut.runtime.log import Progress
+from rlnut.runtime.loggers import LoggedRun, Logger, Loggers, RowLog
 from rlnut.runtime.observing import Callback, Callbacks
 from rlnut.truth.finite import Finite, check_features, load_npz
 from rlnut.types import Network
 
-COLUMNS = ("step", "rmse", "ve", "be", "pbe", "tde", "re", "sampled_tde")
 WORDS = (
     ("RMSVE", "rmse"), ("weighted", "ve"), ("√BE", "be"), ("√PBE", "pbe"), ("√RE", "re"), ("√mean δ²", "sampled_tde"),
 )  # fmt: skip
@@ -46,6 +47,7 @@ def predict(
     quiet: bool = True,
     callbacks: Sequence[Callback] = (),
     image: str = "png",
+    loggers: Sequence[Logger] = (),
     **options: object,
 ) -> PredictionResult:
     """Learn V_π (`values="q"`: Q_π) of a policy by a method, with the truth beside it.
@@ -57,8 +59,9 @@ def predict(
     [K, ...] where a truth that must be estimated is estimated, as an array or an `.npy` file. `options` are fields of
     `rlnut.prediction.methods.Prediction`. `out` is a new folder for values.png (`image`: png, svg or pdf), metrics.csv
     and what was learned (`rlnut.load_values(out)`). `callbacks` are functions of a `PredictionLook` (`step`, `row`,
-    `values`, `stop()`), or objects with `on_start`, `on_look` or `on_end`, called at every point of the curve. The
-    result answers `value(obs)`. Raises UsageError, RlnutError.
+    `values`, `stop()`), or objects with `on_start`, `on_look` or `on_end`, called at every point of the curve;
+    `loggers` take its rows, see `rlnut.Logger`. The result answers `value(obs)` and has the log as arrays,
+    `history["rmse"]`. Raises UsageError, RlnutError.
 
     >>> import rlnut
     >>> answer = rlnut.predict("lstd", "rlnut/RandomWalk5-v0", steps=2000)
@@ -69,6 +72,7 @@ def predict(
     if image not in FORMATS:
         raise unknown("image", image, FORMATS)
     called: Callbacks[PredictionLook] = Callbacks(callbacks)
+    noted = Loggers(loggers)
     method = find(method)
     if isinstance(features, str):
         options["features"] = features
@@ -82,8 +86,11 @@ def predict(
     array = _over_states(given, problem) if isinstance(problem, Finite) and given is not None else None
     if not isinstance(problem, Finite) and given is not None and not isinstance(given, Features):
         raise UsageError("features of an environment without tables are words or a rlnut.features.maps.Features")
+    about = {"method": method.name, "env": title(env), "seed": seed, **asdict(config)}
+    noted.check(LoggedRun(about, None if out is None else Path(out)))
     folder = None if out is None else new_folder(out)
-    report = Report(folder, quiet, called)
+    report = Report(RowLog(COLUMNS, noted, folder), quiet, called)
+    noted.start(LoggedRun(about, folder))
     try:
         if isinstance(problem, Finite):
             answer = predict_finite(method, problem, config, policy, seed, behaviour, network, array, report)
@@ -145,13 +152,13 @@ def _meanings(env: EnvLike, finite: Finite | None) -> tuple[tuple[str, ...], np.
 
 
 class Report:
-    """An observer: a row of the log for every look, on a progress line and in metrics.csv of a folder; then callbacks.
+    """An observer: a row of the log for every look, on a progress line and wherever `rows` go; then callbacks.
 
     What a callback raises ends the prediction where it is, and is kept as `failure` until what was learned is written.
     """
 
-    def __init__(self, folder: Path | None, quiet: bool, callbacks: Callbacks[PredictionLook]) -> None:
-        self.file = None if folder is None else MetricsFile(folder / "metrics.csv", COLUMNS)
+    def __init__(self, rows: RowLog, quiet: bool, callbacks: Callbacks[PredictionLook]) -> None:
+        self.rows = rows
         self.quiet, self.callbacks = quiet, callbacks
         self.progress: Progress | None = None
         self.failure: RlnutError | None = None
@@ -160,8 +167,7 @@ class Report:
         if self.progress is None:
             self.progress = Progress(look.total, 0, self.quiet, WORDS)
         self.progress.show(look.step, look.row, plain=look.step == look.total)
-        if self.file is not None:
-            self.file.write(look.row)
+        self.rows.write(look.row)
         try:
             self.callbacks(look)
         except RlnutError as error:
@@ -176,13 +182,15 @@ class Report:
         return answer
 
     def close(self) -> None:
-        """End the progress line, and tell the callbacks."""
+        """End the progress line, tell the callbacks, and close the loggers."""
         if self.progress is not None:
             self.progress.close()
         try:
             self.callbacks.end()
         except RlnutError as error:
             self.failure = self.failure or error
+        finally:
+            self.rows.loggers.close()
 
 
 def check_arguments(method: object, env: object, features: object, network: object, seed: object, out: object) -> None:

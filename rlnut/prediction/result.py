@@ -12,11 +12,13 @@ from rlnut.prediction.defaults import SettingsUsed
 from rlnut.prediction.learned_values import Given, Values
 from rlnut.prediction.snapshots import Snapshot
 from rlnut.prediction.table_truth import FixedPoint, shown
+from rlnut.runtime.history import History, RowRecorder
 from rlnut.runtime.observing import watched
 from rlnut.truth.fixed_points import rms
 from rlnut.truth.monte_carlo import MonteCarloTruth
 
 FEW_WEIGHTS = 12  # weights of which the whole way is kept
+COLUMNS = ("step", "rmse", "ve", "be", "pbe", "tde", "re", "sampled_tde")  # of the log
 BLOWN_UP = 10.0  # times the error at the start, or the truth: it diverged
 
 
@@ -48,6 +50,11 @@ class PredictionResult(NamedTuple):
     learned: Values | None = None  # the function that was learned
     curve_se: np.ndarray | None = None  # [K] standard error of `curve` over runs; 0 of a single run
     path: np.ndarray | None = None  # [K, d] weights of the first run at the points of the curve, where they are few
+
+    @property
+    def history(self) -> History:
+        """The same log column by column: `history["rmse"]`."""
+        return RowRecorder(COLUMNS, self.log).history()
 
     def value(self, obs: Given) -> np.ndarray:
         """Learned v(s) [] or q(s, ·) [A] of one observation, [B] and [B, A] of several: the mean over runs.

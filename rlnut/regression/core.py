@@ -39,15 +39,15 @@ class CostFn(Protocol):
 
 
 class UpdateFn(Protocol):
-    """(fit, batch of B rows) -> the fit after one step of the optimiser, metrics []."""
+    """(fit, batch of B rows, factor of the step [] or None) -> the fit after one step of the optimiser, metrics []."""
 
-    def __call__(self, fit: Fit, batch: Batch, /) -> tuple[Fit, Metrics]: ...
+    def __call__(self, fit: Fit, batch: Batch, factor: Array | None = None, /) -> tuple[Fit, Metrics]: ...
 
 
 class StepFn(Protocol):
-    """(fit, batch of B rows) -> the fit after one step of the optimiser, metrics [], ŷ [B, ...] before it."""
+    """(fit, batch of B rows, factor) -> the fit after one step of the optimiser, metrics [], ŷ [B, ...] before it."""
 
-    def __call__(self, fit: Fit, batch: Batch, /) -> tuple[Fit, Metrics, Array]: ...
+    def __call__(self, fit: Fit, batch: Batch, factor: Array | None = None, /) -> tuple[Fit, Metrics, Array]: ...
 
 
 class Regression(NamedTuple):
@@ -135,10 +135,10 @@ def regression(
         losses = losses if output_penalty is None else losses + whole(outputs, batch)
         return mean(losses, batch.weight) + (penalty(params) if penalty else 0.0), delta
 
-    def update(fit: Fit, batch: Batch) -> tuple[Fit, Metrics]:
-        return step(fit, batch)[:2]
+    def update(fit: Fit, batch: Batch, factor: Array | None = None) -> tuple[Fit, Metrics]:
+        return step(fit, batch, factor)[:2]
 
-    def step(fit: Fit, batch: Batch) -> tuple[Fit, Metrics, Array]:
+    def step(fit: Fit, batch: Batch, factor: Array | None = None) -> tuple[Fit, Metrics, Array]:
         noise = (jax.random.fold_in(fit.key, fit.step),) if model.stochastic else ()
         everything, pull = jax.vjp(lambda p: model.apply(p, batch.x, *noise), fit.params)
         outputs, pull_chosen = jax.vjp(lambda all_: select(all_, batch.index), everything)
@@ -154,6 +154,8 @@ def regression(
             extra, slope = jax.value_and_grad(penalty)(fit.params)
             value, grads = value + extra, jax.tree.map(jnp.add, grads, slope)
         changes, opt_state = chosen.update(grads, fit.opt_state, fit.params)
+        if factor is not None:  # every optimiser ends in its step size, so this is another one
+            changes = jax.tree.map(lambda change: factor * change, changes)
         params = optax.apply_updates(fit.params, changes)
         metrics = {"cost": value, "delta": jnp.mean(jnp.abs(delta)), "gradient": optax.tree.norm(grads)}
         return fit._replace(params=params, opt_state=opt_state, step=fit.step + 1), metrics, outputs

@@ -20,6 +20,7 @@ from rlnut.runtime.files import atomic_write
 from rlnut.runtime.streams import on_terminal
 from rlnut.runtime.streams import say as say
 
+METRICS_FILE = "metrics.csv"
 COLUMNS = (
     "step", "episodes", "return", "length", "epsilon", "updates", "delta", "cost", "value", "gradient",
     "eval_mean", "eval_std", "eval_length",
@@ -40,7 +41,8 @@ class MetricsFile:
         own = _header(path) or columns  # another version may have written other columns
         if content is not None and path.exists() and content != hashlib.sha256(_table(own, kept).encode()).hexdigest():
             raise RlnutError(f"{path} is damaged or was edited: its content does not match its checksum")
-        text = _table(columns, [{k: v for k, v in row.items() if k in columns} for row in kept])
+        self.kept = [{k: v for k, v in row.items() if k in columns} for row in kept]  # rows that were there before
+        text = _table(columns, self.kept)
         self._hash = hashlib.sha256(text.encode())
         atomic_write(path, text)
 
@@ -68,17 +70,21 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     A last row that was cut short by the end of a process is left out; anything else that is no table of numbers with
     a column `step` raises RlnutError.
     """
-    if not path.exists():
-        return []
+    return read_log(path)[1] if path.exists() else []
+
+
+def read_log(path: Path, counters: tuple[str, ...] = ("step",)) -> tuple[tuple[str, ...], list[dict[str, float]]]:
+    """(names of the columns, rows) of a metrics.csv, which counts one of `counters`."""
     try:
         whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
         table = list(csv.reader(io.StringIO(whole), strict=True))
-        names = table[0] if table else ["step"]
-        if "step" not in names:
-            raise ValueError("no column step")
-        return [{k: float(v) if v else math.nan for k, v in zip(names, row, strict=True)} for row in table[1:]]
+        names = table[0] if table else [counters[0]]
+        if not set(counters) & set(names):
+            raise ValueError(f"no column {' or '.join(counters)}")
+        rows = [{k: float(v) if v else math.nan for k, v in zip(names, row, strict=True)} for row in table[1:]]
     except (OSError, ValueError, csv.Error) as error:
         raise RlnutError(f"{path} is damaged: {error}") from None
+    return tuple(names), rows
 
 
 def _header(path: Path) -> tuple[str, ...]:

@@ -51,7 +51,7 @@ class Callbacks(Generic[SomeLook]):
     def __init__(self, given: Iterable[Callback] = ()) -> None:
         if not isinstance(given, (list, tuple)):
             raise UsageError(f"callbacks must be a list, each {WANTED}; got {type(given).__name__}")
-        self.given: list[tuple[str, Methods[SomeLook]]] = [(_name(one), _methods(one)) for one in given]
+        self.given: list[tuple[str, Methods[SomeLook]]] = [(shown_name(one), _methods(one)) for one in given]
         self.last: SomeLook | None = None
 
     def __call__(self, look: SomeLook) -> None:
@@ -76,14 +76,15 @@ class Callbacks(Generic[SomeLook]):
 Methods = dict[str, Callable[[SomeLook], object]]
 
 
-def _name(callback: object) -> str:
+def shown_name(callback: object) -> str:
+    """What a callback or a logger is called in messages."""
     return str(getattr(callback, "__qualname__", "") or type(callback).__qualname__)
 
 
 def _methods(callback: object) -> Methods[SomeLook]:
     """What of a callback is called, and when; UsageError if there is nothing to call."""
     if isinstance(callback, type):
-        raise UsageError(f"the callback {_name(callback)} is a class: make one, {_name(callback)}()")
+        raise UsageError(f"the callback {shown_name(callback)} is a class: make one, {shown_name(callback)}()")
     found = {name: getattr(callback, name) for name in METHODS if callable(getattr(callback, name, None))}
     if not found and callable(callback):
         return {"on_look": callback}
@@ -99,11 +100,16 @@ def _called(name: str, methods: Methods[SomeLook], which: str, look: SomeLook) -
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a callback may raise anything, SystemExit too
-        text = " ".join(str(error).split())[:300]
-        if not isinstance(error, RlnutError):
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            text = f"{type(error).__name__}{': ' if text else ''}{text} ({Path(frame.filename).name}:{frame.lineno})"
-        raise RlnutError(f"the callback {name} raised {text}") from error
+        raise RlnutError(f"the callback {name} raised {shown_error(error)}") from error
+
+
+def shown_error(error: BaseException) -> str:
+    """What somebody's code raised, and where, in one line."""
+    text = " ".join(str(error).split())[:500]
+    if isinstance(error, RlnutError):
+        return text
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}{': ' if text else ''}{text} ({Path(frame.filename).name}:{frame.lineno})"
 
 
 class Looks(Iterator[SomeLook], Generic[SomeLook, Result]):

@@ -61,8 +61,8 @@ class NetworkEstimator(SparseInputs):
         self.fitted_, found = learn(learner, config, problem, about, None, False, self._stop)
         self._ready: tuple[Callable[..., tuple[Fit, Metrics]], Fit] | None = None
         self._dtype = X.dtype
-        self.n_iter_ = len(self.fitted_.history)
-        self.loss_curve_ = [epoch.cost for epoch in self.fitted_.history]
+        self.n_iter_ = len(self.fitted_.epochs)
+        self.loss_curve_ = [epoch.cost for epoch in self.fitted_.epochs]
         self._check_end(found["ended"])
         return self
 

@@ -12,6 +12,9 @@ import math
 
 import numpy as np
 
+from rlnut.supervised.epochs import LearnedParams
+
+EPOCHS = 16  # with a validation cost, from which on their costs show whether it still falls
 SHARE = 0.02  # of the first cost: a gain below it changes no prediction that matters
 
 
@@ -37,3 +40,19 @@ def still_falling(costs: np.ndarray, rates: np.ndarray) -> float | None:
     gain = further_gain(costs, rates) if len(costs) else math.inf
     start = float(np.mean(costs[: max(1, len(costs) // 1000)], dtype=float)) if len(costs) else 0.0
     return gain if gain > SHARE * abs(start) else None
+
+
+def fit_still_falling(learned: LearnedParams, rates: np.ndarray) -> float | None:
+    """The same of the validation cost, or without one of the training cost; `rates` as planned, [epochs, updates]."""
+    held = [epoch.validation_cost for epoch in learned.history if epoch.validation_cost is not None]
+    steps, done = rates.shape[1], rates.reshape(-1)[: learned.updates] * learned.factors
+    if len(held) < EPOCHS:
+        return still_falling(learned.costs, done)
+    return still_falling(np.array(held), done[: len(held) * steps].reshape(-1, steps).sum(1))
+
+
+def not_converged(name: str, gain: float, judged: bool) -> str:
+    """What to say of a fit that has not; judged: are there validation rows?"""
+    less = f", by about {gain:.2g} more in as many updates again" if math.isfinite(gain) else ""
+    hint = "" if judged else "; validation rows show whether that helps on new ones"
+    return f"{name} has not converged: its cost was still falling{less}; try more epochs{hint}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from rlnut.regression.losses import Loss
 from rlnut.runtime.interrupts import interrupts
 from rlnut.runtime.log import Progress
 from rlnut.supervised.augment import augmented
-from rlnut.types import Array, Batch, Fit, Key, Params
+from rlnut.types import Array, Batch, Fit, Key, Params, Tree
 
 SIZE = 512  # rows of one forward pass in `outputs`
 SECONDS = 0.5  # of work between two looks at the clock
@@ -53,10 +53,17 @@ class Trainer(NamedTuple):
     """A compiled epoch, made by `trainer`."""
 
     steps: int  # updates in one epoch; rows that fill no batch wait for another epoch's shuffle
-    stretch: Callable[..., FitAndCosts]  # (fit, costs [steps], x, y, order, start, stop) -> fit, costs
+    stretch: Callable[..., FitAndCosts]  # (fit, costs [steps], x, y, order, start, stop, factor or None) -> fit, costs
     x: Array
     y: Array
     compile_s: float
+
+
+class WatchedEpoch(Protocol):
+    """What a look at an epoch came to."""
+
+    stopping: bool
+    factor: float | None  # of the step size of the next epochs; None: it was never changed
 
 
 class LearnedParams(NamedTuple):
@@ -65,7 +72,9 @@ class LearnedParams(NamedTuple):
     params: Params
     history: tuple[Epoch, ...]  # of the whole epochs
     costs: np.ndarray  # [updates] of each update done
-    ended: str  # "" (all epochs done), "early" (patience), "converged" (`stop`) or "interrupted" (Ctrl-C)
+    factors: np.ndarray  # [updates] by which its step size was changed
+    # "" (all epochs done), "early" (patience), "converged" (`stop`), "stopped" (a callback) or "interrupted" (Ctrl-C)
+    ended: str
 
     @property
     def updates(self) -> int:
@@ -83,12 +92,15 @@ def trainer(core: Regression, fit: Fit, rows: LabelledRows, batch: int, shift: i
     steps = len(rows.x) // batch
     weight = None if rows.weight is None else jnp.asarray(rows.weight, jnp.float32)
 
-    def stretch(fit: Fit, costs: Array, x: Array, y: Array, order: Array, start: Array, stop: Array) -> FitAndCosts:
+    def stretch(
+        fit: Fit, costs: Array, x: Array, y: Array, order: Array, start: Array, stop: Array, factor: Array | None = None
+    ) -> FitAndCosts:
         def step(i: Array, carry: FitAndCosts) -> FitAndCosts:
             fit, costs = carry
             rows = jax.lax.dynamic_slice_in_dim(order, i * batch, batch)
             inputs = augmented(x, rows, shift, turn, jax.random.fold_in(key, fit.step))
-            fit, metrics = core.update(fit, Batch(inputs, y[rows], None, None if weight is None else weight[rows]))
+            drawn = Batch(inputs, y[rows], None, None if weight is None else weight[rows])
+            fit, metrics = core.update(fit, drawn) if factor is None else core.update(fit, drawn, factor)
             return fit, costs.at[i].set(metrics["cost"])
 
         return jax.lax.fori_loop(start, stop, step, (fit, costs))
@@ -96,11 +108,18 @@ def trainer(core: Regression, fit: Fit, rows: LabelledRows, batch: int, shift: i
     began = time.perf_counter()
     x, y = jnp.asarray(rows.x), jnp.asarray(rows.y)
     zero, order = jnp.int32(0), jnp.zeros(len(x), jnp.int32)
-    compiled = jax.jit(stretch).lower(fit, jnp.zeros(steps), x, y, order, zero, zero).compile()
-    return Trainer(steps, compiled, x, y, time.perf_counter() - began)
+    usual, changed = jax.jit(stretch), jax.jit(stretch)
+    compiled = usual.lower(fit, jnp.zeros(steps), x, y, order, zero, zero).compile()
+
+    def work(*arguments: Tree, factor: float | None = None) -> FitAndCosts:
+        return compiled(*arguments) if factor is None else changed(*arguments, jnp.float32(factor))
+
+    return Trainer(steps, work, x, y, time.perf_counter() - began)
 
 
-def epoch(work: Trainer, fit: Fit, seed: int, number: int) -> Iterator[tuple[int, Fit, np.ndarray]]:
+def epoch(
+    work: Trainer, fit: Fit, seed: int, number: int, factor: float | None = None
+) -> Iterator[tuple[int, Fit, np.ndarray]]:
     """One epoch in stretches of about half a second: yields (updates done in it, Fit, their costs)."""
     order = jnp.asarray(np.random.default_rng((seed, number)).permutation(len(work.x)), jnp.int32)
     done, size = 0, 1
@@ -108,7 +127,7 @@ def epoch(work: Trainer, fit: Fit, seed: int, number: int) -> Iterator[tuple[int
     while done < work.steps:
         began = time.perf_counter()
         stop = min(done + size, work.steps)
-        fit, costs = work.stretch(fit, costs, work.x, work.y, order, jnp.int32(done), jnp.int32(stop))
+        fit, costs = work.stretch(fit, costs, work.x, work.y, order, jnp.int32(done), jnp.int32(stop), factor=factor)
         seen = np.asarray(costs)[:stop]
         size = max(1, min(8 * size, int(SECONDS * (stop - done) / (time.perf_counter() - began))))
         done = stop
@@ -126,19 +145,25 @@ def run_epochs(
     report: Progress,
     keep: Callable[[Params], None] | None = None,
     stop: Callable[[Sequence[Epoch]], bool] | None = None,
+    watch: Callable[[Sequence[Epoch], Params], WatchedEpoch] | None = None,
 ) -> LearnedParams:
-    """All epochs, fewer with patience, Ctrl-C or where `stop` says so. `keep` saves what is learnt after long epochs.
+    """All epochs, fewer with patience, Ctrl-C or where `stop` or `watch` say so.
+
+    `keep` saves what is learnt after long epochs; `watch` is called after every one.
 
     With patience the parameters of the best validation cost are the result, else the last ones. Raises RlnutError when
     the cost is not finite.
     """
     history: list[Epoch] = []
     spent: list[np.ndarray] = []  # the costs of each epoch's updates
+    factors: list[np.ndarray] = []
+    watched: WatchedEpoch | None = None
     best, best_params, left, ended, kept = math.inf, fit.params, patience, "", time.perf_counter()
     with interrupts(lambda: report.say("stopping after this stretch of updates (once more: at once)")) as stopped:
         for number in range(1, epochs + 1):
             began = time.perf_counter()
-            for done, latest, costs in epoch(work, fit, seed, number):
+            factor = None if watched is None else watched.factor
+            for done, latest, costs in epoch(work, fit, seed, number, factor):
                 fit = latest
                 if not np.isfinite(costs).all():
                     raise RlnutError(f"the cost is no longer finite in epoch {number}: try a smaller lr")
@@ -158,17 +183,21 @@ def run_epochs(
                 if keep is not None and time.perf_counter() - kept >= SECONDS:
                     keep(best_params if patience else fit.params)
                     kept = time.perf_counter()
+                watched = None if watch is None else watch(history, fit.params)
             spent.append(costs)
+            factors.append(np.full(len(costs), 1.0 if factor is None else factor))
             if stopped() and (number < epochs or done < work.steps):
                 ended = "interrupted"
             elif patience and left <= 0:
                 ended = "early"
             elif stop is not None and stop(history):
                 ended = "converged"
+            elif watched is not None and watched.stopping:
+                ended = "stopped"
             if ended:
                 break
     params = best_params if patience and history else fit.params
-    return LearnedParams(params, tuple(history), np.concatenate(spent), ended)
+    return LearnedParams(params, tuple(history), np.concatenate(spent), np.concatenate(factors), ended)
 
 
 def _line(done: Epoch, epochs: int) -> str:

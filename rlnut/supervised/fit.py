@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -24,19 +23,20 @@ from rlnut.regression.core import Regression, regression
 from rlnut.regression.losses import Loss, Penalty, cross_entropy, l1, l2, smoothed, squared
 from rlnut.regression.optimizers import optimizer as named
 from rlnut.regression.optimizers import rates_of
-from rlnut.runtime.files import JsonObject, new_folder
+from rlnut.runtime.files import JsonObject, as_path, new_folder
 from rlnut.runtime.log import Progress
-from rlnut.supervised.convergence import still_falling
-from rlnut.supervised.epochs import Epoch, LabelledRows, LearnedParams, judge, run_epochs, trainer
+from rlnut.runtime.loggers import LoggedRun, Logger, Loggers, RowLog
+from rlnut.runtime.observing import Callback, Callbacks
+from rlnut.supervised.convergence import fit_still_falling, not_converged
+from rlnut.supervised.epochs import Epoch, LabelledRows, judge, run_epochs, trainer
 from rlnut.supervised.fit_linear import chosen_exact, fit_exact
+from rlnut.supervised.fit_look import COLUMNS, EpochObserver, FitLook, FitTools
 from rlnut.supervised.fitted_model import FittedModel, architecture, described
 from rlnut.supervised.linear_settings import LINEAR_MODELS, LinearSettings
 from rlnut.supervised.network_settings import MODELS, FitSettings
 from rlnut.supervised.predicted_rows import classification_figures
 from rlnut.supervised.rows import SplitRows, prepare
 from rlnut.types import Fit, Key, Model, Network, Params
-
-EPOCHS = 16  # with a validation cost, from which on their costs show whether it still falls
 
 
 def fit(
@@ -52,6 +52,8 @@ def fit(
     optimizer: str | optax.GradientTransformation | None = None,
     progress: bool = True,
     image: str = "png",
+    callbacks: Sequence[Callback] = (),
+    loggers: Sequence[Logger] = (),
     **settings: object,
 ) -> FittedModel:
     """Fit g_θ(x) to y by mini-batches:  θ ← θ − α ∂E/∂θ,  E = mean ℓ(g_θ(x), y) + penalty(θ).
@@ -63,10 +65,11 @@ def fit(
     back). The linear models are solved exactly instead (`linear_models`). `settings` are fields of `FitSettings` or of
     the named model; `optimizer` is one of OPTIMIZERS by name, or any of optax. The test rows are used once, after the
     last update; of a table or your own file they are the share `test` (None: 0.2; 0: none, all rows are learned from,
-    and no test figure is reported). With `out` the run leaves a folder that `rlnut.load` reads, with
-    figures (`image`: png, svg or pdf). Ctrl-C ends the
-    learning early and keeps what it has. Raises UsageError for wrong arguments or data, RlnutError if the cost does not
-    stay finite.
+    and no test figure is reported). With `out` the run leaves a folder that `rlnut.load` reads, with figures (`image`:
+    png, svg or pdf). Ctrl-C ends the learning early and keeps what it has. `callbacks` are functions of a `FitLook`
+    (after each epoch), or objects with `on_start`, `on_look` or `on_end`; `loggers` take the rows of the log, see
+    `rlnut.Logger`; both are for models that learn in epochs. Raises UsageError for wrong arguments or data, RlnutError
+    if the cost does not stay finite.
 
     >>> import numpy as np, rlnut
     >>> current = np.arange(8.0)[:, None]
@@ -78,12 +81,16 @@ def fit(
     method = _checked_arguments(seed, loss, optimizer)
     if image not in FORMATS:
         raise unknown("image", image, FORMATS)
+    called: Callbacks[FitLook] = Callbacks(callbacks)
+    noted = Loggers(loggers)
     if isinstance(optimizer, str):
         settings["optimizer"] = optimizer
     exact = chosen_exact(model, settings)
     if exact is not None:
         if loss is not None:
             raise UsageError(f"{exact[0]} has its own loss")
+        if callbacks or loggers:
+            raise UsageError(f"{exact[0]} is solved at once: it has no epochs for callbacks or loggers")
         problem = load_dataset(dataset, data, target, exact[1].wanted(), test)
         return fit_exact(*exact, problem, data, out, seed, progress, method, image)
     name, config = chosen_model(model, settings)
@@ -92,10 +99,16 @@ def fit(
     found = load_dataset(dataset, data, target, config.task, test)
     problem = checked_dataset(found, config.task, config.sequences)
     config = suited(config, problem, loss)
+    about = described(name, config, seed, problem, data)
+    noted.check(LoggedRun(about, None if out is None else as_path(out, "the output folder")))
     folder = None if out is None else new_folder(out)
     learner = prepared_learner(problem, config, chosen_network(model, config), loss, method, seed)
-    about = described(name, config, seed, problem, data)
-    fitted, learning = learn(learner, config, problem, about, folder, progress)
+    watch = EpochObserver(called, RowLog(COLUMNS, noted))
+    noted.start(LoggedRun(about, folder))
+    try:
+        fitted, learning = learn(learner, config, problem, about, folder, progress, watch=watch)
+    finally:
+        watch.close()
     result = judged_result(learner, config, problem, fitted, learning)
     result |= {"wall_s": time.perf_counter() - began, "out": None if folder is None else str(folder)}
     fitted = replace(fitted, result=result)
@@ -104,7 +117,7 @@ def fit(
         from rlnut.supervised.figures import draw_fit
 
         draw_fit(folder, fitted, problem, image)
-    return fitted
+    return watch.checked(fitted)
 
 
 def suited(config: FitSettings, problem: Dataset, loss: Loss | None = None) -> FitSettings:
@@ -146,6 +159,7 @@ class PreparedLearner(NamedTuple):
     size: int  # rows of one update
     epochs: int
     rates: np.ndarray  # [updates] α of each update; of an optimiser that was given only that they are alike
+    lr: float | None  # α of the settings; None: an optimiser was given
 
 
 def prepared_learner(
@@ -174,8 +188,8 @@ def prepared_learner(
     _check_head(core, start.params, rows.train, head)
     if like is not None:
         start = start._replace(params=like.params, opt_state=method.init(like.params))
-    epochs = config.epochs
-    return PreparedLearner(core, start, rows, model, head, cost, trained, penalty, key, seed, size, epochs, rates)
+    epochs, lr = config.epochs, None if optimizer else config.lr
+    return PreparedLearner(core, start, rows, model, head, cost, trained, penalty, key, seed, size, epochs, rates, lr)
 
 
 def learn(
@@ -186,6 +200,7 @@ def learn(
     folder: Path | None,
     progress: bool,
     stop: Callable[[Sequence[Epoch]], bool] | None = None,
+    watch: EpochObserver | None = None,
 ) -> tuple[FittedModel, JsonObject]:
     """All epochs: the fitted model, and what to say of the learning. `folder` is written after each epoch."""
     rows, classes, row = learner.rows, problem.classes, problem.x_train.shape[1:]
@@ -208,6 +223,8 @@ def learn(
         work = trainer(learner.core, learner.start, rows.train, learner.size, config.shift, config.turn, key)
         verdict = judge(learner.core, learner.cost, classes is not None)
         keep = None if folder is None else lambda params: replace(blank, params=params).save_model(folder)
+        if watch is not None:
+            watch.tools = FitTools(lambda params: replace(blank, params=params), keep, learner.lr, learner.epochs)
         learned = run_epochs(
             work,
             learner.start,
@@ -219,28 +236,16 @@ def learn(
             report,
             keep,
             stop,
+            watch,
         )
-        gain = None if learned.ended in ("early", "converged") else _still_falling(learned, learner)
-        if gain is not None and learned.ended != "interrupted":
-            report.say(_not_converged(about["model"], gain, bool(len(rows.held.x))))
+        rates = learner.rates.reshape(learner.epochs, -1)
+        gain = None if learned.ended in ("early", "converged") else fit_still_falling(learned, rates)
+        if gain is not None and learned.ended not in ("interrupted", "stopped"):
+            report.say(not_converged(about["model"], gain, bool(len(rows.held.x))))
     found: JsonObject = {"epochs": len(learned.history), "updates": learned.updates, "parameters": count}
     found |= {"ended": learned.ended, "converged": gain is None}
     found |= {"compile_s": work.compile_s, "seconds_per_epoch": learned.seconds_per_epoch}
-    return replace(blank, params=learned.params, history=learned.history), found
-
-
-def _still_falling(learned: LearnedParams, learner: PreparedLearner) -> float | None:
-    """What as many updates again would take from the validation cost, or without one from the training cost."""
-    held = [epoch.validation_cost for epoch in learned.history if epoch.validation_cost is not None]
-    if len(held) < EPOCHS:
-        return still_falling(learned.costs, learner.rates[: learned.updates])
-    return still_falling(np.array(held), learner.rates.reshape(learner.epochs, -1).sum(1)[: len(held)])
-
-
-def _not_converged(name: str, gain: float, judged: bool) -> str:
-    less = f", by about {gain:.2g} more in as many updates again" if math.isfinite(gain) else ""
-    hint = "" if judged else "; validation rows show whether that helps on new ones"
-    return f"{name} has not converged: its cost was still falling{less}; try more epochs{hint}"
+    return replace(blank, params=learned.params, epochs=learned.history), found
 
 
 def judged_result(

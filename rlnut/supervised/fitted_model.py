@@ -13,10 +13,12 @@ from rlnut.errors import RlnutError, UsageError
 from rlnut.networks.layers import serial, unit_scale
 from rlnut.runtime.arrays import all_finite, in_structure, read_arrays, save_arrays
 from rlnut.runtime.files import JsonObject, as_path, digest, read_json, write_json
-from rlnut.runtime.log import MetricsFile
+from rlnut.runtime.history import History, RowRecorder
+from rlnut.runtime.log import METRICS_FILE, MetricsFile
 from rlnut.runtime.version import check_written_by, installed_version
 from rlnut.settings import Settings
 from rlnut.supervised.epochs import Epoch, accuracy_or_r2, outputs
+from rlnut.supervised.fit_look import COLUMNS
 from rlnut.supervised.linear_settings import LINEAR_MODELS
 from rlnut.supervised.network_settings import MODELS
 from rlnut.supervised.scaling import Scale, scale_of
@@ -36,8 +38,13 @@ class FittedModel:
     y_scale: Scale | None  # None: classification
     about: JsonObject
     result: JsonObject
-    history: tuple[Epoch, ...] = ()
+    epochs: tuple[Epoch, ...] = ()
     sequences: bool = False  # a row may have any number of steps, and NaN after its end
+
+    @property
+    def history(self) -> History:
+        """The log of the learning, column by column: `history["cost"]`; no rows of a solved or a loaded model."""
+        return RowRecorder(COLUMNS, (done._asdict() for done in self.epochs)).history()
 
     @property
     def test_accuracy(self) -> float | None:
@@ -126,16 +133,16 @@ class FittedModel:
         """
         folder = Path(folder)
         self.save_model(folder)
-        table = MetricsFile(folder / "metrics.csv", Epoch._fields[:-1])
-        for done in self.history:
+        table = MetricsFile(folder / METRICS_FILE, COLUMNS)
+        for done in self.epochs:
             table.write(done._asdict())
         write_json(folder / "summary.json", self.result)
-        if self.history:
+        if self.epochs:
             from rlnut.runtime.plotting import save_figure
             from rlnut.supervised.plots import learning_figure
 
             facts = (f"seed {self.about['seed']}",)
-            figure = learning_figure(self.history, f"{self.about['model']} on {self.about['dataset']}", facts)
+            figure = learning_figure(self.epochs, f"{self.about['model']} on {self.about['dataset']}", facts)
             save_figure(figure, folder / f"curve.{image}")
 
     def save_model(self, folder: Path) -> None:

@@ -12,8 +12,7 @@ from jax import monitoring
 
 import rlnut
 from rlnut.agents.catalogue import AGENTS
-from rlnut.control.session import SILENT
-from rlnut.control.settings import RunSettings
+from rlnut.control.settings import SILENT, RunSettings
 from rlnut.control.setup import Shared
 from rlnut.control.training import train_seed
 from rlnut.envs.make import EnvName

@@ -70,7 +70,7 @@ def test_early_stopping_returns_the_best_epoch():
         "progress": False,
     }
     found = fit("mlp", (x, y, x, y), patience=3, epochs=50, **settings)
-    costs = [e.validation_cost for e in found.history if e.validation_cost is not None]
+    costs = [e.validation_cost for e in found.epochs if e.validation_cost is not None]
     best = int(np.argmin(costs))
     assert found.result["ended"] == "early"
     assert len(costs) == best + 1 + 3
