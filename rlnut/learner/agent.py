@@ -237,10 +237,8 @@ def value_agent(
         return AgentState(fit, frozen, held, jnp.zeros((), jnp.int32), explore_key, replay_key)
 
     def draw(state: AgentState, envs: int) -> Noise:
-        steps = state.steps + envs * jnp.arange(pace.round_length(envs))
-        return with_epsilon(explore, state.changes.epsilon).draw(
-            jax.random.fold_in(state.explore_key, state.steps), steps, envs
-        )
+        key, steps = state.explore_key, state.steps + envs * jnp.arange(pace.round_length(envs))
+        return with_epsilon(explore, state.changes.epsilon).draw(jax.random.fold_in(key, state.steps), steps, envs)
 
     def act(params: Params, carry: Carry, look: Look, noise: Noise) -> tuple[Array, Carry]:
         before = carry.actor if episodic else carry
