@@ -137,7 +137,8 @@ def test_an_exception_in_an_evaluation_loses_nothing(whole: Path, tmp_path: Path
     ):
         rlnut.train(SMALL, Lab, num_envs=3, out=folder, seed=5, quiet=True, eval_env=Judge, **SHORT)
     go_on(folder)
-    assert same(whole, folder) == []
+    assert same(whole, folder) == [CONFIG]
+    assert {k for k, v in read_json(folder / CONFIG).items() if read_json(whole / CONFIG).get(k) != v} == {"eval_env"}
 
 
 @pytest.mark.parametrize("at", [0, 6, 30, 66, 72, 126, 156, 162])

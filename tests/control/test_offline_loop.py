@@ -70,7 +70,9 @@ def test_ctrl_c_leaves_a_checkpoint(agent: Any, tmp_path: Path, capsys: pytest.C
     assert done.interrupted and done.reached == 3
     assert "stopping after this iteration (once more: at once, without saving)" in capsys.readouterr().err
     rlnut.resume(tmp_path / "run", quiet=True)
-    assert same(tmp_path / "whole", tmp_path / "run") == []
+    assert same(tmp_path / "whole", tmp_path / "run") == [CONFIG]
+    before, after = (read_json(tmp_path / name / CONFIG) for name in ("whole", "run"))
+    assert after == before | {"callbacks": after["callbacks"]}
 
 
 def test_a_run_that_came_to_rest_rests_when_it_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
