@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from rlnut.commands.options import AGENT, TRUST, converter
 from rlnut.errors import RlnutError, UsageError
 
+FIGURES = ("values", "distributions", "health")  # of one run, in the place of its learning curve
 OF_VALUES = ("dims", "at")  # options of --values
 OF_POLICY = ("env", "agent", "trust")  # options of --values and --distributions
 
@@ -28,6 +29,9 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
         help="of one run of a distributional agent: its distributions of returns, and realised returns",
     )
     parser.add_argument(
+        "--health", action="store_true", help="of one run: |δ|, updates, dead units, rank of features … over its steps"
+    )
+    parser.add_argument(
         "--dims", type=converter(int, many=True), metavar="X,Y", help="--values: numbers of the coordinates of the map"
     )
     parser.add_argument(
@@ -45,6 +49,8 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     _check(args)
     if args.values or args.distributions:
         return _policy_figure(args)
+    if args.health:
+        return _health_figure(args)
     from rlnut.comparison.curves import learning_curves
     from rlnut.comparison.figures import curves_figure
     from rlnut.comparison.table import curves_table
@@ -71,16 +77,16 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
 
 def _check(args: argparse.Namespace) -> None:
     """UsageError for options that have no effect together."""
-    if args.values and args.distributions:
-        raise UsageError("--values and --distributions are two figures: give one of them")
+    asked = [f"--{name}" for name in FIGURES if getattr(args, name)]
+    if len(asked) > 1:
+        raise UsageError(f"{' and '.join(asked)} are different figures: give one of them")
     wrong = [name for name in OF_VALUES if getattr(args, name) and not args.values]
     wrong += [name for name in OF_POLICY if getattr(args, name) and not (args.values or args.distributions)]
     if wrong:
         need = "--values" if wrong[0] in OF_VALUES else "--values or --distributions"
         raise UsageError(f"--{wrong[0]} has no effect without {need}")
-    if (args.values or args.distributions) and len(args.dirs) > 1:
-        which = "--values" if args.values else "--distributions"
-        raise UsageError(f"{which} draws one run, got {len(args.dirs)}")
+    if asked and len(args.dirs) > 1:
+        raise UsageError(f"{asked[0]} draws one run, got {len(args.dirs)}")
 
 
 def _policy_figure(args: argparse.Namespace) -> Mapping[str, object]:
@@ -100,5 +106,17 @@ def _policy_figure(args: argparse.Namespace) -> Mapping[str, object]:
 
         figure = return_distributions(args.dirs[0], env=args.env, agent=agent, trust=args.trust, seed=args.seed)
     save_figure(figure, path)
+    say(str(path))
+    return {"out": str(path)}
+
+
+def _health_figure(args: argparse.Namespace) -> Mapping[str, object]:
+    """How healthy the learning of one run was."""
+    from rlnut.control.health_plots import health_figure
+    from rlnut.runtime.log import say
+    from rlnut.runtime.plotting import figure_path, save_figure
+
+    path = figure_path(args.out, "health")
+    save_figure(health_figure(args.dirs[0]), path)
     say(str(path))
     return {"out": str(path)}

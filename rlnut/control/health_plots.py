@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from rlnut.errors import UsageError
 from rlnut.runtime.files import read_json
 from rlnut.runtime.log import read_metrics
-from rlnut.runtime.plotting import caption, heading, line_style, panels, styled, whole_numbers
+from rlnut.runtime.plotting import caption, heading, legend_above, line_style, panels, styled, whole_numbers
 
 
 class HealthPanel(NamedTuple):
@@ -55,8 +55,7 @@ def health_figure(folder: str | Path) -> Figure:
     shown = [panel for panel in PANELS if there & panel.columns.keys()]
     if not shown:
         raise UsageError(
-            f"{folder} has no numbers of value health: they are in the log of `rlnut train` from its first evaluation"
-            " after the first update on"
+            f"{folder} has no numbers of value health: a run has them from its first evaluation after 1,000 updates on"
         )
     wide = 2 if len(shown) > 1 else 1
     figure, axes = panels(math.ceil(len(shown) / wide), wide, 4.6, 2.5)
@@ -82,14 +81,12 @@ def _draw(axis: Axes, panel: HealthPanel, column: dict[str, np.ndarray], there: 
     if panel.scale == "log" and positive:
         axis.set_yscale("log")
     if panel.low is not None:
-        axis.set_ylim(bottom=panel.low)
         top = max(np.nanmax(column[name]) for name, _ in curves)
-        if top <= panel.low:
-            axis.set_ylim(panel.low, panel.low + 1)
+        axis.set_ylim(panel.low, panel.low + 1.08 * (top - panel.low) if top > panel.low else panel.low + 1)
     if panel.reference is not None:
         axis.axhline(panel.reference, color="0.5", linewidth=0.8)
     axis.set_title(panel.title)
     axis.set_ylabel(panel.label)
     whole_numbers(axis.xaxis)
     if len(curves) > 1:
-        axis.legend()
+        legend_above(axis, len(curves))

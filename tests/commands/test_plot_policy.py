@@ -42,7 +42,9 @@ def test_figures_of_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["a", "--values", "--distributions"], "two figures"),
+        (["a", "--values", "--distributions"], "--values and --distributions are different figures"),
+        (["a", "--health", "--distributions"], "--distributions and --health are different figures"),
+        (["a", "b", "--health"], "--health draws one run, got 2"),
         (["a", "--dims=0,1"], "--dims has no effect without --values"),
         (["a", "--distributions", "--at=1"], "--at has no effect without --values"),
         (["a", "--trust"], "--trust has no effect without --values or --distributions"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.commands import run_main
 
 from rlnut import UsageError
 from rlnut.control.health_plots import health_figure
@@ -36,6 +37,13 @@ def test_curves_are_those_of_the_log_without_what_is_missing(tmp_path: Path):
     np.testing.assert_array_equal(curves["maximum"], [[10, 4], [30, 6]])
     np.testing.assert_array_equal(curves["median"], [[10, 0.1], [20, 0.2], [30, 0.3]])
     np.testing.assert_array_equal(dead.get_lines()[0].get_xydata(), [[20, 0.25], [30, 0.5]])
+
+
+def test_the_command_draws_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    folder = folder_with(tmp_path / "run", {"step": [10, 20], "weight_norm": [1.0, 2.0]})
+    out = tmp_path / "health.svg"
+    status, told, _ = run_main(capsys, "plot", str(folder), "--health", f"--out={out}", "--json")
+    assert status == 0 and json.loads(told) == {"out": str(out)} and "Norm of the weights" in out.read_text()
 
 
 def test_a_log_without_such_numbers_is_refused(tmp_path: Path):
