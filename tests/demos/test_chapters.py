@@ -18,6 +18,10 @@ from rlnut.demos.frame import Ask
 from rlnut.demos.overfitting import wave
 
 SHORT: dict[str, dict] = {  # smaller sizes with the same claims
+    "descent": {"steps": 1000},
+    "penalties": {"problems": 5},
+    "boltzmann": {"steps": 60},
+    "neurons": {"steps": 500},
     "perceptron": {"rows": 150, "epochs": 8},
     "logistic": {"replicas": 40},
     "softmax": {"rows": 400},
@@ -25,7 +29,7 @@ SHORT: dict[str, dict] = {  # smaller sizes with the same claims
 }
 
 
-LONG = ("recurrent", "convolution", "residual")  # what they learn, they learn at full length only
+LONG = ("recurrent", "convolution", "residual", "bridge")  # what they learn, they learn at full length only
 
 
 @pytest.mark.parametrize("name", [name for name in CHAPTERS if name not in LONG])
@@ -126,6 +130,5 @@ def test_help_and_list_name_every_chapter(capsys: pytest.CaptureFixture[str]):
     assert main(["list", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["demos"] == list(CHAPTERS)
     folder = Path(import_module("rlnut.demos").__file__ or "").parent
-    assert {path.stem for path in folder.glob("*.py")} == {*CHAPTERS, "__init__", "frame"} and set(DIGITS) <= set(
-        CHAPTERS
-    )
+    assert {path.stem for path in folder.glob("*.py")} == {*CHAPTERS, "__init__", "frame", "graphs"}
+    assert set(DIGITS) <= set(CHAPTERS)
