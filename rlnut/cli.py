@@ -15,7 +15,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, NoReturn
 
-from rlnut.commands.options import converter, plain
+from rlnut.commands.options import converter, in_own_words, plain
 from rlnut.errors import RlnutError, UsageError, unknown
 from rlnut.runtime.digits import only_digits
 from rlnut.runtime.program_cache import SWITCH, keep_programs
@@ -55,6 +55,7 @@ class Parser(argparse.ArgumentParser):
     check: Callable[[argparse.Namespace], None] | None = None  # of the names that decide which options there are
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        args = in_own_words(args or (), self._option_string_actions)
         found, extra = super().parse_known_args(args, namespace)
         if self.check is not None:
             self.check(found)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from rlnut.other_names import AGENT_NAMES, ELSEWHERE, OPTIONS, POLICY_LEARNERS
+from rlnut.other_names import AGENT_NAMES, COMMANDS, ELSEWHERE, OPTIONS, POLICY_LEARNERS, explained
 
 SHOWN = 8  # of a long list of names
 FEW = 12  # names that are shown in full
+ENVIRONMENT = re.compile(r"-v\d+$|/")  # how names of environments look
+REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")  # MODULE:NAME, of Python's identifiers
 LONGEST_NAME = 100  # letters of what was typed, up to which near misses are looked for
 
 
@@ -37,17 +39,19 @@ def unknown(kind: str, name: object, allowed: Iterable[str], *, other: object = 
     text = f"unknown {kind} {repr(name[:LONGEST_NAME]) if isinstance(name, str) else repr(name)[:LONGEST_NAME]}"
     if other is not None and other in names:
         return UsageError(f"{text}, but {other!r} is one: the two are swapped")
+    if isinstance(other, str) and ENVIRONMENT.search(str(name)) and REFERENCE.fullmatch(other):
+        return UsageError(f"{text}: it names an environment, which comes after {other}: the two are swapped")
     word = kind.rpartition(" ")[2]
     usual = _usual(word, str(name), names)
     if usual:
         return UsageError(f"{text}: {usual}")
     near = near_misses(str(name), names)
     hint = f". Did you mean {' or '.join(near)}?" if near else "."
-    see = see or (LISTED if word in ("agent", "environment", "method", "model", "dataset", "figure", "demo") else "")
+    see = see or LISTED.get(word, "")
     if len(names) <= FEW:
         return UsageError(f"{text}{hint} Known: {', '.join(names)}")
-    if see and word in ("environment", "option"):  # the first few names of so long a list are no help
-        return UsageError(f"{text}{hint} {see} shows all {len(names)}")
+    if see and (near or word in ("environment", "option")):  # the first few names of so long a list are no help
+        return UsageError(f"{text}{hint} {see} shows all{f' {len(names)}' if word != 'environment' else ''}")
     return UsageError(f"{text}{hint} Known: {', '.join(names[:SHOWN])}, … ({len(names)} in all{see and ': ' + see})")
 
 
@@ -56,7 +60,10 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
-LISTED = "rlnut list"
+LISTED = {
+    "agent": "rlnut list agents", "environment": "rlnut list envs", "method": "rlnut list methods",
+    "model": "rlnut list models", "dataset": "rlnut list datasets", "figure": "rlnut list", "demo": "rlnut list",
+}  # fmt: skip
 
 
 def near_misses(name: str, allowed: Iterable[str], most: int = 3) -> list[str]:
@@ -106,8 +113,12 @@ def _usual(word: str, name: str, allowed: list[str]) -> str:
         space = name.partition("/")[0] + "/"
         if not any(other.lower().startswith(space.lower()) for other in allowed):
             return f"nothing that is loaded registers {space}…; name its module in front, as in ale_py:ALE/Pong-v5"
+    if word == "command":
+        return f"use {COMMANDS[plain]}" if COMMANDS.get(plain) in allowed else ""
     if word != "option":
         return ""
+    if text := explained(name, allowed):
+        return text
     spelled = {option.lstrip("-").replace("_", "-"): option for option in allowed if not option.startswith("--no-")}
     ours = [spelled[option] for option, names in OPTIONS.items() if plain in names.split() and option in spelled]
     if ours:

@@ -1,6 +1,12 @@
-"""What other libraries call an option or an agent, for errors that name the one of rlnut."""
+"""What other libraries call an option or an agent: names that are understood, and advice where a name has no equal.
+
+`SAME` are names of exactly the same thing: the command line and Python take them as if they were rlnut's own. `OPTIONS`
+are names of something near, `EXPLAINED` of something that counts in another unit: both are answered by an error.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 # algorithms that learn a policy -> the agent here that is nearest
 POLICY_LEARNERS = {
@@ -19,6 +25,99 @@ AGENT_NAMES = {
     "tabular-q": "q-learning", "watkins-q": "watkins", "m-dqn": "munchausen-dqn", "soft-dqn": "soft-q",
     "fitted-q": "fqi", "fitted-q-iteration": "fqi", "double-q-learning": "double-q", "n-step-q": "n-step-dqn",
 }  # fmt: skip
+SAME = {  # ours: theirs; the first one of ours that the command has
+    "gamma": "discount discount-factor discount-rate",
+    "replay": "buffer-size replay-size replay-buffer-size replay-capacity memory-size",
+    "batch": "batch-size minibatch-size",
+    "steps": "total-timesteps timesteps n-timesteps num-timesteps total-steps",
+    "num-envs": "n-envs n-env num-env",
+    "minibatches": "num-minibatches n-minibatches",
+    "target-rate": "tau polyak",
+    "epsilon-start": "exploration-initial-eps start-e eps-start initial-epsilon epsilon-initial",
+    "epsilon-end": "exploration-final-eps end-e eps-end final-epsilon epsilon-final",
+    "train-every": "train-freq train-frequency",
+    "max-gradient": "max-grad-norm",
+    "lam": "lambda lamda lmbda gae-lambda q-lambda",
+    "atoms": "n-atoms num-atoms n-quantiles num-quantiles",
+    "value-min": "v-min vmin",
+    "value-max": "v-max vmax",
+    "prioritised": "prioritized",
+    "normalise": "normalize normalize-obs",
+    "optimizer": "optimiser",
+    "initializer": "initialiser",
+    "hidden": "hidden-sizes hidden-layer-sizes net-arch",
+    "epochs": "n-epochs num-epochs max-epochs",
+    "eval-every": "eval-freq eval-frequency eval-interval",
+    "eval-episodes": "n-eval-episodes num-eval-episodes",
+    "log-every": "log-freq log-frequency",
+    "seed": "random-seed random-state",
+    "seeds": "num-seeds n-seeds",
+    "runs": "num-runs n-runs",
+    "behaviour": "behavior",
+    "env-arg": "env-kwarg",
+    "intercept": "fit-intercept",
+    "folds": "cv",
+    "smoothing": "label-smoothing",
+    "lr": "learning-rate learning-rate-init step-size stepsize alpha",
+    "alpha": "learning-rate learning-rate-init lr step-size stepsize",
+    "n-step": "nstep n-steps multi-step multistep",
+    "n": "n-step nstep n-steps",
+}
+COMMANDS = {  # theirs: ours
+    "lists": "list", "ls": "list", "catalogue": "list", "eval": "evaluate", "enjoy": "evaluate", "plots": "plot",
+    "figures": "figure", "demos": "demo", "check": "check-env", "checkenv": "check-env", "continue": "resume",
+}  # fmt: skip
+
+# (theirs, options of ours that must be there, what to do): the first that fits
+EXPLAINED: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    *(
+        (name, ("target-every",), "it counts environment steps elsewhere, and target-every counts updates: use that")
+        for name in ("target-update-interval", "target-network-frequency", "target-network-update-freq")
+    ),
+    ("exploration-fraction", ("epsilon-steps",), "use epsilon-steps, the same share of steps"),
+    *(
+        (name, ("rollout", "minibatches"), "it counts steps of each environment elsewhere: use rollout, which counts"
+         " those of all together, or steps for the whole run")
+        for name in ("n-steps", "num-steps")
+    ),
+    ("alpha", ("priority-exponent", "lr"), "use lr, the step size, or priority-exponent"),
+    ("alpha", ("folds", "l2", "solver"), "use l2, scikit-learn's alpha of Ridge over the number of training rows"),
+    ("alpha", ("folds", "l1"), "use l1, which is twice scikit-learn's alpha of Lasso"),
+    ("alpha", ("epochs", "l2"), "use l2, which is scikit-learn's alpha of an MLP over twice the rows of a batch"),
+    ("alpha", ("lr", "l2"), "use lr, the step size, or l2, the strength of the penalty"),
+)  # fmt: skip
+
+
+def own_option(name: str, allowed: Collection[str]) -> str | None:
+    """The one of `allowed` that is meant by `name`: spelled with _ for -, in the singular or plural, or as in `SAME`.
+
+    Both have dashes in front (`--batch-size` -> `--batch`), or none (`batch_size` -> `batch`). None: there is none.
+    """
+    if name in allowed:
+        return name
+    plain = _plain(name)
+    spelled = {_plain(option): option for option in allowed}
+    no = "no-" if plain.startswith("no-") and f"no-{plain[3:]}" not in spelled else ""
+    plain = plain[len(no) :]
+    if plain in spelled and not no:
+        return spelled[plain]
+    if explained(plain, spelled):
+        return None
+    theirs = (f"{no}{ours}" for ours, names in SAME.items() if plain in names.split() and f"{no}{ours}" in spelled)
+    numbers = (other for other in (f"{no}{plain}s", f"{no}{plain.removesuffix('s')}") if other in spelled)
+    return next((spelled[ours] for ours in (*theirs, *numbers)), None)
+
+
+def explained(name: str, allowed: Collection[str]) -> str:
+    """What to do in the place of an option that counts something else here; empty: nothing is known of it."""
+    plain, have = _plain(name), {_plain(option) for option in allowed}
+    return next((text for theirs, ours, text in EXPLAINED if theirs == plain and have >= set(ours)), "")
+
+
+def _plain(name: str) -> str:
+    return name.lower().lstrip("-").replace("_", "-")
+
+
 OPTIONS = {  # ours: theirs
     "lr": "learning-rate learning-rate-init step-size stepsize alpha eta eta0 adam-lr q-lr",
     "alpha": "learning-rate lr step-size stepsize",
@@ -98,6 +197,6 @@ ELSEWHERE = {
     **dict.fromkeys(("model", "arch"), "the model is named without an option: rlnut fit MODEL DATASET"),
     **dict.fromkeys(
         ("device", "gpu", "cuda", "use-cuda", "cpu", "no-cuda"),
-        "JAX chooses the device: set JAX_PLATFORMS=cpu or cuda in the environment",
+        "JAX chooses the device, a GPU if it has one; to choose yourself: JAX_PLATFORMS=cpu (or cuda) rlnut …",
     ),
 }

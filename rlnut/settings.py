@@ -21,6 +21,7 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 from rlnut.errors import UsageError, unknown
+from rlnut.other_names import own_option
 
 Options = dict[str, Any]  # some fields of a config, by name
 MOST = 256  # values of one setting: a network of more layers does not end compiling
@@ -79,12 +80,21 @@ class Settings:
             object.__setattr__(self, f.name, _checked(f, hints[f.name], getattr(self, f.name)))
 
     def replace(self, **changes: Any) -> typing.Self:
-        """A copy with some fields changed; an unknown name is refused with the list."""
-        allowed = [f.name for f in fields(self)]
-        for name in changes:
-            if name not in allowed:
-                raise unknown(f"{type(self).__name__.removesuffix('Settings')} option", name, allowed)
-        return dataclasses.replace(self, **changes)
+        """A copy with some fields changed; other libraries' names of them are understood, unknown names refused."""
+        return dataclasses.replace(self, **own_names(type(self), changes))
+
+
+def own_names(kind: type[Settings], given: Options) -> Options:
+    """The options of `kind` that were given, by its own names (learning_rate: lr); UsageError for unknown names."""
+    allowed, known = [f.name for f in fields(kind)], {}
+    for name, value in given.items():
+        ours = own_option(name, allowed)
+        if ours is None:
+            raise unknown(f"{kind.__name__.removesuffix('Settings')} option", name, allowed)
+        if ours in known or (ours != name and ours in given):
+            raise UsageError(f"{name} is another name of {ours}: give one of them")
+        known[ours] = value
+    return known
 
 
 def undecorated(cls: type) -> str | None:

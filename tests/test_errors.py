@@ -9,9 +9,9 @@ import pytest
 
 import rlnut
 from rlnut.agents.catalogue import AGENTS, DQN
-from rlnut.cli import main
+from rlnut.cli import main, parse
 from rlnut.errors import RlnutError, UsageError, distance, near_misses, unknown
-from rlnut.other_names import AGENT_NAMES, OPTIONS, POLICY_LEARNERS
+from rlnut.other_names import AGENT_NAMES, OPTIONS, POLICY_LEARNERS, SAME
 
 
 def command_options(words: str) -> list[str]:
@@ -73,7 +73,7 @@ def test_short_lists_in_full_and_long_ones_in_part():
     assert said == f"unknown table 'zzz'. Known: {', '.join(names[:8])}, … (40 in all)"
     said = str(unknown("environment", "CartPol-v1", ENVIRONMENTS))
     assert said.startswith(
-        "unknown environment 'CartPol-v1'. Did you mean CartPole-v1 or CartPole-v0? rlnut list shows"
+        "unknown environment 'CartPol-v1'. Did you mean CartPole-v1 or CartPole-v0? rlnut list envs shows all"
     )
     assert all(len(str(unknown(kind, "?" * 9000, names * 9))) < 400 for kind in ("agent", "environment", "option", "a"))
 
@@ -110,22 +110,23 @@ def test_every_option_that_is_advised_exists():
 @pytest.mark.parametrize(
     "line, advice",
     [
-        ("train dqn CartPole-v1 --learning-rate 1", "unknown option '--learning-rate': use --lr"),
-        ("train dqn CartPole-v1 --learning_rate=1", "unknown option '--learning_rate': use --lr"),
-        ("train dqn CartPole-v1 --buffer-size 9", "unknown option '--buffer-size': use --replay"),
-        ("train dqn CartPole-v1 --discount .9", "unknown option '--discount': use --gamma"),
-        ("train dqn CartPole-v1 --total-timesteps 9", "use --steps"),
-        ("train dqn CartPole-v1 --batch-size 9", "use --batch"),
-        ("train dqn CartPole-v1 --target-update-interval 9", "use --target-every"),
-        ("train dqn CartPole-v1 --tau .1", "use --target-rate"),
-        ("train dqn CartPole-v1 --exploration-final-eps .1", "use --epsilon-end"),
-        ("train dqn CartPole-v1 --n-envs 2", "use --num-envs"),
-        ("train pqn CartPole-v1 --n-steps 2", "use --steps or --rollout"),
-        ("train sarsa-lambda CartPole-v1 --lambda .5", "use --lam"),
-        ("predict td0 CartPole-v1 --learning-rate .5", "use --alpha"),
-        ("fit ridge diabetes --alpha .5", "use --lr or --l2"),
+        ("train dqn CartPole-v1 --target-update-interval 9", "target-every counts updates"),
+        ("train dqn CartPole-v1 --exploration-fraction .1", "use epsilon-steps, the same share of steps"),
+        ("train dqn CartPole-v1 --exploration-fraction 2 --steps 100", "a share > 0 and <= 1 of --steps"),
+        ("train dqn CartPole-v1 --learning-rate 1 --lr 2", "--learning-rate is another name of --lr: give one"),
+        ("train dqn CartPole-v1 --alpha .5", "use lr, the step size, or priority-exponent"),
+        ("train dqn CartPole-v1 --episodes 9", "use --steps"),
+        ("train pqn CartPole-v1 --n-steps 2", "it counts steps of each environment elsewhere: use rollout"),
+        (
+            "fit ridge diabetes --alpha .5",
+            "l2, scikit-learn's alpha of Ridge over the number of training rows",
+        ),
+        ("fit lasso diabetes --alpha .5", "l1, which is twice scikit-learn's alpha of Lasso"),
+        ("fit mlp iris --alpha .5", "scikit-learn's alpha of an MLP over twice the rows of a batch"),
+        ("fit logistic iris --alpha .5", "use lr, the step size, or l2"),
         ("fit mlp iris --max-iter 5", "use --epochs"),
-        ("fit mlp iris --hidden-layer-sizes 5", "use --hidden"),
+        ("train CartPole-v1 my_agents:Mine", "which comes after my_agents:Mine: the two are swapped"),
+        ("lern dqn CartPole-v1", "unknown command 'lern'"),
         ("train dqn CartPole-v1 --env Ant-v5", "the environment is named without an option"),
         ("train dqn CartPole-v1 --device cuda", "JAX_PLATFORMS"),
         ("train dqn CartPole-v1 --zzz 5", "unknown option '--zzz'. rlnut train dqn --help shows all"),
@@ -152,8 +153,46 @@ def test_advice_on_the_command_line(line: str, advice: str, capsys: pytest.Captu
     assert said.err.count("\n") == 1 and len(said.err) < 350
 
 
+@pytest.mark.parametrize(
+    "line, found",
+    [
+        ("train dqn X --learning-rate 1 --buffer-size 99 --batch-size=9 --discount .5 --total-timesteps 7",
+         {"lr": 1.0, "replay": 99, "batch": 9, "gamma": 0.5, "steps": 7}),
+        ("train dqn X --learning_rate=1 --timesteps 7 --num_envs 2 --train-freq 4 --n-steps 2",
+         {"lr": 1.0, "steps": 7, "num_envs": 2, "train_every": 4, "n_step": 2}),
+        ("train dqn X --tau .1 --exploration-final-eps .1 --n-envs 2 --prioritized --no-normalize",
+         {"target_rate": 0.1, "epsilon_end": 0.1, "num_envs": 2, "prioritised": True, "normalise": False}),
+        ("train dqn X --exploration-fraction .1 --total-timesteps 5000", {"epsilon_steps": 500, "steps": 5000}),
+        ("train dqn X --steps=1e4 --exploration_fraction=.25 --seed 3", {"epsilon_steps": 2500, "seed": 3}),
+        ("train q-learning X --alpha .5 --eval-episode 3", {"lr": 0.5, "eval_episodes": 3}),
+        ("train sarsa-lambda X --lambda .5 --random-seed 4", {"lam": 0.5, "seed": 4}),
+        ("train --learning-rate 1 dqn X --env-args a=1", {"lr": 1.0, "env_arg": ["a=1"]}),
+        ("predict td0 X --learning-rate .5", {"alpha": 0.5}),
+        ("predict td0 X --lr .5 --discount .5", {"alpha": 0.5, "gamma": 0.5}),
+        ("fit mlp iris --hidden-layer-sizes 5,6 --n-epochs 2 --batch-size 4",
+         {"hidden": (5, 6), "epochs": 2, "batch": 4}),
+        ("fit ridge diabetes --cv 4 --no-fit-intercept", {"folds": 4, "intercept": False}),
+        ("evaluate x --episode 5", {"episodes": 5}),
+    ],
+)  # fmt: skip
+def test_other_libraries_names_are_understood(line: str, found: dict[str, object]):
+    args = vars(parse(line.split())[1])
+    assert {name: args[name] for name in found} == found
+
+
+def test_names_that_are_understood_exist_and_are_nobodys():
+    assert set(SAME) <= OURS
+    assert not [name for names in SAME.values() for name in names.split() if "_" in name or name != name.lower()]
+    config = DQN().replace(learning_rate=0.5, buffer_size=99, batch_size=9, discount=0.5)
+    assert (config.lr, config.replay, config.batch, config.gamma) == (0.5, 99, 9, 0.5)
+    with pytest.raises(UsageError, match=r"learning_rate is another name of lr"):
+        DQN().replace(learning_rate=0.5, lr=0.5)
+    with pytest.raises(UsageError, match=r"target-every counts updates"):
+        DQN().replace(target_update_interval=9)
+
+
 def test_advice_in_python_has_the_name_of_the_field():
-    with pytest.raises(UsageError, match=r"^unknown DQN option 'learning_rate': use lr$"):
-        DQN().replace(learning_rate=1e-3)
+    with pytest.raises(UsageError, match=r"^unknown DQN option 'eps_decay': use epsilon_steps$"):
+        DQN().replace(eps_decay=1e-3)
     with pytest.raises(UsageError, match=r"^unknown agent 'CartPole-v1', but 'dqn' is one: the two are swapped$"):
         rlnut.train("CartPole-v1", "dqn")

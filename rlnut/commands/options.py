@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlnut.choices import FORMATS
 from rlnut.errors import UsageError, unknown
+from rlnut.other_names import own_option
 from rlnut.runtime.digits import only_digits
 from rlnut.runtime.registry import Registry, is_reference
 from rlnut.settings import Options, Settings, kinds
@@ -126,6 +127,42 @@ def converter(scalar: type, many: bool = False) -> Callable[[str], object]:
     # the parser asks, for its advice on `--hidden 64 64`
     convert.many = many  # type: ignore[attr-defined]
     return convert
+
+
+def in_own_words(words: Sequence[str], known: Mapping[str, argparse.Action]) -> list[str]:
+    """The words with rlnut's options in the place of those that other libraries call otherwise: `--batch-size 32`.
+
+    `--exploration-fraction F` becomes `--epsilon-steps`, where `--steps` are given of which it is the share.
+    """
+    names = [name for name in known if name.startswith("--")]
+    found: list[str] = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        ours = own_option(name, names) if name.startswith("--") and len(name) > 2 else None
+        if ours is not None and ours != name and known[ours].nargs != 0 and _given(ours, words):
+            raise UsageError(f"{name} is another name of {ours}: give one of them")
+        found.append(f"{ours}{equals}{value}" if ours else word)
+    return _fraction(found) if "--epsilon-steps" in known else found
+
+
+def _given(option: str, words: Sequence[str]) -> bool:
+    return any(word == option or word.startswith(f"{option}=") for word in words)
+
+
+def _fraction(words: list[str]) -> list[str]:
+    """Another library's share of the steps in which ε falls, as a number of steps."""
+    pairs = [(i, *word.partition("=")) for i, word in enumerate(words) if word.startswith("--")]
+    values = {name: value if equals else "".join(words[i + 1 : i + 2]) for i, name, equals, value in pairs}
+    for i, name, equals, _ in pairs:
+        if name.replace("_", "-") == "--exploration-fraction" and "--steps" in values:
+            try:
+                share, steps = float(values[name]), float(values["--steps"])
+            except ValueError:
+                return words
+            if not 0 < share <= 1 or not math.isfinite(steps) or "--epsilon-steps" in values:
+                raise UsageError(f"{name} is a share > 0 and <= 1 of --steps, in the place of --epsilon-steps")
+            return [*words[:i], "--epsilon-steps", str(max(1, round(share * steps))), *words[i + 2 - bool(equals) :]]
+    return words
 
 
 def plain(value: object) -> Any:

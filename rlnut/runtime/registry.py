@@ -11,14 +11,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from rlnut.errors import UsageError, near_misses, unknown
+from rlnut.errors import REFERENCE, UsageError, near_misses, unknown
 from rlnut.runtime.modules import import_users_module
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
-REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")  # MODULE:NAME, of Python's identifiers
 NAME = re.compile(r"\w[\w.+-]*")
 
 
