@@ -24,6 +24,7 @@ from gymnasium.wrappers import TimeLimit
 from rlnut.envs.names import creator_of, one_line, resolve_name
 from rlnut.errors import RlnutError, UsageError
 from rlnut.runtime.wrappers import layers
+from rlnut.truth.finite import Finite
 
 NOT_THE_ENVIRONMENT = ("render_mode", "disable_env_checker", "num_envs", "vectorization_mode", "vector_kwargs")
 ENDLESS = 10_000  # steps after which an evaluation of an environment without a time limit gives up
@@ -121,7 +122,7 @@ class EnvName:
         return spec.reward_threshold if spec else None
 
 
-EnvLike = str | EnvName | gym.Env | gym.vector.VectorEnv | Callable[[], gym.Env]
+EnvLike = str | EnvName | Finite | gym.Env | gym.vector.VectorEnv | Callable[[], gym.Env]
 
 
 def shown_environment(record: EnvRecord | None) -> str:
@@ -142,6 +143,8 @@ def env_name(env: EnvLike) -> EnvName | None:
         return replace(env, id=resolve_name(env.id))
     if isinstance(env, str):
         return EnvName(resolve_name(env))
+    if isinstance(env, Finite):
+        return EnvName("rlnut/Tabular-v0", {"source": env})
     if isinstance(env, gym.Env):
         return _of_instance(env)
     return _of_vector(env) if isinstance(env, gym.vector.VectorEnv) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import json
@@ -175,8 +176,10 @@ reveal_type(rlnut.agents.DQN().gamma)
 reveal_type(PQN().lam)
 reveal_type(EnvList.num_envs)
 rlnut.load_policy(3.5)
+reveal_type(rlnut.PQN().lam)
+rlnut.Finite.from_arrays([[[1]]], [[0]], gama=1)
 """
-TYPES = {7: "DQN", 8: "float", 9: "float", 10: "int"}  # line -> the last part of the revealed type
+TYPES = {7: "DQN", 8: "float", 9: "float", 10: "int", 12: "float"}  # line -> the last part of the revealed type
 
 
 def checked_by_mypy(script: Path, python: Path, cache: Path) -> tuple[dict[int, str], list[int]]:
@@ -228,7 +231,7 @@ def test_type_checkers_see_the_types_of_an_installed_package(
     cache = tmp_path_factory.getbasetemp() / "types"
     revealed, wrong = CHECKERS[checker](script, python, cache)
     assert {line: said.rstrip('"').rsplit(".", 1)[-1].split('"')[-1] for line, said in revealed.items()} == TYPES
-    assert wrong == [11]
+    assert wrong == [11, 13]
 
 
 def test_version_is_the_installed_one():
@@ -253,15 +256,88 @@ def test_config_modules_need_no_jax(tmp_path: Path):
 def test_every_public_name_resolves():
     assert len(set(rlnut.__all__)) == len(rlnut.__all__) and dir(rlnut) == sorted(rlnut.__all__)
     for name in rlnut.__all__:
-        assert getattr(rlnut, name) is not None
+        found = getattr(rlnut, name)
         submodule = importlib.util.find_spec(f"rlnut.{name}")
-        assert submodule is None, f"rlnut.{name} is a module too: importing it would hide the name"
+        same = found is sys.modules.get(f"rlnut.{name}")
+        assert found is not None
+        assert submodule is None or same, f"rlnut.{name} is a module too: importing it would hide the name"
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = rlnut.nothing
     for package in ("rlnut.agents", "rlnut.envs"):
         module = importlib.import_module(package)
         for name in getattr(module, "__all__", ()):
             assert hasattr(module, name)
+
+
+@pytest.mark.parametrize("name", ["agents", "envs", "oracle", "sklearn"])
+def test_submodules_are_imported_when_first_used(name: str, tmp_path: Path):
+    if name == "sklearn":
+        pytest.importorskip("sklearn", reason="scikit-learn is not installed (the test extra brings it)")
+    run(
+        "import sys, rlnut\n"
+        f"assert 'rlnut.{name}' not in sys.modules and {name!r} in dir(rlnut)\n"
+        f"assert rlnut.{name} is sys.modules['rlnut.{name}']",
+        tmp_path,
+    )
+
+
+def test_type_checkers_see_every_public_name():
+    """The imports for type checkers are the names that are imported when first used, from the same modules."""
+    tree = ast.parse(Path(str(rlnut.__file__)).read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    seen = {
+        alias.name: str(node.module)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rlnut")
+        for alias in node.names
+        if alias.asname == alias.name  # `as` says that it is meant for others
+    }
+    assert {*seen, "__version__"} == set(rlnut.__all__)
+    assert seen == {n: f"rlnut.{rlnut._HOME[n]}" if n in rlnut._HOME else "rlnut" for n in seen}
+
+
+MADE = (
+    "assert not {'jax', 'matplotlib', 'scipy'} & set(sys.modules)\n"
+    "env = gymnasium.make('rlnut/RandomWalk19-v0')\n"
+    "assert env.reset(seed=0)[0] == 9, env\n"  # the middle of 19 states
+    "assert not any(type(finder).__name__ == '_WaitsForGymnasium' for finder in sys.meta_path)\n"
+)
+ORDERS = {
+    "gymnasium first": "import sys, gymnasium, rlnut\n",
+    "rlnut first": "import sys, rlnut, gymnasium\n",
+    "looked for before": (
+        "import sys, rlnut, importlib.util\n"
+        "assert importlib.util.find_spec('gymnasium') and importlib.util.find_spec('nothing_of_this_name') is None\n"
+        "import gymnasium\n"
+    ),
+    "a part of it": "import sys, rlnut, gymnasium.spaces, gymnasium\n",
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_gymnasium_makes_our_environments_once_both_are_imported(order: str, tmp_path: Path):
+    run(ORDERS[order] + MADE, tmp_path)
+
+
+@CHECKOUT
+@pytest.mark.parametrize("order", ["gymnasium first", "rlnut first"])
+def test_the_wheel_registers_its_environments(order: str, wheel: Path, tmp_path: Path):
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    here = f"assert rlnut.__file__.startswith({str(tmp_path)!r}), rlnut.__file__\n"
+    run(ORDERS[order] + here + MADE, tmp_path, PYTHONPATH=str(tmp_path / "site"))
+
+
+def test_without_gymnasium_nothing_changes(tmp_path: Path):
+    """What Python says of a missing package is its own error."""
+    said = run(
+        "import sys, rlnut\n"
+        "sys.path[:] = [place for place in sys.path if 'site-packages' not in place]\n"
+        "try: import gymnasium\n"
+        "except ModuleNotFoundError as error: print(error)",
+        tmp_path,
+    )
+    assert said == "No module named 'gymnasium'\n"
 
 
 @CHECKOUT

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rlnut.errors import UsageError, unknown
 from rlnut.runtime.files import read_npz
@@ -21,7 +22,15 @@ MaybeArray = Any  # an array (`shown`: a tuple of them) or None: most callers kn
 
 
 class Finite(NamedTuple):
-    """A finite problem with what belongs to it: arrays, or None where the user has to say."""
+    """A finite problem with what belongs to it: arrays, or None where the user has to say.
+
+    `predict` and `train` take one in the place of an environment.
+
+    >>> import rlnut
+    >>> P = [[[0, 1]], [[0, 1]]]  # P[s][a][s']: from state 0 to state 1, which is terminal
+    >>> rlnut.predict("td0", rlnut.Finite.from_arrays(P, R=[[3], [0]]), episodes=1).truth.tolist()
+    [3.0, 0.0]
+    """
 
     mdp: MDP
     gamma: float | None = None
@@ -36,6 +45,26 @@ class Finite(NamedTuple):
     observe: MaybeArray = None  # int [S] the number of what a state shows; None = every state its own
     shown: MaybeArray = None  # tuple of int [S]: the observation of each state, where it is not the state's number
     labels: tuple[str, ...] = ()  # names of the states; () = their numbers
+
+    @classmethod
+    def from_arrays(
+        cls,
+        P: ArrayLike,
+        R: ArrayLike,
+        start: ArrayLike | None = None,
+        *,
+        policy: ArrayLike | None = None,
+        behaviour: ArrayLike | None = None,
+        features: ArrayLike | None = None,
+        gamma: float | None = None,
+    ) -> Finite:
+        """A problem from P [S, A, S], R [S, A] or [S, A, S], start [S], policies [S, A], features [S, d], γ.
+
+        See `make_mdp` for what is terminal and where episodes start. UsageError for arrays that do not fit together.
+        """
+        given = {"policy": policy, "behaviour": behaviour, "features": features, "gamma": gamma}
+        rest = {name: value for name, value in given.items() if value is not None}
+        return _finite({"P": P, "R": R} | ({} if start is None else {"start": start}) | rest)
 
 
 def outcomes(finite: Finite) -> Outcomes:
@@ -177,7 +206,7 @@ def load_npz(path: str | Path) -> Finite:
         raise UsageError(f"{path}: {error}") from None
 
 
-def _finite(arrays: dict[str, np.ndarray]) -> Finite:
+def _finite(arrays: dict[str, Any]) -> Finite:
     mdp = make_mdp(arrays["P"], arrays["R"], arrays.get("start"))
     S, A = mdp.states, mdp.actions
     gamma, features = arrays.get("gamma"), arrays.get("features")

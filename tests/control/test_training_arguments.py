@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
 from helpers.commands import spoiled
 
@@ -141,3 +142,19 @@ def test_settings_are_taken_as_they_are():
     assert (
         len(rlnut.train(TINY, "CartPole-v1", settings=settings, final_episodes=2, quiet=True).evaluation.returns) == 2
     )
+
+
+def test_a_finite_problem_given_in_python_is_an_environment(tmp_path: Path):
+    """Two steps to the right are worth γ·1; the run can be evaluated where the problem is given again."""
+    right, left = 0, 1
+    P = [[[0, 1, 0], [1, 0, 0]], [[0, 0, 1], [1, 0, 0]], [[0, 0, 1], [0, 0, 1]]]
+    problem = rlnut.Finite.from_arrays(P, [[0, 0], [1, 0], [0, 0]], start=[1, 0, 0])
+    agent = rlnut.QLearning(gamma=0.9, lr=0.5, epsilon_end=0.5)
+    done = train(agent, problem, steps=400, eval_every=200, out=tmp_path / "run")
+    np.testing.assert_allclose(done.policy.q([0, 1])[:, right], [0.9, 1], atol=1e-3)
+    assert (done.policy.q([0, 1])[:, left] < [0.9, 1]).all()
+    with pytest.raises(UsageError, match=r"rlnut/Tabular-v0 .* give it with env="):
+        rlnut.load_policy(tmp_path / "run")
+    assert rlnut.load_policy(tmp_path / "run", env=problem).evaluate(1).mean == 1
+    found = rlnut.predict("lstd", problem, [[1, 0]] * 3, gamma=0.9, steps=200)
+    np.testing.assert_allclose(found.truth, [0.9, 1, 0], atol=1e-9)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rlnut.errors import UsageError
-from rlnut.truth.finite import from_toy_text, load_npz, make_mdp
+from rlnut.truth.finite import Finite, from_toy_text, load_npz, make_mdp
 
 P = np.array([[[0.5, 0.5, 0], [0, 0, 1]], [[0, 0, 1], [1, 0, 0]], [[0, 0, 1], [0, 0, 1]]])
 R = np.array([[1.0, 2.0], [3.0, 4.0], [0.0, 0.0]])
@@ -97,3 +97,16 @@ def test_toy_text_table_with_repeated_successors() -> None:
     assert mdp.P[0, 0].tolist() == [0.5, 0.5]
     assert mdp.R[0, 0].tolist() == [1.0, 3.0]
     assert mdp.done[0, 0].tolist() == [0.0, 0.5]
+
+
+def test_arrays_in_python_are_what_a_file_is(tmp_path: Path) -> None:
+    pi, phi = [[0.25, 0.75]] * 3, np.arange(6.0).reshape(3, 2)
+    rest: dict = {"start": [1, 0, 0], "policy": pi, "features": phi, "gamma": 0.9}
+    here = Finite.from_arrays(P.tolist(), R.tolist(), **rest)
+    file = load_npz(written(tmp_path, P=P, R=R, **rest))
+    for ours, theirs in zip((*here.mdp, *here[1:5]), (*file.mdp, *file[1:5]), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(UsageError, match=r"R must have shape \[S, A\]"):
+        Finite.from_arrays(P, [1, 2, 3])
+    with pytest.raises(UsageError, match="policy must sum to 1"):
+        Finite.from_arrays(P, R, policy=np.ones((3, 2)))
