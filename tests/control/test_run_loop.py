@@ -197,7 +197,8 @@ def test_callbacks_that_look_on_change_no_byte(whole: Path, tmp_path: Path):
             seen.append("end")
 
     rlnut.train(SMALL, Dice, seed=5, out=tmp_path / "run", num_envs=3, callbacks=[All(), print_nothing], **SHORT)
-    assert same(whole, tmp_path / "run") == [] and seen[0] == 0 and seen[-1] == "end" and seen.count("end") == 1
+    assert same(whole, tmp_path / "run") == [CONFIG]  # it names the callbacks
+    assert seen[0] == 0 and seen[-1] == "end" and seen.count("end") == 1
 
 
 def print_nothing(look: RunLook) -> None:
@@ -237,7 +238,7 @@ def test_a_callback_that_fails_ends_the_run_with_what_was_learned(whole: Path, t
     np.testing.assert_array_equal(rlnut.load_policy(folder, env=Dice).q([0.5, 0.1]), learned.q([0.5, 0.1]))
     seen: list[int] = []
     rlnut.resume(folder, env=Dice, quiet=True, callbacks=[lambda look: seen.append(look.step)])
-    assert same(whole, folder) == [] and seen[0] == 90 and seen[-1] == 162
+    assert same(whole, folder) == [CONFIG] and seen[0] == 90 and seen[-1] == 162
 
 
 def test_ctrl_c_in_the_loop_of_ones_own(whole: Path, tmp_path: Path):
