@@ -59,7 +59,8 @@ class ClassDoc:
         text = inspect.cleandoc(self.text) if self.text else f"Settings of {owner.__name__}."
         if "__dataclass_fields__" not in vars(owner):  # not a dataclass yet
             return text
-        lines = [f"    {f.name} ({type_text(owner, f)}): {option_text(f)}" for f in fields(owner)]
+        kind = type_texts(owner)
+        lines = [f"    {f.name} ({kind[f.name]}): {option_text(f)}" for f in fields(owner)]
         return "\n".join([text, "", "Options:", *lines, ""])
 
 
@@ -108,12 +109,16 @@ def kinds(cls: type) -> dict[str, tuple[type, bool, bool]]:
     return {name: _kind(hint) for name, hint in typing.get_type_hints(cls).items()}
 
 
-def type_text(cls: type, f: Field) -> str:
-    """The type of an option as it is written in Python."""
+def type_texts(cls: type) -> dict[str, str]:
+    """Option -> its type as it is written in Python."""
     try:
-        scalar, optional, many = kinds(cls)[f.name]
+        found = kinds(cls)
     except NameError:  # a type that is imported for type checkers only: as it is written
-        return str(f.type)
+        return {f.name: str(f.type) for f in fields(cls)}
+    return {name: _type_text(*found[name]) for name in (f.name for f in fields(cls))}
+
+
+def _type_text(scalar: type, optional: bool, many: bool) -> str:
     return (f"tuple[{scalar.__name__}, ...]" if many else scalar.__name__) + (" | None" if optional else "")
 
 
