@@ -93,7 +93,7 @@ class ScoreFn(Protocol):
 class AgeFn(Protocol):
     """(memory, rows) -> steps, of all environments, that have been seen since each of them [B]."""
 
-    def __call__(self, state: State, rows: Rows, /) -> Array: ...
+    def __call__(self, state: State, rows: Rows, /) -> Array | np.ndarray: ...
 
 
 class Memory(NamedTuple):
