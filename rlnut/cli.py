@@ -1,7 +1,7 @@
 """The command line: `rlnut COMMAND ...`. Finds the command, prints its JSON, turns errors into one line and a status.
 
 Progress and logs go to standard error; with --json the last line of standard output is one JSON object. Exit status
-0 done, 1 the run failed, 2 the words are wrong, 130 stopped by Ctrl-C.
+0 done, 1 the run failed, 2 invalid command line, 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -15,31 +15,20 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, NoReturn
 
+from rlnut.commands import COMMANDS as COMMANDS
 from rlnut.commands.options import converter, in_own_words, plain
 from rlnut.errors import RlnutError, UsageError, unknown
+from rlnut.other_names import COMMANDS as OTHER_COMMANDS
 from rlnut.runtime.digits import only_digits
 from rlnut.runtime.program_cache import SWITCH, keep_programs
 from rlnut.runtime.streams import flush, make_usable, say
 from rlnut.runtime.version import installed_version
 
-COMMANDS = {  # name -> its line in the list; the module of the same name is imported when it is asked for
-    "train": "learn Q on an environment and act greedily",
-    "resume": "continue a run exactly where it stopped, or for more steps",
-    "evaluate": "play the greedy policy of a run on a fresh, real environment",
-    "plot": "learning curves of runs, over seeds, agents and environments",
-    "compare": "compare agents over seeds and environments, with intervals",
-    "predict": "learn V_π or Q_π of a given policy, with the true values beside it; or apply a fit to new rows",
-    "figure": "draw a figure of Sutton & Barto's book again, with reference values on it",
-    "fit": "fit a model to labels or values",
-    "demo": "a chapter of the lecture, with its picture",
-    "list": "what there is: agents, methods, models, datasets, environments",
-    "check-env": "what the learner will see of an environment, what looks suspicious, or why it is not supported",
-}
-COMPILE = frozenset(COMMANDS) - {"list", "check-env", "plot", "compare"}
+COMPILE = frozenset(COMMANDS) - {"list", "check-env", "plot", "compare", "completion"}
 
 
 class Version(argparse.Action):
-    """`--version`: the version is looked up when somebody asks for it."""
+    """`--version`, `-V`: the version is looked up when somebody asks for it."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         print(f"rlnut {installed_version()}")
@@ -47,7 +36,7 @@ class Version(argparse.Action):
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with errors as exceptions, so that every wrong word is answered in one place and one line."""
+    """argparse with errors as exceptions, so that each of them is reported in one place and one line."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see: {self.prog} --help)")
@@ -86,12 +75,29 @@ class Parser(argparse.ArgumentParser):
         return text
 
 
+ABOUT = "Value-based reinforcement learning (DQN, TD(λ), LSTD, …) and the supervised models underneath, on JAX."
+MORE = "rlnut help COMMAND shows the options of a command; rlnut list agents, and so on, what can be used."
+
+
+def spelled_out(words: list[str]) -> list[str]:
+    """`help COMMAND`, `version`, and other names of commands (`lists`, `eval`, `check_env`), as they are defined."""
+    first = words[0] if words else ""
+    if first == "help":
+        return [*spelled_out(words[1:]), "--help"]
+    if first == "version":
+        return ["--version"]
+    bare = first.lower().replace("_", "-")
+    if first in COMMANDS or (bare not in COMMANDS and bare not in OTHER_COMMANDS):
+        return words
+    return [OTHER_COMMANDS.get(bare, bare), *words[1:]]
+
+
 def parse(words: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
-    """The command's module and its parsed arguments; words that are wrong raise UsageError."""
-    top = Parser(prog="rlnut", description="Learns value functions: g_θ(x) regressed onto labels or Bellman targets.")
-    top.add_argument("--version", action=Version, nargs=0, help="show the version and exit")
+    """The command's module and its parsed arguments; UsageError for an invalid command line."""
+    top = Parser(prog="rlnut", description=ABOUT, epilog=MORE)
+    top.add_argument("-V", "--version", action=Version, nargs=0, help="show the version and exit")
     commands = top.add_subparsers(metavar="COMMAND", parser_class=Parser)
-    words = list(words)
+    words = spelled_out(list(words))
     name = words[0] if words else ""
     if name and not name.startswith("-") and name not in COMMANDS:
         raise unknown("command", name, COMMANDS)
@@ -113,8 +119,8 @@ def parse(words: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
     args = top.parse_args(words)
     if not hasattr(args, "module"):
         top.print_help(sys.stderr)
-        raise UsageError("give a command")
-    if args.seed is None:  # neither the user nor a file that is repeated says one
+        raise UsageError("no command given")
+    if args.seed is None:  # given neither by the user nor by a file that is repeated
         args.seed = 0
     if not 0 <= args.seed < 2**32:
         raise UsageError(f"--seed must be >= 0 and < 2**32, got {args.seed}")

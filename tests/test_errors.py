@@ -143,7 +143,7 @@ def test_every_option_that_is_advised_exists():
         ("train dqn CartPole-v1 --json 2", "unexpected argument '2' (see: rlnut train dqn --help)"),
         ("train dqn CartPole-v1 -5", "unexpected argument '-5'"),
         ("train dqn CartPole-v1 -²", "unknown option '-²'"),
-        ("list all", "unexpected argument 'all' (see: rlnut list --help)"),
+        ("list all", "unknown kind 'all'. Known: agents, datasets"),
     ],
 )
 def test_advice_on_the_command_line(line: str, advice: str, capsys: pytest.CaptureFixture[str]):

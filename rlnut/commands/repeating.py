@@ -38,7 +38,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 def config_of(words: Sequence[str]) -> str | None:
     """What is given to --config; None: nothing."""
     found = None
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    for word, after in zip(words, [*words, ""][1:], strict=True):
         if word == "--config" or word.startswith("--config="):
             found = word.partition("=")[2] if "=" in word else after
     return found

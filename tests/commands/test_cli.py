@@ -54,9 +54,94 @@ def test_help_shows_the_common_options(words: list[str], capsys: pytest.CaptureF
         assert "--epsilon-steps" in said.out and "--num-envs" in said.out
 
 
-def test_version(capsys: pytest.CaptureFixture[str]):
-    assert main(["--version"]) == 0
+@pytest.mark.parametrize("word", ["--version", "-V", "version"])
+def test_version(word: str, capsys: pytest.CaptureFixture[str]):
+    assert main([word]) == 0
     assert capsys.readouterr().out == f"rlnut {rlnut.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "words, same", [("help", "--help"), ("help train dqn", "train dqn --help"), ("help lists", "list --help")]
+)
+def test_help_is_a_command(words: str, same: str, capsys: pytest.CaptureFixture[str]):
+    assert main(words.split()) == main(same.split()) == 0
+    said = capsys.readouterr()
+    assert said.err == "" and said.out[: len(said.out) // 2] == said.out[len(said.out) // 2 :]
+
+
+def test_a_command_without_arguments(capsys: pytest.CaptureFixture[str]):
+    for command in ("train", "predict", "fit", "demo"):
+        assert main([command]) == 2
+        said = capsys.readouterr()
+        assert "required: " in said.err and said.err.count("\n") == 1
+
+
+def test_help_of_nothing_known(capsys: pytest.CaptureFixture[str]):
+    assert main(["help", "trian"]) == 2
+    assert "unknown command 'trian'. Did you mean train?" in capsys.readouterr().err
+
+
+def test_list_of_a_kind_has_a_line_about_each(capsys: pytest.CaptureFixture[str]):
+    for kind in list_command.KINDS:
+        if kind == "envs":  # see below
+            continue
+        assert main(["list", kind, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found[kind] == list(found["descriptions"][kind])
+        assert all(line.strip() and "\n" not in line for line in found["descriptions"][kind].values()), kind
+    assert main(["lists", "agent"]) == 0
+    shown = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert shown["rainbow"] == "Six additions to DQN at once (Hessel et al. 2018)"
+    assert main(["list", "agnets"]) == 2
+    assert "Did you mean agents?" in capsys.readouterr().err
+
+
+def no_such_package(**kwargs: Any) -> gym.Env[Any, Any]:
+    """Never called."""
+    raise AssertionError
+
+
+def test_list_has_only_environments_whose_packages_are_installed(capsys: pytest.CaptureFixture[str]):
+    gym.register("Lacking-v0", entry_point="no_such_package_at_all.envs:Lacking")
+    gym.register("Having-v0", entry_point=no_such_package)
+    try:
+        assert main(["list", "environments", "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert main(["list", "envs", "--all", "--json"]) == 0
+        every = json.loads(capsys.readouterr().out)
+    finally:
+        del gym.registry["Lacking-v0"], gym.registry["Having-v0"]
+    assert "Having-v0" in found["environments"] and "Lacking-v0" not in found["environments"]
+    assert "GymV21Environment-v0" not in found["environments"]
+    assert {"Lacking-v0", "GymV21Environment-v0", "Having-v0"} <= set(every["environments"])
+    assert found["descriptions"]["environments"]["Having-v0"] == "Never called"
+    assert found["descriptions"]["environments"]["rlnut/Cliff-v0"].startswith("Cliff walking (S&B example 6.6)")
+
+
+@pytest.mark.parametrize(
+    "words, reply",
+    [
+        (["tr"], ["train"]), (["train", "rainb"], ["rainbow"]), (["list", "pre"], ["presets"]),
+        (["train", "dqn", "--epsilon-s"], ["--epsilon-start", "--epsilon-steps", "--epsilon-schedule",
+                                           "--epsilon-spread"]),
+        (["train", "dqn", "rainb"], []), (["help", "res"], ["resume"]), (["fit", "ridge", "--fol"], ["--folds"]),
+    ],
+)  # fmt: skip
+def test_completion_in_bash(words: list[str], reply: list[str], capsys: pytest.CaptureFixture[str]):
+    assert main(["completion", "bash"]) == 0
+    script = capsys.readouterr().out
+    asked = f"COMP_WORDS=(rlnut {' '.join(words)}); COMP_CWORD={len(words)}; _rlnut; echo ${{COMPREPLY[@]}}"
+    done = subprocess.run(["bash", "-c", script + asked], capture_output=True, text=True, check=True)
+    assert (done.stdout.split(), done.stderr) == (reply, "")
+
+
+def test_completion_of_other_shells(capsys: pytest.CaptureFixture[str]):
+    assert main(["completion", "zsh"]) == 0
+    assert "bashcompinit" in capsys.readouterr().out
+    assert main(["completion", "fish"]) == 0
+    assert "__fish_seen_subcommand_from train' -l gradient-steps\n" in capsys.readouterr().out
+    assert main(["completion", "csh"]) == 2
+    assert "Known: bash, fish, zsh" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("program", [["-m", "rlnut"], ["-m", "rlnut.cli"]])
@@ -91,7 +176,7 @@ def test_check_env(capsys: pytest.CaptureFixture[str]):
 def test_no_words(capsys: pytest.CaptureFixture[str]):
     assert main([]) == 2
     said = capsys.readouterr()
-    assert said.out == "" and said.err.endswith("rlnut: give a command\n")
+    assert said.out == "" and said.err.endswith("rlnut: no command given\n")
 
 
 @pytest.mark.parametrize(
