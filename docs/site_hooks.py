@@ -23,6 +23,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import Field, fields
 from pathlib import Path
@@ -30,15 +31,17 @@ from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[1]
 MADE = ROOT / "docs" / "figures"
-SOURCE = "https://github.com/rlnut/rlnut/blob/main/"  # where files are shown that are no pages of the site
+URLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"].get("urls", {})
+REPOSITORY = next((URLS[name].rstrip("/") for name in ("Source", "Repository", "Homepage") if name in URLS), "")
+SOURCE = f"{REPOSITORY}/blob/main/"  # where files are shown that are no pages of the site; without REPOSITORY: no link
 COMMENT = re.compile(r"^<!-- (\w+): (.*?) -->$", re.M)
-LINK = re.compile(r"(\]\()([^)#\s]+)(#[^)\s]*)?\)")
+LINK = re.compile(r"(\[([^\[\]]*)\]\()([^)#\s]+)(#[^)\s]*)?\)")  # text, target, #heading
 
 # name of a figure -> (command, the picture that it leaves); its output is kept beside it
 FIGURES = {
     "dqn-cartpole": ("train dqn CartPole-v1 --out OUT", "curve.png"),
-    "pqn-cartpole": ("train pqn CartPole-v1 --native --steps 200000 --out OUT", "curve.png"),
-    "q-learning-cliff": ("train q-learning CliffWalking-v1 --out OUT", "curve.png"),
+    "pqn-cartpole": ("train pqn CartPole-v1 --native --out OUT", "curve.png"),
+    "sarsa-lambda-car": ("train sarsa-lambda MountainCar-v0 --out OUT", "curve.png"),
     "td-lambda-walk": ("predict td-lambda rlnut/RandomWalk19-v0 --lam 0.8 --out OUT", "values.png"),
     "lstd-walk": ("predict lstd rlnut/RandomWalk19-v0 --out OUT", "values.png"),
     "sb-7.2": ("figure 7.2 --out OUT/figure.png", "figure.png"),
@@ -182,15 +185,18 @@ def section(path: str, heading: str) -> str:
     folder = posixpath.dirname(path)
 
     def absolute(found: re.Match[str]) -> str:
-        target = found[2]
-        if "://" in target:
+        if "://" in found[3]:
             return found[0]
-        inside = posixpath.normpath(posixpath.join(folder, target))
-        return f"{found[1]}{SOURCE}{inside}{found[3] or ''})"
+        return in_repository(posixpath.normpath(posixpath.join(folder, found[3])), found)
 
     return re.sub(
         r"^```.*?^```|" + LINK.pattern, lambda m: m[0] if m[0][0] == "`" else absolute(m), text, flags=re.M | re.S
     )
+
+
+def in_repository(path: str, found: re.Match[str]) -> str:
+    """A link to a file of the repository; where nobody knows its address, the text of the link."""
+    return f"{found[1]}{SOURCE}{path}{found[4] or ''})" if REPOSITORY else found[2]
 
 
 def blanked(found: re.Match[str]) -> str:
@@ -323,9 +329,9 @@ def on_page_markdown(markdown: str, page: object, config: object, files: object)
     markdown = with_math(expand(markdown, "../" * path.count("/")))
 
     def outside(found: re.Match[str]) -> str:
-        target = posixpath.normpath(posixpath.join("docs", posixpath.dirname(path), found[2]))
-        if "://" in found[2] or target.startswith("docs/") or not (ROOT / target).exists():
+        target = posixpath.normpath(posixpath.join("docs", posixpath.dirname(path), found[3]))
+        if "://" in found[3] or target.startswith("docs/") or not (ROOT / target).exists():
             return found[0]
-        return f"{found[1]}{SOURCE}{target}{found[3] or ''})"
+        return in_repository(target, found)
 
     return LINK.sub(outside, markdown)
