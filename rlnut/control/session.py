@@ -170,7 +170,8 @@ class Session:
             self._policy, greedy.best_of, self._evaluate, self.save, self._change, self.files.rows.history,
             schedule.total,
         )  # fmt: skip
-        log.progress, look = Progress(schedule.total, run.steps, not self.said.progress), RunLook(run, tools)
+        log.progress = Progress(schedule.total, run.steps, not self.said.progress, start="compiling …")
+        look = RunLook(run, tools)
         try:
             for look in watched(looks(self.loop, run, schedule, tools, asked), self.observers):
                 yield look

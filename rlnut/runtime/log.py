@@ -112,10 +112,20 @@ def _cell(value: SupportsFloat | None) -> str:
     return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
 
 
+# the numbers that matter most come first: a narrow terminal cuts the end off
+BAR = "{percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}, {rate_fmt}]"
+
+
+def readable_number(value: float) -> str:
+    """Four digits, and whole numbers of up to seven without an exponent: -10,000, not -1e+04."""
+    return f"{value:,.0f}" if 999.95 < abs(value) < 1e7 else f"{value:.4g}"
+
+
 class Progress:
     """Steps, steps/s, return, ε, δ, time left: a bar on a terminal, plain lines where there is none.
 
-    words: (name that is shown, key of the row); leave: a bar that is closed stays on the screen.
+    words: (name that is shown, key of the row); start: what the bar says until the first step is done. The bar has a
+    fixed width, so that the numbers beside it stay in view, and its last state stays on the screen.
     """
 
     def __init__(
@@ -126,16 +136,18 @@ class Progress:
         words: tuple[tuple[str, str], ...] = (),
         *,
         unit: str = " steps",
-        leave: bool = False,
+        start: str = "",
     ) -> None:
         self.words = words or WORDS
         self.total, self.first, self.began, self.said = total, done, time.perf_counter(), time.perf_counter()
         self.quiet = quiet
+        self.newest: dict[str, float] = {}
         self.bar: Any = None
         if not quiet and on_terminal():
             from tqdm import tqdm
 
-            self.bar = tqdm(total=total, initial=done, unit=unit, file=sys.stderr, dynamic_ncols=True, leave=leave)
+            line = {"bar_format": BAR, "dynamic_ncols": True, "postfix": start or None}
+            self.bar = tqdm(total=total, initial=min(done, total), unit=unit, file=sys.stderr, **line)
 
     def say(self, line: str) -> None:
         """One line, above the bar where there is one."""
@@ -149,7 +161,7 @@ class Progress:
         if self.bar is None:
             return
         self.bar.set_postfix_str(words, refresh=False)
-        self.bar.update(step - self.bar.n)
+        self.bar.update(min(step, self.total) - self.bar.n)
         if at_once:
             self.bar.refresh()
 
@@ -162,14 +174,15 @@ class Progress:
         if self.quiet or not (plain or self.due()):
             return
         self.said = time.perf_counter()
-        words = [
-            f"{name} {row[key]:.4g}" for name, key in self.words if row.get(key) is not None and row[key] == row[key]
-        ]
+        now = {key: row[key] for _, key in self.words if row.get(key) is not None and row[key] == row[key]}
+        self.newest = self.newest | now
+        values = now if self.bar is None else self.newest  # a bar keeps the last evaluation in view
+        words = [f"{name} {readable_number(values[key])}" for name, key in self.words if key in values]
         if self.bar is not None:
             self.move(step, ", ".join(words), at_once=True)
             return
         rate = (step - self.first) / max(self.said - self.began, 1e-9)
-        left = (self.total - step) / rate if rate > 0 else math.inf
+        left = max(0, self.total - step) / rate if rate > 0 else math.inf
         clock = f"{int(left // 60)}:{int(left % 60):02d} left" if math.isfinite(left) else ""
         say(f"step {step:,}/{self.total:,}  {rate:,.0f} steps/s  {'  '.join(words)}  {clock}")
 

@@ -209,7 +209,7 @@ def learn(
         sequences=config.sequences,
     )  # fmt: skip
     count = parameter_count(learner.start.params)
-    with closing(Progress(len(learner.rates), 0, not progress, unit="update", leave=True)) as report:
+    with closing(Progress(len(learner.rates), 0, not progress, unit="update")) as report:
         task = "regression" if classes is None else f"classification into {len(classes)} classes"
         if problem.note:
             report.say(f"{problem.name}: {problem.note}")

@@ -117,7 +117,7 @@ def test_the_default_folder_is_new_each_time(
         ("train dqn", "required: ENV"),
         ("train dqm CartPole-v1", "unknown agent 'dqm'. Did you mean dqn"),
         ("train dqn CartPol-v1", "unknown environment 'CartPol-v1'. Did you mean CartPole-v1"),
-        ("train dqn Nothing-v0", "unknown environment 'Nothing-v0'. rlnut list shows all"),
+        ("train dqn Nothing-v0", "unknown environment 'Nothing-v0'. rlnut list envs shows all"),
         ("train dqn CartPole-v9", "there is CartPole-v0, CartPole-v1"),
         ("train dqn Taxi-v3", "Taxi-v4"),
         ("train dqn nomodule:Foo-v0", "nomodule"),

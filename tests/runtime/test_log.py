@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from rlnut.errors import RlnutError
 from rlnut.runtime import log
-from rlnut.runtime.log import COLUMNS, MetricsFile, Progress, read_metrics
+from rlnut.runtime.log import COLUMNS, MetricsFile, Progress, read_metrics, readable_number
 
 ROWS = [{"step": 10.0, "return": 1.5}, {"step": 20.0, "delta": math.nan}, {"step": 30.0, "return": -0.1}]
 
@@ -101,7 +102,7 @@ class Terminal(io.StringIO):
 def test_a_line_above_a_bar_that_stays(monkeypatch: pytest.MonkeyPatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    progress = Progress(40, 0, unit="update", leave=True)
+    progress = Progress(40, 0, unit="update")
     progress.move(20, "cost=0.1250", at_once=True)
     progress.say("epoch 1/2")
     progress.close()
@@ -118,6 +119,36 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch):
     progress.close()
     said = terminal.getvalue()
     assert "500/1000" in said and "return 21.5, greedy 30" in said
+
+
+def test_a_bar_keeps_its_numbers_and_its_last_line(monkeypatch: pytest.MonkeyPatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    progress = Progress(600, 0, start="compiling …")
+    assert "compiling …" in terminal.getvalue()
+    progress.show(500, {"return": 21.5, "eval_mean": -10_000.0}, plain=True)
+    time.sleep(0.21)
+    progress.show(606, {"return": 22.5})  # rounds of steps may pass the total
+    progress.close()
+    last = terminal.getvalue().rpartition("\r")[2]
+    assert last.endswith("\n") and "100%|" in last and "600/600" in last
+    assert "return 22.5, greedy -10,000" in last and "compiling" not in last and "-1:" not in last
+
+
+def test_no_time_left_is_negative(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    clock = iter([0.0, 0.0, 50.0, 50.0, 50.0])
+    monkeypatch.setattr(log.time, "perf_counter", lambda: next(clock))
+    Progress(600, 0).show(606, {}, plain=True)
+    assert capsys.readouterr().err.split()[-2:] == ["0:00", "left"]
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [(-10_000.0, "-10,000"), (1e5, "100,000"), (1234.56, "1,235"), (999.99, "1,000"), (0.25, "0.25"), (21.5, "21.5"),
+     (1e9, "1e+09"), (0.0, "0"), (123.456, "123.5"), (1e-7, "1e-07")],
+)  # fmt: skip
+def test_numbers_for_people(value: float, text: str):
+    assert readable_number(value) == text
 
 
 def test_a_log_with_the_columns_of_another_version_goes_on_with_todays(tmp_path: Path):
