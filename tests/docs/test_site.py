@@ -137,6 +137,10 @@ def test_every_command_is_one_that_the_command_line_takes(name: str, line: str):
         parse(words)  # raises UsageError for what it does not know
 
 
+def test_every_command_has_its_help_in_the_reference():
+    assert set(re.findall(r"^## rlnut ([\w-]+)$", PAGES["reference/cli.md"], re.M)) == set(COMMANDS)
+
+
 def anchors(text: str) -> set[str]:
     """The ids that MkDocs gives the headings of a page."""
     heads = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), re.M)
