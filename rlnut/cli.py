@@ -151,6 +151,9 @@ def _run(words: Sequence[str] | None) -> int:
     except RlnutError as error:
         say(f"rlnut: {error}")
         return error.status
+    except KeyboardInterrupt:
+        say("rlnut: stopped")
+        return 130
     if words is None and getattr(args, "cache", False):  # called from Python, JAX's settings are not ours to change
         keep_programs()
     args.from_python = words is not None  # what this process registered is not known in another one

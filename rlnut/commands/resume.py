@@ -27,20 +27,21 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 def run(args: argparse.Namespace) -> Mapping[str, object]:
     from rlnut.agents.catalogue import AGENTS
     from rlnut.commands.train import answer, report
+    from rlnut.control.run_records import read_summary
     from rlnut.control.training import resume
-    from rlnut.runtime.files import read_json
 
     folder = Path(args.dir)
     agent = None if args.agent is None else AGENTS.find(args.agent)
     given: Options = {"env": args.env, "agent": agent, "trust": args.trust, "loggers": chosen_loggers(args)}
     report(resume(folder, args.steps, iterations=args.iterations, **given))
     summarise_beside(folder.resolve())
-    return answer([read_json(folder / "summary.json")], str(folder))
+    return answer([read_summary(folder)], str(folder))
 
 
 def summarise_beside(folder: Path) -> None:
     """Summarise all seeds anew where this run is one of several, of `rlnut train --seeds K`, that have a summary."""
     from rlnut.commands.train import answer, conclude
+    from rlnut.control.run_records import read_summary
     from rlnut.errors import RlnutError
     from rlnut.runtime.files import read_json
 
@@ -49,7 +50,7 @@ def summarise_beside(folder: Path) -> None:
         seeds = sorted({*several["seeds"], read_json(folder / "summary.json")["seed"]})
         if "runs" not in several or folder.name not in {f"seed{seed}" for seed in seeds}:
             return
-        runs = [read_json(folder.parent / f"seed{seed}" / "summary.json") for seed in seeds]
+        runs = [read_summary(folder.parent / f"seed{seed}") for seed in seeds]
     except (RlnutError, KeyError, TypeError):
         return  # it stands alone, or what is beside it is no summary of seeds
     conclude(folder.parent, seeds, answer(runs, str(folder.parent)))

@@ -137,8 +137,8 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
         return work(args)
     if args.seeds > 1:
         return train_seeds(args, range(args.seed, args.seed + args.seeds))
+    from rlnut.control.run_records import read_summary
     from rlnut.control.training import train
-    from rlnut.runtime.files import read_json
 
     profile = started(args.from_python) if args.profile else False
     given = choices(args)
@@ -147,7 +147,7 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     out = Path(args.out) if args.out else default_folder(args.agent, env.id, args.seed)
     more: Options = {"profile": profile, "eval_env": given.eval_env, "loggers": loggers}
     report(train(config, env, seed=args.seed, out=out, settings=training, **more))
-    found = answer([read_json(out / "summary.json")], str(out))
+    found = answer([read_summary(out)], str(out))
     return found if given.repeated is None else found | beside(given.repeated, out)
 
 
@@ -163,7 +163,8 @@ def started(from_python: bool) -> Profile:
 def train_seeds(args: argparse.Namespace, seeds: range) -> JsonObject:
     """Train several seeds, each into a folder of its own: seedN; the JSON object of the contract, of those that end."""
     from rlnut.control import seeds as several
-    from rlnut.runtime.files import new_folder, read_json
+    from rlnut.control.run_records import read_summary
+    from rlnut.runtime.files import new_folder
 
     began, made = time.perf_counter(), []
 
@@ -180,7 +181,7 @@ def train_seeds(args: argparse.Namespace, seeds: range) -> JsonObject:
     if len(failed) == len(seeds):
         raise failed[seeds[0]]
     ended = [k for k in seeds if k not in failed]
-    found = answer([read_json(out / f"seed{k}" / "summary.json") for k in ended], str(out))
+    found = answer([read_summary(out / f"seed{k}") for k in ended], str(out))
     found["wall_s"] = time.perf_counter() - began
     found |= {"failed": {k: str(error) for k, error in failed.items()}} if failed else {}
     return found | conclude(out, ended, found)

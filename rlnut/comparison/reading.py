@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from rlnut.agents.catalogue import AGENTS
+from rlnut.control.run_records import checked_log, read_summary
 from rlnut.control.settings import RunSettings
 from rlnut.envs.make import shown_environment
 from rlnut.errors import RlnutError, UsageError, counted
 from rlnut.runtime.files import JsonObject, as_path, is_folder, read_json
-from rlnut.runtime.log import read_metrics
 
 CONFIG, SUMMARY, METRICS = "config.json", "summary.json", "metrics.csv"
 DAMAGE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
@@ -94,7 +94,7 @@ def read_run(folder: Path, source: str = "") -> RecordedRun:
         settings = _settings(agent, config)
     except DAMAGE as error:
         raise RlnutError(f"{path} is damaged: {type(error).__name__}: {str(error)[:100]}") from None
-    rows = [row for row in read_metrics(folder / METRICS) if math.isfinite(row.get("eval_mean", math.nan))]
+    rows = [row for row in checked_log(folder) if math.isfinite(row.get("eval_mean", math.nan))]
     counts = np.array([row["step"] for row in rows], float)
     if not np.all((counts >= 0) & (counts < 2**53)) or np.any(np.diff(counts) <= 0):
         raise RlnutError(f"{folder / METRICS} is damaged: its steps do not increase")
@@ -118,7 +118,7 @@ def _final(folder: Path, config: JsonObject) -> tuple[tuple[float, ...], str]:
     path = folder / SUMMARY
     if not path.exists():
         return (), "it is not finished (still running, or stopped before its end)"
-    summary = read_json(path)
+    summary = read_summary(folder)
     try:
         returns = tuple(float(value) for value in summary["eval"]["returns"])
         stopped, same = bool(summary["interrupted"]), summary["seed"] == config["seed"]

@@ -1,6 +1,7 @@
 """Checkpoints of a run: all that it needs to go on bit for bit. The newest two are kept, each with its checksum.
 
-Writing one takes a small share of the time at most: `Saver.due` says when the next may be written.
+`Saver.due` says when the next is written. When a process is killed, at most a minute of its work or a hundredth of the
+whole run is lost, whichever is more, and what was under way: a round, an evaluation, an iteration.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import jax
 import numpy as np
 
 from rlnut.control.host_loop import Episode, Run
-from rlnut.control.run_folder import BEFORE, CHECKPOINT
+from rlnut.control.recipe import BEFORE, CHECKPOINT
 from rlnut.control.visit import METRICS
 from rlnut.errors import RlnutError
 from rlnut.learner import prioritised_replay
@@ -25,7 +26,8 @@ from rlnut.types import Params, Tree
 
 KEYS = ("steps", "best", "logged")
 SECONDS = 60.0  # of work that may be lost when a process is killed
-SHARE = 0.02  # of the time since the start that may go into writing
+PART = 0.01  # of the steps of a run, the same where writing takes long
+SHARE = 0.02  # of the time since the start that may go into writing; more only for the two above
 
 
 class Best(NamedTuple):
@@ -57,18 +59,23 @@ class Progressed(NamedTuple):
 
 
 class Saver:
-    """When to write a checkpoint: at every evaluation and once a minute, within `SHARE` of the time."""
+    """When to write a checkpoint: at every evaluation and once a minute, within `SHARE` of the time.
+
+    Where that is not enough for it, after `SECONDS` or `PART` of the run, whichever is later.
+    """
 
     def __init__(self) -> None:
         self.began = self.last = time.perf_counter()
         self.spent = self.cost = 0.0
         self.step = self.logged = -1  # of the newest checkpoint
 
-    def due(self, evaluated: bool) -> bool:
-        """Is it time?"""
+    def due(self, evaluated: bool, step: int, total: int) -> bool:
+        """Is it time, at `step` of `total`?"""
         now = time.perf_counter()
-        affordable = self.spent + self.cost <= SHARE * (now - self.began)
-        return affordable and (evaluated or now - self.last >= SECONDS)
+        waited = now - self.last >= SECONDS
+        if self.spent + self.cost <= SHARE * (now - self.began):
+            return evaluated or waited
+        return waited and step - self.step >= PART * total
 
     def has(self, step: int, logged: int) -> bool:
         """Is the newest one of this state?"""

@@ -25,10 +25,13 @@ from rlnut.control.visit import METRICS
 from rlnut.envs.functional import FuncVector, Lanes
 from rlnut.errors import RlnutError
 from rlnut.learner.agent import Agent, AgentState, Carry
+from rlnut.runtime.arrays import owned
 from rlnut.runtime.compiling import program, program_once
 from rlnut.types import Key, Look, Metrics, Transition, Tree, transition
 
 ENVS = 0x656E7673  # folded into the run's key for the environments; the agent splits the same key for itself
+LONGEST = 10.0  # seconds of a visit, about: a run can be stopped and saved only between two of them
+FIRST = 1000  # rounds of the first visit at most, before it is known how long a round takes
 
 
 class Live(NamedTuple):
@@ -154,7 +157,7 @@ def native_loop(
     """
     begin, visit, room, compiled = programs = programs or native_programs(agent, vector, gamma, most)
     steps = agent.pace.round_length(vector.num_envs) * vector.num_envs
-    clock = {"compile": 0.0}
+    clock = {"compile": 0.0, "round": 0.0}  # seconds: of all compilation, of a round in the last visit
 
     def ready(live: Live) -> Callable[[Live, Array], tuple[Live, Seen]]:
         changed = jax.tree.structure(live.agent.changes)
@@ -176,13 +179,16 @@ def native_loop(
 
     def restore(saved: Run) -> Run:
         live = Live(saved.agent, saved.envs, saved.look, saved.carry, saved.returns, saved.lengths)
-        return wrap(jax.tree.map(jnp.copy, live))
+        return wrap(owned(live))
 
     def advance(run: Run, stop: int = 0) -> tuple[Run, list[Metrics]]:
         live = Live(run.agent, run.envs, run.look, run.carry, run.returns, run.lengths)
-        count = min(room, max(1, math.ceil((stop - run.steps) / steps)))
-        live, seen = timed("play and learn", ready(live), wait=True)(live, jnp.int32(count))
+        most = max(1, int(LONGEST / clock["round"])) if clock["round"] else FIRST
+        count, go = min(room, most, max(1, math.ceil((stop - run.steps) / steps))), ready(live)
+        began = time.perf_counter()
+        live, seen = timed("play and learn", go, wait=True)(live, jnp.int32(count))
         seen = jax.tree.map(lambda a: np.asarray(a)[:count], seen)
+        clock["round"] = (time.perf_counter() - began) / count
         if not seen.finite.all():
             last = run.steps + (int(np.argmin(seen.finite.ravel())) + 1) * vector.num_envs
             which = f"steps {last - vector.num_envs + 1:,} … {last:,}" if vector.num_envs > 1 else f"step {last:,}"

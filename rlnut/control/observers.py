@@ -203,7 +203,9 @@ class Checkpoints:
         if self.files.folder is None:
             return
         saver, evaluated = self.files.saver, look.evaluation is not None
-        if saver.step < 0 or saver.due(evaluated):  # the first at once: whenever the process is killed, there is one
+        if saver.step < 0 or saver.due(
+            evaluated, look.step, look.total
+        ):  # the first at once: whenever the process is killed, there is one
             self.save(look.run)
         elif evaluated:
             self.files.save_policy(self.greedy.best_of(look.run))

@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rlnut.control.run_folder import CONFIG, POLICY
+from rlnut.control.run_records import checked_log
 from rlnut.envs.make import EnvName, shown_environment
 from rlnut.errors import RlnutError, UsageError
 from rlnut.runtime.arrays import read_arrays
 from rlnut.runtime.files import JsonObject, read_json
-from rlnut.runtime.log import read_metrics
 from rlnut.runtime.plotting import (
     AMBER,
     BLACK,
@@ -110,7 +110,7 @@ def learning_curve(folder: Path, path: Path | None = None) -> Path | None:
 @styled()
 def curve_figure(folder: Path) -> Figure | None:
     """Returns, values and errors against steps: a panel for each group of columns that metrics.csv has numbers of."""
-    rows = read_metrics(folder / "metrics.csv")
+    rows = checked_log(folder)
     if not rows:
         return None
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from rlnut.control.checkpoints import Best, Progressed, Saver
+from rlnut.control.recipe import BEFORE, CHECKPOINT, CONFIG, POLICY, SUMMARY, identity
 from rlnut.control.result import Trained, summary
-from rlnut.control.run_folder import BEFORE, CHECKPOINT, CONFIG, POLICY, SUMMARY, identity
 from rlnut.envs.make import shown_environment
 from rlnut.errors import RlnutError
-from rlnut.runtime.arrays import save_arrays
+from rlnut.runtime.arrays import StoredArrays, save_arrays
 from rlnut.runtime.files import JsonObject, write_json
 from rlnut.runtime.log import COLUMNS
 from rlnut.runtime.loggers import LoggedRun, Loggers, RowLog
@@ -35,11 +36,17 @@ class RunFiles:
         """The environment's name, for people."""
         return shown_environment(self.description["env"])
 
-    def open(self, since: int | None = None, content: str | None = None) -> None:
-        """Open the log; `since`: the step from which a run goes on, `content`: the checksum of the log until then."""
-        self.rows = RowLog(self.columns, self.loggers, self.folder, since, content)
+    def open(self, stored: StoredArrays | None = None) -> None:
+        """Open the log, which goes on from the checkpoint `stored`, if there is one."""
+        since = None if stored is None else stored.meta["logged"]
+        if self.folder is not None and stored is None:
+            write_json(self.folder / CONFIG, self.description)  # with it alone a run that is killed can be resumed
+        self.rows = RowLog(self.columns, self.loggers, self.folder, since, stored and stored.meta.get("metrics"))
         if self.folder is not None:
-            write_json(self.folder / CONFIG, self.description)
+            if stored is not None:
+                write_json(self.folder / CONFIG, self.description)
+            if stored is not None and stored.path.name == BEFORE:  # the next must not put the damaged one in its place
+                os.replace(self.folder / BEFORE, self.folder / CHECKPOINT)
             (self.folder / SUMMARY).unlink(missing_ok=True)  # of the run so far
         again = 0 if self.goes_on and since is None else since
         self.loggers.start(LoggedRun(self.description, self.folder, again))
@@ -51,7 +58,10 @@ class RunFiles:
     def save(self, state: Progressed) -> None:
         """Write a checkpoint and the policy."""
         if self.folder is not None:
-            content = self.rows.file.checksum if self.rows.file is not None else None
+            content = None
+            if self.rows.file is not None:
+                content = self.rows.file.checksum
+                self.rows.file.sync()  # a checkpoint that is on the disk after a power cut has its rows there, too
             self.saver.write(self.folder, state, self.meta | {"run": identity(self.description), "metrics": content})
             self.save_policy(state.best)
 
@@ -89,6 +99,7 @@ class RunFiles:
             learning_curve(self.folder)
 
     def finish(self, done: Trained) -> None:
-        """Write the summary."""
+        """Write the summary, with what shows that it and the log belong to this run."""
         if self.folder is not None:
-            write_json(self.folder / SUMMARY, summary(done, self.description))
+            belongs = {"run": identity(self.description), "metrics": self.rows.file and self.rows.file.checksum}
+            write_json(self.folder / SUMMARY, summary(done, self.description) | belongs)

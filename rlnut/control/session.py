@@ -141,7 +141,7 @@ class Session:
                 say(f"  exact      values of the greedy policy at each evaluation, of {self.exact.states:,} states")
         run = None if stored is None else self._restore(stored)
         files.columns = (*COLUMNS, *(name for one in self.observers for name in getattr(one, "columns", ())))
-        files.open(*(() if stored is None else (stored.meta["logged"], stored.meta.get("metrics"))))
+        files.open(stored)
         try:
             with interrupts(self._tell) as asked:
                 last = yield from self._learn(self.loop.start(self.seed) if run is None else run, asked)

@@ -14,9 +14,10 @@ from rlnut.agents.presets import PRESETS
 from rlnut.control.checkpoints import read_checkpoint
 from rlnut.control.profile import Profile
 from rlnut.control.provenance import origin
+from rlnut.control.recipe import BEFORE, CHECKPOINT, POLICY, SUMMARY
 from rlnut.control.result import RunLooks, Trained
 from rlnut.control.run_files import RunFiles
-from rlnut.control.run_folder import BEFORE, CHECKPOINT, POLICY, SUMMARY, Recipe, describe
+from rlnut.control.run_folder import Recipe, describe
 from rlnut.control.run_loop import RunLook
 from rlnut.control.session import Session
 from rlnut.control.settings import SILENT, RunSettings, Said

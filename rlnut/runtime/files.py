@@ -43,12 +43,23 @@ def replacing_file(path: Path, keep: Path | None = None) -> Iterator[Path]:
         if keep is not None and path.exists():
             os.replace(path, keep)
         os.replace(temporary, path)
+        _sync_folder(path.parent)
     except OSError as error:
         raise RlnutError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flush the names in a folder to the disk, where the system can do that: a new file is there after a power cut."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _umask() -> int:
@@ -129,6 +140,15 @@ def digest(content: object) -> str:
     """SHA-256 of what JSON can hold, whatever the order of its keys."""
     plain = json.loads(json.dumps(content))
     return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def checksum_of(path: Path) -> str:
+    """SHA-256 of a file; RlnutError if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise RlnutError(f"{path} cannot be read: {reason_of(error)}") from None
 
 
 def write_json(path: Path, content: JsonObject) -> None:

@@ -9,6 +9,7 @@ import csv
 import hashlib
 import io
 import math
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, SupportsFloat
 
 from rlnut.errors import RlnutError
-from rlnut.runtime.files import atomic_write
+from rlnut.runtime.files import atomic_write, reason_of
 from rlnut.runtime.streams import on_terminal
 from rlnut.runtime.streams import say as say
 
@@ -30,18 +31,22 @@ COLUMNS = (
 class MetricsFile:
     """metrics.csv: appended row by row; opened again at a step, later rows are dropped.
 
-    content: the `checksum` that it had at that step; RlnutError if it has another one now.
+    content: the `checksum` that it had at that step; RlnutError if no part from its start has it now. What comes after
+    that part may be damaged: rows that a power cut kept from the disk.
     """
 
     def __init__(
         self, path: Path, columns: tuple[str, ...], until: int | None = None, content: str | None = None
     ) -> None:
         self.path, self.columns = path, columns
-        kept = [row for row in read_metrics(path) if until is not None and row["step"] <= until]
-        own = _header(path) or columns  # another version may have written other columns
-        if content is not None and path.exists() and content != hashlib.sha256(_table(own, kept).encode()).hexdigest():
-            raise RlnutError(f"{path} is damaged or was edited: its content does not match its checksum")
-        self.kept = [{k: v for k, v in row.items() if k in columns} for row in kept]  # rows that were there before
+        rows: list[dict[str, float]] = []
+        if until is not None and path.exists():
+            rows = read_metrics(path) if content is None else _rows(path, _part(path, content))[1]
+        elif content is not None:
+            say(f"{path} is missing: a new one is begun, without the rows until step {until:,}")
+        kept = [row for row in rows if until is None or row["step"] <= until]
+        # rows that were there before; another version may have written other columns
+        self.kept = [{k: v for k, v in row.items() if k in columns} for row in kept]
         text = _table(columns, self.kept)
         self._hash = hashlib.sha256(text.encode())
         atomic_write(path, text)
@@ -63,6 +68,16 @@ class MetricsFile:
             raise RlnutError(f"cannot write {self.path}: {error.strerror or error}") from error
         self._hash.update(text.getvalue().encode())
 
+    def sync(self) -> None:
+        """Flush all rows to the disk; a file that was deleted has none."""
+        try:
+            with open(self.path, "r+b") as file:
+                os.fsync(file.fileno())
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise RlnutError(f"cannot write {self.path}: {error.strerror or error}") from error
+
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
     """The rows of a metrics.csv as numbers (NaN where empty); a file that is not there has none.
@@ -76,22 +91,42 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
 def read_log(path: Path, counters: tuple[str, ...] = ("step",)) -> tuple[tuple[str, ...], list[dict[str, float]]]:
     """(names of the columns, rows) of a metrics.csv, which counts one of `counters`."""
     try:
-        whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
-        table = list(csv.reader(io.StringIO(whole), strict=True))
+        return _rows(path, path.read_bytes(), counters)
+    except OSError as error:
+        raise RlnutError(f"{path} cannot be read: {reason_of(error)}") from None
+
+
+def _rows(
+    path: Path, content: bytes, counters: tuple[str, ...] = ("step",)
+) -> tuple[tuple[str, ...], list[dict[str, float]]]:
+    """(names of the columns, rows) of a log's content, but for a last row that was cut short."""
+    try:
+        table = list(csv.reader(io.StringIO(content.rpartition(b"\n")[0].decode("utf-8")), strict=True))
         names = table[0] if table else [counters[0]]
         if not set(counters) & set(names):
             raise ValueError(f"no column {' or '.join(counters)}")
         rows = [{k: float(v) if v else math.nan for k, v in zip(names, row, strict=True)} for row in table[1:]]
-    except (OSError, ValueError, csv.Error) as error:
+    except (ValueError, csv.Error) as error:
         raise RlnutError(f"{path} is damaged: {error}") from None
     return tuple(names), rows
 
 
-def _header(path: Path) -> tuple[str, ...]:
-    """The columns of a metrics.csv that `read_metrics` could read; () of a file that is not there or empty."""
-    if not path.exists():
-        return ()
-    return tuple(next(csv.reader([path.read_text(encoding="utf-8").partition("\n")[0]]), ()))
+def _part(path: Path, checksum: str) -> bytes:
+    """What of a log, from its start, has this checksum; RlnutError if nothing has."""
+    found, size = hashlib.sha256(), 0
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RlnutError(f"{path} cannot be read: {reason_of(error)}") from None
+    for line in content.splitlines(keepends=True):
+        found.update(line)
+        size += len(line)
+        if found.hexdigest() == checksum:
+            return content[:size]
+    raise RlnutError(
+        f"{path} is damaged or was edited: its content does not match its checksum; without the file the run goes on,"
+        " and its log begins anew"
+    )
 
 
 def _table(columns: tuple[str, ...], rows: list[dict[str, float]]) -> str:

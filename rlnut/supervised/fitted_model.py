@@ -11,10 +11,10 @@ import numpy as np
 from rlnut.data.dataset import Dataset, indices, inputs, targets
 from rlnut.errors import RlnutError, UsageError
 from rlnut.networks.layers import serial, unit_scale
-from rlnut.runtime.arrays import all_finite, in_structure, read_arrays, save_arrays
+from rlnut.runtime.arrays import all_finite, checksum, in_structure, read_arrays, save_arrays
 from rlnut.runtime.files import JsonObject, as_path, digest, read_json, write_json
 from rlnut.runtime.history import History, RowRecorder
-from rlnut.runtime.log import METRICS_FILE, MetricsFile
+from rlnut.runtime.log import METRICS_FILE, MetricsFile, say
 from rlnut.runtime.version import check_written_by, installed_version
 from rlnut.settings import Settings
 from rlnut.supervised.epochs import Epoch, accuracy_or_r2, outputs
@@ -136,7 +136,9 @@ class FittedModel:
         table = MetricsFile(folder / METRICS_FILE, COLUMNS)
         for done in self.epochs:
             table.write(done._asdict())
-        write_json(folder / "summary.json", self.result)
+        weights = checksum((self.params, self.x_scale, self.y_scale))
+        belongs = {"run": digest(self._described), "metrics": table.checksum, "weights": weights}
+        write_json(folder / "summary.json", self.result | belongs)
         if self.epochs:
             from rlnut.runtime.plotting import save_figure
             from rlnut.supervised.plots import learning_figure
@@ -147,11 +149,31 @@ class FittedModel:
 
     def save_model(self, folder: Path) -> None:
         """Write config.json and model.safetensors."""
-        shapes = {"row": self.row, "head": self.head, "uint8": self.x_scale is None, "classes": self.classes}
-        shapes["sequences"] = self.sequences
-        write_json(folder / "config.json", self.about | shapes)
-        belongs = {"run": digest(self.about | shapes)}
+        write_json(folder / "config.json", self._described)
+        belongs = {"run": digest(self._described)}
         save_arrays(folder / "model.safetensors", (self.params, self.x_scale, self.y_scale), belongs)
+
+    @property
+    def _described(self) -> JsonObject:
+        """What config.json says."""
+        shapes = {"row": self.row, "head": self.head, "uint8": self.x_scale is None, "classes": self.classes}
+        return self.about | shapes | {"sequences": self.sequences}
+
+
+def _result(folder: Path, about: JsonObject, learned: str) -> JsonObject:
+    """What summary.json says of the fit; RlnutError if it is not of this one. learned: the checksum of its weights."""
+    path = folder / "summary.json"
+    if not path.exists():
+        say(f"{path} is missing: the fit was not finished, or its figures were removed")
+        return {}
+    found = read_json(path)
+    run, weights = found.pop("run", None), found.pop("weights", None)  # earlier versions have none
+    found.pop("metrics", None)
+    if "train_size" not in found or (run is not None and run != digest(about)):
+        raise RlnutError(f"{path} does not belong to config.json beside it: one of them is of another fit")
+    if weights is not None and weights != learned:
+        raise RlnutError(f"{path} does not belong to model.safetensors beside it: one of them is of another fit")
+    return found
 
 
 def described(model: str, config: Settings, seed: int, problem: Dataset, data: str | Path | None) -> JsonObject:
@@ -204,5 +226,5 @@ def load(folder: str | Path, network: Network | None = None) -> FittedModel:
     params, x_scale, y_scale = in_structure(stored, (params, x_like, y_like))
     if not all_finite((params, x_scale, y_scale)):
         raise RlnutError(f"{stored.path} is damaged: it holds numbers that are not finite")
-    result = read_json(folder / "summary.json") if (folder / "summary.json").exists() else {}
+    result = _result(folder, about, checksum((params, x_scale, y_scale)))
     return FittedModel(model, params, row, head, classes, x_scale, y_scale, about, result, sequences=sequences)

@@ -21,8 +21,8 @@ import rlnut.agents
 from rlnut import DQN, RlnutError, UsageError
 from rlnut.control import checkpoints
 from rlnut.control.observers import Newest
+from rlnut.control.recipe import BEFORE, CHECKPOINT, CONFIG, POLICY, SUMMARY
 from rlnut.control.result import Trained
-from rlnut.control.run_folder import BEFORE, CHECKPOINT, CONFIG, POLICY, SUMMARY
 from rlnut.control.run_loop import RunLook
 from rlnut.runtime.arrays import read_arrays
 from rlnut.runtime.files import read_json, write_json
@@ -395,12 +395,32 @@ def test_checkpoints_take_a_small_share_of_the_time(monkeypatch: pytest.MonkeyPa
     saver, written = checkpoints.Saver(), 0
     saver.spent = saver.cost = 2.0  # of the first one, at the start
     saver.last = 2.0
-    for second in range(3, 3600):
+    for second in range(3, 36_000):
         clock["now"] = float(second)
-        if saver.due(second % 10 == 0):
+        if saver.due(second % 10 == 0, second, 36_000):
             written += 1
-            saver.spent, saver.last = saver.spent + 2.0, float(second)
-    assert saver.spent <= 0.02 * 3600 and written >= 30
+            saver.spent, saver.last, saver.step = saver.spent + 2.0, float(second), second
+    assert saver.spent <= 0.02 * 36_000 and written >= 300
+
+
+@pytest.mark.parametrize("total", [1_000, 20_000])
+@pytest.mark.parametrize("cost", [0.01, 5.0, 50.0])
+def test_no_more_than_a_minute_or_a_hundredth_of_the_run_is_lost(
+    cost: float, total: int, monkeypatch: pytest.MonkeyPatch
+):
+    """However long it takes to write a checkpoint: a step each second, an evaluation every 500 steps."""
+    clock = {"now": 0.0}
+    monkeypatch.setattr(checkpoints.time, "perf_counter", lambda: clock["now"])
+    saver, lost, last = checkpoints.Saver(), [], 0
+    saver.step, saver.spent, saver.cost = 0, cost, cost
+    for step in range(1, total):
+        clock["now"] += 1.0
+        lost.append(step - last)
+        if saver.due(step % 500 == 0, step, total):
+            clock["now"] += cost
+            saver.spent, saver.last, saver.step, last = saver.spent + cost, clock["now"], step, step
+    assert max(lost) <= max(60, total / 100) + 1  # and what was under way: a step
+    assert saver.spent <= max(0.02 * clock["now"], 100 * cost)
 
 
 @pytest.mark.parametrize("at", [0, 48, 96])

@@ -17,7 +17,7 @@ from helpers.commands import SHORT, contents, run_main
 from safetensors.numpy import save_file
 
 from rlnut.cli import main
-from rlnut.control.run_folder import BEFORE, CHECKPOINT, CONFIG, POLICY
+from rlnut.control.recipe import BEFORE, CHECKPOINT, CONFIG, POLICY
 from rlnut.runtime.arrays import read_arrays
 from rlnut.runtime.log import read_metrics
 

@@ -14,7 +14,7 @@ from helpers.commands import contents, run_main, spoiled
 
 import rlnut
 from rlnut import DQN, UsageError
-from rlnut.control.run_folder import CONFIG
+from rlnut.control.recipe import CONFIG
 from rlnut.envs.make import EnvName
 from rlnut.envs.probes import ProbeEnv
 from rlnut.runtime.files import read_json

@@ -18,8 +18,8 @@ import rlnut
 from rlnut import UsageError
 from rlnut.agents.offline_settings import FQI, NFQ
 from rlnut.control.offline_loop import largest_change
+from rlnut.control.recipe import BEFORE, CHECKPOINT, CONFIG, POLICY, SUMMARY, identity
 from rlnut.control.run_files import RunFiles
-from rlnut.control.run_folder import BEFORE, CHECKPOINT, CONFIG, POLICY, SUMMARY, identity
 from rlnut.control.run_loop import RunLook
 from rlnut.envs import transitions
 from rlnut.envs.make import EnvName

@@ -19,8 +19,8 @@ import rlnut
 from rlnut import DQN, RlnutError, UsageError
 from rlnut.control import checkpoints
 from rlnut.control.observers import Checkpoints, Greedy, Newest
+from rlnut.control.recipe import CHECKPOINT, CONFIG, POLICY, SUMMARY
 from rlnut.control.run_files import RunFiles
-from rlnut.control.run_folder import CHECKPOINT, CONFIG, POLICY, SUMMARY
 from rlnut.control.run_loop import RunLook
 from rlnut.learner.config import AgentConfig
 from rlnut.runtime.files import read_json

@@ -17,7 +17,7 @@ import pytest
 from helpers.commands import SHORT, contents, run_main
 
 from rlnut.control import seeds as module
-from rlnut.control.run_folder import CHECKPOINT
+from rlnut.control.recipe import CHECKPOINT
 from rlnut.control.seeds import in_processes, one_after_another
 from rlnut.errors import RlnutError, UsageError
 from rlnut.runtime import workers

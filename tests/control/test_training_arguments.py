@@ -15,7 +15,7 @@ import rlnut
 from rlnut import DQN, UsageError
 from rlnut.agents.presets import PRESETS
 from rlnut.control.plan import check_episodes
-from rlnut.control.run_folder import CONFIG
+from rlnut.control.recipe import CONFIG
 from rlnut.control.settings import RunSettings
 from rlnut.control.training import configured
 from rlnut.runtime.files import read_json

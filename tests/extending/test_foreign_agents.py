@@ -19,7 +19,7 @@ from rlnut import UsageError
 from rlnut.agents.catalogue import PQN
 from rlnut.agents.default_networks import value_model
 from rlnut.agents.offline_settings import FQI
-from rlnut.control.run_folder import CONFIG
+from rlnut.control.recipe import CONFIG
 from rlnut.learner.agent import Agent, Pace, feed_forward, polyak, value_agent
 from rlnut.learner.bellman import q_problem
 from rlnut.learner.config import AgentConfig

@@ -16,7 +16,7 @@ from helpers.commands import run_main
 import rlnut
 from rlnut import UsageError
 from rlnut.agents.catalogue import AGENTS
-from rlnut.control.run_folder import CONFIG
+from rlnut.control.recipe import CONFIG
 from rlnut.learner.config import AgentConfig
 from rlnut.prediction.methods import METHODS, Method, find
 from rlnut.runtime.files import read_json, write_json

@@ -65,7 +65,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def spoiled(run: Path, folder: Path, changes: dict[str, Any]) -> Path:
     """A copy of a run whose config.json says something else, with checksums: their author can compute them, too."""
-    from rlnut.control.run_folder import CONFIG
+    from rlnut.control.recipe import CONFIG
     from rlnut.runtime.arrays import read_arrays
 
     gift = Path(shutil.copytree(run, folder / "gift"))

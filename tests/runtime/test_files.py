@@ -6,6 +6,8 @@ import io
 import json
 import os
 import pickle
+import stat
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -145,6 +147,34 @@ def test_a_full_disk_under_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be flushed there")
+def test_content_is_on_the_disk_before_its_name_and_names_before_all_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A power cut leaves the old file or the new one: its bytes are flushed, then it is renamed, then the folder."""
+    order: list[str] = []
+    sync, replace = os.fsync, os.replace
+
+    def fsync(handle: int) -> None:
+        order.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else f"{os.fstat(handle).st_size} bytes")
+        sync(handle)
+
+    def renamed(before: Any, after: Any) -> None:
+        order.append(f"-> {Path(after).name}")
+        replace(before, after)
+
+    atomic_write(tmp_path / "a", "old")
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", renamed)
+    atomic_write(tmp_path / "a", "content")
+    assert order == ["7 bytes", "-> a", "folder"]
+    order.clear()
+    save_arrays(tmp_path / "a", {"w": np.zeros(3)}, keep=tmp_path / "before")
+    size = (tmp_path / "a").stat().st_size
+    assert order == [f"{size} bytes", "-> before", "-> a", "folder"]
+    assert (tmp_path / "before").read_text() == "content"
+
+
 @pytest.mark.parametrize("name", ["x" * 300, "a\0b"])
 def test_names_that_no_file_can_have(name: str, tmp_path: Path):
     with pytest.raises(UsageError, match="cannot make the folder") as caught:
@@ -229,13 +259,14 @@ def test_json(tmp_path: Path):
 
 
 def test_files_are_flushed_through_a_handle_for_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Windows refuses to flush what was opened for reading only."""
+    """Windows refuses to flush what was opened for reading only; folders are not flushed there."""
     fcntl = pytest.importorskip("fcntl")
     flushed = []
 
     def fsync(handle: int) -> None:
-        assert fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
-        flushed.append(handle)
+        if not stat.S_ISDIR(os.fstat(handle).st_mode):
+            assert fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
+            flushed.append(handle)
 
     monkeypatch.setattr(os, "fsync", fsync)
     atomic_write(tmp_path / "text", "x")

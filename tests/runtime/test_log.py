@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import sys
 import time
 from pathlib import Path
@@ -45,6 +46,45 @@ def test_going_on_drops_what_came_later_and_a_row_that_was_cut(tmp_path: Path):
         cut.write("1")  # of "15,...": the process was killed here
     MetricsFile(path, ("step", "return"), until=20)
     assert path.read_text() == "step,return\n10,1.5\n20,\n"
+
+
+def test_what_a_power_cut_left_after_the_saved_rows_is_dropped(tmp_path: Path):
+    path = tmp_path / "metrics.csv"
+    file = MetricsFile(path, ("step", "return"))
+    file.write(ROWS[0])
+    saved, whole = file.checksum, path.read_bytes()
+    for tail in (b"20,\n", b"2", bytes(300), b"\xff\n\n", b"x,y,z\n", b"5,1\n"):
+        path.write_bytes(whole + tail)
+        assert MetricsFile(path, ("step", "return"), 10, saved).checksum == saved
+        assert path.read_bytes() == whole
+
+
+def test_damage_in_the_saved_rows_is_refused_and_a_missing_log_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = tmp_path / "metrics.csv"
+    file = MetricsFile(path, ("step", "return"))
+    file.write(ROWS[0])
+    saved, whole = file.checksum, path.read_bytes()
+    for content in (whole[:-1], whole[:5], b"", whole.replace(b"1.5", b"1.6"), b"\0" + whole):
+        path.write_bytes(content)
+        with pytest.raises(RlnutError, match=r"metrics\.csv is damaged or was edited.*without the file"):
+            MetricsFile(path, ("step", "return"), 10, saved)
+        assert path.read_bytes() == content
+    path.unlink()
+    assert MetricsFile(path, ("step", "return"), 10, saved).checksum != saved
+    assert capsys.readouterr().err == f"{path} is missing: a new one is begun, without the rows until step 10\n"
+
+
+def test_rows_are_flushed_to_the_disk_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = MetricsFile(tmp_path / "metrics.csv", ("step", "return"))
+    file.write(ROWS[0])
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: flushed.append(os.fstat(handle).st_size))
+    file.sync()
+    assert flushed == [(tmp_path / "metrics.csv").stat().st_size]
+    (tmp_path / "metrics.csv").unlink()
+    file.sync()  # a folder that was deleted is made again, and its log, too
 
 
 def test_a_new_file_starts_empty(tmp_path: Path):

@@ -1,0 +1,69 @@
+"""Damaged files of every kind, at random: the same numbers, or an error or a notice in one line."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+import shutil
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import rlnut
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def corruptions() -> ModuleType:
+    """benchmarks/corruptions.py, where there is a checkout."""
+    path = ROOT / "benchmarks" / "corruptions.py"
+    if not path.exists():
+        pytest.skip("these tests run away from a checkout")
+    found = importlib.util.spec_from_file_location("corruptions", path)
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    sys.modules["corruptions"] = module
+    found.loader.exec_module(module)
+    return module
+
+
+def test_damage_is_never_answered_without_a_word(corruptions: ModuleType, trained: Path, tmp_path: Path):
+    """300 of the cheap ones: a run, a fit, a prediction, files of users. The slow test resumes and makes 2,000."""
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(30, 3))
+    for k in (0, 1):
+        rlnut.fit("ridge", (x + k, x @ [1.0, 2.0, 3.0], x[:5], x[:5, 0]), out=tmp_path / f"fit{k}", progress=False)
+        rlnut.predict("td0", "rlnut/RandomWalk5-v0", seed=k, steps=40, gamma=0.9, out=tmp_path / f"values{k}")
+        np.savez(tmp_path / f"tables{k}.npz", P=np.eye(3)[draw.integers(0, 3, (3, 2))], R=draw.normal(size=(3, 2)))
+        rows = "".join(",".join(f"{v:.3f}" for v in row) + "\n" for row in x + k)
+        (tmp_path / f"rows{k}.csv").write_text(f"a,b,y\n{rows}")
+    other = Path(shutil.copytree(trained, tmp_path / "other"))
+    uses = {"log": corruptions.logged, "summary": corruptions.summed_up, "evaluate": corruptions.evaluated}
+    every = {
+        "run": corruptions.Kind(trained, other, uses),
+        "fit": corruptions.Kind(tmp_path / "fit0", tmp_path / "fit1", {"predict": corruptions.predicted}),
+        "prediction": corruptions.Kind(tmp_path / "values0", tmp_path / "values1", {"value": corruptions.valued}),
+        "npz": corruptions.Kind(
+            tmp_path / "tables0.npz", tmp_path / "tables1.npz", {"r": corruptions.tables_read}, True
+        ),
+        "csv": corruptions.Kind(tmp_path / "rows0.csv", tmp_path / "rows1.csv", {"r": corruptions.table_read}, True),
+    }
+    known = {
+        name: {use: corruptions.answer(call, kind.whole)[1] for use, call in kind.uses.items()}
+        for name, kind in every.items()
+    }
+    found = []
+    for k in range(300):
+        name = sorted(every)[k % len(every)]
+        found += corruptions.try_one(name, every[name], known[name], tmp_path / "work", random.Random(k))
+    assert [one for one in found if one.outcome.startswith("FAULT")] == []
+    assert {one.outcome for one in found} >= {"same", "error"}
+
+
+@pytest.mark.slow
+def test_two_thousand_damages(corruptions: ModuleType):
+    assert corruptions.main([]) == 0
