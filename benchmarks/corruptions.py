@@ -30,7 +30,12 @@ import numpy as np
 
 Use = Callable[[Path], object]  # a folder or file -> numbers, comparable by their digest
 LIMIT = 60  # seconds after which a call hangs
-ANOTHER = ("not exact", "a new one is begun", "from the beginning")  # of a notice: the numbers may be other ones
+ANOTHER = (
+    "not exact",
+    "the fit was not finished",
+    "a new one is begun",
+    "from the beginning",
+)  # of a notice: the numbers may be other ones
 COURSE = {"eval_every": 64, "eval_episodes": 1, "final_episodes": 2, "log_every": 32, "quiet": True}
 
 
