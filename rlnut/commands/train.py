@@ -20,6 +20,7 @@ from rlnut.commands.options import (
     registered_name,
 )
 from rlnut.commands.repeating import ONLY, add_config, beside, complete, config_of, configure_repeat, repeated
+from rlnut.control.run_records import read_summary
 from rlnut.control.settings import RunSettings
 from rlnut.errors import RlnutError, UsageError, counted
 from rlnut.settings import Options
@@ -137,7 +138,6 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
         return work(args)
     if args.seeds > 1:
         return train_seeds(args, range(args.seed, args.seed + args.seeds))
-    from rlnut.control.run_records import read_summary
     from rlnut.control.training import train
 
     profile = started(args.from_python) if args.profile else False
@@ -163,7 +163,6 @@ def started(from_python: bool) -> Profile:
 def train_seeds(args: argparse.Namespace, seeds: range) -> JsonObject:
     """Train several seeds, each into a folder of its own: seedN; the JSON object of the contract, of those that end."""
     from rlnut.control import seeds as several
-    from rlnut.control.run_records import read_summary
     from rlnut.runtime.files import new_folder
 
     began, made = time.perf_counter(), []
