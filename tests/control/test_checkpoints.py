@@ -375,7 +375,7 @@ def test_a_folder_of_an_earlier_version(whole: Path, tmp_path: Path, capsys: pyt
     one, other = (read_arrays(folder / CHECKPOINT) for folder in (whole, part))
     for name in set(one.arrays) - {name for name in one.arrays if "rivals" in name}:
         np.testing.assert_array_equal(one.arrays[name], other.arrays[name])
-    spread = ("best_std", "rivals")  # of the evaluations: it was not kept then
+    spread = ("best_std", "rivals", "seen")  # of the evaluations, and of targets so far: not kept then
     assert {k: v for k, v in one.meta.items() if k not in spread} == {
         k: v for k, v in other.meta.items() if k not in spread
     }
