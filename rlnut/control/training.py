@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 
-from rlnut.agents.catalogue import AGENTS, AgentConfig
+from rlnut.agents.catalogue import AGENTS, AgentConfig, agent_name
 from rlnut.agents.presets import PRESETS
 from rlnut.control.checkpoints import read_checkpoint
 from rlnut.control.profile import Profile
@@ -23,7 +25,7 @@ from rlnut.control.session import Session
 from rlnut.control.settings import SILENT, RunSettings, Said
 from rlnut.control.setup import Setup, Shared
 from rlnut.envs.make import EnvLike, env_name
-from rlnut.errors import UsageError
+from rlnut.errors import UsageError, unknown
 from rlnut.learner.config import OfflineConfig
 from rlnut.runtime.arrays import StoredArrays
 from rlnut.runtime.files import as_path, new_folder
@@ -72,11 +74,11 @@ def training(
     """
     seed = checked_seed(seed)
     check_network(network)
-    config, chosen, _ = configured(agent, env, course=course)
-    if settings is not None:
-        if not isinstance(settings, RunSettings):
-            raise UsageError(f"settings must be RunSettings, got {type(settings).__name__}")
-        chosen = settings.replace(**course)
+    options, course = divided(agent, env, course)
+    config, chosen, _ = configured(agent, env, options, course)
+    if not isinstance(settings, RunSettings | None):
+        raise UsageError(f"settings must be RunSettings, got {type(settings).__name__}")
+    chosen = chosen if settings is None else settings.replace(**course)
     if isinstance(env, gym.vector.VectorEnv) and course.get("num_envs", env.num_envs) != env.num_envs:
         raise UsageError(f"num_envs is {course['num_envs']}, and the VectorEnv holds {env.num_envs} environments")
     called: Callbacks[RunLook] = Callbacks(callbacks)
@@ -127,7 +129,8 @@ def train(
     """Learn Q on `env`, a registered name, an environment, a function that makes one, or a VectorEnv.
 
     agent: a config such as `DQN(double=True)`, or a name ("dqn": its preset for this environment is used).
-    course: the fields of `RunSettings`: steps, num_envs, eval_every, eval_episodes, final_episodes, until, log_every.
+    course: fields of `RunSettings` (steps, num_envs, eval_every, …) and options of the agent, here in the place of its
+    preset's: `train("dqn", env, lr=1e-3)`.
     settings: a whole `RunSettings`, in the place of the agent's and the preset's; `course` then changes it.
     out: a new folder for config, metrics, checkpoint, policy and curve; None keeps everything in memory.
     network: takes the place of the default MLP or CNN; eval_env: where greedy episodes are played, if not on `env`.
@@ -242,14 +245,24 @@ def _stored(recipe: Recipe, config: AgentConfig, course: RunSettings, given: boo
     if isinstance(config, OfflineConfig):
         total, unit = config.iterations, "iterations"
         if not names & {CHECKPOINT, BEFORE}:
-            raise UsageError(
-                f"{recipe.folder} has no checkpoint, as offline runs of an earlier version: train it again"
-            )
+            raise UsageError(f"{recipe.folder} has no checkpoint (older offline runs have none): train it again")
     stored = recipe.check(read_checkpoint(recipe.folder))
     done = stored.meta["steps"]
     if total <= done and (SUMMARY in names or given):  # else it was killed at the end
         raise UsageError(f"{recipe.folder} has {done:,} {unit} already; --{unit} counts all of them: give more")
     return stored
+
+
+def divided(agent: AgentConfig | str, env: EnvLike, given: Options) -> tuple[Options, Options]:
+    """Keywords as (the agent's options, fields of `RunSettings`); UsageError for one that is neither."""
+    kind = AGENTS.find(agent, other=env) if isinstance(agent, str) else type(agent)
+    if not issubclass(kind, AgentConfig):
+        return {}, given  # `configured` says what is wrong with it
+    own, course = ({f.name for f in fields(config)} for config in (kind, RunSettings))
+    if unheard := sorted(given.keys() - own - course):
+        word, allowed = agent_name(kind), {*own, *course, *inspect.signature(train).parameters} - {"course"}
+        raise unknown(f"{word} option", unheard[0], allowed, see=f"rlnut train {word} --help")
+    return {k: v for k, v in given.items() if k in own}, {k: v for k, v in given.items() if k not in own}
 
 
 def configured(

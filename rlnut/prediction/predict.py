@@ -44,7 +44,7 @@ def predict(
     truth_states: str | Path | ArrayLike | None = None,
     seed: int = 0,
     out: str | Path | None = None,
-    quiet: bool = True,
+    quiet: bool = False,
     callbacks: Sequence[Callback] = (),
     image: str = "png",
     loggers: Sequence[Logger] = (),
@@ -64,7 +64,7 @@ def predict(
     `history["rmse"]`. Raises UsageError, RlnutError.
 
     >>> import rlnut
-    >>> answer = rlnut.predict("lstd", "rlnut/RandomWalk5-v0", steps=2000)
+    >>> answer = rlnut.predict("lstd", "rlnut/RandomWalk5-v0", steps=2000, quiet=True)
     >>> answer.truth.round(3).tolist()
     [0.167, 0.333, 0.5, 0.667, 0.833]
     """

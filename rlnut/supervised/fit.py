@@ -50,7 +50,8 @@ def fit(
     seed: int = 0,
     loss: Loss | None = None,
     optimizer: str | optax.GradientTransformation | None = None,
-    progress: bool = True,
+    quiet: bool = False,
+    progress: bool | None = None,
     image: str = "png",
     callbacks: Sequence[Callback] = (),
     loggers: Sequence[Logger] = (),
@@ -68,16 +69,17 @@ def fit(
     and no test figure is reported). With `out` the run leaves a folder that `rlnut.load` reads, with figures (`image`:
     png, svg or pdf). Ctrl-C ends the learning early and keeps what it has. `callbacks` are functions of a `FitLook`
     (after each epoch), or objects with `on_start`, `on_look` or `on_end`; `loggers` take the rows of the log, see
-    `rlnut.Logger`; both are for models that learn in epochs. Raises UsageError for wrong arguments or data, RlnutError
-    if the cost does not stay finite.
+    `rlnut.Logger`; both are for models that learn in epochs. `quiet` prints nothing
+    (`progress` is its opposite, an older name). Raises UsageError for wrong arguments or data, RlnutError if the cost
+    does not stay finite.
 
     >>> import numpy as np, rlnut
     >>> current = np.arange(8.0)[:, None]
-    >>> ohm = rlnut.fit(rlnut.linear(), (current, 3 * current[:, 0]) * 2, lr=0.1, epochs=300, progress=False)
+    >>> ohm = rlnut.fit(rlnut.linear(), (current, 3 * current[:, 0]) * 2, lr=0.1, epochs=300, quiet=True)
     >>> float(ohm.predict(np.array([[10.0]]))[0].round(3))
     30.0
     """
-    began = time.perf_counter()
+    began, progress = time.perf_counter(), not quiet if progress is None else progress
     method = _checked_arguments(seed, loss, optimizer)
     if image not in FORMATS:
         raise unknown("image", image, FORMATS)

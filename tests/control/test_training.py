@@ -134,7 +134,7 @@ def test_an_environment_of_ones_own_by_a_function():
         ({"steps": 50}, "0 updates: learning starts at step 64 and the run ends at step 56"),
         ({"steps": 0}, "steps must be >= 1"),
         ({"num_envs": 0}, "num_envs must be >= 1"),
-        ({"epochs": 3}, "unknown Run option 'epochs'"),
+        ({"epochs": 3}, "unknown dqn option 'epochs'"),
         ({"seed": -1}, "seed must be >= 0"),
     ],
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from helpers.commands import spoiled
 
 import rlnut
 from rlnut import DQN, UsageError
+from rlnut.agents.catalogue import AGENTS
 from rlnut.agents.presets import PRESETS
 from rlnut.control.plan import check_episodes
 from rlnut.control.recipe import CONFIG
@@ -158,3 +161,45 @@ def test_a_finite_problem_given_in_python_is_an_environment(tmp_path: Path):
     assert rlnut.load_policy(tmp_path / "run", env=problem).evaluate(1).mean == 1
     found = rlnut.predict("lstd", problem, [[1, 0]] * 3, gamma=0.9, steps=200)
     np.testing.assert_allclose(found.truth, [0.9, 1, 0], atol=1e-9)
+
+
+def test_keywords_are_options_of_the_agent_and_of_the_run():
+    """They go before the preset of a name, and before what a config says."""
+    name, usual = "CartPole-v1", PRESETS["noisy-dqn", "CartPole-v1"]
+    given: dict[str, Any] = {"lr": 0.0123, "hidden": (4,), "num_envs": 3, "quiet": True}
+    run = rlnut.training("noisy-dqn", name, **given)
+    found = next(run).policy.origin
+    run.close()
+    assert found is not None and (found.config.lr, found.config.hidden, found.training.num_envs) == (0.0123, (4,), 3)
+    assert usual["config"] == {"noisy_sigma": 2.0, "n_step": 1}  # not taken back by the keywords
+    assert (getattr(found.config, "noisy_sigma", None), getattr(found.config, "n_step", None)) == (2.0, 1)
+    run = rlnut.training(TINY, name, lr=0.0123, **SHORT)
+    found = next(run).policy.origin
+    run.close()
+    assert found is not None and found.config == TINY.replace(lr=0.0123)
+
+
+@pytest.mark.parametrize(
+    ("agent", "option", "reason"),
+    [
+        ("dqn", "stepz", r"unknown dqn option 'stepz'\. Did you mean steps\?"),
+        ("dqn", "quite", r"unknown dqn option 'quite'\. Did you mean quiet\?"),
+        ("dqn", "learning_rate", "unknown dqn option 'learning_rate': use lr"),
+        ("dqn", "buffer_size", "unknown dqn option 'buffer_size': use replay"),
+        ("q-learning", "replay", "unknown q-learning option 'replay'"),
+        (TINY, "lam", "unknown dqn option 'lam'"),
+        (rlnut.DQN, "lr", r"got the class DQN: make one, DQN\(\)"),
+        (3, "lr", "agent must be a config such as DQN"),
+    ],
+)
+def test_an_option_that_neither_has_is_refused(agent: Any, option: str, reason: str):
+    with pytest.raises(UsageError, match=reason):
+        rlnut.train(agent, "CartPole-v1", **{option: 1})
+
+
+def test_options_of_agents_and_of_runs_have_different_names():
+    """Else a keyword of `train` would mean two things."""
+    run = {f.name for f in fields(RunSettings)} | set(inspect.signature(rlnut.train).parameters) - {"course"}
+    for agent in AGENTS.own.values():
+        shared = run & {f.name for f in fields(agent)}
+        assert shared - {"network"} == set()

@@ -1,5 +1,6 @@
 """`rlnut.predict` refuses what it cannot take when it is called, in one line; nothing exhausts the machine."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +174,20 @@ def test_an_environment_that_is_put_somewhere_stays_as_it_was() -> None:
         obs = place.env.step(2)[0]
         speed = v + 0.001 - 0.0025 * np.cos(3 * x)
         np.testing.assert_allclose(obs, [x + speed, speed], atol=1e-6)
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_one_word_for_silence(quiet: bool, capsys: pytest.CaptureFixture[str]):
+    """`quiet` of train, fit and predict is one switch with one default: to say what happens."""
+    short: dict[str, Any] = {"steps": 64, "eval_every": 64, "eval_episodes": 1, "final_episodes": 1}
+    calls: dict[str, Callable[..., object]] = {
+        "train": lambda **word: rlnut.train("q-learning", "rlnut/RandomWalk5-v0", **short, **word),
+        "fit": lambda **word: rlnut.fit("mlp", "iris", epochs=1, hidden=(4,), **word),
+        "predict": lambda **word: rlnut.predict("td0", "rlnut/RandomWalk5-v0", steps=50, **word),
+    }
+    for name, call in calls.items():
+        call(**({"quiet": True} if quiet else {}))
+        out, err = capsys.readouterr()
+        assert out == "" and (err == "") == quiet, name
+    rlnut.fit("mlp", "iris", epochs=1, hidden=(4,), progress=False)  # the older name
+    assert capsys.readouterr().err == ""
