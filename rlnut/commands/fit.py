@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rlnut.choices import MEMORY
 from rlnut.commands.options import (
@@ -21,6 +22,9 @@ from rlnut.settings import Settings
 from rlnut.supervised.linear_settings import LINEAR_MODELS
 from rlnut.supervised.network_settings import MODELS
 
+if TYPE_CHECKING:
+    from rlnut.data.dataset import Dataset
+
 NAMES: dict[str, type[Settings]] = {**LINEAR_MODELS, **MODELS}
 
 
@@ -37,6 +41,8 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("--target", metavar="COLUMN", help="the column of your own .csv or .npy file to learn")
     share = "share of a table's or your own file's rows held out as test rows (default: 0.2; 0: learn from all rows)"
     parser.add_argument("--test", metavar="SHARE", type=converter(float), help=share)
+    chosen = "learn some classes only, with commas between: 3,8 for two of MNIST's digits"
+    parser.add_argument("--classes", metavar="A,B,...", help=chosen)
     parser.add_argument("--out", metavar="DIR", help="new folder for config, model, metrics and figures")
     add_format(parser)
     add_log_option(parser)
@@ -62,7 +68,11 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     if form and not args.out:
         raise UsageError("--format has no effect without --out, the folder for the figures")
     where |= {"image": form or "png", "loggers": chosen_loggers(args)}
-    fitted = fit(args.model, args.dataset, **where, seed=args.seed, **settings)
+    dataset = args.dataset
+    if args.classes is not None:
+        dataset = _chosen_classes(args)
+        where = {"out": args.out}
+    fitted = fit(args.model, dataset, **where, seed=args.seed, **settings)
     found = fitted.result
     names = [key for key in ("test_accuracy", "test_mse") if key in found]
     figure = f"{names[0].replace('_', ' ')} {found[names[0]]:.4f}" if names else "no test figure"
@@ -75,3 +85,12 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     on = on if names else f"fitted to all {counted(found['train_size'], 'row')}; no test rows, so no test figure"
     say(f"{on} in {found['wall_s']:.1f} s{kept}")
     return found
+
+
+def _chosen_classes(args: argparse.Namespace) -> Dataset:
+    """The dataset that the arguments name, with the rows of --classes only."""
+    from rlnut.data.catalogue import load_dataset
+    from rlnut.data.dataset import only_classes
+
+    found = load_dataset(args.dataset, args.data, args.target, getattr(args, "task", None) or "auto", args.test)
+    return only_classes(found, args.classes)

@@ -73,6 +73,14 @@ def _memory(name: str, data: str | Path | None = None, steps: int | None = None)
     return memory(name, steps)
 
 
+def _sunspots(data: str | Path | None = None) -> Dataset:
+    from rlnut.data.time_series import sunspots
+
+    if data is not None:
+        raise UsageError("sunspots comes with rlnut: --data has no meaning for it")
+    return sunspots()
+
+
 DATASETS: dict[str, Callable[[str | Path | None], Dataset]] = {
     "mnist": partial(_idx, mnist.MNIST),
     "fashion-mnist": partial(_idx, mnist.FASHION),
@@ -80,6 +88,7 @@ DATASETS: dict[str, Callable[[str | Path | None], Dataset]] = {
     "idx": _other_idx,
     **{name: partial(_table, name) for name in TABLES},
     **{name: partial(_memory, name) for name in MEMORY},
+    "sunspots": _sunspots,
 }
 
 

@@ -152,6 +152,33 @@ def _finite(name: str, values: np.ndarray) -> np.ndarray:
     return values
 
 
+def only_classes(dataset: Dataset, names: str) -> Dataset:
+    """The rows of some classes, given as text with commas between: "3,8" leaves two digits of MNIST.
+
+    UsageError for fewer than two, for one that the training rows do not have, and where y holds values.
+    """
+    y = np.asarray(dataset.y_train)
+    if y.ndim != 1 or y.dtype.kind == "f":
+        raise UsageError(f"classes are chosen from labels, but y of {dataset.name} holds values")
+    known = {str(label): label for label in np.unique(y).tolist()}
+    wanted = list(dict.fromkeys(name.strip() for name in names.split(",")))
+    if missing := [name for name in wanted if name not in known]:
+        raise unknown("class", missing[0], known)
+    if len(wanted) < 2:
+        raise UsageError(f"at least two classes are needed, as in 3,8; got {names!r}")
+    kept = sorted(known[name] for name in wanted)
+    train, test = np.isin(y, kept), np.isin(dataset.y_test, kept)
+    return dataset._replace(
+        x_train=np.asarray(dataset.x_train)[train],
+        y_train=y[train],
+        x_test=np.asarray(dataset.x_test)[test],
+        y_test=np.asarray(dataset.y_test)[test],
+        classes=tuple(kept),
+        weight=None if dataset.weight is None else np.asarray(dataset.weight)[train],
+        name=f"{dataset.name} {','.join(map(str, kept))}",
+    )
+
+
 def subset(dataset: Dataset, train: int, test: int, seed: int = 0) -> Dataset:
     """At most `train` and `test` rows of a dataset, drawn by `seed`; its first rows may be sorted by class.
 

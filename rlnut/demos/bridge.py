@@ -35,11 +35,11 @@ SIDE, ACTIONS = 4, ("←", "↓", "→", "↑")
 class Steps(NamedTuple):
     """What was lived through: [T] each."""
 
-    s: np.ndarray
-    action: np.ndarray
-    reward: np.ndarray
-    gamma: np.ndarray  # 0 where the episode terminated
-    after: np.ndarray
+    s: Array
+    action: Array
+    reward: Array
+    gamma: Array  # 0 where the episode terminated
+    after: Array
 
 
 def walk_at_random(env: gym.Env, steps: int, seed: int) -> Steps:

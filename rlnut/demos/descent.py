@@ -26,7 +26,7 @@ from rlnut.linear_models.least_squares import least_squares, ridge_path
 from rlnut.networks.architectures import mlp
 from rlnut.regression.core import regression
 from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, legend_above, panels, styled
-from rlnut.types import Batch
+from rlnut.types import Array, Batch
 
 POINTS = 16  # training rows of the network
 PATIENCE = 200  # steps without a lower validation cost
@@ -92,7 +92,7 @@ def descend_network(ask: Ask, steps: int) -> tuple[Descent, tuple[np.ndarray, np
     inputs = [(3 * part).astype(np.float32) for part in (x, x_held, x_test, grid)]
     batch = Batch(inputs[0], y.astype(np.float32))
 
-    def watch(params: object) -> tuple[jax.Array, ...]:
+    def watch(params: object) -> tuple[Array, ...]:
         guess = [core.predict(params, part) for part in inputs]
         return *(((g - v) ** 2).mean() for g, v in zip(guess, (y, y_held, y_test), strict=False)), guess[-1]
 

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from rlnut.demos.frame import Ask, Chapter
+from rlnut.linear_models.least_squares import least_squares
 from rlnut.linear_models.perceptron import perceptron
 from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, legend_above, panels, styled, whole_numbers
 
@@ -54,6 +55,9 @@ def chapter(ask: Ask, rows: int = 200, epochs: int = 20) -> Chapter:
     errors = {kind: (found != y_test).mean(1) for kind, found in guess.items()}
     flips = {kind: float((found[1:] != found[:-1]).mean()) for kind, found in guess.items()}
     mistakes = perceptron(x, y, epochs).mistakes
+    line = least_squares(x, y.astype(float)).predict(x_test)  # linear regression on the labels 0 and 1
+    outside = float(((line < 0) | (line > 1)).mean())
+    away_from_truth = float(np.abs(line - 1 / (1 + np.exp(-s))).max())
     wrong = guess["averaged"][-1] != y_test
     near, away = float(wrong[np.abs(s) < 0.5].mean()), float(wrong[np.abs(s) > 4].mean())
 
@@ -69,6 +73,8 @@ def chapter(ask: Ask, rows: int = 200, epochs: int = 20) -> Chapter:
             "predictions_changed_per_epoch": flips,
             "error_near_s_0": near,
             "error_beyond_s_4": away,
+            "linear_regression_outside_0_to_1": outside,
+            "linear_regression_from_probability": away_from_truth,
         },
         {
             "where a plane separates the classes the mistakes end": ended,
@@ -80,8 +86,11 @@ def chapter(ask: Ask, rows: int = 200, epochs: int = 20) -> Chapter:
             f"near s = 0 it is nearly a coin toss ({near:.2f} wrong), far away it is right ({away:.3f} wrong)": (
                 near > 0.3 and away < 0.05
             ),
+            f"linear regression on the labels is no probability: {100 * outside:.0f} % of it is below 0 or above 1": (
+                outside > 0.01
+            ),
         },
-        draw((x_test, y_test, s), wrong, (counts, bounds), errors, epochs),
+        draw((x_test, y_test, s), line, wrong, (counts, bounds), errors, epochs),
         (f"{rows} separable rows", f"{2 * rows} with chance", f"{20 * rows:,} new rows"),
     )
 
@@ -89,6 +98,7 @@ def chapter(ask: Ask, rows: int = 200, epochs: int = 20) -> Chapter:
 @styled()
 def draw(
     points: tuple[np.ndarray, np.ndarray, np.ndarray],
+    line: np.ndarray,
     wrong: np.ndarray,
     novikoff: tuple[list[float], list[float]],
     errors: dict[str, np.ndarray],
@@ -103,13 +113,15 @@ def draw(
     fine = np.linspace(-6, 6, 300)
     step.plot(middle, share, "o", color=GREY, label="share of labels 1")
     step.step(fine, fine >= 0, color=ORANGE, lw=2, label="step function g(s)")
+    fitted = [line[bins == i].mean() for i in range(len(middle))]
+    step.plot(middle, fitted, ":", color=GREEN, lw=2.5, label="linear regression on labels")
     step.plot(fine, 1 / (1 + np.exp(-fine)), "--", color=BLUE, lw=2, label="σ(s), the truth")
     step.set(
         xlabel="s = θᵀ(x, 1) of the true θ",
         ylabel="label (share of labels 1)",
         title="It is sure where it should be in doubt",
     )
-    step.legend(loc="upper left")
+    legend_above(step)
 
     counts, bounds = novikoff
     bound.loglog(bounds, counts, "o", color=BLUE, ms=8, label="mistakes until none is left")

@@ -21,7 +21,6 @@ SHORT: dict[str, dict] = {  # smaller sizes with the same claims
     "descent": {"steps": 1000},
     "penalties": {"problems": 5},
     "boltzmann": {"steps": 60},
-    "neurons": {"steps": 500},
     "perceptron": {"rows": 150, "epochs": 8},
     "logistic": {"replicas": 40},
     "softmax": {"rows": 400},
@@ -29,7 +28,8 @@ SHORT: dict[str, dict] = {  # smaller sizes with the same claims
 }
 
 
-LONG = ("recurrent", "convolution", "residual", "bridge")  # what they learn, they learn at full length only
+# too slow for every day, or they learn at full length only
+LONG = ("recurrent", "convolution", "residual", "bridge", "forecast", "hand_made", "jax", "neurons")
 
 
 @pytest.mark.parametrize("name", [name for name in CHAPTERS if name not in LONG])
