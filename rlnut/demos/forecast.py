@@ -75,11 +75,11 @@ def chapter(ask: Ask, steps: int = 400, hidden: int = 16) -> Chapter:
                 errors["network"] < 1.25 * errors["autoregression"]
             ),
             "the last year changes the last state and none before it": (
-                np.array_equal(states[0][:, :-1], states[1][:, :-1]) and not np.array_equal(*states)
+                np.array_equal(states[0][:, :-1], states[1][:, :-1]) and not np.array_equal(states[0], states[1])
             ),
             "no test year is among the training years": len(y) + HELD + x.shape[1] == FIRST_TEST_YEAR - FIRST_YEAR,
         },
-        draw(ways, errors, data.y_test, (np.sqrt(np.asarray(costs)) * SCALE, held_rms, stop)),
+        draw(ways, errors, data.y_test, (np.sqrt(2 * np.asarray(costs)) * SCALE, held_rms, stop)),
         (f"{len(y)} training years", f"{HELD} validation years", f"{len(data.y_test)} test years", f"{hidden} units"),
     )
 

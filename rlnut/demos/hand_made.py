@@ -53,7 +53,8 @@ def chapter(ask: Ask, sizes: tuple[int, ...] = (10, 30, 100, 300), steps: int = 
     new = np.linspace(-1, 1, 400)[:, None]
     phi = polynomial(1, 2)
     errors: dict[str, dict[str, list[float]]] = {law: {"by hand": [], "learned": []} for law in LAWS}
-    drawn, hidden = {}, np.empty(0)
+    drawn: dict[str, tuple[np.ndarray, ...]] = {}
+    hidden = np.empty(0)
     for law, value in LAWS.items():
         for rows in sizes:
             current = rng.uniform(-1, 1, (rows, 1))

@@ -12,7 +12,6 @@ with scan and run for many seeds with vmap.
 from __future__ import annotations
 
 import time
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -71,7 +70,7 @@ def chapter(ask: Ask, steps: int = 100, seeds: int = 8) -> Chapter:
     keys = jax.random.split(key, seeds)
     fits, many = jax.jit(jax.vmap(train))(keys)
     single = np.stack([compiled(k)[1] for k in keys])
-    resistance = np.asarray(jax.vmap(partial(core.predict, x=jnp.ones((1, 1))))(fits.params))[:, 0]
+    resistance = np.asarray(jax.vmap(core.predict, (0, None))(fits.params, jnp.ones((1, 1))))[:, 0]
     goal = float(exact.coef[0] + exact.intercept)
     same = bool((jax.random.normal(key, (5,)) == jax.random.normal(key, (5,))).all())
     other = bool((jax.random.normal(keys[0], (5,)) != jax.random.normal(keys[1], (5,))).all())
@@ -95,13 +94,13 @@ def chapter(ask: Ask, steps: int = 100, seeds: int = 8) -> Chapter:
             "all of them come to the exact least squares": bool((np.abs(resistance - goal) < 1e-3).all()),
             "one key gives the same numbers twice, two keys do not": same and other,
         },
-        draw(np.asarray(z), np.asarray(many), exact.objective, np.asarray(jax.random.uniform(keys[0], (200, 2)))),
+        draw(np.asarray(z), 2 * np.asarray(many), exact.objective, key),
         ("100 rows of Ohm's law", f"{steps} steps", f"{seeds} keys"),
     )
 
 
 @styled()
-def draw(z: np.ndarray, costs: np.ndarray, least: float, drawn: np.ndarray) -> Figure:
+def draw(z: np.ndarray, costs: np.ndarray, least: float, key: Key) -> Figure:
     figure, (slope, scan, random) = panels(1, 3)
     for name, colour in (("sigmoid", BLUE), ("tanh", ORANGE)):
         f = ACTIVATIONS[name]
@@ -112,10 +111,11 @@ def draw(z: np.ndarray, costs: np.ndarray, least: float, drawn: np.ndarray) -> F
     scan.semilogy(costs.T, color=BLUE, lw=1)
     scan.plot([], [], color=BLUE, lw=1, label=f"vmap of scan: {len(costs)} keys at once")
     scan.axhline(least, color=GREY, lw=1, label="exact minimum")
-    scan.set(xlabel="step", ylabel="cost E(θ)", title="One compiled loop for all keys")
+    scan.set(xlabel="step", ylabel="E(θ), mean squared error", title="One compiled loop for all keys")
     legend_above(scan, 1)
-    random.plot(*drawn.T, "o", color=GREEN, mfc="none", ms=8, label="uniform(key)")
-    random.plot(*drawn.T, ".", color=ORANGE, ms=4, label="uniform(key), again")
+    once, again = (np.asarray(jax.random.uniform(key, (200, 2))) for _ in range(2))
+    random.plot(*once.T, "o", color=GREEN, mfc="none", ms=8, label="uniform(key)")
+    random.plot(*again.T, ".", color=ORANGE, ms=4, label="uniform(key), again")
     random.set(xlabel="first number", ylabel="second number", title="The same key, the same numbers")
     legend_above(random)
     return figure
