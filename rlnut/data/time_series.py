@@ -32,7 +32,7 @@ def sunspot_numbers() -> np.ndarray:
     return np.array(SUNSPOTS.split(), float)
 
 
-def windows(series: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
+def lagged_rows(series: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """What is known, x [n, steps, 1], and what comes next, y [n], for each place in a series [n + steps]."""
     x = np.lib.stride_tricks.sliding_window_view(series, steps)[:-1]
     return x[..., None].copy(), series[steps:].copy()
@@ -40,6 +40,6 @@ def windows(series: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
 
 def sunspots(steps: int = 20) -> Dataset:
     """Next year's number from those of the last `steps` years; test rows are the years from FIRST_TEST_YEAR on."""
-    x, y = windows(sunspot_numbers(), steps)
+    x, y = lagged_rows(sunspot_numbers(), steps)
     first = FIRST_TEST_YEAR - FIRST_YEAR - steps
     return Dataset(x[:first], y[:first], x[first:], y[first:], None, "sunspots", target="sunspots of the next year")

@@ -28,7 +28,7 @@ from rlnut.types import Batch
 LAGS, HELD, SCALE, RATE = 9, 40, 100.0, 1e-2  # years of the autoregression, validation years, unit of y, of Adam
 
 
-def rms(guess: np.ndarray, y: np.ndarray) -> float:
+def rms_of(guess: np.ndarray, y: np.ndarray) -> float:
     """Root mean square of the error."""
     return float(np.sqrt(np.mean((guess - y) ** 2)))
 
@@ -54,7 +54,7 @@ def chapter(ask: Ask, steps: int = 400, hidden: int = 16) -> Chapter:
     stop = int(held_rms.argmin())
     auto = least_squares(data.x_train[:, -LAGS:, 0], data.y_train).predict(data.x_test[:, -LAGS:, 0])
     ways = {"network": guesses[stop], "autoregression": auto, "persistence": data.x_test[:, -1, 0]}
-    errors = {name: rms(guess, data.y_test) for name, guess in ways.items()}
+    errors = {name: rms_of(guess, data.y_test) for name, guess in ways.items()}
     spread = float(data.y_test.std())
 
     later = data.x_test.copy()

@@ -66,7 +66,7 @@ def pooled(x: np.ndarray, window: int, kind: str, stride: int | None = None) -> 
     return np.asarray(pool(window, kind, stride).apply({}, jnp.asarray(x)[None, :, None]))[0, :, 0]
 
 
-def groups(params: object) -> list[int]:
+def weights_of_layers(params: object) -> list[int]:
     """Numbers in θ of each layer that has any, filters with their biases together."""
     sizes = [int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params)]
     return [a + b for a, b in zip(sizes[::2], sizes[1::2], strict=True)]
@@ -102,7 +102,7 @@ def chapter(ask: Ask) -> Chapter:
             "maximum and mean of windows of 2, too": all(np.array_equal(pools[k], POOLED[k]) for k in POOLED),
             "windows of 3 that move by 2 overlap": np.array_equal(overlapping, (2, 3, 2)),
             f"LeNet-5 has {whole:,} weights, layer by layer those of the table": (
-                sorted(groups(params)) == paper and whole == sum(paper)
+                sorted(weights_of_layers(params)) == paper and whole == sum(paper)
             ),
             "and gives the ten outputs of its last row": model.apply(params, image).shape == (1, *LENET[-1].shape),
             f"a fully connected first layer would need {without_sharing:,} weights, the 6 filters need 156": (
