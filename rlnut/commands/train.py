@@ -17,6 +17,7 @@ from rlnut.commands.options import (
     chosen_settings,
     converter,
     plain,
+    refuse_idle,
     registered_name,
 )
 from rlnut.commands.repeating import ONLY, add_config, beside, complete, config_of, configure_repeat, repeated
@@ -124,6 +125,7 @@ def choices(args: argparse.Namespace) -> Choices:
     env.make().close()
     options, course = chosen_settings(args, AGENTS.find(args.agent)()), chosen_settings(args, RunSettings())
     config, training, usual = configured(args.agent, env, options, course, preset=not args.no_preset)
+    refuse_idle(config, course)
     shown = ", ".join(f"{k} {v}" for k, v in usual.items())
     return Choices(config, env, training, [f"preset for {env.id}: {shown} (--no-preset: without)"] if usual else [])
 
@@ -265,7 +267,7 @@ def work(args: argparse.Namespace) -> JsonObject:
 def report(done: Trained) -> None:
     """The result in one line for people; a run that Ctrl-C stopped ends the command."""
     from rlnut.control.evaluate import mean_and_std
-    from rlnut.runtime.log import say
+    from rlnut.runtime.log import readable_number, say
 
     e = done.evaluation
     if done.interrupted:
@@ -274,7 +276,8 @@ def report(done: Trained) -> None:
     over = f"over {counted(len(e.returns), 'fresh episode')}, policy of {done.unit} {done.best_step:,}"
     say(f"greedy return {mean_and_std(e.mean, e.std)} {over}")
     if done.exact is not None:
-        say(f"its exact mean return is {done.exact.expected_return:.4g}, its regret {done.exact.regret:.3g}")
+        exact = readable_number(done.exact.expected_return)
+        say(f"its exact mean return is {exact}, its regret {done.exact.regret:.3g}")
     say(f"{done.steps_per_s:,.0f} steps/s, {done.wall_s:.1f} s in all, {done.compile_s:.1f} s of it to compile")
     if done.profile is not None:
         from rlnut.control.profile import profile_table

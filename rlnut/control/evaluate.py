@@ -24,6 +24,7 @@ from rlnut.envs.vector import allowed_actions, episode_seed
 from rlnut.learner.agent import Carry
 from rlnut.learner.explore import greedy
 from rlnut.learner.spec import Spec
+from rlnut.runtime.log import readable_number
 from rlnut.types import Look
 
 LANES = 10  # episodes played side by side
@@ -164,9 +165,10 @@ def student_t(freedom: int) -> float:
     return z + first / n + second / n**2 + third / n**3 + fourth / n**4
 
 
-def mean_and_std(mean: float, std: float | None, digits: str = ".4g") -> str:
-    """ "20.5 ± 3.1", or the mean alone where there is no deviation."""
-    return f"{mean:{digits}}" + ("" if std is None else f" ± {std:{digits}}")
+def mean_and_std(mean: float, std: float | None, digits: str = "") -> str:
+    """ "20.5 ± 3.1", or the mean alone where there is no deviation. digits: a format (none: `readable_number`)."""
+    numbers = [value for value in (mean, std) if value is not None]
+    return " ± ".join(f"{value:{digits}}" if digits else readable_number(value) for value in numbers)
 
 
 class Cut(NamedTuple):

@@ -154,6 +154,8 @@ def test_the_default_folder_is_new_each_time(
         ("train dqn CartPole-v1 --batch=2000000000", "give a smaller --hidden, --batch"),
         ("train dqn CartPole-v1 --replay=10 --train-every=100", "give --replay 200 or more"),
         ("train dqn CartPole-v1 --gradient-steps=1e9 --steps=1e9", "updates: at most 2,147,483,647"),
+        ("train cql CartPole-v1 --eval-every=5", "--eval-every has no effect with an offline agent"),
+        ("train fqi CartPole-v1 --log-every=5", "--log-every has no effect with an offline agent"),
         ("train dqn CartPole-v1 --out=/dev/null/x", "cannot make the folder /dev/null/x"),
         ("evaluate . --episodes=0", "--episodes must be >= 1"),
         ("evaluate . --video=a.mp4", ".gif"),
