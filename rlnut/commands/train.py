@@ -267,21 +267,18 @@ def work(args: argparse.Namespace) -> JsonObject:
 def report(done: Trained) -> None:
     """The result in one line for people; a run that Ctrl-C stopped ends the command."""
     from rlnut.control.evaluate import mean_and_std
-    from rlnut.runtime.log import readable_number, say
+    from rlnut.control.profile import profile_table
+    from rlnut.runtime.log import say
 
-    e = done.evaluation
     if done.interrupted:
         say(f"stopped at {done.unit} {done.reached:,}; checkpoint saved; go on with: rlnut resume {done.folder}")
         raise KeyboardInterrupt
-    over = f"over {counted(len(e.returns), 'fresh episode')}, policy of {done.unit} {done.best_step:,}"
-    say(f"greedy return {mean_and_std(e.mean, e.std)} {over}")
+    over = f"over {counted(len(done.evaluation.returns), 'fresh episode')}, policy of {done.unit} {done.best_step:,}"
+    say(f"greedy return {mean_and_std(done.evaluation.mean, done.evaluation.std)} {over}")
     if done.exact is not None:
-        exact = readable_number(done.exact.expected_return)
-        say(f"its exact mean return is {exact}, its regret {done.exact.regret:.3g}")
+        say(f"exact mean return {mean_and_std(done.exact.expected_return, None)}, regret {done.exact.regret:.3g}")
     say(f"{done.steps_per_s:,.0f} steps/s, {done.wall_s:.1f} s in all, {done.compile_s:.1f} s of it to compile")
     if done.profile is not None:
-        from rlnut.control.profile import profile_table
-
         _say(profile_table(done.profile, done.reached, done.unit))
     say(f"{done.folder}")
 
