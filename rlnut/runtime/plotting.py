@@ -58,6 +58,7 @@ STYLE: dict[str, Any] = {
     "lines.markersize": 5,
     "errorbar.capsize": 2,
     "axes.formatter.use_mathtext": True,
+    "axes.formatter.useoffset": False,  # −12.25, not a distance from −12.248
     "svg.hashsalt": "rlnut",
     "pdf.fonttype": 42,  # whole letters, which journals ask for and editors can change
 }
