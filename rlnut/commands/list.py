@@ -23,6 +23,7 @@ DATASETS = {  # those whose loader has no text of its own
     "diabetes": "442 patients, 10 measurements each: progression of the disease after a year",
     "recall": "sequences whose first symbol has to be remembered; recall:20 has 20 steps",
     "parity": "sequences of bits: is the number of ones odd?",
+    "sunspots": "a time series: the yearly number of sunspots, predicted from the years before",
     "adding": "sequences of numbers: the sum of the two that are marked",
 }
 
