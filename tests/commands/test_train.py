@@ -158,7 +158,7 @@ def test_the_default_folder_is_new_each_time(
         ("train fqi CartPole-v1 --log-every=5", "--log-every has no effect with an offline agent"),
         ("train dqn CartPole-v1 --out=/dev/null/x", "cannot make the folder /dev/null/x"),
         ("evaluate . --episodes=0", "--episodes must be >= 1"),
-        ("evaluate . --video=a.mp4", ".gif"),
+        ("evaluate . --video=a.avi", ".gif"),
         ("evaluate . --video=nowhere/a.gif", "nowhere is not a folder"),
         ("evaluate . --episodes=x", "'x' is not of type int"),
         ("resume . --steps=x", "'x' is not of type int"),
