@@ -38,7 +38,7 @@ class CnnLayer(NamedTuple):
     name: str
     shape: tuple[int, ...]  # what comes out, of one row
     weights: str  # how the number of weights comes about
-    count: int
+    numbers: int
 
 
 # LeNet-5 for 28 × 28 images and ten classes, worked out on paper
@@ -80,7 +80,7 @@ def chapter(ask: Ask) -> Chapter:
     model = lenet()((10,))
     image = np.zeros((1, 28, 28), np.float32)
     params = model.init(jax.random.key(ask.seed), image)
-    paper = sorted(layer.count for layer in LENET if layer.count)
+    paper = sorted(layer.numbers for layer in LENET if layer.numbers)
     whole = parameter_count(params)
     without_sharing = 28 * 28 * 28 * 28 * 6
 
@@ -91,7 +91,7 @@ def chapter(ask: Ask) -> Chapter:
             "w": W,
             "out": {f"stride {stride}": out for stride, out in outs.items()},
             "pooled": pools,
-            "layers": [f"{layer.name}: {list(layer.shape)}, {layer.count}" for layer in LENET],
+            "layers": [f"{layer.name}: {list(layer.shape)}, {layer.numbers}" for layer in LENET],
             "parameters": whole,
         },
         {
@@ -106,7 +106,7 @@ def chapter(ask: Ask) -> Chapter:
             ),
             "and gives the ten outputs of its last row": model.apply(params, image).shape == (1, *LENET[-1].shape),
             f"a fully connected first layer would need {without_sharing:,} weights, the 6 filters need 156": (
-                without_sharing > 10_000 * LENET[1].count
+                without_sharing > 10_000 * LENET[1].numbers
             ),
         },
         draw(outs, pools),
@@ -160,11 +160,11 @@ def draw(outs: dict[int, np.ndarray], pools: dict[str, np.ndarray]) -> Figure:
         table.text(0, y, layer.name, fontsize=9.5)
         table.text(0.46, y, " × ".join(map(str, layer.shape)), fontsize=9.5)
         table.text(0.64, y, layer.weights, fontsize=9.5)
-        table.text(1, y, f"{layer.count:,}" if layer.count else "", ha="right", fontsize=9.5)
+        table.text(1, y, f"{layer.numbers:,}" if layer.numbers else "", ha="right", fontsize=9.5)
         bar = 0.9 * np.log10(np.prod(layer.shape)) / np.log10(28 * 28 * 6)
-        table.add_patch(Rectangle((0, y - 0.032), bar, 0.016, fc=ORANGE if layer.count else GREY, alpha=0.5))
+        table.add_patch(Rectangle((0, y - 0.032), bar, 0.016, fc=ORANGE if layer.numbers else GREY, alpha=0.5))
     table.text(0, 0.04, "θ altogether", weight="bold", fontsize=10)
-    table.text(1, 0.04, f"{sum(layer.count for layer in LENET):,}", weight="bold", ha="right", fontsize=10)
+    table.text(1, 0.04, f"{sum(layer.numbers for layer in LENET):,}", weight="bold", ha="right", fontsize=10)
     table.text(0, -0.02, "bars: numbers that come out of a layer, on a logarithmic scale", fontsize=8, color="#606060")
     table.set(xlim=(0, 1), ylim=(-0.05, 1))
     return figure
