@@ -24,7 +24,7 @@ from rlnut.runtime.program_cache import SWITCH, keep_programs
 from rlnut.runtime.streams import flush, make_usable, say
 from rlnut.runtime.version import installed_version
 
-COMPILE = frozenset(COMMANDS) - {"list", "check-env", "plot", "compare", "completion"}
+COMPILE = frozenset(COMMANDS) - {"list", "check-env", "compare", "completion"}
 
 
 class Version(argparse.Action):
