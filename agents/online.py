@@ -246,7 +246,8 @@ def classic_agent(
         return member.q(params, look.obs), carry
 
     pace = Pace(starts=1, every=1, updates=1, batch=1)
-    able = Changeable(float(numbers.alpha), range_of_rate)
+    swept = isinstance(numbers.alpha, jax.core.Tracer)  # many step sizes as one program: nobody changes them
+    able = Changeable(None if swept else float(numbers.alpha), range_of_rate)
     return Agent(
         init,
         lambda envs: (),
