@@ -77,10 +77,12 @@ def resumed(folder: Path) -> object:
     import rlnut
     from rlnut.control.run_records import checked_log
 
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8", errors="replace"))
-    offline = isinstance(config, dict) and isinstance(config.get("config"), dict) and "iterations" in config["config"]
-    more: dict[str, Any] = {"iterations": 8} if offline else {"steps": 224}
-    run = rlnut.resume(folder, **more, quiet=True)
+    try:
+        run = rlnut.resume(folder, steps=224, quiet=True)
+    except rlnut.UsageError as error:
+        if "give --iterations" not in str(error):
+            raise
+        run = rlnut.resume(folder, iterations=8, quiet=True)
     return (folder / "policy.safetensors").read_bytes(), run.evaluation.returns, checked_log(folder)
 
 
@@ -430,7 +432,11 @@ def tried(count: int, seed: int, home: Path, only: Sequence[str] = ()) -> list[T
             assert how == "", f"{name}, {use}: {how}"
     for k in range(count):
         name = sorted(every)[k % len(every)]
-        found += try_one(name, every[name], known[name], work, random.Random(f"{seed} {k}"))
+        new = try_one(name, every[name], known[name], work, random.Random(f"{seed} {k}"))
+        found += new
+        for one in new:
+            if one.outcome.startswith("FAULT"):
+                print(f"{k}: {one}", file=sys.stderr, flush=True)
         if k % 100 == 99:
             jax.clear_caches()
             print(
