@@ -101,9 +101,7 @@ def learning_curve(folder: Path, path: Path | None = None) -> Path | None:
     figure = curve_figure(folder)
     if figure is None:
         return None
-    save_figure(
-        figure, path := folder / CURVE if path is None else path, about=f"rlnut: learning curve of {folder.name}"
-    )
+    save_figure(figure, path := folder / CURVE if path is None else path, about="rlnut: learning curve of a run")
     return path
 
 

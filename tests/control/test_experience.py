@@ -18,9 +18,11 @@ from rlnut.agents.observation_features import reach
 from rlnut.agents.offline_settings import FQI
 from rlnut.agents.online_settings import QLearning
 from rlnut.control import experience
+from rlnut.control.run_folder import CONFIG
 from rlnut.envs.make import maker
 from rlnut.envs.transitions import collect
 from rlnut.envs.vector import host_vector
+from rlnut.runtime.files import read_json
 
 SHORT: dict[str, Any] = {"steps": 300, "eval_every": 100, "eval_episodes": 1, "final_episodes": 1, "quiet": True}
 
@@ -80,7 +82,9 @@ def test_a_run_goes_on_exactly_and_is_evaluated_without_looking_again(monkeypatc
     assert config_of(tmp_path / "part") == config_of(tmp_path / "long") == first
     assert rlnut.load_policy(tmp_path / "part").evaluate(1).mean > 0
     a, b = contents(tmp_path / "part"), contents(tmp_path / "long")
-    assert {name for name in a if a[name] != b[name]} <= {"summary.json", "checkpoint-before.safetensors"}
+    changed = {name for name in a if a[name] != b[name]}
+    assert changed <= {"summary.json", "checkpoint-before.safetensors", CONFIG}  # how long it was first planned
+    assert "asked" in read_json(tmp_path / "long" / CONFIG) and "asked" not in read_json(tmp_path / "part" / CONFIG)
 
 
 class Parts(gym.Env):
