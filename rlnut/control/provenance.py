@@ -21,7 +21,8 @@ from dataclasses import fields
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import NamedTuple
+from types import ModuleType
+from typing import NamedTuple, TypeGuard
 
 import gymnasium as gym
 
@@ -76,14 +77,28 @@ def origin(
 
 def provenance(config: AgentConfig, env: EnvLike) -> JsonObject:
     """What config.json says of the place where a run is made."""
-    return {"versions": versions(), "machine": machine(), "code": code_checksums(config, env), "git": commits()}
+    return {
+        "versions": versions(type(config), env),
+        "machine": machine(),
+        "code": code_checksums(config, env),
+        "git": commits(),
+    }
 
 
-def versions() -> dict[str, str]:
-    """Python, rlnut and what it computes with; the simulators that are in use."""
-    names = [*PACKAGES, *(name for name in SIMULATORS if name in sys.modules)]
+def versions(agent: type[AgentConfig], env: EnvLike) -> dict[str, str]:
+    """Python, rlnut and what it computes with; the simulators that the modules of agent and environment import."""
+    kinds = [
+        kind for thing in _definers(agent, env) for kind in (thing.__mro__ if isinstance(thing, type) else (thing,))
+    ]
+    modules = [sys.modules.get(getattr(kind, "__module__", "")) for kind in kinds]
+    used = {one.__name__ for module in modules if module for one in (module, *vars(module).values()) if _is_module(one)}
+    tops = {name.partition(".")[0] for name in used}
     found = {"python": platform.python_version(), "rlnut": installed_version()}
-    return found | {name: _version(name) for name in names}
+    return found | {name: _version(name) for name in (*PACKAGES, *(name for name in SIMULATORS if name in tops))}
+
+
+def _is_module(thing: object) -> TypeGuard[ModuleType]:
+    return isinstance(thing, ModuleType)
 
 
 @cache
@@ -153,21 +168,25 @@ def _is_ours(file: Path) -> bool:
     return any(root in file.parents for root in _roots())
 
 
-def _sources(agent: type[AgentConfig], env: EnvLike) -> Iterator[tuple[str, Path]]:
-    """What defines the agent and the environment, by name, and the files where that is."""
+def _definers(agent: type[AgentConfig], env: EnvLike) -> list[object]:
+    """What defines the agent and the environment: classes and functions."""
     name = env_name(env)
     things: list[object] = [*agent.__mro__]
     if name is None:
-        things.append(type(env.unwrapped) if isinstance(env, (gym.Env, gym.vector.VectorEnv)) else env)
-    else:
-        things += [wrapper.kind for wrapper in name.wrappers]
-        with contextlib.suppress(Exception):  # a package that is missing: making the environment says which
-            if (registration := name.registration) is not None:
-                things.append(creator_of(registration))
-    for thing in things:
+        return [*things, type(env.unwrapped) if isinstance(env, (gym.Env, gym.vector.VectorEnv)) else env]
+    things += [wrapper.kind for wrapper in name.wrappers]
+    with contextlib.suppress(Exception):  # a package that is missing: making the environment says which
+        if (registration := name.registration) is not None:
+            things.append(creator_of(registration))
+    return things
+
+
+def _sources(agent: type[AgentConfig], env: EnvLike) -> Iterator[tuple[str, Path]]:
+    """What defines the agent and the environment, by name, and the files where that is."""
+    for thing in _definers(agent, env):
         if (file := _file(thing)) is not None:
             yield _definition(thing), file
-    yield from _tables(name)
+    yield from _tables(env_name(env))
 
 
 def _tables(name: EnvName | None) -> Iterator[tuple[str, Path]]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
+import types
 from pathlib import Path
 
+import gymnasium as gym
 import pytest
 
 from rlnut import DQN
@@ -71,4 +74,18 @@ def test_versions_are_those_of_the_packages():
     import jax
     import numpy
 
-    assert versions()["jax"] == jax.__version__ and versions()["numpy"] == numpy.__version__
+    found = versions(DQN, "CartPole-v1")
+    assert found["jax"] == jax.__version__ and found["numpy"] == numpy.__version__
+
+
+def test_a_simulator_counts_where_it_is_used(monkeypatch: pytest.MonkeyPatch):
+    """Not because something else in this process has imported it."""
+    simulator = types.ModuleType("Box2D")
+    simulator.__version__ = "7.0"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "Box2D", simulator)
+    assert "Box2D" not in versions(DQN, "CartPole-v1")
+    user = types.ModuleType("of_a_user")
+    user.Box2D = simulator  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "of_a_user", user)
+    kind = type("Lander", (gym.Env,), {"__module__": "of_a_user"})
+    assert "Box2D" in versions(DQN, kind)
