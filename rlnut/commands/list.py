@@ -52,6 +52,9 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     return names if args.kind is None else names | {"descriptions": lines}
 
 
+INSTALLED = "(of an installed package, which is not imported for this list)"
+
+
 def known_kind(word: str) -> str:
     """The kind that a word means, in the singular or plural; UsageError for others."""
     found = OTHER_KINDS.get(word.lower(), word.lower())
@@ -87,9 +90,11 @@ def names_of(kind: str) -> dict[str, str]:
     from rlnut.supervised.network_settings import MODELS
 
     if kind == "agents":
-        return {name: first_sentence(AGENTS[name]) for name in sorted(AGENTS)}
+        agents = AGENTS.known()
+        return {name: first_sentence(agents[name]) if name in agents else INSTALLED for name in sorted(AGENTS)}
     if kind == "methods":
-        return {name: METHODS[name].help for name in sorted(METHODS)}
+        methods = METHODS.known()
+        return {name: methods[name].help if name in methods else INSTALLED for name in sorted(METHODS)}
     if kind == "models":
         models = {**LINEAR_MODELS, **MODELS}
         return {name: first_sentence(models[name]) for name in sorted(models)}

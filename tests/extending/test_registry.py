@@ -177,7 +177,7 @@ def test_a_registered_agent_is_known_by_its_name(clean: None, tmp_path: Path, ca
     assert read_json(folder / CONFIG)["agent"] == "mine"
     assert rlnut.resume(folder, 80, quiet=True).steps == 80
     assert run_main(capsys, "evaluate", str(folder), "--episodes=1")[0] == 0
-    assert "mine" in run_main(capsys, "list")[1].splitlines()[0]
+    assert "mine" in json.loads(run_main(capsys, "list", "--json")[1].splitlines()[-1])["agents"]
     assert "mine" in run_main(capsys, "train", "--help")[1]
     assert run_main(capsys, "train", "mine", "rlnut/ProbeBoth-v0", *SHORT, f"--out={tmp_path / 'other'}")[0] == 0
 
