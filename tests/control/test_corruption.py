@@ -32,7 +32,7 @@ def corruptions() -> ModuleType:
 
 
 def test_damage_is_never_answered_without_a_word(corruptions: ModuleType, trained: Path, tmp_path: Path):
-    """300 of the cheap ones: a run, a fit, a prediction, files of users. The slow test resumes and makes 2,000."""
+    """150 of the cheap ones: a run, a fit, a prediction, files of users. The slow test resumes and makes 2,000."""
     draw = np.random.default_rng(0)
     x = draw.normal(size=(30, 3))
     for k in (0, 1):
@@ -57,7 +57,7 @@ def test_damage_is_never_answered_without_a_word(corruptions: ModuleType, traine
         for name, kind in every.items()
     }
     found = []
-    for k in range(300):
+    for k in range(150):
         name = sorted(every)[k % len(every)]
         found += corruptions.try_one(name, every[name], known[name], tmp_path / "work", random.Random(k))
     assert [one for one in found if one.outcome.startswith("FAULT")] == []

@@ -211,6 +211,7 @@ def test_a_name_that_is_no_option_is_refused(walk: Path):
         rlnut.repeat(walk, gama=0.5)
 
 
+@pytest.mark.slow
 def test_env_arguments_change_the_recorded_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     words = ["train", "dqn", "FrozenLake-v1", *SHORT, "--env-arg=is_slippery=false", f"--out={tmp_path / 'a'}"]
     assert run_main(capsys, *words)[0] == 0

@@ -89,7 +89,10 @@ def test_it_learns_a_probe(name: str, q: dict[float, list[float]]) -> None:
         np.testing.assert_allclose(run.q([obs]), values, atol=0.1)
 
 
-@pytest.mark.parametrize("words", [{}, {"native": True, "normalise": True}], ids=["host", "native, normalised"])
+NATIVE = pytest.param({"native": True, "normalise": True}, id="native, normalised", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("words", [pytest.param({}, id="host"), NATIVE])
 def test_it_resumes_bit_for_bit(words: dict[str, Any], tmp_path: Path) -> None:
     check_resumes_bit_for_bit(AveragedDQN(**SMALL | {"target_every": 10}), tmp_path, **words)
 

@@ -210,7 +210,7 @@ def test_it_learns_a_probe_and_every_head_knows_it() -> None:
     assert run.evaluation.mean == 1
 
 
-@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("native", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_it_resumes_bit_for_bit(native: bool, tmp_path: Path) -> None:
     check_resumes_bit_for_bit(BootstrappedDQN(**SMALL), tmp_path, num_envs=2, native=native)
 

@@ -147,7 +147,10 @@ def test_off_policy_with_a_function_of_the_observation(taken: str | None) -> Non
     np.testing.assert_allclose(found, exact, atol=0.08)
 
 
-@pytest.mark.parametrize("shown", ["image", "nested", "dict", "multi-discrete"])
+SLOW_SPACES = [pytest.param(shown, marks=pytest.mark.slow) for shown in ("dict", "multi-discrete")]
+
+
+@pytest.mark.parametrize("shown", ["image", "nested", *SLOW_SPACES])  # nested has both of the others
 def test_networks_are_those_of_training(shown: str, tmp_path: Path) -> None:
     show = SHOWN[shown][1]
     few = QUICK | {"steps": 60}
