@@ -83,7 +83,7 @@ def test_heads_and_recurrent_layers():
 
 
 def test_modules_of_other_libraries():
-    import flax.linen as nn
+    nn = pytest.importorskip("flax.linen")
 
     class Net(nn.Module):
         @nn.compact
