@@ -31,8 +31,8 @@ from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[1]
 MADE = ROOT / "docs" / "figures"
-URLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"].get("urls", {})
-REPOSITORY = next((URLS[name].rstrip("/") for name in ("Source", "Repository", "Homepage") if name in URLS), "")
+ADDRESS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Source"].rstrip("/")
+REPOSITORY = "" if ".invalid/" in ADDRESS else ADDRESS  # a placeholder is no address
 SOURCE = f"{REPOSITORY}/blob/main/"  # where files are shown that are no pages of the site; without REPOSITORY: no link
 COMMENT = re.compile(r"^<!-- (\w+): (.*?) -->$", re.M)
 LINK = re.compile(r"(\[([^\[\]]*)\]\()([^)#\s]+)(#[^)\s]*)?\)")  # text, target, #heading

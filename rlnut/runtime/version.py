@@ -1,4 +1,4 @@
-"""The installed version of rlnut, read from the package's metadata: pyproject.toml is the only place that states it."""
+"""The installed version of rlnut, read from the package's metadata; a build takes it from the tag (pyproject.toml)."""
 
 from __future__ import annotations
 
