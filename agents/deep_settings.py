@@ -42,28 +42,43 @@ CELLS = ("lstm", "gru", "rnn")
 class Deep(NetworkAgent):
     """What all agents with a network have in common; `build` composes what the methods `make_…` return."""
 
-    layer_norm: bool = setting(False, "normalise each hidden layer before its activation")
-    memory: str = setting("none", "a recurrent layer between the hidden ones and the head: its cell",
-                          choices=("none", *CELLS))  # fmt: skip
-    memory_size: int = setting(64, "units of the cell", low=1)
-    sequence: int = setting(16, "steps of a window that are learned from", low=1)
-    dueling: str = setting("none", "q = v + a − mean or max of a over actions", choices=("none", "mean", "max"))
-    loss: str = setting("huber", "regression on δ, classification of the value, or its distribution", choices=LOSSES)
-    atoms: int = setting(51, "classes, atoms or quantiles of a value; fractions drawn (iqn)", low=2, high=10_000)
-    value_min: float | None = setting(None, "lowest value of the classes or atoms (None: −1/(1 − gamma))")
-    value_max: float | None = setting(None, "highest value of the classes or atoms (None: 1/(1 − gamma))")
+    layer_norm: bool = setting(False, "layer normalisation before each activation")
+    memory: str = setting(
+        "none", "recurrent cell between the hidden layers and the output layer", choices=("none", *CELLS)
+    )
+    memory_size: int = setting(64, "number of units of the recurrent cell", low=1)
+    sequence: int = setting(16, "length of the replayed sequences, in steps", low=1)
+    dueling: str = setting(
+        "none", "dueling architecture: q = v + a − the mean (or max) of a over actions", choices=("none", "mean", "max")
+    )
+    loss: str = setting(
+        "huber",
+        "huber, squared: regression on δ; two-hot, hl-gauss: classification of the value; c51, quantile, iqn: "
+        "its distribution",
+        choices=LOSSES,
+    )
+    atoms: int = setting(
+        51, "number of classes, atoms or quantiles of a value; for iqn, of sampled fractions", low=2, high=10_000
+    )
+    value_min: float | None = setting(None, "smallest value of the support (None: −1/(1 − gamma))")
+    value_max: float | None = setting(None, "largest value of the support (None: 1/(1 − gamma))")
     explore: str = setting(
-        "epsilon-greedy", "how to explore: ε-greedy, π ∝ exp(q/temperature), or noisy weights",
+        "epsilon-greedy",
+        "exploration: ε-greedy, Boltzmann (π ∝ exp(q/temperature)), or noisy weights (NoisyNet)",
         choices=("epsilon-greedy", "boltzmann", "noisy"),
-    )  # fmt: skip
-    noisy_sigma: float = setting(0.5, "noise of noisy weights at first, times √(inputs of the layer)", above=0)
-    epsilon_start: float = setting(1.0, "ε at the first step", low=0, high=1)
-    epsilon_end: float = setting(0.05, "ε after epsilon-steps", low=0, high=1)
-    epsilon_steps: int = setting(5_000, "steps in which ε falls", low=1)
-    epsilon_schedule: str = setting("linear", "how ε falls", choices=("linear", "exponential"))
-    epsilon_spread: float = setting(0.0, "environment i of N has ε^(1 + spread·i/(N−1)) (Ape-X: 7)", low=0, high=100)
-    temperature: float = setting(0.03, "τ of softmax(q/τ), in units of return", above=0)
-    max_gradient: float = setting(10.0, "largest norm of a gradient; longer ones are scaled down", above=0)
+    )
+    noisy_sigma: float = setting(
+        0.5, "initial standard deviation of the noisy weights, times √(inputs of the layer)", above=0
+    )
+    epsilon_start: float = setting(1.0, "initial ε", low=0, high=1)
+    epsilon_end: float = setting(0.05, "final ε, reached after epsilon-steps", low=0, high=1)
+    epsilon_steps: int = setting(5_000, "number of steps over which ε decays", low=1)
+    epsilon_schedule: str = setting("linear", "how ε decays", choices=("linear", "exponential"))
+    epsilon_spread: float = setting(
+        0.0, "environment i of N explores with ε^(1 + spread·i/(N−1)), as Ape-X does (with 7)", low=0, high=100
+    )
+    temperature: float = setting(0.03, "temperature τ of softmax(q/τ), in the units of the return", above=0)
+    max_gradient: float = setting(10.0, "gradient clipping: largest global norm", above=0)
 
     decoupled: ClassVar[bool] = True
     needs: ClassVar[Needs] = NetworkAgent.needs | {

@@ -23,27 +23,38 @@ if TYPE_CHECKING:
 class DQN(Deep):
     """Deep Q-network (Mnih et al. 2015): Q-learning on a replay memory with a target network."""
 
-    batch: int = setting(64, "transitions in one update; with a memory, windows", low=1)
-    replay: int = setting(50_000, "observations kept in memory, in all", low=10, high=10**15)
-    learning_starts: int = setting(1_000, "steps of experience before the first update", low=1)
-    train_every: int = setting(8, "steps of experience for each round of updates", low=1)
-    gradient_steps: int = setting(8, "updates in a round", low=1)
-    burn_in: int = setting(4, "steps before a window that only bring the memory up to date", low=0)
-    target: str = setting("periodic", "how θ⁻ follows θ; none: θ⁻ is θ", choices=("periodic", "polyak", "none"))
-    target_every: int = setting(200, "updates between copies of θ to the target θ⁻", low=1)
-    target_rate: float = setting(0.005, "share of θ in θ⁻ at each update (polyak)", above=0, high=1)
-    double: bool = setting(True, "the online net selects the next action, θ⁻ evaluates it (double DQN)")
+    batch: int = setting(64, "minibatch size: transitions in an update (with memory: sequences)", low=1)
+    replay: int = setting(50_000, "capacity of the replay buffer, in observations", low=10, high=10**15)
+    learning_starts: int = setting(1_000, "environment steps before the first update", low=1)
+    train_every: int = setting(8, "environment steps between rounds of updates", low=1)
+    gradient_steps: int = setting(8, "number of updates in a round", low=1)
+    burn_in: int = setting(4, "steps before each sequence that only warm up the recurrent state (R2D2)", low=0)
+    target: str = setting(
+        "periodic",
+        "how the target network is updated: copied periodically, averaged (polyak), or not used",
+        choices=("periodic", "polyak", "none"),
+    )
+    target_every: int = setting(200, "updates between copies to the target network (periodic)", low=1)
+    target_rate: float = setting(
+        0.005, "weight τ of the online network in the target network, each update (polyak)", above=0, high=1
+    )
+    double: bool = setting(
+        True, "double DQN: the online network chooses the next action, the target network evaluates it"
+    )
     backup: str = setting(
-        "max", "next value: maximum, soft maximum, or soft and ln π(a|s) in the reward",
+        "max",
+        "value of the next state: maximum, soft maximum, or Munchausen (soft, and τ ln π(a|s) added to the reward)",
         choices=("max", "soft", "munchausen"),
-    )  # fmt: skip
-    munchausen_share: float = setting(0.9, "share of τ ln π(a|s) that is added to the reward", above=0, high=1)
-    munchausen_lowest: float = setting(-1.0, "lowest value of τ ln π(a|s) in the reward", below=0)
-    n_step: int = setting(3, "rewards summed before the target bootstraps; 1 is the DQN of 2015", low=1, high=1000)
-    prioritised: bool = setting(False, "replay what surprised more often (PER)")
-    priority_exponent: float = setting(0.6, "α of P(i) ∝ |δ|^α", above=0, high=1)
-    priority_beta: float = setting(0.4, "β of the importance weights at first; it rises to 1", low=0, high=1)
-    priority_beta_steps: int = setting(50_000, "steps in which β rises", low=1)
+    )
+    munchausen_share: float = setting(0.9, "α of Munchausen: the reward gets α τ ln π(a|s)", above=0, high=1)
+    munchausen_lowest: float = setting(-1.0, "lower bound of τ ln π(a|s)", below=0)
+    n_step: int = setting(
+        3, "n-step returns: rewards summed before bootstrapping (1: the DQN of 2015)", low=1, high=1000
+    )
+    prioritised: bool = setting(False, "prioritised experience replay (PER)")
+    priority_exponent: float = setting(0.6, "α of prioritised replay: P(i) ∝ |δ|^α", above=0, high=1)
+    priority_beta: float = setting(0.4, "initial β of the importance weights; it increases to 1", low=0, high=1)
+    priority_beta_steps: int = setting(50_000, "number of steps over which β increases", low=1)
 
     needs: ClassVar[Needs] = Deep.needs | {
         "burn_in": {"memory": CELLS},

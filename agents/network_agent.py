@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 class NetworkAgent(LayerSettings, GradientSettings, AgentConfig):
     """What DQN, PQN and the batch agents with a network share."""
 
-    lr_updates: int | None = setting(None, "updates in which α follows its schedule (None: those of the run)", low=1)
+    lr_updates: int | None = setting(None, "length of the step-size schedule, in updates (None: the whole run)", low=1)
     network: str = setting(
-        "auto", "the hidden layers alone (mlp), or convolutions of images before them; auto: for vectors mlp, else cnn",
+        "auto",
+        "the network: an MLP, or convolutions in front of it; auto: mlp for vectors, cnn for images",
         choices=NETWORKS,
-    )  # fmt: skip
-    hidden: tuple[int, ...] = setting((64, 64), "widths of the hidden layers", low=1)
+    )
+    hidden: tuple[int, ...] = setting((64, 64), "widths of the fully connected hidden layers", low=1)
 
     needs: ClassVar[Needs] = {"lr_updates": {"schedule": ("linear", "cosine", "one-cycle")}}
 

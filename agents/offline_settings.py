@@ -34,16 +34,19 @@ class FQI(OfflineConfig):
     features: str = setting(
         "auto",
         "one-hot, aggregation:GROUPS, polynomial:ORDER, fourier:ORDER, rbf:COUNT or tiles:TILINGS; "
-        "auto: one-hot for numbered states, tiles for boxes of up to 2 dimensions, else rbf or random-fourier",
+        "auto: one-hot for discrete states, tiles for boxes of up to 2 dimensions, else rbf or random-fourier",
     )
     low: tuple[float, ...] | None = setting(
-        None, "where features begin, each dimension (none: the bounds of its space, or found by playing)"
+        None,
+        "lower end of the range of the features, per dimension (None: the bounds of the space, else found by playing)",
     )
-    high: tuple[float, ...] | None = setting(None, "where they end")
+    high: tuple[float, ...] | None = setting(None, "upper end of that range")
     ridge: float | None = setting(
-        None, f"added to the diagonal of the normal equations (none: {RIDGE} for features that are 0 or 1, else"
-        f" {SHARE} of the diagonal's mean)", above=0,
-    )  # fmt: skip
+        None,
+        f"ridge term added to the diagonal of the normal equations (None: {RIDGE} for features that are 0 or 1, else"
+        f" {SHARE} of the diagonal's mean)",
+        above=0,
+    )
 
     def with_experience(self, spec: Spec, play: Callable[[], np.ndarray]) -> Self:
         """The config with features that a system of equations can have, their bounds, and a ridge that suits both."""
@@ -78,15 +81,15 @@ class LSPI(FQI):
 
     policy_iteration: ClassVar[bool] = True
 
-    iterations: int = setting(20, "policies; less if one repeats", low=1)
+    iterations: int = setting(20, "number of policy iterations; ends earlier if a policy repeats", low=1)
 
 
 @dataclass(frozen=True)
 class NFQ(NetworkAgent, OfflineConfig):
     """Neural fitted Q iteration (Riedmiller 2005): a network fitted to r + D max q⁻ in every iteration."""
 
-    epochs: int = setting(2, "passes over the transitions in an iteration", low=1)
-    batch: int = setting(128, "transitions in one update", low=1)
+    epochs: int = setting(2, "passes over the transitions per iteration", low=1)
+    batch: int = setting(128, "minibatch size: transitions per update", low=1)
 
     def planned(self, steps: int, envs: int) -> Self:
         """These settings for so many transitions: with a schedule they say over how many updates α falls."""
@@ -110,7 +113,7 @@ class NFQ(NetworkAgent, OfflineConfig):
 class CQL(NFQ):
     """Conservative Q-learning for discrete actions (Kumar et al. 2020): actions that are not in the data cost."""
 
-    conservative: float = setting(1.0, "weight β of log Σ exp q(s, ·) − q(s, a)", above=0)
+    conservative: float = setting(1.0, "weight β of the CQL penalty log Σ exp q(s, ·) − q(s, a)", above=0)
 
     def make_output_penalty(self, readout: Readout) -> OutputPenalty | None:
         """β (log Σ_a exp q(s, a) − q(s, a_data))."""

@@ -34,24 +34,27 @@ class Classic(AgentConfig):
 
     lr: float | None = setting(
         None,
-        f"step size α, divided by ‖x‖² (none: {LINEAR_LR} for tables and features, {NETWORK_LR} for networks)",
+        f"learning rate α, divided by ‖x‖² (None: {LINEAR_LR} for tables and features, {NETWORK_LR} for networks)",
         above=0,
     )
-    lr_power: float = setting(0.0, "ω: α/N(s, a)^ω, for tables; values settle for ω > 0.5", low=0, high=1)
+    lr_power: float = setting(
+        0.0, "exponent ω of the decay α/N(s, a)^ω (tables only); values converge for ω > 0.5", low=0, high=1
+    )
     features: str = setting(
         "auto",
         "one-hot, aggregation:GROUPS, polynomial:ORDER, fourier:ORDER, rbf:COUNT, tiles:TILINGS or mlp:WIDTH; "
-        "auto: one-hot for numbered states and tiles for boxes",
+        "auto: one-hot for discrete states and tiles for boxes",
     )
     low: tuple[float, ...] | None = setting(
-        None, "where features begin, each dimension (none: the bounds of its space, or found by playing)"
+        None,
+        "lower end of the range of the features, per dimension (None: the bounds of the space, else found by playing)",
     )
-    high: tuple[float, ...] | None = setting(None, "where they end")
-    initial: float = setting(0.0, "q at the start; above what can be reached it makes the greedy policy explore")
-    explore: str = setting("epsilon-greedy", "how actions are tried", choices=("epsilon-greedy", "boltzmann", "ucb"))
-    epsilon_start: float = setting(1.0, "ε at the first step; for boltzmann the temperature τ, for ucb c", low=0)
-    epsilon_end: float = setting(0.1, "ε (τ, c) after epsilon-steps", low=0)
-    epsilon_steps: int = setting(5_000, "steps in which it falls, in a straight line", low=1)
+    high: tuple[float, ...] | None = setting(None, "upper end of that range")
+    initial: float = setting(0.0, "initial value of q; an optimistic value makes the greedy policy explore")
+    explore: str = setting("epsilon-greedy", "exploration", choices=("epsilon-greedy", "boltzmann", "ucb"))
+    epsilon_start: float = setting(1.0, "initial ε; for boltzmann the temperature τ, for ucb the constant c", low=0)
+    epsilon_end: float = setting(0.1, "final ε (τ, c), reached after epsilon-steps", low=0)
+    epsilon_steps: int = setting(5_000, "number of steps over which it decays linearly", low=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -121,7 +124,7 @@ class Classic(AgentConfig):
 class NStep(Classic):
     """What the members with n-step targets share."""
 
-    n_step: int = setting(1, "rewards summed before the target bootstraps (S&B 7.1, 7.2)", low=1, high=1000)
+    n_step: int = setting(1, "n-step returns: rewards summed before bootstrapping (S&B 7.1, 7.2)", low=1, high=1000)
 
     def rule(self) -> OnlineRule:
         """The member's rule with n rewards in a target."""
@@ -160,8 +163,8 @@ class DoubleQ(Classic):
 class Traced(Classic):
     """What the members with eligibility traces share."""
 
-    lam: float = setting(0.9, "trace decay λ", low=0, high=1)
-    trace: str = setting("replacing", "how a trace adds up", choices=("accumulating", "replacing"))
+    lam: float = setting(0.9, "trace-decay rate λ", low=0, high=1)
+    trace: str = setting("replacing", "kind of eligibility trace", choices=("accumulating", "replacing"))
 
     def rule(self) -> OnlineRule:
         """The member's rule with the kind of trace."""
@@ -179,7 +182,7 @@ class SARSALambda(Traced):
     member: ClassVar[OnlineRule] = OnlineRule(next_value="sampled", cut="none")
     trace: str = setting(
         "replacing",
-        "how a trace adds up; clearing: replacing, and 0 for the state's other actions; dutch: true online",
+        "kind of eligibility trace; clearing: replacing, with 0 for the state's other actions; dutch: true online",
         choices=("accumulating", "replacing", "clearing", "dutch"),
     )
 
@@ -202,7 +205,9 @@ class PengQ(Traced):
 class SoftTraced(Traced):
     """What the members share that learn the values of a policy π, ε-greedy in q, whoever acts."""
 
-    target_epsilon: float = setting(0.01, "ε of the policy whose values are learned; 0: Watkins's Q(λ)", low=0, high=1)
+    target_epsilon: float = setting(
+        0.01, "ε of the target policy, whose values are learned (0: Watkins's Q(λ))", low=0, high=1
+    )
 
     def numbers(self, usual: float) -> OnlineHyper:
         """α, λ and the ε of π."""

@@ -29,13 +29,16 @@ class PQN(Deep):
     lr: float = changed(Deep, "lr", 5e-4)
     optimizer: str = changed(Deep, "optimizer", "radam")
     layer_norm: bool = changed(Deep, "layer_norm", True)
-    loss: str = setting("squared", "regression on δ, or classification of the value",
-                        choices=("squared", "huber", "two-hot", "hl-gauss"))  # fmt: skip
+    loss: str = setting(
+        "squared",
+        "squared, huber: regression on δ; two-hot, hl-gauss: classification of the value",
+        choices=("squared", "huber", "two-hot", "hl-gauss"),
+    )
     epsilon_steps: int = changed(Deep, "epsilon_steps", 100_000)
-    rollout: int = setting(2_048, "steps of experience in a round, over all environments", low=1)
-    epochs: int = setting(4, "passes over a round", low=1)
-    minibatches: int = setting(16, "updates in a pass", low=1)
-    lam: float = setting(0.65, "λ of the returns: 0 one step, 1 the whole rollout", low=0, high=1)
+    rollout: int = setting(2_048, "environment steps per round, summed over all environments", low=1)
+    epochs: int = setting(4, "passes over the data of a round", low=1)
+    minibatches: int = setting(16, "minibatches (updates) per pass", low=1)
+    lam: float = setting(0.65, "λ of the λ-returns: 0: one-step targets, 1: the whole rollout", low=0, high=1)
 
     training: ClassVar[dict[str, Any]] = {"steps": 500_000, "num_envs": 32, "eval_every": 25_000, "log_every": 10_000}
 

@@ -112,8 +112,8 @@ def parse(words: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
             parser.add_argument("--seed", type=converter(int), metavar="N", help="random seed (default: 0)")
             parser.add_argument("--json", action="store_true", help="print one JSON object as the last line of stdout")
             if command in COMPILE:
-                text = "neither use nor keep compiled programs in the user's cache folder"
-                text += f" (environment variable {SWITCH}=off: never; {SWITCH}=DIR: in another folder)"
+                text = "do not use the cache of compiled programs in the user's cache folder"
+                text += f" (environment variable {SWITCH}=off: always; {SWITCH}=DIR: use another folder)"
                 parser.add_argument("--no-cache", dest="cache", action="store_false", help=text)
             parser.set_defaults(module=module)
     args = top.parse_args(words)

@@ -12,10 +12,12 @@ from rlnut.settings import Settings, setting
 class GradientSettings(Settings):
     """How θ follows the gradient."""
 
-    lr: float = setting(1e-3, "step size α of the optimiser", above=0)
-    optimizer: str = setting("adam", "the gradient method", choices=OPTIMIZERS)
+    lr: float = setting(1e-3, "learning rate α", above=0)
+    optimizer: str = setting("adam", "optimiser", choices=OPTIMIZERS)
     schedule: str = setting(
-        "constant", "α: constant, to 0 along a line or a cosine, or up to lr first (one-cycle)", choices=SCHEDULES
+        "constant",
+        "learning-rate schedule: constant, or decaying to 0 (linear, cosine; one-cycle rises to lr first)",
+        choices=SCHEDULES,
     )
     decay: float = setting(0.0, "decoupled weight decay: W ← W − α·decay·W in each update (with adam: AdamW)", low=0)
 
@@ -24,5 +26,5 @@ class GradientSettings(Settings):
 class LayerSettings(Settings):
     """What the hidden layers are made of."""
 
-    activation: str = setting("relu", "non-linearity between layers", choices=ACTIVATIONS)
-    initializer: str = setting("he", "distribution of the initial weights", choices=INITIALIZERS)
+    activation: str = setting("relu", "activation function of the hidden layers", choices=ACTIVATIONS)
+    initializer: str = setting("he", "weight initialisation", choices=INITIALIZERS)

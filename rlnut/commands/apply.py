@@ -29,8 +29,10 @@ def chosen(words: Sequence[str]) -> bool:
 def configure(parser: argparse.ArgumentParser) -> None:
     from rlnut.data.dataset import FILES
 
-    parser.add_argument("dir", metavar="DIR", help="the folder of a fit")
-    parser.add_argument("rows", metavar="FILE", help=f"new rows ({', '.join(FILES)}), or a dataset: its test rows")
+    parser.add_argument("dir", metavar="DIR", help="folder of a fit")
+    parser.add_argument(
+        "rows", metavar="FILE", help=f"new data ({', '.join(FILES)}), or a dataset, whose test rows are used"
+    )
     parser.add_argument("--out", metavar="FILE", help="new .csv file for the predictions (default: standard output)")
     parser.add_argument("--data", metavar="DIR", help="folder with the dataset's files")
 

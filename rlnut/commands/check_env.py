@@ -28,12 +28,16 @@ KINDS = {
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("env", metavar="ENV", help="a registered Gymnasium environment")
     parser.add_argument(
-        "--env-arg", action="append", default=[], metavar="NAME=VALUE", help="argument of the environment"
+        "--env-arg", action="append", default=[], metavar="NAME=VALUE", help="constructor argument of the environment"
     )
-    parser.add_argument("--actions", help="grid or decoupled, where an action has several numbers")
-    parser.add_argument("--bins", type=converter(int), metavar="INT", help="values of each number of a Box action")
+    parser.add_argument("--actions", help="grid or decoupled, for multi-dimensional actions")
+    parser.add_argument("--bins", type=converter(int), metavar="INT", help="bins per dimension of a Box action")
     parser.add_argument(
-        "--steps", type=converter(int), default=5_000, metavar="N", help="steps of a uniform policy (default: 5000)"
+        "--steps",
+        type=converter(int),
+        default=5_000,
+        metavar="N",
+        help="number of steps with uniformly random actions (default: 5000)",
     )
 
 

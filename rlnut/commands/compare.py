@@ -10,26 +10,30 @@ from rlnut.errors import UsageError
 
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    parser.add_argument("dirs", nargs="+", metavar="DIR", help="run folders, or folders that contain run folders")
     parser.add_argument(
-        "dirs", nargs="+", metavar="DIR", help="a run folder, a folder with one for each seed, or any tree of runs"
+        "--out", metavar="FILE", help="file (.png, .svg or .pdf) or folder for the figure (default: compare.png)"
     )
-    parser.add_argument("--out", metavar="FILE", help="a .png, .svg or .pdf file, or a folder (default: compare.png)")
     parser.add_argument(
         "--score",
         default="final",
         metavar="{final,last,curve}",
-        help="what a run is judged by: final: the final evaluation of its best policy; last, curve: the last and the"
+        help="score of a run: final: the final evaluation of its best policy; last, curve: the last and the"
         " mean of the greedy evaluations on the way (default: final)",
     )
     parser.add_argument(
         "--normalise",
         action="append",
         metavar="HOW",
-        help="none; runs: the lowest and highest score of the runs that are compared are 0 and 1; or ENV=LOW,HIGH, once"
+        help="none; runs: map the lowest and highest score of the compared runs to 0 and 1; or ENV=LOW,HIGH, once"
         " for each environment (default: none for one environment, runs for several)",
     )
     parser.add_argument(
-        "--resamples", type=converter(int), default=10_000, metavar="N", help="of the bootstrap (default: 10000)"
+        "--resamples",
+        type=converter(int),
+        default=10_000,
+        metavar="N",
+        help="number of bootstrap resamples (default: 10000)",
     )
 
 

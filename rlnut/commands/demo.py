@@ -13,10 +13,12 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     width = max(map(len, CHAPTERS))
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "chapters:\n" + "\n".join(f"  {name:<{width}}  {line}" for name, line in CHAPTERS.items())
-    parser.add_argument("name", metavar="NAME", help="the chapter: see below")
-    parser.add_argument("--out", metavar="PATH", help="picture: a .png, .svg or .pdf file, or a folder (default: .)")
+    parser.add_argument("name", metavar="NAME", help="the example, see below")
+    parser.add_argument("--out", metavar="PATH", help="file (.png, .svg or .pdf) or folder for the figure (default: .)")
     add_format(parser)
-    parser.add_argument("--full", action="store_true", help=f"all of MNIST, not a subset ({', '.join(DIGITS)})")
+    parser.add_argument(
+        "--full", action="store_true", help=f"use all of MNIST in place of a subset ({', '.join(DIGITS)})"
+    )
     where = "folder with MNIST's files (default: $RLNUT_DATA, else mnist-5k, else the user's cache or a download)"
     parser.add_argument("--data", metavar="DIR", help=where)
 

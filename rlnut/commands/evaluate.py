@@ -12,21 +12,29 @@ from rlnut.errors import UsageError
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("dir", metavar="DIR", help="a run folder")
-    parser.add_argument("--episodes", type=converter(int), default=20, metavar="N", help="fresh episodes (default: 20)")
+    parser.add_argument(
+        "--episodes",
+        type=converter(int),
+        default=20,
+        metavar="N",
+        help="number of episodes, on new seeds (default: 20)",
+    )
     parser.add_argument("--env", metavar="ENV", help="another environment with the same spaces")
     parser.add_argument("--agent", metavar="MODULE:CLASS", help=AGENT)
     parser.add_argument("--trust", action="store_true", help=TRUST)
-    parser.add_argument("--exact", action="store_true", help="also the exact value, where ENV has tables P and R")
+    parser.add_argument(
+        "--exact", action="store_true", help="also compute the exact value of the policy, where ENV is a finite MDP"
+    )
     parser.add_argument(
         "--video",
         metavar="FILE",
-        help="film the first of these episodes, with q(s, ·) beside the picture: .mp4 (needs rlnut[video]) or .gif",
+        help="record the first of these episodes, with q(s, ·) beside the frames: .gif, or .mp4 (needs rlnut[video])",
     )
     parser.add_argument(
         "--video-episodes",
         type=converter(int),
         metavar="N",
-        help="episodes of the film, one after the other (default: 1)",
+        help="number of episodes to record (default: 1)",
     )
 
 

@@ -13,8 +13,10 @@ from rlnut.commands.options import add_format, chosen_format
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     names = "; ".join(f"{name}: {figure.title}" for name, figure in FIGURES.items())
     parser.add_argument("name", metavar="NUMBER", help=names)
-    parser.add_argument("--runs", type=int, help="independent runs behind each point (default: the figure's own)")
-    parser.add_argument("--out", metavar="FILE", help="picture: a .png, .svg or .pdf file, or a folder (default: .)")
+    parser.add_argument(
+        "--runs", type=int, help="number of independent runs per point (default: depends on the figure)"
+    )
+    parser.add_argument("--out", metavar="FILE", help="file (.png, .svg or .pdf) or folder for the figure (default: .)")
     add_format(parser)
 
 

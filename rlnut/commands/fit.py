@@ -32,16 +32,20 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """The arguments; MODEL decides which further options there are."""
     from rlnut.data.catalogue import DATASETS
 
-    parser.add_argument("model", metavar="MODEL", help=f"one of: {', '.join(NAMES)} (fit MODEL --help: its options)")
-    lengths = f"{', '.join(MEMORY)} also with a length, recall:50"
-    known = f"one of: {', '.join(DATASETS)} ({lengths}); or your own table: a .csv, .npy or .npz file"
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help=f"one of: {', '.join(NAMES)}. `rlnut fit MODEL --help` lists the options of a model",
+    )
+    lengths = f"{', '.join(MEMORY)} take an optional length, as in recall:50"
+    known = f"one of: {', '.join(DATASETS)} ({lengths}); or your own data: a .csv, .npy or .npz file"
     parser.add_argument("dataset", metavar="DATASET", nargs="?", help=known)
     where = "folder with the dataset's files (default: $RLNUT_DATA, else the user's cache folder, else a download)"
-    parser.add_argument("--data", metavar="PATH", help=f"{where}; or your own file, without a DATASET")
-    parser.add_argument("--target", metavar="COLUMN", help="the column of your own .csv or .npy file to learn")
-    share = "share of a table's or your own file's rows held out as test rows (default: 0.2; 0: learn from all rows)"
+    parser.add_argument("--data", metavar="PATH", help=f"{where}; or your own file, if DATASET is not given")
+    parser.add_argument("--target", metavar="COLUMN", help="the column of your own .csv or .npy file to predict")
+    share = "share of the rows held out for testing, for small tables and your own files (default: 0.2; 0: none)"
     parser.add_argument("--test", metavar="SHARE", type=converter(float), help=share)
-    chosen = "learn some classes only, with commas between: 3,8 for two of MNIST's digits"
+    chosen = "use only these classes, comma-separated: 3,8 for two of MNIST's digits"
     parser.add_argument("--classes", metavar="A,B,...", help=chosen)
     parser.add_argument("--out", metavar="DIR", help="new folder for config, model, metrics and figures")
     add_format(parser)

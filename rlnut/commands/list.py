@@ -29,10 +29,8 @@ DATASETS = {  # those whose loader has no text of its own
 
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    parser.add_argument("kind", nargs="?", metavar="KIND", help=f"{', '.join(KINDS)}: one line about each of them")
-    parser.add_argument(
-        "--all", action="store_true", help="also environments whose packages are not installed, which cannot be made"
-    )
+    parser.add_argument("kind", nargs="?", metavar="KIND", help=f"{', '.join(KINDS)}: list these, one line each")
+    parser.add_argument("--all", action="store_true", help="include environments whose packages are not installed")
 
 
 def run(args: argparse.Namespace) -> Mapping[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from rlnut.runtime.loggers import Logger
 
 T = TypeVar("T")
-AGENT = "the class of the run's agent, if it is not one of rlnut's: MODULE:CLASS, or the name that it is registered by"
-TRUST = "import the modules that the folder names: only for folders whose author you would let run code"
+AGENT = "class of the run's agent, if it is not built into rlnut: MODULE:CLASS, or its registered name"
+TRUST = "import the modules that the run folder names (they run code: only for folders that you trust)"
 
 
 def add_settings(parser: argparse.ArgumentParser, config: Settings, title: str) -> None:
@@ -30,7 +31,7 @@ def add_settings(parser: argparse.ArgumentParser, config: Settings, title: str) 
     for f in fields(config):
         scalar, _, many = hints[f.name]
         default = getattr(config, f.name)
-        text = f"{f.metadata.get('help', '')} (default: {_shown(default)})".lstrip().replace("%", "%%")
+        text = _with_default(f.metadata.get("help", ""), default).replace("%", "%%")
         option = "--" + f.name.replace("_", "-")
         choices = f.metadata.get("choices")
         metavar = "{" + ",".join(choices) + "}" if choices else scalar.__name__.upper() + (",..." if many else "")
@@ -48,7 +49,7 @@ def add_log_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--log",
         metavar="LOGGER,...",
-        help="where the rows of metrics.csv go as well: tensorboard (event files in the folder of the run) or"
+        help="also log the rows of metrics.csv to: tensorboard (event files in the run folder) or"
         " tensorboard:DIR, wandb or wandb:PROJECT, mlflow or mlflow:URI",
     )
 
@@ -80,7 +81,9 @@ def refuse_idle(config: Settings, course: Options) -> None:
 
 def add_format(parser: argparse.ArgumentParser) -> None:
     """`--format`, for commands that draw."""
-    parser.add_argument("--format", metavar="{png,svg,pdf}", help="format of the figure (default: by --out, else png)")
+    parser.add_argument(
+        "--format", metavar="{png,svg,pdf}", help="format of the figure (default: the ending of --out, else png)"
+    )
 
 
 def chosen_format(args: argparse.Namespace) -> str | None:
@@ -90,8 +93,12 @@ def chosen_format(args: argparse.Namespace) -> str | None:
     return str(args.format) if args.format else None
 
 
-def _shown(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+def _with_default(text: str, default: object) -> str:
+    """The help text of an option with its default: what "(None: …)" or "(empty: …)" describes, or the value itself."""
+    if default is None or default == ():
+        return re.sub(r"\((?:None|empty): ", "(default: ", text)
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+    return f"{text} (default: {shown})".lstrip()
 
 
 def chosen_name(parser: argparse.ArgumentParser, words: Sequence[str], names: Iterable[str]) -> str | None:

@@ -14,33 +14,42 @@ OF_POLICY = ("env", "agent", "trust")  # options of --values and --distributions
 
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    parser.add_argument("dirs", nargs="+", metavar="DIR", help="run folders, or folders that contain run folders")
     parser.add_argument(
-        "dirs", nargs="+", metavar="DIR", help="a run folder, a folder with one for each seed, or any tree of runs"
+        "--out",
+        metavar="FILE",
+        help="file (.png, .svg or .pdf) or folder for the figure (default: learning-curves.png)",
     )
     parser.add_argument(
-        "--out", metavar="FILE", help="a .png, .svg or .pdf file, or a folder (default: learning-curves.png)"
-    )
-    parser.add_argument(
-        "--values", action="store_true", help="of one run: max q(s, a) and the greedy action as maps, with v* if known"
+        "--values",
+        action="store_true",
+        help="for one run: maps of max q(s, a) and the greedy action, with v* where it is known",
     )
     parser.add_argument(
         "--distributions",
         action="store_true",
-        help="of one run of a distributional agent: its distributions of returns, and realised returns",
+        help="for one run of a distributional agent: predicted distributions of the return beside sampled returns",
     )
     parser.add_argument(
-        "--health", action="store_true", help="of one run: |δ|, updates, dead units, rank of features … over its steps"
+        "--health",
+        action="store_true",
+        help="for one run: diagnostics over time (|δ|, update sizes, dead units, feature rank, …)",
     )
     parser.add_argument(
-        "--dims", type=converter(int, many=True), metavar="X,Y", help="--values: numbers of the coordinates of the map"
+        "--dims",
+        type=converter(int, many=True),
+        metavar="X,Y",
+        help="with --values: indices of the two coordinates on the axes",
     )
     parser.add_argument(
         "--at",
         type=converter(float, many=True),
         metavar="V,...",
-        help="--values: where the other coordinates are held, --at=-1,0.5 (default: the mean of visited states)",
+        help="with --values: values of the other coordinates, --at=-1,0.5 (default: the mean of the visited states)",
     )
-    parser.add_argument("--env", metavar="ENV", help="another environment with the same spaces, for these two figures")
+    parser.add_argument(
+        "--env", metavar="ENV", help="another environment with the same spaces, for --values and --distributions"
+    )
     parser.add_argument("--agent", metavar="MODULE:CLASS", help=AGENT)
     parser.add_argument("--trust", action="store_true", help=TRUST)
 

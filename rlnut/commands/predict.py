@@ -34,20 +34,23 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     if apply.chosen(words):  # rlnut predict DIR FILE: the predictions of a fitted model
         return apply.configure(parser)
     known = "; ".join(f"{k}: {m.help}" for k, m in METHODS.known().items())
-    more = "a method of an installed package (`rlnut list`), or of your own, MODULE:METHOD; or the folder of a fit"
+    more = "or a method of an installed package (see `rlnut list`), or your own, MODULE:METHOD; or the folder of a fit"
     parser.add_argument("method", metavar="METHOD", help=f"{known}; {more}")
     parser.add_argument(
-        "env", metavar="ENV", help="a Gymnasium environment, or an .npz file with P, R, … (after a fit: FILE)"
+        "env",
+        metavar="ENV",
+        help="a Gymnasium environment, or an .npz file with P, R, … (with the folder of a fit: FILE, new data)",
     )
     parser.add_argument(
         "--policy",
         metavar="π",
-        help="uniform, optimal, a table.npy, the folder of a run (DIR: greedy, DIR:behaviour: as it trained) or "
-        "MODULE:FUNCTION; with :ε at its end ε-soft, as in optimal:0.1 (default: the problem's own, else uniform)",
+        help="the policy to evaluate: uniform, optimal, a table.npy, a run folder (DIR: its greedy policy, "
+        "DIR:behaviour: its training policy) or MODULE:FUNCTION; append :ε for an ε-soft policy, as in optimal:0.1 "
+        "(default: the problem's own, else uniform)",
     )
     parser.add_argument("--trust", action="store_true", help=TRUST)
     parser.add_argument(
-        "--out", metavar="DIR", help="folder for the picture, the result and what was learned (default: none)"
+        "--out", metavar="DIR", help="folder for the figure, the result and the learned values (default: none)"
     )
     add_format(parser)
     parser.add_argument(
@@ -55,12 +58,13 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="argument of the environment: is_slippery=false, size=8, map_name=8x8, …",
+        help="constructor argument of the environment: is_slippery=false, size=8, map_name=8x8, …",
     )
     parser.add_argument(
         "--truth-states",
         metavar="FILE.npy",
-        help="observations [K, ...] where a Monte-Carlo truth is estimated (default: some that the behaviour meets)",
+        help="observations [K, ...] whose true values are estimated by Monte Carlo (default: a sample of those "
+        "visited)",
     )
     add_log_option(parser)
     add_settings(parser, Prediction(), "prediction")

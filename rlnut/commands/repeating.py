@@ -28,9 +28,9 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help="repeat the run of a config.json (or of its run folder) exactly: agent, environment, settings and seed are"
-        " those of the file, but for what is given here; AGENT and ENV may be left out. What is changed, and what is"
-        " not as it was then (versions, code), is reported",
+        help="repeat the run of a config.json (or run folder) exactly: agent, environment, settings and seed "
+        "come from the file; AGENT and ENV may be omitted, and options given here override the file. "
+        "Differences from the original run (options, versions, code) are reported",
     )
     parser.add_argument("--trust", action="store_true", help=f"with --config: {TRUST}")
 
@@ -57,10 +57,10 @@ def configure_repeat(parser: argparse.ArgumentParser, words: Sequence[str], file
     places = _positional(words, takes_value | {"--seed"})
     parser.set_defaults(agent=None, env=None)
     if places and (places[0] in AGENTS or is_reference(places[0])):
-        parser.add_argument("agent", metavar="AGENT", help="the class of the recorded agent, MODULE:CLASS")
+        parser.add_argument("agent", metavar="AGENT", help="class of the recorded agent, MODULE:CLASS")
         places = places[1:]
     if places:
-        parser.add_argument("env", metavar="ENV", help="an environment in the place of the recorded one")
+        parser.add_argument("env", metavar="ENV", help="environment to use in place of the recorded one")
 
 
 def _positional(words: Sequence[str], takes_value: set[str]) -> list[str]:

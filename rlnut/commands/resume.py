@@ -13,12 +13,18 @@ from rlnut.settings import Options
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("dir", metavar="DIR", help="a run folder")
     parser.add_argument(
-        "--steps", type=converter(int), metavar="N", help="steps in all, those done included (default: as planned)"
+        "--steps",
+        type=converter(int),
+        metavar="N",
+        help="total number of steps, including those already done (default: as planned)",
     )
     parser.add_argument(
-        "--iterations", type=converter(int), metavar="N", help="of an offline agent (fqi, nfq, …): iterations in all"
+        "--iterations",
+        type=converter(int),
+        metavar="N",
+        help="total number of iterations, for offline agents (fqi, nfq, …)",
     )
-    parser.add_argument("--env", metavar="ENV", help="the environment, where it is not made from what the folder says")
+    parser.add_argument("--env", metavar="ENV", help="the environment, if it cannot be made from its recorded name")
     parser.add_argument("--agent", metavar="MODULE:CLASS", help=AGENT)
     parser.add_argument("--trust", action="store_true", help=TRUST)
     add_log_option(parser)

@@ -41,14 +41,12 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
         parser.add_argument(
             "agent",
             metavar="AGENT",
-            help=f"one of {', '.join(AGENTS.known())}; an agent of an installed package (`rlnut list`), or of your"
-            " own, MODULE:CLASS; `rlnut train AGENT --help`: its options",
+            help=f"one of {', '.join(AGENTS.known())}; or an agent of an installed package (see `rlnut list`); or "
+            "your own class, MODULE:CLASS. `rlnut train AGENT --help` lists the options of an agent",
         )
         parser.add_argument("env", metavar="ENV", help="a registered Gymnasium environment, e.g. CartPole-v1")
     add_config(parser)
-    parser.add_argument(
-        "--out", metavar="DIR", help="folder for the run (default: runs/AGENT-ENV-seedN, new each time)"
-    )
+    parser.add_argument("--out", metavar="DIR", help="new folder for the run (default: runs/AGENT-ENV-seedN)")
     parser.add_argument(
         "--seeds", type=converter(int), default=1, metavar="K", help="train K seeds: seed, seed+1, … (default: 1)"
     )
@@ -56,20 +54,22 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
         "--jobs",
         type=converter(int),
         metavar="J",
-        help="seeds side by side, each in a process of its own, at most J (1: one after the other in this process;"
-        " default: as many as there are cores, on an accelerator 1)",
+        help="train up to J seeds in parallel, one process each (1: sequentially in this process; default: the number"
+        " of cores; with an accelerator: 1)",
     )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)  # one of those processes
     add_log_option(parser)
-    parser.add_argument("--profile", action="store_true", help="where the time goes: a table, and in summary.json")
+    parser.add_argument(
+        "--profile", action="store_true", help="print how long each part of the run took, and record it in summary.json"
+    )
     parser.add_argument(
         "--env-arg",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="argument of the environment: is_slippery=false, size=8, map_name=8x8, …",
+        help="constructor argument of the environment: is_slippery=false, size=8, map_name=8x8, …",
     )
-    parser.add_argument("--no-preset", action="store_true", help="leave out the settings measured for this environment")
+    parser.add_argument("--no-preset", action="store_true", help="do not apply the tuned preset of this environment")
     if file:
         return configure_repeat(parser, words, file)
     agent = registered_name(parser, words, AGENTS)

@@ -14,26 +14,31 @@ LOOKS = 5  # stretches of an offline run, with a greedy evaluation between two o
 class RunSettings(Settings):
     """How long to train, on how many environments, and how often to look."""
 
-    steps: int = setting(50_000, "environment steps in all", low=1)
-    num_envs: int = setting(1, "environments side by side", low=1, high=10_000)
+    steps: int = setting(50_000, "total number of environment steps", low=1)
+    num_envs: int = setting(1, "number of parallel environments", low=1, high=10_000)
     eval_every: int = setting(2_500, "steps between greedy evaluations", low=1)
-    eval_episodes: int = setting(20, "episodes of each evaluation while training", low=1)
-    final_episodes: int = setting(20, "fresh episodes of the final evaluation", low=1)
-    until: float | None = setting(None, "stop when a greedy evaluation reaches this mean return")
-    overlap: bool = setting(False, "learn from a round while the next one is played, by weights one round older")
-    native: bool = setting(False, "train on the environment's functional twin, the whole loop compiled")
+    eval_episodes: int = setting(20, "episodes of each greedy evaluation during training", low=1)
+    final_episodes: int = setting(20, "episodes of the final evaluation, on new seeds", low=1)
+    until: float | None = setting(None, "stop when the mean return of a greedy evaluation reaches this")
+    overlap: bool = setting(False, "learn while the next round is being collected, with weights that are one round old")
+    native: bool = setting(False, "train on the JAX version of the environment, with the whole loop compiled")
     actions: str | None = setting(
-        None, "actions of several numbers: every combination, or a choice for each (DecQN); None: by their number",
+        None,
+        "multi-dimensional actions: all combinations (grid), or each dimension on its own (decoupled, DecQN) "
+        "(None: grid if there are few combinations)",
         choices=("grid", "decoupled"),
-    )  # fmt: skip
-    bins: int | None = setting(None, "values of each number of a Box action (None: 3)", low=2, high=10_000)
-    normalise: bool = setting(False, "show the network observations with running mean 0 and variance 1")
-    reward_scale: float = setting(1.0, "factor of every reward that is learned from", above=0)
-    reward_clip: float | None = setting(None, "largest size of a scaled reward that is learned from", above=0)
+    )
+    bins: int | None = setting(
+        None, "number of bins into which each dimension of a Box action is discretised (None: 3)", low=2, high=10_000
+    )
+    normalise: bool = setting(False, "normalise observations with their running mean and variance")
+    reward_scale: float = setting(1.0, "factor on the rewards used for learning", above=0)
+    reward_clip: float | None = setting(None, "clip the scaled rewards to [−x, x] (None: no clipping)", above=0)
     stacks: str = setting(
-        "once", "how a replay keeps stacks of frames: each frame once, where a frame-stack wrapper is found, or whole",
+        "once",
+        "storage of stacked frames: every frame once where a frame-stack wrapper is found, or whole stacks",
         choices=("once", "whole"),
-    )  # fmt: skip
+    )
     log_every: int = setting(500, "steps between rows of metrics.csv", low=1)
 
 

@@ -25,7 +25,7 @@ Needs = dict[str, dict[str, tuple[object, ...]]]  # option -> options, with the 
 class AgentConfig(Settings):
     """Base of every agent's config."""
 
-    gamma: float = setting(0.99, "discount γ of the next value", low=0, high=1)
+    gamma: float = setting(0.99, "discount factor γ", low=0, high=1)
 
     decoupled: ClassVar[bool] = False  # serves actions of several numbers by a choice for each
     training: ClassVar[dict[str, Any]] = {}  # defaults of `Training` that go with this agent
@@ -84,11 +84,13 @@ class OfflineConfig(AgentConfig):
     """Base of the agents of offline RL: where the transitions come from, and how often they are gone through."""
 
     data: str | None = setting(
-        None, "transitions: an .npz file, or minari:DATASET (none: --steps of a uniform policy on ENV)"
+        None, "file of transitions, .npz, or minari:DATASET (None: --steps steps of a uniformly random policy on ENV)"
     )
     exact: ClassVar[bool] = False  # every iteration solves its equations, so that weights come to rest
 
-    iterations: int = setting(50, "regressions, each onto new targets; less if nothing changes any more", low=1)
+    iterations: int = setting(
+        50, "number of iterations, each a regression onto new targets; ends earlier on convergence", low=1
+    )
 
     def remarks(self, facts: RunFacts) -> list[RunRemark]:
         """Are the weights still changing at the end, where every iteration solves its equations?"""

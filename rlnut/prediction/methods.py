@@ -193,66 +193,76 @@ CORRECTIONS = ("importance", "ordinary", "retrace", "tree-backup", "v-trace", "n
 class Prediction(Settings):
     """Options of `rlnut predict`."""
 
-    gamma: float | None = setting(None, "discount γ (none: the problem's own, else 0.99)", low=0, high=1)
+    gamma: float | None = setting(None, "discount factor γ (None: the problem's own, else 0.99)", low=0, high=1)
     lam: float | None = setting(
         None,
-        "trace decay λ (none: 0.9, off-policy 0.9/√E[ρ²]; 0 for lstd, rlstd and, with --alpha, gtd2, tdc, tdrc, etd)",
+        "trace-decay rate λ (None: 0.9, off-policy 0.9/√E[ρ²]; 0 for lstd, rlstd and, with --alpha, gtd2, tdc, "
+        "tdrc, etd)",
         low=0,
         high=1,
     )
-    n: int = setting(4, "steps of n-step TD", low=1)
+    n: int = setting(4, "n of n-step TD", low=1)
     alpha: float | None = setting(
         None,
-        "step size α, held constant (none: from the second moments of features and traces, over √visits, and the "
-        "weights are averaged; a network: falling)",
+        "constant step size α (None: computed from the second moments of features and traces and decaying with "
+        "√visits, with averaged weights; for networks: a decaying schedule)",
         above=0,
     )
-    averaging: bool = setting(False, "average the weights also where --alpha is given")
-    beta: float | None = setting(None, "step size β of the second weights, with --alpha (none: α)", above=0)
+    averaging: bool = setting(False, "average the weights even if --alpha is given")
+    beta: float | None = setting(None, "step size β of the auxiliary weights, with --alpha (None: α)", above=0)
     features: str = setting(
         "auto",
         "one-hot, own, raw, aggregation:GROUPS, polynomial:ORDER, fourier:ORDER, rbf:COUNT, random-fourier:COUNT, "
-        "tiles:TILINGS,TILES,SIZE (SIZE: hashed into so many) or mlp:WIDTH (raw, with two hidden layers); "
-        "auto: own where the problem has them, else one-hot for states and tiles for boxes",
+        "tiles:TILINGS,TILES,SIZE (hashed to SIZE features) or mlp:WIDTH (raw, with two hidden layers); "
+        "auto: own where the problem has them, else one-hot for discrete states and tiles for boxes",
     )
-    hidden: tuple[int, ...] = setting((), "widths of a network's hidden layers over the features (none: linear)", low=1)
+    hidden: tuple[int, ...] = setting((), "hidden layers of a network over the features (empty: linear)", low=1)
     values: str = setting("v", "state values V or action values Q", choices=("v", "q"))
-    behaviour: str = setting("own", "who acts: own (the problem's b, else π), policy (π), or any word of --policy")
+    behaviour: str = setting(
+        "own", "behaviour policy b: own (the problem's b, else π), policy (π), or any value of --policy"
+    )
     correction: str = setting(
         "importance",
-        "off-policy: importance (per decision), ordinary (products of ρ, for mc and nstep), retrace and tree-backup "
-        "for Q, v-trace for V, none",
+        "off-policy correction: importance (per decision), ordinary (products of ρ, for mc and nstep), retrace and "
+        "tree-backup for Q, v-trace for V, none",
         choices=CORRECTIONS,
     )
     next_action: str = setting(
         "expected",
-        "bootstrap Q from Σπ(a|s')q(s',a), or from the action taken, ρ'q(s',a')",
+        "bootstrap Q from the expectation Σπ(a|s')q(s',a), or from the sampled action, ρ'q(s',a')",
         choices=("expected", "sampled"),
     )
-    episodes: int | None = setting(None, "episodes of each run (none: --steps)", low=1)
-    steps: int = setting(50_000, "steps of each run", low=1)
-    runs: int = setting(1, "independent runs; their mean error is reported", low=1)
-    expected: bool = setting(False, "iterate the expected update, --steps times, instead of sampling")
+    episodes: int | None = setting(None, "number of episodes in each run (None: --steps steps)", low=1)
+    steps: int = setting(50_000, "number of steps in each run", low=1)
+    runs: int = setting(1, "number of independent runs; the mean of their errors is reported", low=1)
+    expected: bool = setting(False, "iterate the expected update --steps times in place of sampling")
     iterations: int | None = setting(
-        None, "regressions of fqe, each onto new targets (none: K with γᴷ <= 0.01, at most 1000); fewer if still",
+        None,
+        "iterations of fqe, ending earlier on convergence (None: K with γᴷ <= 0.01, at most 1000)",
         low=1,
-    )  # fmt: skip
-    epochs: int = setting(1, "passes of a network over the transitions in an iteration of fqe", low=1)
-    data: str | None = setting(None, "transitions for fqe: an .npz file, or minari:DATASET (none: played by b)")
-    initial: float | None = setting(None, "every weight at the start (none: the problem's own, else 0)")
-    rollouts: int = setting(
-        100, "returns behind each Monte-Carlo truth, where the problem is not finite", low=2, high=10**6
     )
-    states: int = setting(20, "states with a Monte-Carlo truth", low=1, high=10**6)
-    native: bool = setting(False, "play the environment's functional twin, compiled, in place of Python steps")
+    epochs: int = setting(1, "passes of a network over the transitions per iteration of fqe", low=1)
+    data: str | None = setting(None, "transitions for fqe: an .npz file, or minari:DATASET (None: collected with b)")
+    initial: float | None = setting(None, "initial value of every weight (None: the problem's own, else 0)")
+    rollouts: int = setting(
+        100,
+        "number of returns averaged for each Monte-Carlo estimate of a true value (problems that are not finite)",
+        low=2,
+        high=10**6,
+    )
+    states: int = setting(20, "number of states whose true value is estimated by Monte Carlo", low=1, high=10**6)
+    native: bool = setting(False, "collect experience on the JAX version of the environment, compiled")
     actions: str | None = setting(
-        None, "actions of several numbers as in training: every combination, or a choice for each (DecQN)",
+        None,
+        "multi-dimensional actions: all combinations (grid), or each dimension on its own (decoupled, DecQN)",
         choices=("grid", "decoupled"),
-    )  # fmt: skip
+    )
     bins: int | None = setting(
-        None, "values of each number of a Box action (none: 3 for Q and off-policy, else any real number)",
-        low=2, high=10_000,
-    )  # fmt: skip
+        None,
+        "bins per dimension of a Box action (None: 3 for Q and off-policy, else actions stay continuous)",
+        low=2,
+        high=10_000,
+    )
 
 
 def settle(method: Method, given: set[str], config: Prediction, network: bool = False) -> Prediction:

@@ -28,12 +28,12 @@ WIDE, NARROW = 1 / (2 * 2.5**2), 1.0
 
 
 def prior_text(strength: float) -> str:
-    return f"λ of the penalty λ‖W‖², biases are free (none: 0; a table: {strength:g}/rows)"
+    return f"λ of the penalty λ‖W‖², biases are not penalised (None: 0; for tables: {strength:g}/rows)"
 
 
 def epochs_text(usual: int) -> str:
-    few = f"where that is under {UPDATES:,} updates of a table, or {FEW_UPDATES} of images, as many as make them"
-    return f"passes through the training rows (none: {usual}; {few})"
+    few = f"more where that makes fewer than {UPDATES:,} updates on a table or {FEW_UPDATES} on images"
+    return f"passes over the training rows (None: {usual}; {few})"
 
 
 @dataclass(frozen=True)
@@ -47,27 +47,31 @@ class FitSettings(GradientSettings):
     prior: ClassVar[float] = 0.0  # λ of the penalty is this over the number of rows, for a table
 
     epochs: int | None = setting(None, epochs_text(10), low=1)
-    batch: int | None = setting(None, "rows of one update (none: 128; a table: rows/16, at least 32)", low=1)
+    batch: int | None = setting(None, "minibatch size (None: 128; for tables: rows/16, at least 32)", low=1)
     lr: float | None = setting(  # type: ignore[assignment]
-        None, "step size α of the optimiser (none: 1e-3; a table: 3e-3)", above=0
+        None, "learning rate α (None: 1e-3; for tables: 3e-3)", above=0
     )
     schedule: str = changed(GradientSettings, "schedule", "cosine")
-    l2: float | None = setting(None, "λ of the penalty λ‖W‖², biases are free (none: 0)", low=0)
-    l1: float = setting(0.0, "λ of the penalty λ‖W‖₁ (biases are free)", low=0)
-    smoothing: float = setting(0.0, "share of each label that is spread over all classes", low=0, below=1)
-    shift: int = setting(0, "move each training image by up to this many pixels, at random", low=0)
-    turn: float = setting(0.0, "turn each training image by up to this many degrees, at random", low=0, high=180)
+    l2: float | None = setting(None, "λ of the penalty λ‖W‖²; biases are not penalised (None: 0)", low=0)
+    l1: float = setting(0.0, "λ of the penalty λ‖W‖₁; biases are not penalised", low=0)
+    smoothing: float = setting(
+        0.0, "label smoothing: share of each label that is spread over all classes", low=0, below=1
+    )
+    shift: int = setting(0, "augmentation: shift each training image at random by up to this many pixels", low=0)
+    turn: float = setting(
+        0.0, "augmentation: rotate each training image at random by up to this many degrees", low=0, high=180
+    )
     scale: str = setting(
         "auto",
-        "inputs: to mean 0 and deviation 1 of the training rows (standard), or as they are (none); "
-        "auto: standard, but uint8 from 0 … 255 to 0 … 1",
+        "scaling of the inputs: to mean 0 and standard deviation 1 over the training rows (standard), or none; "
+        "auto: standard, but uint8 images from 0…255 to 0…1",
         choices=("auto", "standard", "none"),
     )
     task: str = setting(
-        "auto", "what y is; auto: integers and text are classes", choices=("auto", "classification", "regression")
+        "auto", "kind of target; auto: integers and text are classes", choices=("auto", "classification", "regression")
     )
-    validation: float | None = setting(0.0, "share of the training rows held out to watch the learning", low=0, below=1)
-    patience: int | None = setting(0, "stop after this many epochs without a better validation cost (0: never)", low=0)
+    validation: float | None = setting(0.0, "share of the training rows held out for validation", low=0, below=1)
+    patience: int | None = setting(0, "early stopping: epochs without a lower validation cost (0: never)", low=0)
 
     @property
     def linear(self) -> bool:

@@ -33,7 +33,7 @@ class LinearSettings(Settings):
 
     features: tuple[str, ...] = setting(
         (),
-        "hand-made features φ(x) instead of x, side by side: power:2 polynomial:3 fourier:5 rbf:10 random-fourier:500 "
+        "hand-made features φ(x) in place of x, concatenated: power:2 polynomial:3 fourier:5 rbf:10 random-fourier:500 "
         "tiles:8 one-hot aggregation:10",
     )
 

@@ -36,12 +36,14 @@ class _Descended(LinearSettings):
 
     descends: ClassVar[bool] = True
 
-    solver: str = setting("exact", "exact, or down the gradient on all rows at once", choices=("exact", *SOLVERS))
+    solver: str = setting("exact", "closed form (exact), or full-batch gradient descent", choices=("exact", *SOLVERS))
     lr: float | None = setting(
-        None, "step size α of a gradient solver (none: 1/L for gd and momentum, 0.1 for adam)", above=0
+        None, "learning rate α of a gradient solver (None: 1/L for gd and momentum, 0.1 for adam)", above=0
     )
-    steps: int | None = setting(None, "most steps of a gradient solver (none: 10,000, fewer if ‖∇E‖ <= 1e-8)", low=1)
-    intercept: bool = setting(True, "an intercept b beside θᵀx")
+    steps: int | None = setting(
+        None, "maximum number of steps of a gradient solver; ends when ‖∇E‖ <= 1e-8 (None: 10,000)", low=1
+    )
+    intercept: bool = setting(True, "fit an intercept b: ŷ = θᵀx + b")
 
     def not_converged(self, result: JsonObject) -> str | None:
         norm = result.get("gradient", 0.0)
@@ -78,7 +80,7 @@ class _Descended(LinearSettings):
 @dataclass(frozen=True)
 class _Regressor(_Descended):
     task: str = setting(
-        "auto", "what y is; auto: integers and text are classes (fitted as one-hot rows)", choices=TASKS
+        "auto", "kind of target; auto: integers and text are classes (regression on one-hot rows)", choices=TASKS
     )
 
     def wanted(self) -> str:
@@ -109,8 +111,10 @@ class LeastSquaresSettings(_Regressor):
 class RidgeSettings(_Regressor):
     """Least squares with λ‖W‖²; the intercept is free."""
 
-    l2: float | None = setting(None, "λ of the penalty λ‖W‖² (none: chosen by cross-validation)", low=0)
-    folds: int | None = setting(None, "choose λ by this many folds (none: by generalised cross-validation)", low=2)
+    l2: float | None = setting(None, "λ of the penalty λ‖W‖² (None: chosen by cross-validation)", low=0)
+    folds: int | None = setting(
+        None, "folds of the cross-validation that chooses λ (None: generalised cross-validation)", low=2
+    )
 
     def solve(
         self, x: np.ndarray, y: np.ndarray, classes: tuple | None, seed: int, optimizer: GradientTransformation | None
@@ -136,10 +140,10 @@ class RidgeSettings(_Regressor):
 class LassoSettings(LinearSettings):
     """Least squares with λ₁‖θ‖₁ + λ₂‖θ‖² (elastic net), exactly, with a duality gap as proof."""
 
-    l1: float | None = setting(None, "λ₁ of the penalty λ₁‖θ‖₁ (none: chosen by cross-validation)", above=0)
-    l2: float = setting(0.0, "λ₂ of the penalty λ₂‖θ‖²: with it this is the elastic net", low=0)
-    folds: int | None = setting(None, "choose λ₁ by this many folds (none: 5)", low=2)
-    intercept: bool = setting(True, "an intercept b beside θᵀx")
+    l1: float | None = setting(None, "λ₁ of the penalty λ₁‖θ‖₁ (None: chosen by cross-validation)", above=0)
+    l2: float = setting(0.0, "λ₂ of the penalty λ₂‖θ‖² (greater than 0: elastic net)", low=0)
+    folds: int | None = setting(None, "folds of the cross-validation that chooses λ₁ (None: 5)", low=2)
+    intercept: bool = setting(True, "fit an intercept b: ŷ = θᵀx + b")
 
     def wanted(self) -> str:
         return "regression"
@@ -175,16 +179,18 @@ class PerceptronSettings(LinearSettings):
     """
 
     epochs: int | None = setting(
-        None, f"passes through the rows, fewer if one has no mistake (none: 10, or enough to see {SEEN:,} rows)", low=1
+        None,
+        f"passes over the rows; ends at one without a mistake (None: 10, more if they are fewer than {SEEN:,} rows)",
+        low=1,
     )
     average: bool | None = setting(
-        None, "answer with the mean of θ over all rows seen (none: unless the last epoch has no mistake)"
+        None, "averaged perceptron: use the mean of θ over all updates (None: unless the last pass has no mistake)"
     )
-    shuffle: bool = setting(True, "a new random order of the rows in each epoch (files are often sorted by class)")
+    shuffle: bool = setting(True, "shuffle the rows in each epoch (files are often sorted by class)")
     scale: str = setting(
         "auto",
-        "columns: to mean 0 and deviation 1 of the training rows (standard), or as they are (none); "
-        "auto: standard, but uint8 from 0 … 255 to 0 … 1",
+        "scaling of the columns: to mean 0 and standard deviation 1 over the training rows (standard), or none; "
+        "auto: standard, but uint8 images from 0…255 to 0…1",
         choices=("auto", "standard", "none"),
     )
 
@@ -223,11 +229,9 @@ class LogisticSettings(_Descended):
 
     probable: ClassVar[bool] = True
 
-    solver: str = setting(
-        "newton", "Newton's method, or down the gradient on all rows at once", choices=("newton", *SOLVERS)
-    )
+    solver: str = setting("newton", "Newton's method, or full-batch gradient descent", choices=("newton", *SOLVERS))
     l2: float = setting(1e-4, "λ of the penalty λ‖W‖²", low=0)
-    balanced: bool = setting(False, "weigh the rows so that every class counts the same")
+    balanced: bool = setting(False, "weight the rows so that all classes count equally")
 
     def wanted(self) -> str:
         return "classification"

@@ -29,7 +29,7 @@ class Softmax(FitSettings):
     prior: ClassVar[float] = WIDE
 
     epochs: int | None = setting(None, epochs_text(20), low=1)
-    lr: float | None = setting(None, "step size α of the optimiser (none: 2e-3; a table: 0.03)", above=0)
+    lr: float | None = setting(None, "learning rate α (None: 2e-3; for tables: 0.03)", above=0)
     l2: float | None = setting(None, prior_text(WIDE), low=0)
 
     @property
@@ -58,26 +58,28 @@ class MLP(FitSettings, LayerSettings):
 
     l2: float | None = setting(None, prior_text(NARROW), low=0)
     hidden: tuple[int, ...] | None = setting(
-        None, f"width of each hidden layer (none: 512,256; a table of fewer than {LARGE:,} rows: 64,64)", low=1
+        None, f"widths of the hidden layers (None: 512,256; for tables of fewer than {LARGE:,} rows: 64,64)", low=1
     )
-    layer_norm: bool = setting(False, "normalise the hidden units of each layer before the non-linearity")
+    layer_norm: bool = setting(False, "layer normalisation before each activation")
     dropout: float | None = setting(
-        None, "share of hidden units silenced in each update (none: 0.2; a small table: 0)", low=0, below=1
+        None, "dropout rate of the hidden units (None: 0.2; for small tables: 0)", low=0, below=1
     )
     validation: float | None = setting(
         None,
-        "share of the training rows held out to watch the learning (none: 0; for values in a small table 0.2)",
+        "share of the training rows held out for validation (None: 0; for regression on a small table: 0.2)",
         low=0,
         below=1,
     )
     patience: int | None = setting(
         None,
-        "stop after this many epochs without a better validation cost, 0: never (none: a quarter of all where rows are "
-        "held out by default)",
+        "early stopping: epochs without a lower validation cost, 0: never (None: a quarter of all epochs where "
+        "rows are held out by default)",
         low=0,
     )
     zero_head: bool | None = setting(
-        None, "W of the last layer begins at 0: at the mean, or at equal probabilities (none: for a small table)"
+        None,
+        "initialise the last layer's weights to 0: start at the mean, or at equal probabilities (None: only "
+        "for small tables)",
     )
 
     @property
@@ -111,22 +113,26 @@ class CNN(FitSettings):
     passes: ClassVar[int] = 8
 
     epochs: int | None = setting(None, epochs_text(8), low=1)
-    shift: int = setting(1, "move each training image by up to this many pixels, at random", low=0)
-    channels: tuple[int, ...] = setting((32, 64), "number of filters of each convolution", low=1)
-    filter_size: int = setting(3, "filters are F × F", low=1)
-    stride: int = setting(1, "step of each convolution", low=1)
-    padding: str = setting("same", "zeros around the image (same), or none (valid)", choices=PADDINGS)
-    norm: str = setting("none", "normalise a row's maps (group), or the filters (weight)", choices=NORMS)
-    window: int = setting(2, "pooling over windows of this side (1: none)", low=1)
-    pooling: str = setting("max", "what is taken of a window", choices=POOLINGS)
+    shift: int = setting(1, "augmentation: shift each training image at random by up to this many pixels", low=0)
+    channels: tuple[int, ...] = setting((32, 64), "number of filters of each convolutional layer", low=1)
+    filter_size: int = setting(3, "filter size F: filters are F × F", low=1)
+    stride: int = setting(1, "stride of each convolution", low=1)
+    padding: str = setting("same", "zero padding that keeps the size (same), or no padding (valid)", choices=PADDINGS)
+    norm: str = setting(
+        "none",
+        "group normalisation of the feature maps (group), or weight standardisation of the filters (weight)",
+        choices=NORMS,
+    )
+    window: int = setting(2, "side of the pooling windows (1: no pooling)", low=1)
+    pooling: str = setting("max", "max pooling or average pooling", choices=POOLINGS)
     pool_stride: int | None = setting(
-        None, "step of the windows (none: the window, so that they do not overlap)", low=1
+        None, "stride of the pooling windows (None: their side, so that they do not overlap)", low=1
     )
-    hidden: tuple[int, ...] = setting((128,), "width of each fully connected layer", low=1)
+    hidden: tuple[int, ...] = setting((128,), "widths of the fully connected layers", low=1)
     dropout: float = setting(
-        0.3, "share of fully connected units silenced in each update (half of it before them)", low=0, below=1
+        0.3, "dropout rate of the fully connected layers (half of it before the first)", low=0, below=1
     )
-    dims: int = setting(2, "2: filters over images [H, W(, C)]; 1: along rows [T(, C)]", low=1, high=2)
+    dims: int = setting(2, "2: convolutions over images [H, W(, C)]; 1: over sequences [T(, C)]", low=1, high=2)
 
     def network(self) -> Network:
         from rlnut.networks.architectures import cnn
@@ -158,7 +164,9 @@ class LeNet(FitSettings):
 
     lr: float = changed(GradientSettings, "lr", 2e-3)
     activation: str = changed(LayerSettings, "activation", "tanh")  # as in 1998
-    pooling: str = setting("average", "what is taken of a window of 2 × 2 (1998: average)", choices=POOLINGS)
+    pooling: str = setting(
+        "average", "max or average pooling over 2 × 2 windows (LeCun et al. 1998: average)", choices=POOLINGS
+    )
 
     def network(self) -> Network:
         from rlnut.networks.architectures import lenet
@@ -179,16 +187,26 @@ class ResNet(FitSettings):
     lr: float = changed(GradientSettings, "lr", 3e-3)
     schedule: str = changed(GradientSettings, "schedule", "one-cycle")
     decay: float = changed(GradientSettings, "decay", 0.01)
-    smoothing: float = setting(0.1, "share of each label that is spread over all classes", low=0, below=1)
-    shift: int = setting(2, "move each training image by up to this many pixels, at random", low=0)
-    turn: float = setting(10.0, "turn each training image by up to this many degrees, at random", low=0, high=180)
-    channels: tuple[int, ...] = setting((32, 64), "number of filters in each stage; after each the sides halve", low=1)
+    smoothing: float = setting(
+        0.1, "label smoothing: share of each label that is spread over all classes", low=0, below=1
+    )
+    shift: int = setting(2, "augmentation: shift each training image at random by up to this many pixels", low=0)
+    turn: float = setting(
+        10.0, "augmentation: rotate each training image at random by up to this many degrees", low=0, high=180
+    )
+    channels: tuple[int, ...] = setting(
+        (32, 64), "number of filters in each stage; the sides are halved after each", low=1
+    )
     blocks: int = setting(1, "residual blocks (two convolutions each) in each stage", low=0)
-    filter_size: int = setting(3, "filters are F × F", low=1)
-    skip: bool = setting(True, "blocks add to their input; no: the plain network of the same depth")
-    norm: str = setting("weight", "normalise a row's maps (group), the filters (weight), or nothing", choices=NORMS)
-    dropout: float = setting(0.0, "share of the last features silenced in each update", low=0, below=1)
-    dims: int = setting(2, "2: filters over images [H, W(, C)]; 1: along rows [T(, C)]", low=1, high=2)
+    filter_size: int = setting(3, "filter size F: filters are F × F", low=1)
+    skip: bool = setting(True, "skip connections: blocks add to their input (off: the plain network of the same depth)")
+    norm: str = setting(
+        "weight",
+        "group normalisation of the feature maps (group), weight standardisation of the filters (weight), or none",
+        choices=NORMS,
+    )
+    dropout: float = setting(0.0, "dropout rate of the last features", low=0, below=1)
+    dims: int = setting(2, "2: convolutions over images [H, W(, C)]; 1: over sequences [T(, C)]", low=1, high=2)
 
     def network(self) -> Network:
         from rlnut.networks.residual_networks import resnet
@@ -209,12 +227,14 @@ class Impala(FitSettings):
     """IMPALA's residual network (Espeholt et al. 2018): convolution, pooling and residual blocks, then layers."""
 
     schedule: str = changed(GradientSettings, "schedule", "one-cycle")
-    shift: int = setting(1, "move each training image by up to this many pixels, at random", low=0)
-    channels: tuple[int, ...] = setting((16, 32, 32), "number of filters in each stage, which halves the sides", low=1)
+    shift: int = setting(1, "augmentation: shift each training image at random by up to this many pixels", low=0)
+    channels: tuple[int, ...] = setting(
+        (16, 32, 32), "number of filters in each stage; each stage halves the sides", low=1
+    )
     blocks: int = setting(2, "residual blocks (two convolutions each) in each stage", low=0)
-    hidden: tuple[int, ...] = setting((256,), "width of each fully connected layer", low=1)
+    hidden: tuple[int, ...] = setting((256,), "widths of the fully connected layers", low=1)
     activation: str = changed(LayerSettings, "activation", "relu")
-    dropout: float = setting(0.0, "share of fully connected units silenced in each update", low=0, below=1)
+    dropout: float = setting(0.0, "dropout rate of the fully connected layers", low=0, below=1)
 
     def network(self) -> Network:
         from rlnut.networks.residual_networks import impala
@@ -248,8 +268,8 @@ class LSTM(FitSettings):
     shift: int | None = setting(  # type: ignore[assignment]
         None, "move each training image by up to this many pixels, at random (none: 1 for uint8 images)", low=0
     )
-    hidden: tuple[int, ...] = setting((128,), "units of each recurrent layer", low=1)
-    dropout: float = setting(0.0, "share of the last layer's units silenced in each update", low=0, below=1)
+    hidden: tuple[int, ...] = setting((128,), "number of units of each recurrent layer", low=1)
+    dropout: float = setting(0.0, "dropout rate of the last layer's units", low=0, below=1)
 
     @property
     def sequences(self) -> bool:
