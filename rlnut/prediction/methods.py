@@ -196,8 +196,7 @@ class Prediction(Settings):
     gamma: float | None = setting(None, "discount factor γ (None: the problem's own, else 0.99)", low=0, high=1)
     lam: float | None = setting(
         None,
-        "trace-decay rate λ (None: 0.9, off-policy 0.9/√E[ρ²]; 0 for lstd, rlstd and, with --alpha, gtd2, tdc, "
-        "tdrc, etd)",
+        "trace decay λ (None: 0.9, off-policy 0.9/√E[ρ²]; 0 for lstd, rlstd and, with --alpha, gtd2, tdc, tdrc, etd)",
         low=0,
         high=1,
     )
@@ -218,9 +217,7 @@ class Prediction(Settings):
     )
     hidden: tuple[int, ...] = setting((), "hidden layers of a network over the features (empty: linear)", low=1)
     values: str = setting("v", "state values V or action values Q", choices=("v", "q"))
-    behaviour: str = setting(
-        "own", "behaviour policy b: own (the problem's b, else π), policy (π), or any value of --policy"
-    )
+    behaviour: str = setting("own", "behaviour policy: own (the problem's b, else π), policy (π), or as in --policy")
     correction: str = setting(
         "importance",
         "off-policy correction: importance (per decision), ordinary (products of ρ, for mc and nstep), retrace and "
@@ -237,18 +234,13 @@ class Prediction(Settings):
     runs: int = setting(1, "number of independent runs; the mean of their errors is reported", low=1)
     expected: bool = setting(False, "iterate the expected update --steps times in place of sampling")
     iterations: int | None = setting(
-        None,
-        "iterations of fqe, ending earlier on convergence (None: K with γᴷ <= 0.01, at most 1000)",
-        low=1,
+        None, "most iterations of fqe; ends earlier on convergence (None: K with γᴷ <= 0.01, at most 1000)", low=1
     )
     epochs: int = setting(1, "passes of a network over the transitions per iteration of fqe", low=1)
     data: str | None = setting(None, "transitions for fqe: an .npz file, or minari:DATASET (None: collected with b)")
     initial: float | None = setting(None, "initial value of every weight (None: the problem's own, else 0)")
     rollouts: int = setting(
-        100,
-        "number of returns averaged for each Monte-Carlo estimate of a true value (problems that are not finite)",
-        low=2,
-        high=10**6,
+        100, "returns per Monte-Carlo estimate of a true value, for problems that are not finite", low=2, high=10**6
     )
     states: int = setting(20, "number of states whose true value is estimated by Monte Carlo", low=1, high=10**6)
     native: bool = setting(False, "collect experience on the JAX version of the environment, compiled")
@@ -258,10 +250,7 @@ class Prediction(Settings):
         choices=("grid", "decoupled"),
     )
     bins: int | None = setting(
-        None,
-        "bins per dimension of a Box action (None: 3 for Q and off-policy, else actions stay continuous)",
-        low=2,
-        high=10_000,
+        None, "bins per dimension of a Box action (None: 3 for Q and off-policy, else continuous)", low=2, high=10_000
     )
 
 
