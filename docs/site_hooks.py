@@ -8,6 +8,8 @@ A page has one of these comments on a line of its own, and the site has in its p
     <!-- benchmark: dqn c51 -->       the rows of these agents in benchmarks/README.md
     <!-- include: FILE # HEADING -->  a section of another file (without # HEADING: all but its title)
     <!-- figure: NAME | caption -->   a figure that a command of FIGURES draws (output: what that command printed)
+    <!-- chapter: ohm -->            the picture of a chapter of the lecture, its claims as measured, its notebook
+    <!-- chapters: all -->           a table of the chapters, each with its page and its command
     <!-- reference: PREFIX ... -->    every public name of rlnut that is defined in these modules
     <!-- help: train dqn -->          what `rlnut train dqn --help` prints
 
@@ -25,9 +27,12 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import Field, fields
 from pathlib import Path
 from types import ModuleType
+
+from rlnut.demos import CHAPTERS
 
 ROOT = Path(__file__).resolve().parents[1]
 MADE = ROOT / "docs" / "figures"
@@ -47,7 +52,7 @@ FIGURES = {
     "sb-7.2": ("figure 7.2 --out OUT/figure.png", "figure.png"),
     "sb-11.5": ("figure 11.5 --out OUT/figure.png", "figure.png"),
     "sb-12.3": ("figure 12.3 --out OUT/figure.png", "figure.png"),
-}
+} | {f"demo-{name}": (f"demo {name} --out OUT/figure.png", "figure.png") for name in CHAPTERS}
 
 
 def figure(name: str) -> Path:
@@ -77,17 +82,48 @@ def shown_command(name: str) -> str:
     return f"rlnut {words}"
 
 
+def printed(name: str) -> str:
+    """What the command of a figure printed, with the place where it wrote without --out."""
+    figure(name)
+    text = (MADE / f"{name}.txt").read_text().rstrip()
+    return text.replace("OUT/figure.png", f"{name}.png").replace("OUT", default_folder(name))
+
+
 def output_of(name: str) -> str:
     """The command of a figure and what it printed, as a block."""
-    figure(name)
-    text = (MADE / f"{name}.txt").read_text().rstrip().replace("OUT", default_folder(name))
-    return f"```console\n$ {shown_command(name)}\n{text}\n```"
+    return f"```console\n$ {shown_command(name)}\n{printed(name)}\n```"
 
 
 def default_folder(name: str) -> str:
     """The folder that a training run has without --out."""
-    words = FIGURES[name][0].split()
+    words = [*FIGURES[name][0].split(), ""]
     return f"runs/{words[1]}-{words[2].replace('/', '-')}-seed0"
+
+
+def chapter(name: str, up: str) -> str:
+    """The picture of a chapter, its claims with their numbers, all that it printed, its notebook and its source."""
+    key = f"demo-{name}"
+    text = printed(key)
+    claims = [f"- {cell(claim)}" for claim in re.findall(r"^  holds: (.*)$", text, re.M)]
+    if not claims:
+        raise ValueError(f"rlnut {FIGURES[key][0]} printed no claim")
+    everything = "\n".join(f"    {line}" for line in output_of(key).splitlines())
+    return "\n".join(
+        (
+            "## The picture\n",
+            image(f"{key} | {CHAPTERS[name][0].upper()}{CHAPTERS[name][1:]}.", up),
+            "\n## Claims, with the numbers measured when this page was built\n",
+            *claims,
+            f'\n??? note "Everything that the command printed"\n\n{everything}\n',
+            f"[This page as a notebook]({name}.ipynb) · the chapter's code: "
+            f"[rlnut/demos/{name}.py](../../rlnut/demos/{name}.py)",
+        )
+    )
+
+
+def chapters_table() -> str:
+    rows = (f"| [{name}]({name}.md) | {cell(line)} | `rlnut demo {name}` |" for name, line in CHAPTERS.items())
+    return table("chapter | what it shows | command", rows)
 
 
 def settings_class(name: str) -> type:
@@ -300,6 +336,8 @@ def expand(markdown: str, up: str = "") -> str:
         "include": lambda text: section(*(part.strip() for part in text.partition(" # ")[::2])),
         "figure": lambda text: image(text, up),
         "output": output_of,
+        "chapter": lambda text: chapter(text, up),
+        "chapters": lambda text: chapters_table(),
         "reference": reference,
         "names": lambda text: names_table(),
         "help": help_of,
@@ -318,9 +356,10 @@ def with_math(markdown: str) -> str:
 
 
 def on_pre_build(config: object) -> None:
-    """Draw the figures before MkDocs looks which files there are."""
-    for name in FIGURES:
-        figure(name)
+    """Draw the figures before MkDocs looks which files there are, two at a time."""
+    with ThreadPoolExecutor(2) as pool:
+        for _ in pool.map(figure, FIGURES):
+            pass
 
 
 def on_page_markdown(markdown: str, page: object, config: object, files: object) -> str:
