@@ -24,6 +24,8 @@ QUICK = "--xla_backend_optimization_level=0"
 if version("jaxlib").startswith("0.10."):  # another version may not know the flag, and would stop
     QUICK += " --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("XLA_FLAGS", "" if SLOW else QUICK)
+# a worker for each core: threads of BLAS beside it would only wait for one another
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # what one test or worker has compiled serves the others, and the next run
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
@@ -81,6 +83,29 @@ def small_footprint() -> Iterator[None]:
     FOOTPRINT.check()
 
 
+@pytest.fixture(autouse=True)
+def figures(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Drawn where the test is about them: a run's curve takes longer than its steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.node.get_closest_marker("figures") is None:
+            from helpers.figures import leave_blank
+
+            leave_blank(patch)
+        yield
+
+
+def reached(handle: int) -> None:
+    """In the place of `os.fsync`: the file is open; that it outlives a power cut is nothing a test can see."""
+    os.fstat(handle)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_waiting_for_the_disk() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", reached)
+        yield
+
+
 class MnistSource(NamedTuple):
     """The words that name the digits on this machine: `load_dataset(*source)`."""
 
@@ -121,6 +146,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def copy(trained: Path, tmp_path: Path) -> Path:
     """A run folder to spoil."""
     return Path(shutil.copytree(trained, tmp_path / "copy"))
+
+
+@pytest.fixture(scope="module")
+def shared_programs() -> Iterator[None]:
+    """For a file that trains the same agents many times, and is not about how they are built or compiled."""
+    from helpers.programs import share_programs
+
+    with pytest.MonkeyPatch.context() as patch:
+        share_programs(patch)
+        yield
 
 
 @pytest.fixture

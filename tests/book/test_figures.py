@@ -19,6 +19,8 @@ from rlnut.envs.counterexamples import baird
 from rlnut.truth.dynamic_programming import chain, visits
 from rlnut.truth.fixed_points import linear_errors
 
+pytestmark = pytest.mark.figures
+
 
 def meets(page: Page, known_to: float | None = None, relative: float = 0.03, times: float = 1) -> None:
     """Every reference point is met within 3 standard errors or 3 %; exact curves to the digits that are given.

@@ -13,6 +13,8 @@ from rlnut.control.run_folder import CONFIG, POLICY, describe, identity
 from rlnut.runtime.arrays import save_arrays
 from rlnut.runtime.files import write_json
 
+pytestmark = pytest.mark.figures
+
 
 def run_folder(path: Path, env: str, agent: str = "dqn") -> Path:
     """The folder of a run that learned nothing."""

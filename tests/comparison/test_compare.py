@@ -17,6 +17,8 @@ from rlnut.comparison.curves import learning_curves
 from rlnut.comparison.seed_summary import summarise_seeds
 from rlnut.errors import RlnutError, UsageError
 
+pytestmark = pytest.mark.figures
+
 
 @pytest.fixture
 def two(tmp_path: Path) -> Path:

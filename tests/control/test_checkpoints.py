@@ -28,6 +28,7 @@ from rlnut.runtime.arrays import read_arrays
 from rlnut.runtime.files import read_json, write_json
 from rlnut.runtime.locks import locked
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
 SMALL = DQN(hidden=(8,), batch=8, replay=60, learning_starts=32, target_every=5, epsilon_steps=150)
 SHORT: dict[str, Any] = {"steps": 160, "eval_every": 64, "eval_episodes": 2, "final_episodes": 2, "log_every": 24}
 EXACT = (POLICY, CHECKPOINT, "metrics.csv", CONFIG)

@@ -24,6 +24,7 @@ from rlnut.envs.transitions import collect
 from rlnut.envs.vector import host_vector
 from rlnut.runtime.files import read_json
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
 SHORT: dict[str, Any] = {"steps": 300, "eval_every": 100, "eval_episodes": 1, "final_episodes": 1, "quiet": True}
 
 

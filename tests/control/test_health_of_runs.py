@@ -24,6 +24,7 @@ from rlnut.learner.remarks import RunFacts, way_out_of_divergence
 from rlnut.runtime.files import read_json
 from rlnut.runtime.log import COLUMNS, read_metrics
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
 ALONE: dict[str, Any] = {"target": "none", "target_every": 200, "double": False}  # no target network
 SMALL = DQN(hidden=(8,), batch=24, replay=100, learning_starts=16, target_every=5, epsilon_steps=100)
 COURSE: dict[str, Any] = {"steps": 160, "eval_every": 40, "log_every": 20, "eval_episodes": 1, "final_episodes": 1}

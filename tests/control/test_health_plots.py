@@ -12,6 +12,8 @@ from helpers.commands import run_main
 from rlnut import UsageError
 from rlnut.control.health_plots import health_figure
 
+pytestmark = pytest.mark.figures
+
 
 def folder_with(path: Path, columns: dict[str, list[float | None]]) -> Path:
     path.mkdir()

@@ -19,6 +19,7 @@ from rlnut.envs.make import EnvName
 from rlnut.envs.probes import ProbeEnv
 from rlnut.runtime.files import read_json
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
 SHORT: dict[str, Any] = {"steps": 96, "eval_every": 64, "eval_episodes": 1, "final_episodes": 1, "quiet": True}
 TINY = DQN(hidden=(4,), batch=4, replay=50, learning_starts=16)
 

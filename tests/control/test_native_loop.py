@@ -23,6 +23,7 @@ from rlnut.envs.twins import twin
 from rlnut.errors import UsageError
 from rlnut.runtime.wrappers import time_limit
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
 SMALL = DQN(hidden=(8,), batch=8, learning_starts=32, replay=300, epsilon_steps=200, lr=1e-2)
 
 

@@ -28,6 +28,7 @@ from rlnut.runtime.arrays import read_arrays
 from rlnut.runtime.files import read_json, write_json
 from rlnut.runtime.log import read_metrics
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
 WALK = "rlnut/ChainWalk4-v0"
 SHORT: dict[str, Any] = {"steps": 80, "eval_episodes": 1, "final_episodes": 2, "seed": 3}
 EXACT = (POLICY, CHECKPOINT, "metrics.csv", CONFIG)

@@ -19,6 +19,7 @@ from rlnut.envs.vector import host_vector
 from rlnut.errors import RlnutError
 from rlnut.types import Look, transition
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
 SMALL = DQN(hidden=(8,), batch=8, replay=60, learning_starts=16, target_every=3, epsilon_steps=100)
 SHORT: dict[str, Any] = {"steps": 160, "eval_every": 64, "eval_episodes": 2, "final_episodes": 2, "log_every": 24}
 SHORT |= {"quiet": True, "overlap": True, "num_envs": 2}

@@ -18,6 +18,7 @@ from rlnut.errors import RlnutError, UsageError
 from rlnut.runtime.arrays import save_arrays
 from rlnut.runtime.log import COLUMNS, MetricsFile
 
+pytestmark = pytest.mark.figures
 CONFIG: dict[str, Any] = {
     "agent": "dqn",
     "env": {"id": "CartPole-v1", "kwargs": {}},

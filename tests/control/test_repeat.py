@@ -21,6 +21,7 @@ from rlnut.control.recipe import CONFIG, POLICY, Recipe
 from rlnut.control.repeat import repetition
 from rlnut.runtime.files import read_json, write_json
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
 COURSE: dict[str, Any] = {"steps": 96, "eval_every": 48, "eval_episodes": 1, "final_episodes": 1, "log_every": 32}
 TINY = DQN(hidden=(4,), batch=4, replay=50, learning_starts=16)
 

@@ -14,6 +14,8 @@ import rlnut
 from rlnut.control.return_plots import return_distributions, start_returns, weighted_quantile
 from rlnut.errors import UsageError
 
+pytestmark = pytest.mark.figures
+
 
 class Coins(gym.Env):
     """Starts in 0 or 1; three steps that pay 1 each, after a start in 1 by the toss of a coin; cut after them."""

@@ -16,6 +16,7 @@ from rlnut.control.run_folder import CHECKPOINT, CONFIG, POLICY
 from rlnut.runtime.log import COLUMNS, read_metrics
 from rlnut.runtime.loggers import LoggedRun
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
 WALK = "rlnut/RandomWalk5-v0"
 SMALL = rlnut.SARSALambda()
 SHORT: dict[str, Any] = {"steps": 160, "eval_every": 64, "eval_episodes": 2, "final_episodes": 2, "log_every": 32}

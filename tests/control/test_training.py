@@ -18,6 +18,7 @@ from rlnut.control.run_loop import RunLook
 from rlnut.envs.probes import ProbeEnv
 from rlnut.runtime.log import read_metrics
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
 SMALL = DQN(hidden=(8,), batch=16, replay=300, learning_starts=64, target_every=10, epsilon_steps=400)
 SHORT: dict[str, Any] = {
     "steps": 512,

@@ -13,6 +13,8 @@ from rlnut.control.cell_maps import mosaic
 from rlnut.control.maps import value_maps
 from rlnut.control.value_grids import value_map
 
+pytestmark = pytest.mark.figures
+
 
 def texts(axis: Any) -> list[str]:
     return [text.get_text() for text in axis.texts]

@@ -17,6 +17,7 @@ from rlnut.demos import ohm as ohm_chapter
 from rlnut.demos.frame import Ask
 from rlnut.demos.overfitting import wave
 
+pytestmark = pytest.mark.figures
 SHORT: dict[str, dict] = {  # smaller sizes with the same claims
     "descent": {"steps": 1000},
     "penalties": {"problems": 5},

@@ -23,6 +23,7 @@ from rlnut.runtime import arrays
 from rlnut.runtime.arrays import read_arrays
 from rlnut.runtime.files import read_json, write_json
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
 SIDE = 8
 
 

@@ -21,6 +21,8 @@ from rlnut.learner.bellman import Apply, greedy_policy, q_problem
 from rlnut.settings import setting
 from rlnut.types import Array, Transition, Tree
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 
 @dataclass(frozen=True)
 class AveragedDQN(rlnut.DQN):

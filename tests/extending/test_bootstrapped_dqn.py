@@ -36,6 +36,8 @@ from rlnut.regression.core import regression
 from rlnut.settings import setting
 from rlnut.types import Array, Batch, Key, Look, Model, Params, Transition, call
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 
 @dataclass(frozen=True)
 class BootstrappedDQN(rlnut.DQN):

@@ -27,7 +27,10 @@ from rlnut.prediction.methods import METHODS
 from rlnut.types import Look, Transition
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
-pytestmark = pytest.mark.skipif(not PAGE.exists(), reason="these tests run away from a checkout")
+pytestmark = [
+    pytest.mark.skipif(not PAGE.exists(), reason="these tests run away from a checkout"),
+    pytest.mark.usefixtures("shared_programs"),
+]
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(), re.S) if PAGE.exists() else []
 DEFINED = [text for kind, text in BLOCKS if kind == "python" and re.search(r"^(class|def|from) ", text, re.M)]
 USED = [text for kind, text in BLOCKS if kind == "python" and text not in DEFINED]

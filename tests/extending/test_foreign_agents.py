@@ -33,6 +33,7 @@ from rlnut.runtime.files import read_json
 from rlnut.settings import setting
 from rlnut.types import Network, call
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
 COURSE: dict[str, Any] = {"eval_every": 100, "eval_episodes": 1, "final_episodes": 1, "quiet": True, "seed": 5}
 SMALL: dict[str, Any] = {"hidden": (8,), "batch": 8, "learning_starts": 32, "replay": 300}
 

@@ -20,6 +20,8 @@ from rlnut.prediction.result import PredictionResult
 from rlnut.runtime.plotting import save_figure
 from rlnut.truth.finite import Finite
 
+pytestmark = pytest.mark.figures
+
 
 def lake(name: str = "FrozenLake-v1") -> Finite:
     found = from_env(gym.make(name))

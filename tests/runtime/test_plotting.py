@@ -26,6 +26,7 @@ from rlnut.runtime.plotting import (
     whole_numbers,
 )
 
+pytestmark = pytest.mark.figures
 BEGINS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 
 

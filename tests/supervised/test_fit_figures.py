@@ -19,6 +19,7 @@ from rlnut.supervised.coefficient_plots import coefficient_figure, largest, lass
 from rlnut.supervised.plots import confusion_figure, is_image, misread, misread_figure, residual_figure
 from rlnut.supervised.predicted_rows import PredictedRows, confusion_matrix
 
+pytestmark = pytest.mark.figures
 TRUE, PREDICTED = np.array([0, 0, 1, 1, 2, 2, 2]), np.array([0, 1, 1, 1, 0, 2, 2])
 
 
