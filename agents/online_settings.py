@@ -216,7 +216,7 @@ class SoftTraced(Traced):
 
 @dataclass(frozen=True)
 class TreeBackup(SoftTraced):
-    """Tree-backup(λ) (Precup, Sutton & Singh 2000; S&B 12.9): c = λ π(a|s)."""
+    """Tree-backup(λ) (Precup, Sutton & Singh 2000; S&B 12.10): c = λ π(a|s)."""
 
     member: ClassVar[OnlineRule] = OnlineRule(next_value="soft", cut="tree-backup")
 

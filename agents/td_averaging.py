@@ -10,10 +10,11 @@ rows in a row inside one tile say one thing, not ten (under emphasis every row i
 not depend on the unit of the rewards.
 
 What is reported is the average w̄ of the weights, each over its own m_i rows with x_i ≠ 0, the later ones heavier
-(Polyak & Juditsky 1992; Shamir & Zhang 2013): for linear TD averages come, whatever the size of the steps, to the
-covariance of LSTD (Lakshminarayanan & Szepesvári 2018). A constant step would leave a bias of the size of α in them,
-since consecutive rows depend on each other (Huo, Chen & Xie 2023); 1/√n takes it away. Both need the past only: w̄
-after t rows is what a run that stops there reports.
+(Polyak & Juditsky 1992; Shamir & Zhang 2013). The averages of a linear recursion such as TD come within O(1/t) of its
+fixed point in mean square even with a constant step (Lakshminarayanan & Szepesvári 2018), their covariance being the
+one of Polyak & Juditsky plus a term that grows with the step (Mou et al. 2020); and because consecutive rows depend on
+each other a bias of the size of α stays (Huo, Chen & Xie 2023). 1/√n takes away both. Averages need the past only:
+w̄ after t rows is what a run that stops there reports.
 
 GTD2 takes its step implicitly (`proximal_gtd2`), so that long traces cannot throw it out.
 """

@@ -35,7 +35,7 @@ COEFFICIENTS: Mapping[Cut, Callable[[Passed], Array | float]] = {
     "none": lambda action: 1.0,  # on-policy; off-policy not corrected: Q(λ) of Harutyunyan et al. (2016), naive SARSA
     "importance": lambda action: action.rho,  # per decision (Precup et al. 2000; S&B 12.22, 12.23)
     "retrace": lambda action: clipped(action.rho),  # Munos et al. (2016)
-    "tree-backup": lambda action: action.pi,  # Precup, Sutton & Singh (2000); S&B 12.9
+    "tree-backup": lambda action: action.pi,  # Precup, Sutton & Singh (2000); S&B 12.10
     "v-trace": lambda action: clipped(action.rho),  # Espeholt et al. (2018) with c̄ = 1
     "watkins": lambda action: action.greedy,  # 0 after an exploring action (Watkins 1989; S&B 12.10)
     "peng": lambda action: 1.0,  # later errors are of v(s), not of q(s, a) (Peng & Williams 1996)

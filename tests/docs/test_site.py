@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -48,9 +49,10 @@ def hooks() -> ModuleType:
 def pages(hooks: ModuleType) -> dict[str, str]:
     """Every page as MkDocs gets it, but for figures and the output of commands."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hooks, "figure", lambda name: Path(f"{name}.png"))
-        patch.setattr(hooks, "output_of", lambda name: hooks.shown_command(name))
-        patch.setattr(hooks, "printed", lambda name: f"{name}: a title\n  holds: a claim")
+        figures = sys.modules["site_figures"]
+        patch.setattr(figures, "figure", lambda name: Path(f"{name}.png"))
+        patch.setattr(figures, "printed", lambda name: f"{name}: a title\n  holds: a claim")
+        patch.delenv(figures.SWITCH, raising=False)
         patch.setattr(hooks, "help_of", lambda words: f"help of {words}")
         return {name: hooks.expand(text, "../" * name.count("/")) for name, text in PAGES.items()}
 
@@ -148,7 +150,7 @@ def anchors(text: str) -> set[str]:
 
 
 def test_every_internal_link_leads_to_a_page_and_a_heading(pages: dict[str, str], hooks: ModuleType):
-    count = 0
+    count, figures = 0, sys.modules["site_figures"].FIGURES
     for name, text in pages.items():
         for _, _, target, anchor in hooks.LINK.findall(re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)):
             if "://" in target:
@@ -159,7 +161,7 @@ def test_every_internal_link_leads_to_a_page_and_a_heading(pages: dict[str, str]
             if where.suffix == ".ipynb":  # made from the page of the same name
                 where = where.with_suffix(".md")
             if "figures" in where.parts:
-                assert where.stem in hooks.FIGURES and where.resolve().parent == DOCS / "figures", f"{name}: {target}"
+                assert where.stem in figures and where.resolve().parent == DOCS / "figures", f"{name}: {target}"
                 continue
             assert where.exists(), f"{name}: {target}"
             if anchor:
@@ -233,3 +235,16 @@ def test_a_comment_that_is_misspelled_stops_the_build(hooks: ModuleType):
     for wrong in ("options: dqnn", "benchmark: nothing", "include: README.md # No such heading", "figure: none | x"):
         with pytest.raises((KeyError, ValueError)):
             hooks.expand(f"<!-- {wrong} -->")
+
+
+def test_figures_that_are_left_out_leave_their_captions(
+    hooks: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    figures = sys.modules["site_figures"]
+    monkeypatch.setattr(figures, "MADE", tmp_path)
+    monkeypatch.setenv(figures.SWITCH, "off")
+    figures.draw_figures()
+    assert not any(tmp_path.iterdir())
+    shown = hooks.expand("<!-- figure: sb-7.2 | A caption. -->\n\n<!-- output: lstd-walk -->\n\n<!-- chapter: ohm -->")
+    assert "*A caption. Made by `rlnut figure 7.2`.*" in shown and "![" not in shown
+    assert "$ rlnut predict lstd rlnut/RandomWalk19-v0\n" in shown and "`rlnut demo ohm`" in shown
