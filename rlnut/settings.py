@@ -17,6 +17,7 @@ import math
 import numbers
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
@@ -37,10 +38,14 @@ def setting(
     high: float | None = None,
     below: float | None = None,
     choices: tuple[str, ...] | None = None,
+    words: Mapping[str, float] | None = None,
 ) -> Any:
-    """A dataclass field with its comment and its range: low <= x <= high, above < x < below (each of a tuple)."""
+    """A dataclass field with its comment and its range: low <= x <= high, above < x < below (each of a tuple).
+
+    words: what may be written in the place of a number, and for which: {"all": 0}.
+    """
     limits = {"low": low, "above": above, "high": high, "below": below}
-    return field(default=default, metadata={"help": help, "choices": choices, **limits})
+    return field(default=default, metadata={"help": help, "choices": choices, "words": words or {}, **limits})
 
 
 def changed(config: type, name: str, default: object) -> Any:
@@ -170,6 +175,8 @@ def _checked_scalar(f: dataclasses.Field, scalar: type, value: object) -> object
         raise UsageError(
             f"{f.name} has type {scalar}: an option is a bool, int, float or str, or a tuple of one of them"
         )
+    if isinstance(value, str) and scalar is not str:
+        value = f.metadata.get("words", {}).get(value, value)
     value = _number(scalar, value)
     if not isinstance(value, scalar) or (isinstance(value, bool) and scalar is not bool):
         raise UsageError(f"{f.name} must be of type {scalar.__name__}, got {value!r}")

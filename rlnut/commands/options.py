@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,7 +35,9 @@ def add_settings(parser: argparse.ArgumentParser, config: Settings, title: str) 
         option = "--" + f.name.replace("_", "-")
         choices = f.metadata.get("choices")
         metavar = "{" + ",".join(choices) + "}" if choices else scalar.__name__.upper() + (",..." if many else "")
-        form: dict[str, Any] = {"type": converter(scalar, many), "metavar": metavar}
+        words = f.metadata.get("words", {})
+        metavar = "|".join((metavar, *words))
+        form: dict[str, Any] = {"type": converter(scalar, many, words), "metavar": metavar}
         if scalar is bool:
             form = {"action": argparse.BooleanOptionalAction}
         try:
@@ -52,6 +54,31 @@ def add_log_option(parser: argparse.ArgumentParser) -> None:
         help="also log the rows of metrics.csv to: tensorboard (event files in the run folder) or"
         " tensorboard:DIR, wandb or wandb:PROJECT, mlflow or mlflow:URI",
     )
+
+
+def add_processes(parser: argparse.ArgumentParser) -> None:
+    """`--coordinator`, `--processes`, `--process`."""
+    parser.add_argument(
+        "--coordinator",
+        metavar="HOST:PORT",
+        help="several processes, perhaps on several machines, train one run with --native --devices all: where process"
+        " 0 can be reached; start the same command with --process 0, 1, …; process 0 writes the folder",
+    )
+    parser.add_argument("--processes", type=converter(int), metavar="P", help="how many there are")
+    parser.add_argument("--process", type=converter(int), metavar="I", help="which one this is, from 0")
+
+
+def joined(args: argparse.Namespace) -> int:
+    """Join the processes that the command line names, if it does: which one this is."""
+    given = {name: getattr(args, name) for name in ("coordinator", "processes", "process")}
+    if all(value is None for value in given.values()):
+        return 0
+    if missing := [name for name, value in given.items() if value is None]:
+        raise UsageError(f"--{missing[0]} is missing: --coordinator, --processes and --process belong together")
+    from rlnut.runtime.devices import join_processes
+
+    join_processes(**given)
+    return int(args.process)
 
 
 def chosen_loggers(args: argparse.Namespace, part: str = "") -> list[Logger]:
@@ -122,10 +149,12 @@ def registered_name(parser: argparse.ArgumentParser, words: Sequence[str], names
     return word if word is not None and (is_reference(word) or word in names) else None
 
 
-def converter(scalar: type, many: bool = False) -> Callable[[str], object]:
-    """Text -> value for argparse; `many`: several, with commas between them."""
+def converter(scalar: type, many: bool = False, words: Collection[str] = ()) -> Callable[[str], object]:
+    """Text -> value for argparse; `many`: several, with commas between them; `words` are left as they are."""
 
     def one(text: str) -> object:
+        if text in words:
+            return text
         try:
             number = float(text) if scalar in (int, float) else text
             if scalar is int:

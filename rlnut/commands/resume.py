@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 
 def run(args: argparse.Namespace) -> Mapping[str, object]:
     from rlnut.agents.catalogue import AGENTS
-    from rlnut.commands.train import answer, report
+    from rlnut.commands.answers import answer, report
     from rlnut.control.run_records import read_summary
     from rlnut.control.training import resume
 
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
 
 def summarise_beside(folder: Path) -> None:
     """Summarise all seeds anew where this run is one of several, of `rlnut train --seeds K`, that have a summary."""
-    from rlnut.commands.train import answer, conclude
+    from rlnut.commands.answers import answer, conclude
     from rlnut.control.run_records import read_summary
     from rlnut.errors import RlnutError
     from rlnut.runtime.files import read_json

@@ -10,26 +10,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from rlnut.agents.catalogue import AGENTS
+from rlnut.commands.answers import answer, conclude, report, say_all
 from rlnut.commands.options import (
     add_log_option,
+    add_processes,
     add_settings,
     chosen_loggers,
     chosen_settings,
     converter,
-    plain,
+    joined,
     refuse_idle,
     registered_name,
 )
 from rlnut.commands.repeating import ONLY, add_config, beside, complete, config_of, configure_repeat, repeated
 from rlnut.control.run_records import read_summary
 from rlnut.control.settings import RunSettings
-from rlnut.errors import RlnutError, UsageError, counted
+from rlnut.errors import RlnutError, UsageError
 from rlnut.settings import Options
 
 if TYPE_CHECKING:
     from rlnut.control.profile import Profile
     from rlnut.control.repeat import Repetition
-    from rlnut.control.result import Trained
     from rlnut.envs.make import EnvLike, EnvName
     from rlnut.learner.config import AgentConfig
     from rlnut.runtime.files import JsonObject
@@ -58,6 +59,7 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
         " of cores; with an accelerator: 1)",
     )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)  # one of those processes
+    add_processes(parser)
     add_log_option(parser)
     parser.add_argument(
         "--profile", action="store_true", help="print how long each part of the run took, and record it in summary.json"
@@ -140,12 +142,16 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
         return work(args)
     if args.seeds > 1:
         return train_seeds(args, range(args.seed, args.seed + args.seeds))
+    process = joined(args)
     from rlnut.control.training import train
 
     profile = started(args.from_python) if args.profile else False
     given = choices(args)
     config, env, training = given.config, given.env, given.training
-    _say(given.lines)
+    if process:
+        done = train(config, env, seed=args.seed, settings=training, quiet=True, eval_env=given.eval_env)
+        return {"process": process, "steps": done.steps}
+    say_all(given.lines)
     out = Path(args.out) if args.out else default_folder(args.agent, env.id, args.seed)
     more: Options = {"profile": profile, "eval_env": given.eval_env, "loggers": loggers}
     report(train(config, env, seed=args.seed, out=out, settings=training, **more))
@@ -188,25 +194,6 @@ def train_seeds(args: argparse.Namespace, seeds: range) -> JsonObject:
     return found | conclude(out, ended, found)
 
 
-def conclude(folder: Path, seeds: Sequence[int], found: JsonObject) -> JsonObject:
-    """Write what the seeds show together, summary.json and curve.png, into the folder that holds theirs, and say it.
-
-    Returns what it adds to the answer: the IQM over seeds with its interval, and the deviation between seeds.
-    """
-    from rlnut.comparison.seed_summary import summarise_seeds
-    from rlnut.runtime.files import write_json
-
-    summary = summarise_seeds(folder, seeds)
-    added: JsonObject = {"iqm": None, "ci95": None}
-    if summary is not None:
-        added = {"iqm": summary.iqm.value, "ci95": summary.ci95}
-        added["eval"] = found["eval"] | {"mean": summary.mean.value, "std": summary.std}
-        _say(summary.table().splitlines())
-    write_json(folder / "summary.json", plain(found | added))
-    _say([str(folder)])
-    return added
-
-
 def in_this_process(
     args: argparse.Namespace, seeds: Sequence[int], folder_of: Callable[[str], Path]
 ) -> dict[int, RlnutError]:
@@ -216,7 +203,7 @@ def in_this_process(
     from rlnut.control.training import train_seed
 
     given = choices(args)
-    _say(given.lines)
+    say_all(given.lines)
     folder, shared = folder_of(given.env.id), Shared()
 
     def one(seed: int) -> None:
@@ -262,49 +249,3 @@ def work(args: argparse.Namespace) -> JsonObject:
         except KeyboardInterrupt:
             jobs.answer({"stopped": True})
     return {}
-
-
-def report(done: Trained) -> None:
-    """The result in one line for people; a run that Ctrl-C stopped ends the command."""
-    from rlnut.control.evaluate import mean_and_std
-    from rlnut.control.profile import profile_table
-    from rlnut.runtime.log import say
-
-    if done.interrupted:
-        say(f"stopped at {done.unit} {done.reached:,}; checkpoint saved; go on with: rlnut resume {done.folder}")
-        raise KeyboardInterrupt
-    over = f"over {counted(len(done.evaluation.returns), 'fresh episode')}, policy of {done.unit} {done.best_step:,}"
-    say(f"greedy return {mean_and_std(done.evaluation.mean, done.evaluation.std)} {over}")
-    if done.exact is not None:
-        say(f"exact mean return {mean_and_std(done.exact.expected_return, None)}, regret {done.exact.regret:.3g}")
-    say(f"{done.steps_per_s:,.0f} steps/s, {done.wall_s:.1f} s in all, {done.compile_s:.1f} s of it to compile")
-    if done.profile is not None:
-        _say(profile_table(done.profile, done.reached, done.unit))
-    say(f"{done.folder}")
-
-
-def _say(lines: Sequence[str]) -> None:
-    from rlnut.runtime.log import say
-
-    for line in lines:
-        say(line)
-
-
-def answer(runs: list[JsonObject], out: str) -> JsonObject:
-    """The summaries of one or several seeds as one JSON object."""
-    import numpy as np
-
-    from rlnut.control.evaluate import sample_std
-
-    returns = [r for run in runs for r in run["eval"]["returns"]]
-    wall, compile_s = sum(r["wall_s"] for r in runs), sum(r["compile_s"] for r in runs)
-    return runs[0] | {
-        "seeds": [r["seed"] for r in runs],
-        "wall_s": wall,
-        "compile_s": compile_s,
-        "steps_per_s": float(np.median([r["steps_per_s"] for r in runs])),
-        "eval": {"mean": float(np.mean(returns)), "std": sample_std(returns)}
-        | {"episodes": len(returns), "returns": returns},
-        "runs": runs,
-        "out": out,
-    }

@@ -27,6 +27,7 @@ from rlnut.errors import RlnutError
 from rlnut.learner.agent import Agent, AgentState, Carry
 from rlnut.runtime.arrays import owned
 from rlnut.runtime.compiling import program, program_once
+from rlnut.runtime.devices import agreed, check_split, mesh, on_all, split, whole_outputs
 from rlnut.types import Key, Look, Metrics, Transition, Tree, transition
 
 ENVS = 0x656E7673  # folded into the run's key for the environments; the agent splits the same key for itself
@@ -72,7 +73,12 @@ def rounds(agent: Agent, vector: FuncVector, gamma: float) -> tuple[Begin, Round
     def one_round(live: Live) -> tuple[Live, Seen]:
         acting = live.agent.fit.params
 
+        def spread(live: Live) -> Live:
+            """With several devices: each has its part of the environments."""
+            return Live(live.agent, *split(live[1:], n))
+
         def one_step(live: Live, noise: Tree) -> tuple[Live, tuple[Transition, Array, Array]]:
+            live = spread(live)
             action, carry = agent.act(acting, live.carry, live.look, noise)
             action = jnp.asarray(action, jnp.int32)
             lanes, look, step = vector.step(live.lanes, action)
@@ -123,10 +129,13 @@ class NativePrograms(NamedTuple):
     visit: Callable[[Live, Array], tuple[Live, Seen]]  # (run, rounds) -> run, and each round, `room` of them
     room: int
     compiled: dict[Any, Callable[[Live, Array], tuple[Live, Seen]]]  # `visit`, once it is, by what was changed
+    devices: int  # that the environments and the minibatches are split over
 
 
-def native_programs(agent: Agent, vector: FuncVector, gamma: float, most: int) -> NativePrograms:
-    """Nothing is compiled yet."""
+def native_programs(agent: Agent, vector: FuncVector, gamma: float, most: int, devices: int = 1) -> NativePrograms:
+    """Nothing is compiled yet; UsageError if environments or minibatches cannot be split over the devices."""
+    check_split(devices, "num_envs", vector.num_envs)
+    check_split(devices, "a minibatch of", agent.pace.batch)
     begin, one_round = rounds(agent, vector, gamma)
     steps = agent.pace.round_length(vector.num_envs) * vector.num_envs
     room = max(1, math.ceil(most / steps))
@@ -140,7 +149,7 @@ def native_programs(agent: Agent, vector: FuncVector, gamma: float, most: int) -
 
         return jax.lax.fori_loop(0, count, again, (live, blank))
 
-    return NativePrograms(program_once(lambda seed: begin(jax.random.key(seed))), visit, room, {})
+    return NativePrograms(program_once(lambda seed: begin(jax.random.key(seed))), visit, room, {}, devices)
 
 
 def native_loop(
@@ -150,12 +159,15 @@ def native_loop(
     most: int,
     programs: NativePrograms | None = None,
     timed: Timed = untimed,
+    devices: int = 1,
 ) -> Loop:
     """Train `agent` on `vector` in one program; `advance` makes at most `most` steps of the environments at a visit.
 
-    programs: of a loop of the same arguments; timed: puts a clock around the visits.
+    programs: of a loop of the same arguments; timed: puts a clock around the visits. devices: each plays a part of the
+    environments and learns from a part of each minibatch; between two visits each has all of the run.
     """
-    begin, visit, room, compiled = programs = programs or native_programs(agent, vector, gamma, most)
+    programs = programs or native_programs(agent, vector, gamma, most, devices)
+    begin, visit, room, compiled, devices = programs
     steps = agent.pace.round_length(vector.num_envs) * vector.num_envs
     clock = {"compile": 0.0, "round": 0.0}  # seconds: of all compilation, of a round in the last visit
 
@@ -163,7 +175,9 @@ def native_loop(
         changed = jax.tree.structure(live.agent.changes)
         if changed not in compiled:
             began = time.perf_counter()
-            compiled[changed] = program(visit, donate_argnums=0).lower(live, jnp.int32(1)).compile()
+            with mesh(devices):
+                jitted = program(visit, donate_argnums=0, **whole_outputs(devices))
+                compiled[changed] = jitted.lower(live, np.int32(1)).compile()
             clock["compile"] += time.perf_counter() - began
         return compiled[changed]
 
@@ -173,20 +187,21 @@ def native_loop(
 
     def start(seed: int) -> Run:
         began = time.perf_counter()
-        live = begin(np.uint32(seed))
+        live = on_all(begin(np.uint32(seed)), devices)
         clock["compile"] += time.perf_counter() - began
         return wrap(live)
 
     def restore(saved: Run) -> Run:
         live = Live(saved.agent, saved.envs, saved.look, saved.carry, saved.returns, saved.lengths)
-        return wrap(owned(live))
+        return wrap(on_all(owned(live), devices))
 
     def advance(run: Run, stop: int = 0) -> tuple[Run, list[Metrics]]:
         live = Live(run.agent, run.envs, run.look, run.carry, run.returns, run.lengths)
         most = max(1, int(LONGEST / clock["round"])) if clock["round"] else FIRST
-        count, go = min(room, most, max(1, math.ceil((stop - run.steps) / steps))), ready(live)
+        count = agreed(min(room, most, max(1, math.ceil((stop - run.steps) / steps))))  # `most` is of a clock
+        go = ready(live)
         began = time.perf_counter()
-        live, seen = timed("play and learn", go, wait=True)(live, jnp.int32(count))
+        live, seen = timed("play and learn", go, wait=True)(live, np.int32(count))
         seen = jax.tree.map(lambda a: np.asarray(a)[:count], seen)
         clock["round"] = (time.perf_counter() - began) / count
         if not seen.finite.all():

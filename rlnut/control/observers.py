@@ -28,6 +28,7 @@ from rlnut.envs.vector import HostVector, Mark
 from rlnut.errors import RlnutError
 from rlnut.learner.config import STILL
 from rlnut.learner.explore import Schedule as Epsilon
+from rlnut.runtime.devices import agreed
 from rlnut.runtime.log import Progress
 from rlnut.types import Params
 
@@ -227,6 +228,11 @@ def stop_at_return(until: float) -> Callable[[RunLook], None]:
             look.stop()
 
     return observe
+
+
+def stop_together(look: RunLook) -> None:
+    """Of several processes the first one decides whether a run ends."""
+    look.stopping = bool(agreed(look.stopping))
 
 
 def stop_when_settled(look: RunLook) -> None:

@@ -85,6 +85,8 @@ def mib(size: int) -> str:
 def environments(env: EnvLike, training: RunSettings) -> HostVector | FuncVector:
     """N environments to train on: on the host, or as functions of the twin."""
     choice = Choice(training.actions, training.bins)
+    if training.devices != 1 and not training.native:
+        raise UsageError("devices has no effect without native: environments on the host are stepped one by one")
     if training.native and training.overlap:
         raise UsageError("overlap has no effect with native: the environments and the learner are one program there")
     if isinstance(env, gym.vector.VectorEnv):
@@ -199,7 +201,7 @@ def whole_rounds(steps: int, round_steps: int) -> int:
 
 def free_memory() -> int:
     """Free bytes where the arrays will live: of the accelerator if there is one, else of the machine."""
-    stats = jax.devices()[0].memory_stats() or {}
+    stats = jax.local_devices()[0].memory_stats() or {}
     if jax.default_backend() != "cpu" and "bytes_limit" in stats:
         return int(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
     return int(psutil.virtual_memory().available)

@@ -20,6 +20,7 @@ from rlnut.control.host_loop import Loop, Run
 from rlnut.control.policy import Policy
 from rlnut.control.settings import Schedule
 from rlnut.errors import UsageError
+from rlnut.runtime.devices import agreed
 from rlnut.runtime.history import History
 from rlnut.types import Metrics, Params
 
@@ -153,7 +154,7 @@ def looks(loop: Loop, run: Run, schedule: Schedule, tools: LookTools, asked: Cal
     while True:
         yield look
         run = look.run  # it may have been changed
-        if run.steps >= schedule.total or asked():
+        if run.steps >= schedule.total or agreed(asked()):
             return
         look.over, began = True, time.perf_counter()
         run, metrics = loop.advance(run, min(schedule.total, schedule.stop(run.steps)))

@@ -28,6 +28,7 @@ from rlnut.control.observers import (
     Newest,
     Speed,
     stop_at_return,
+    stop_together,
     stop_when_settled,
 )
 from rlnut.control.offline_loop import offline
@@ -113,8 +114,7 @@ class Session:
         self.observers += [timed("callbacks", self.callbacks), timed("checkpoint", self.checkpoints)]
         if self.training.until is not None:
             self.observers.append(stop_at_return(self.training.until))
-        if not plays:
-            self.observers.append(stop_when_settled)
+        self.observers += [stop_together] if plays else [stop_when_settled, stop_together]
 
     def close(self) -> None:
         """Release the environments."""

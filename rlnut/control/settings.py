@@ -22,6 +22,10 @@ class RunSettings(Settings):
     until: float | None = setting(None, "stop when the mean return of a greedy evaluation reaches this")
     overlap: bool = setting(False, "learn while the next round is being collected, with weights that are one round old")
     native: bool = setting(False, "train on the JAX version of the environment, with the whole loop compiled")
+    devices: int = setting(
+        1, "number of devices that environments and minibatches are split over, with --native (0 or all: all of them)",
+        low=0, words={"all": 0},
+    )  # fmt: skip
     actions: str | None = setting(
         None,
         "multi-dimensional actions: all combinations (grid), or each dimension on its own (decoupled, DecQN) "

@@ -21,6 +21,7 @@ from rlnut.learner.agent import Agent
 from rlnut.learner.config import AgentConfig
 from rlnut.learner.remarks import RunFacts
 from rlnut.learner.spec import Spec
+from rlnut.runtime.devices import device_count
 from rlnut.types import Network
 
 
@@ -91,6 +92,7 @@ def played(
 ) -> Setup:
     """A run that plays: on the host, or compiled with its environments. Nothing is allocated yet."""
     vector = environments(env, training)
+    training = training.replace(devices=device_count(training.devices))
     spec = prepared_spec(vector.spec, training)
     check_choices(spec, config.decoupled)
     training = training.replace(num_envs=vector.num_envs)
@@ -112,7 +114,7 @@ def played(
         loop = host_loop(agent, vector, config.gamma, programs, timed, training.overlap)
     else:
         most = min(training.log_every, training.eval_every)
-        loop = native_loop(agent, vector, config.gamma, most, programs, timed)
+        loop = native_loop(agent, vector, config.gamma, most, programs, timed, training.devices)
     if shared:
         shared.keep(config, spec, agent, loop)
     plan = make_plan(agent, loop.shapes().agent, vector, training)

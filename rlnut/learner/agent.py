@@ -21,14 +21,13 @@ from rlnut.learner.readout import Readout
 from rlnut.learner.replay import Memory
 from rlnut.learner.rollout import Label
 from rlnut.regression.core import Regression
+from rlnut.runtime.devices import copied, split, split_steps
 from rlnut.runtime.keys import fast_key
 from rlnut.types import Array, Carry, Experience, Fit, Key, Look, Metrics, Model, Params, Transition, Tree, call
 
 Noise = Any  # what exploration draws for a round, a pytree [T, N, ...], and its rows [N, ...]
 KeepFn = Callable[[Key, Transition], Tree]  # (key, experience [T, N, ...]) -> what is kept beside it [T, N, ...]
 KEEP = 0x6B656570  # folded into the key of a round for what is kept beside its transitions
-
-
 Steps = TypeVar("Steps", int, Array)
 
 
@@ -262,8 +261,8 @@ def value_agent(
         if keep is not None:
             keep_key = jax.random.fold_in(jax.random.fold_in(state.replay_key, state.steps), KEEP)
             seen = seen._replace(kept=keep(keep_key, seen))
-        seen = bare(seen)
-        stored = memory.add(state.memory, label(state.fit.params, seen) if label else seen)
+        seen = split_steps(bare(seen), seen.reward.shape[1])  # of several devices each labels what it played
+        stored = copied(memory.add(state.memory, label(state.fit.params, seen) if label else seen))
         steps = state.steps + seen.valid.sum(dtype=jnp.int32)
         owed = pace.due(steps) - pace.due(state.steps)
         rows_key, problem_key = jax.random.split(jax.random.fold_in(state.replay_key, state.steps))
@@ -282,7 +281,8 @@ def value_agent(
                 rows = jax.tree.map(lambda a: a[i], parts)
             else:
                 rows = memory.draw(held, jax.random.fold_in(rows_key, i), pace.batch)
-            batch = problem(fit.params, frozen if target else fit.params, memory.read(held, rows), key)
+            read = memory.read(held, split(rows, pace.batch))
+            batch = problem(fit.params, frozen if target else fit.params, read, key)
             if memory.weigh is not None:
                 weight = memory.weigh(held, rows, steps)
                 batch = batch._replace(weight=weight if batch.weight is None else weight * batch.weight)

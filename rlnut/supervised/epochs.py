@@ -18,6 +18,7 @@ import numpy as np
 from rlnut.errors import RlnutError
 from rlnut.regression.core import Regression
 from rlnut.regression.losses import Loss
+from rlnut.runtime.devices import mesh, on_all, split, whole_outputs
 from rlnut.runtime.interrupts import interrupts
 from rlnut.runtime.log import Progress
 from rlnut.supervised.augment import augmented
@@ -87,8 +88,13 @@ class LearnedParams(NamedTuple):
         return float(np.median([e.seconds for e in self.history])) if self.history else None
 
 
-def trainer(core: Regression, fit: Fit, rows: LabelledRows, batch: int, shift: int, turn: float, key: Key) -> Trainer:
-    """Compile the epoch over `rows` in batches of `batch` <= N; `shift` and `turn` move images, by `key` and step."""
+def trainer(
+    core: Regression, fit: Fit, rows: LabelledRows, batch: int, shift: int, turn: float, key: Key, devices: int = 1
+) -> Trainer:
+    """Compile the epoch over `rows` in batches of `batch` <= N; `shift` and `turn` move images, by `key` and step.
+
+    devices: each has all rows and works on its part of every batch.
+    """
     steps = len(rows.x) // batch
     weight = None if rows.weight is None else jnp.asarray(rows.weight, jnp.float32)
 
@@ -97,7 +103,7 @@ def trainer(core: Regression, fit: Fit, rows: LabelledRows, batch: int, shift: i
     ) -> FitAndCosts:
         def step(i: Array, carry: FitAndCosts) -> FitAndCosts:
             fit, costs = carry
-            rows = jax.lax.dynamic_slice_in_dim(order, i * batch, batch)
+            rows = split(jax.lax.dynamic_slice_in_dim(order, i * batch, batch), batch)
             inputs = augmented(x, rows, shift, turn, jax.random.fold_in(key, fit.step))
             drawn = Batch(inputs, y[rows], None, None if weight is None else weight[rows])
             fit, metrics = core.update(fit, drawn) if factor is None else core.update(fit, drawn, factor)
@@ -106,13 +112,18 @@ def trainer(core: Regression, fit: Fit, rows: LabelledRows, batch: int, shift: i
         return jax.lax.fori_loop(start, stop, step, (fit, costs))
 
     began = time.perf_counter()
-    x, y = jnp.asarray(rows.x), jnp.asarray(rows.y)
-    zero, order = jnp.int32(0), jnp.zeros(len(x), jnp.int32)
-    usual, changed = jax.jit(stretch), jax.jit(stretch)
-    compiled = usual.lower(fit, jnp.zeros(steps), x, y, order, zero, zero).compile()
+    x, y, fit = on_all((jnp.asarray(rows.x), jnp.asarray(rows.y), fit), devices)
+    zero, order = np.int32(0), np.zeros(len(x), np.int32)
+    usual, changed = (jax.jit(stretch, **whole_outputs(devices)) for _ in range(2))
+    with mesh(devices):
+        compiled = usual.lower(fit, np.zeros(steps, np.float32), x, y, order, zero, zero).compile()
 
-    def work(*arguments: Tree, factor: float | None = None) -> FitAndCosts:
-        return compiled(*arguments) if factor is None else changed(*arguments, jnp.float32(factor))
+    def work(fit: Fit, *arguments: Tree, factor: float | None = None) -> FitAndCosts:
+        fit = on_all(fit, devices)
+        if factor is None:
+            return compiled(fit, *arguments)
+        with mesh(devices):
+            return changed(fit, *arguments, np.float32(factor))
 
     return Trainer(steps, work, x, y, time.perf_counter() - began)
 
@@ -121,13 +132,13 @@ def epoch(
     work: Trainer, fit: Fit, seed: int, number: int, factor: float | None = None
 ) -> Iterator[tuple[int, Fit, np.ndarray]]:
     """One epoch in stretches of about half a second: yields (updates done in it, Fit, their costs)."""
-    order = jnp.asarray(np.random.default_rng((seed, number)).permutation(len(work.x)), jnp.int32)
+    order = np.random.default_rng((seed, number)).permutation(len(work.x)).astype(np.int32)
     done, size = 0, 1
-    costs: Array = jnp.zeros(work.steps)
+    costs: Array = np.zeros(work.steps, np.float32)
     while done < work.steps:
         began = time.perf_counter()
         stop = min(done + size, work.steps)
-        fit, costs = work.stretch(fit, costs, work.x, work.y, order, jnp.int32(done), jnp.int32(stop), factor=factor)
+        fit, costs = work.stretch(fit, costs, work.x, work.y, order, np.int32(done), np.int32(stop), factor=factor)
         seen = np.asarray(costs)[:stop]
         size = max(1, min(8 * size, int(SECONDS * (stop - done) / (time.perf_counter() - began))))
         done = stop

@@ -23,6 +23,7 @@ from rlnut.regression.core import Regression, regression
 from rlnut.regression.losses import Loss, Penalty, cross_entropy, l1, l2, smoothed, squared
 from rlnut.regression.optimizers import optimizer as named
 from rlnut.regression.optimizers import rates_of
+from rlnut.runtime.devices import check_split, device_count
 from rlnut.runtime.files import JsonObject, as_path, new_folder
 from rlnut.runtime.log import Progress
 from rlnut.runtime.loggers import LoggedRun, Logger, Loggers, RowLog
@@ -127,6 +128,7 @@ def suited(config: FitSettings, problem: Dataset, loss: Loss | None = None) -> F
     if loss is not None and config.smoothing:
         raise UsageError("smoothing belongs to cross-entropy: set it to 0 to give a loss of your own")
     config.accept(problem.x_train.shape[1:], problem.classes is not None)
+    config = config.replace(devices=device_count(config.devices))
     if loss is not None and config.l2 is None:
         config = config.replace(l2=0.0)
     return config.suited(problem.x_train, problem.classes is not None)
@@ -179,6 +181,7 @@ def prepared_learner(
     model = architecture(network, head, rows.x_scale is None)
     assert config.batch and config.epochs and config.lr, "`suited` completes the settings"
     size = min(config.batch, len(rows.train.x))
+    check_split(config.devices, "batch", size)
     updates = config.epochs * (len(rows.train.x) // size)
     cost, penalty = loss or (squared if classes is None else cross_entropy), _penalty(config)
     trained = smoothed(config.smoothing) if config.smoothing else cost
@@ -222,24 +225,17 @@ def learn(
             f"{len(rows.test.x):,} test; {counted(learner.epochs, 'epoch')} = {updates}"
         )
         key = jax.random.fold_in(learner.key, 1)
-        work = trainer(learner.core, learner.start, rows.train, learner.size, config.shift, config.turn, key)
+        work = trainer(
+            learner.core, learner.start, rows.train, learner.size, config.shift, config.turn, key, config.devices
+        )
         verdict = judge(learner.core, learner.cost, classes is not None)
         keep = None if folder is None else lambda params: replace(blank, params=params).save_model(folder)
         if watch is not None:
             watch.tools = FitTools(lambda params: replace(blank, params=params), keep, learner.lr, learner.epochs)
         learned = run_epochs(
-            work,
-            learner.start,
-            learner.epochs,
-            config.patience or 0,
-            learner.seed,
-            rows.held,
-            verdict,
-            report,
-            keep,
-            stop,
-            watch,
-        )
+            work, learner.start, learner.epochs, config.patience or 0, learner.seed, rows.held, verdict, report, keep,
+            stop, watch,
+        )  # fmt: skip
         rates = learner.rates.reshape(learner.epochs, -1)
         gain = None if learned.ended in ("early", "converged") else fit_still_falling(learned, rates)
         if gain is not None and learned.ended not in ("interrupted", "stopped"):

@@ -73,6 +73,10 @@ class FitSettings(GradientSettings):
     validation: float | None = setting(0.0, "share of the training rows held out for validation", low=0, below=1)
     patience: int | None = setting(0, "early stopping: epochs without a lower validation cost (0: never)", low=0)
 
+    devices: int = setting(
+        1, "number of devices that each batch is split over (0 or all: all of them)", low=0, words={"all": 0}
+    )
+
     @property
     def linear(self) -> bool:
         """Is ŷ = W x + b, so that it has coefficients to show?"""
