@@ -68,7 +68,7 @@ def add_processes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--process", type=converter(int), metavar="I", help="which one this is, from 0")
 
 
-def joined(args: argparse.Namespace) -> int:
+def process_of(args: argparse.Namespace) -> int:
     """Join the processes that the command line names, if it does: which one this is."""
     given = {name: getattr(args, name) for name in ("coordinator", "processes", "process")}
     if all(value is None for value in given.values()):

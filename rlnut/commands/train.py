@@ -18,7 +18,7 @@ from rlnut.commands.options import (
     chosen_loggers,
     chosen_settings,
     converter,
-    joined,
+    process_of,
     refuse_idle,
     registered_name,
 )
@@ -142,7 +142,7 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
         return work(args)
     if args.seeds > 1:
         return train_seeds(args, range(args.seed, args.seed + args.seeds))
-    process = joined(args)
+    process = process_of(args)
     from rlnut.control.training import train
 
     profile = started(args.from_python) if args.profile else False

@@ -58,6 +58,7 @@ class Seen(NamedTuple):
 
 Begin = Callable[[Key], Live]
 Round = Callable[[Live], tuple[Live, Seen]]
+RunRounds = Callable[[Live, Array | np.integer], tuple[Live, Seen]]
 
 
 def rounds(agent: Agent, vector: FuncVector, gamma: float) -> tuple[Begin, Round]:
@@ -126,9 +127,11 @@ class NativePrograms(NamedTuple):
     """The compiled functions of a loop: of an agent, its environments and the most rounds of a visit."""
 
     begin: Any  # jitted: seed [] uint32 -> run
-    visit: Callable[[Live, Array], tuple[Live, Seen]]  # (run, rounds) -> run, and each round, `room` of them
+    visit: Callable[
+        [Live, Array | np.integer], tuple[Live, Seen]
+    ]  # (run, rounds) -> run, and each round, `room` of them
     room: int
-    compiled: dict[Any, Callable[[Live, Array], tuple[Live, Seen]]]  # `visit`, once it is, by what was changed
+    compiled: dict[Any, RunRounds]  # `visit`, once it is, by what was changed
     devices: int  # that the environments and the minibatches are split over
 
 
@@ -140,7 +143,7 @@ def native_programs(agent: Agent, vector: FuncVector, gamma: float, most: int, d
     steps = agent.pace.round_length(vector.num_envs) * vector.num_envs
     room = max(1, math.ceil(most / steps))
 
-    def visit(live: Live, count: Array) -> tuple[Live, Seen]:
+    def visit(live: Live, count: Array | np.integer) -> tuple[Live, Seen]:
         blank = jax.tree.map(lambda a: jnp.zeros((room, *a.shape), a.dtype), jax.eval_shape(one_round, live)[1])
 
         def again(i: Array, carry: tuple[Live, Seen]) -> tuple[Live, Seen]:
@@ -171,7 +174,7 @@ def native_loop(
     steps = agent.pace.round_length(vector.num_envs) * vector.num_envs
     clock = {"compile": 0.0, "round": 0.0}  # seconds: of all compilation, of a round in the last visit
 
-    def ready(live: Live) -> Callable[[Live, Array], tuple[Live, Seen]]:
+    def ready(live: Live) -> RunRounds:
         changed = jax.tree.structure(live.agent.changes)
         if changed not in compiled:
             began = time.perf_counter()

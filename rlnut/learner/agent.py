@@ -21,7 +21,7 @@ from rlnut.learner.readout import Readout
 from rlnut.learner.replay import Memory
 from rlnut.learner.rollout import Label
 from rlnut.regression.core import Regression
-from rlnut.runtime.devices import copied, split, split_steps
+from rlnut.runtime.devices import on_each, split, split_steps
 from rlnut.runtime.keys import fast_key
 from rlnut.types import Array, Carry, Experience, Fit, Key, Look, Metrics, Model, Params, Transition, Tree, call
 
@@ -262,7 +262,7 @@ def value_agent(
             keep_key = jax.random.fold_in(jax.random.fold_in(state.replay_key, state.steps), KEEP)
             seen = seen._replace(kept=keep(keep_key, seen))
         seen = split_steps(bare(seen), seen.reward.shape[1])  # of several devices each labels what it played
-        stored = copied(memory.add(state.memory, label(state.fit.params, seen) if label else seen))
+        stored = on_each(memory.add(state.memory, label(state.fit.params, seen) if label else seen))
         steps = state.steps + seen.valid.sum(dtype=jnp.int32)
         owed = pace.due(steps) - pace.due(state.steps)
         rows_key, problem_key = jax.random.split(jax.random.fold_in(state.replay_key, state.steps))

@@ -2,9 +2,9 @@
 
     with mesh(4):                       # in a compiled program that is traced inside:
         rows = split(rows, 128)         # arrays [128, ...] are cut into four parts, one for each device
-        memory = copied(memory)         # each device has all of it
+        memory = on_each(memory)         # each device has all of it
 
-The mesh is JAX's own (`jax.set_mesh`); outside of one `split` and `copied` change nothing, so a learner is written
+The mesh is JAX's own (`jax.set_mesh`); outside of one `split` and `on_each` change nothing, so a learner is written
 once for one device and for many. XLA adds what has to be exchanged: of data-parallel learning a sum over devices for
 each gradient, so numbers differ from those of one device by the rounding of float32 sums, and by nothing else.
 
@@ -79,7 +79,7 @@ def split_steps(tree: T, size: int) -> T:
     return jax.tree.map(lambda a: _placed(a, PartitionSpec(None, AXIS)) if a.shape[1:2] == (size,) else a, tree)
 
 
-def copied(tree: T) -> T:
+def on_each(tree: T) -> T:
     """Inside a mesh every device has all of the arrays of a pytree."""
     return jax.tree.map(lambda a: _placed(a, PartitionSpec()), tree) if _in_mesh() else tree
 

@@ -17,7 +17,7 @@ import rlnut
 from rlnut.cli import main
 from rlnut.errors import UsageError
 from rlnut.runtime.arrays import read_arrays
-from rlnut.runtime.devices import agreed, check_split, copied, device_count, join_processes, mesh, split
+from rlnut.runtime.devices import agreed, check_split, device_count, join_processes, mesh, on_each, split
 
 COURSE = {"steps": 256, "num_envs": 8, "eval_every": 128, "log_every": 128, "eval_episodes": 1, "final_episodes": 1}
 SMALL = "hidden=(8,), batch=32, replay=400, learning_starts=64, train_every=32"
@@ -145,7 +145,7 @@ def test_two_processes_learn_what_one_does(tmp_path: Path):
 
 def test_one_device_changes_nothing():
     x = np.ones((4, 2))
-    assert split(x, 4) is x and copied(x) is x and agreed(3) == 3
+    assert split(x, 4) is x and on_each(x) is x and agreed(3) == 3
     with mesh(1):
         assert split(x, 4) is x
 

@@ -85,7 +85,7 @@ def test_heads_and_recurrent_layers():
 def test_modules_of_other_libraries():
     nn = pytest.importorskip("flax.linen")
 
-    class Net(nn.Module):
+    class Net(nn.Module):  # type: ignore[name-defined]
         @nn.compact
         def __call__(self, x: Any) -> Any:
             x = nn.relu(nn.Dense(6)(x))
