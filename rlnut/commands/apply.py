@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     """Predict for each row; where the rows bring y, say how good that is."""
     from rlnut.data.catalogue import load_dataset
     from rlnut.data.dataset import FILES
+    from rlnut.data.table_code import TableCode
     from rlnut.data.user_files import read_rows
     from rlnut.runtime.files import atomic_write, new_file
     from rlnut.runtime.log import say
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     if Path(args.rows).suffix.lower() in FILES:
         if args.data is not None:
             raise UsageError("--data says where a named dataset lies: it has no meaning for a file")
-        x, y, ignored, note = read_rows(args.rows, fitted.about["columns"], fitted.about["target"])
+        x, y, ignored, note = read_rows(args.rows, TableCode.of(fitted.about), fitted.about["target"])
         if note:
             say(f"{args.rows}: {note}")
         if ignored:

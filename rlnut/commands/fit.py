@@ -17,6 +17,7 @@ from rlnut.commands.options import (
     chosen_settings,
     converter,
 )
+from rlnut.data.table_settings import TableSettings
 from rlnut.errors import UsageError, counted, unknown
 from rlnut.settings import Settings
 from rlnut.supervised.linear_settings import LINEAR_MODELS
@@ -38,11 +39,11 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
         help=f"one of: {', '.join(NAMES)}. `rlnut fit MODEL --help` lists the options of a model",
     )
     lengths = f"{', '.join(MEMORY)} take an optional length, as in recall:50"
-    known = f"one of: {', '.join(DATASETS)} ({lengths}); or your own data: a .csv, .npy or .npz file"
+    known = f"one of: {', '.join(DATASETS)} ({lengths}); or your own data: a .csv, .parquet, .npy or .npz file"
     parser.add_argument("dataset", metavar="DATASET", nargs="?", help=known)
     where = "folder with the dataset's files (default: $RLNUT_DATA, else the user's cache folder, else a download)"
     parser.add_argument("--data", metavar="PATH", help=f"{where}; or your own file, if DATASET is not given")
-    parser.add_argument("--target", metavar="COLUMN", help="the column of your own .csv or .npy file to predict")
+    parser.add_argument("--target", metavar="COLUMN", help="the column of your own file to predict")
     share = "share of the rows held out for testing, for small tables and your own files (default: 0.2; 0: none)"
     parser.add_argument("--test", metavar="SHARE", type=converter(float), help=share)
     chosen = "use only these classes, comma-separated: 3,8 for two of MNIST's digits"
@@ -50,6 +51,7 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("--out", metavar="DIR", help="new folder for config, model, metrics and figures")
     add_format(parser)
     add_log_option(parser)
+    add_settings(parser, TableSettings(), "columns of your own file")
     name = chosen_name(parser, words, NAMES)
     if name is not None:
         add_settings(parser, NAMES[name](), f"options of {name}")
@@ -66,7 +68,8 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     from rlnut.runtime.streams import say
     from rlnut.supervised.fit import fit
 
-    settings = chosen_settings(args, NAMES[args.model]()) if args.model in NAMES else {}
+    settings = chosen_settings(args, NAMES[args.model]())
+    table = chosen_settings(args, TableSettings())
     where = {"data": args.data, "target": args.target, "test": args.test, "out": args.out}
     form = chosen_format(args)
     if form and not args.out:
@@ -74,9 +77,9 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     where |= {"image": form or "png", "loggers": chosen_loggers(args)}
     dataset = args.dataset
     if args.classes is not None:
-        dataset = _chosen_classes(args)
+        dataset, table = _chosen_classes(args, TableSettings(**table)), {}
         where = {"out": args.out}
-    fitted = fit(args.model, dataset, **where, seed=args.seed, **settings)
+    fitted = fit(args.model, dataset, **where, seed=args.seed, **settings, **table)
     found = fitted.result
     names = [key for key in ("test_accuracy", "test_mse") if key in found]
     figure = f"{names[0].replace('_', ' ')} {found[names[0]]:.4f}" if names else "no test figure"
@@ -91,10 +94,11 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     return found
 
 
-def _chosen_classes(args: argparse.Namespace) -> Dataset:
+def _chosen_classes(args: argparse.Namespace, table: TableSettings) -> Dataset:
     """The dataset that the arguments name, with the rows of --classes only."""
     from rlnut.data.catalogue import load_dataset
     from rlnut.data.dataset import only_classes
 
-    found = load_dataset(args.dataset, args.data, args.target, getattr(args, "task", None) or "auto", args.test)
+    task = getattr(args, "task", None) or "auto"
+    found = load_dataset(args.dataset, args.data, args.target, task, args.test, table=table)
     return only_classes(found, args.classes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import numbers
 from collections.abc import Callable
+from dataclasses import fields
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,10 @@ import numpy as np
 from rlnut.choices import MEMORY, TABLES
 from rlnut.data import mnist
 from rlnut.data.dataset import FILES, Dataset, as_array, split_rows
+from rlnut.data.frames import is_frame, is_table
+from rlnut.data.table_settings import TableSettings
+from rlnut.data.user_files import read_user_file
+from rlnut.data.user_tables import Share, divided_dataset, given_dataset
 from rlnut.errors import RlnutError, UsageError, counted, unknown
 from rlnut.runtime.digits import only_digits
 
@@ -98,50 +103,73 @@ def load_dataset(
     target: str | None = None,
     task: str = "auto",
     test: float | None = None,
+    *,
+    y: object = None,
+    table: TableSettings | None = None,
+    seed: int = 0,
+    reference: bool = False,
 ) -> Dataset:
-    """A dataset from a name of DATASETS, a `Dataset`, the arrays (x_train, y_train, x_test, y_test), or a file.
+    """A dataset by its name in DATASETS; a `Dataset`; a file; X and y; or (x_train, y_train, x_test, y_test).
 
     A file of FILES is named by `dataset` itself, or by `data` (with the dataset "file" or None); `target` is its column
-    to learn, and `task` decides whether whole numbers in it are classes. `test` is the share of a table's rows held out
-    as test rows (None: 0.2; 0: none, and then nothing can be reported of new rows). Memory sequences take a length, as
-    in "recall:20".
+    to learn, and `task` decides whether whole numbers in it are classes. X and `y` are arrays or DataFrames; of a
+    DataFrame `target` may be the column to learn. `test` is the share of the rows of a table, of a file or of X held
+    out as test rows (None: 0.2; 0: none, and then nothing can be reported of new rows); of X by `seed`, of others
+    always the same. `table` says what is done with the columns of a file or of X, `reference` how text is encoded
+    (`TableCode`). Memory sequences take a length, as in "recall:20".
     """
     if test is not None and not (isinstance(test, numbers.Real) and 0 <= test < 1):
         raise UsageError(f"test must be a share >= 0 and < 1, got {test!r}")
-    share = TEST if test is None else float(test)
+    share, chosen = TEST if test is None else float(test), table or TableSettings()
+    if isinstance(dataset, (tuple, list)) and len(dataset) == 2 and y is None:
+        dataset, y = dataset
+    if y is not None or is_frame(dataset):
+        if isinstance(dataset, (str, Path, Dataset)) or data is not None:
+            raise UsageError("y is given with X, an array or a DataFrame; datasets and files bring their own")
+        return given_dataset(dataset, y, target, task, chosen, Share(share, seed), reference)
     if dataset is None:
         dataset = "file"
         if data is None:
             raise UsageError(f"give a dataset ({', '.join(DATASETS)}), or your own file with --data FILE")
     if isinstance(dataset, (str, Path)) and (dataset == "file" or Path(dataset).suffix.lower() in FILES):
-        from rlnut.data.small_tables import held_out
-        from rlnut.data.user_files import read_table
-
         if (dataset == "file") == (data is None):
             raise UsageError("a file is given once: as the dataset itself, or as the dataset 'file' with --data FILE")
         path = Path(dataset if data is None else data)
-        return held_out(read_table(path, target, task), path.name, share)
+        return read_user_file(path, target, task, chosen, Share(share), reference)
     if target is not None:
         raise UsageError(f"a target is for your own {', '.join(FILES)} file: it has no meaning for this dataset")
+    parts = list(dataset) if isinstance(dataset, (tuple, list)) and len(dataset) == 4 else []
+    if parts and test is None and all(map(is_table, parts[::2])):
+        return divided_dataset(parts, task, chosen, reference)
+    if chosen != TableSettings():
+        given = [f.name for f in fields(chosen) if getattr(chosen, f.name) != f.default]
+        raise UsageError(f"{given[0]} is for your own file, a DataFrame, or X and y, not for this dataset")
     if isinstance(dataset, str):
-        name, colon, steps = dataset.partition(":")
-        if name not in DATASETS:
-            raise unknown("dataset", name, [*DATASETS, "file"])
-        if colon and (name not in MEMORY or not only_digits(steps)):
-            raise UsageError(f"{dataset}: only {', '.join(MEMORY)} take a length, as in recall:20")
-        if name in TABLES:
-            return _table(name, data, share)
-        if test is not None:
-            raise UsageError(f"test is for tables and your own file: {name} has test rows of its own")
-        return _memory(name, data, int(steps)) if colon else DATASETS[name](data)
+        return _named(dataset, data, share, test)
     if data is not None:
         raise UsageError("data= says where a named dataset lies: it has no meaning for arrays")
     if test is not None:
-        raise UsageError("test= is for tables and your own file: arrays come with test rows of their own")
+        raise UsageError("test= is for tables, your own file, and X and y: these arrays have test rows of their own")
     if isinstance(dataset, Dataset):
         return dataset
-    if isinstance(dataset, (tuple, list)) and len(dataset) == 4:
+    if parts:
         names = ("x_train", "y_train", "x_test", "y_test")
-        x_train, y_train, x_test, y_test = map(as_array, names, dataset)
+        x_train, y_train, x_test, y_test = map(as_array, names, parts)
         return Dataset(x_train, y_train, x_test, y_test)
-    raise UsageError("dataset must be a name, a Dataset or the four arrays (x_train, y_train, x_test, y_test)")
+    raise UsageError(
+        "dataset must be a name, a Dataset, a DataFrame with target=, X and y, or (x_train, y_train, x_test, y_test)"
+    )
+
+
+def _named(dataset: str, data: str | Path | None, share: float, test: float | None) -> Dataset:
+    """A dataset of DATASETS, with its length if it takes one."""
+    name, colon, steps = dataset.partition(":")
+    if name not in DATASETS:
+        raise unknown("dataset", name, [*DATASETS, "file"])
+    if colon and (name not in MEMORY or not only_digits(steps)):
+        raise UsageError(f"{dataset}: only {', '.join(MEMORY)} take a length, as in recall:20")
+    if name in TABLES:
+        return _table(name, data, share)
+    if test is not None:
+        raise UsageError(f"test is for tables and your own file: {name} has test rows of its own")
+    return _memory(name, data, int(steps)) if colon else DATASETS[name](data)

@@ -1,7 +1,7 @@
 """A .csv file as columns of text, as spreadsheets, pandas, R and NumPy write it; `note` reports what was understood.
 
 Separators are comma, semicolon, tab or |; cells may be quoted; lines that start with # are comments; empty lines and an
-unnamed column of row numbers are left out. Nothing is guessed in silence: see `CsvTable.note`.
+unnamed column of row numbers are left out. Nothing is guessed in silence: see `RawTable.note`.
 """
 
 from __future__ import annotations
@@ -15,42 +15,20 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from rlnut.data.raw_tables import DECIMAL_COMMA, RawTable, is_missing, is_number
 from rlnut.errors import RlnutError, UsageError, counted
 from rlnut.runtime.digits import only_digits
 
 SEPARATORS = {"\t": "tab", ";": "semicolon", "|": "vertical bar", ",": "comma"}  # of equally good ones the first
-MISSING = ("", "na", "n/a", "nan", "null", "none", "?")
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE)
 WHOLE = re.compile(r"[+-]?\d{1,15}", re.ASCII)
-DECIMAL_COMMA = re.compile(r"[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?", re.ASCII)
 ROW_NUMBERS = re.compile(r"(Unnamed: \d+)?")  # the header of pandas' index column
 YEARS = range(1500, 2500)
 
 
-class CsvTable(NamedTuple):
-    """The cells of a file, column by column."""
-
-    columns: list[np.ndarray]  # text [n] each
-    names: list[str]  # "0", "1", … where the file gives none
-    named: bool  # did the file give the names?
-    lines: tuple[int, ...]  # [n] the line of the file on which each row begins, counted from 1
-    note: str  # what was understood, for people
-
-
-def is_number(cell: str) -> bool:
-    """Is the cell a decimal number? Text with underscores (1_02) is not, although Python's float() would take it."""
-    return NUMBER.fullmatch(cell) is not None
-
-
-def is_missing(cell: str) -> bool:
-    return cell.lower() in MISSING
-
-
-def read_csv(path: Path, expected: Sequence[str] = ()) -> CsvTable:
+def read_csv(path: Path, expected: Sequence[str] = ()) -> RawTable:
     """The table of a .csv file. `expected` are columns that the caller asks for: found in the first row, they name it.
 
     Raises UsageError, with the line, for text that is not UTF-8, rows of unequal length, quotes that do not close,
@@ -93,7 +71,7 @@ def read_csv(path: Path, expected: Sequence[str] = ()) -> CsvTable:
     columns = [np.array(column) for column in zip(*(cells for _, cells in rows), strict=True)]
     columns, names, left_out = _named_columns(path, columns, names)
     note = _note(SEPARATORS.get(separator, repr(separator)), len(columns), named, comments, left_out)
-    return CsvTable(columns, names, named, tuple(at for at, _ in rows), note)
+    return RawTable(columns, names, named, tuple(at for at, _ in rows), note)
 
 
 def _text(path: Path) -> str:

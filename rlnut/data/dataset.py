@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from rlnut.errors import UsageError, counted, unknown
+
+if TYPE_CHECKING:
+    from rlnut.data.table_code import TableCode
 
 TASKS = ("auto", "classification", "regression")
 
@@ -24,9 +27,10 @@ class Dataset(NamedTuple):
     target: str | None = None  # the name of y
     note: str = ""  # how the user's file was understood
     weight: np.ndarray | None = None  # [N] how often each training row counts
+    code: TableCode | None = None  # how x was made of the columns of a table; None: they are x
 
 
-FILES = (".csv", ".npy", ".npz")  # of the user's own tables
+FILES = (".csv", ".npy", ".npz", ".parquet")  # of the user's own tables
 
 
 def checked_dataset(dataset: Dataset, task: str = "auto", sequences: bool = False) -> Dataset:

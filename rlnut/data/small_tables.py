@@ -97,12 +97,18 @@ def load_table(name: str, data: str | Path | None = None) -> Table:
 
 def held_out(table: Table, name: str, share: float = 0.2, seed: int = 0) -> Dataset:
     """A table with a `share` of its rows held out as test rows (0: none): dealt by `seed`, each class in proportion."""
-    rows = np.arange(len(table.y))
-    train, test = split_rows(len(rows), share, seed, table.y if table.classify else None) if share else (rows, rows[:0])
-    if share and not len(test):
-        raise UsageError(
-            f"{name}: {table.target!r} holds {len(np.unique(table.y))} classes in {len(rows)} rows, too few of each to "
-            "hold out test rows: fit on all rows with --test 0, or set --task regression if they are values"
-        )
+    train, test = held_rows(table.y, table.target, name, share, seed)
     found = Dataset(table.x[train], table.y[train], table.x[test], table.y[test], None, name)
     return found._replace(columns=table.columns, target=table.target, note=table.note)
+
+
+def held_rows(y: np.ndarray, target: str, name: str, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of the training and of the test rows, for answers y [n] of the column `target`."""
+    rows, classify = np.arange(len(y)), y.dtype.kind != "f"
+    train, test = split_rows(len(rows), share, seed, y if classify else None) if share else (rows, rows[:0])
+    if share and not len(test):
+        raise UsageError(
+            f"{name}: {target!r} holds {len(np.unique(y))} classes in {len(rows)} rows, too few of each to "
+            "hold out test rows: fit on all rows with --test 0, or set --task regression if they are values"
+        )
+    return train, test

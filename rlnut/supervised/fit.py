@@ -17,6 +17,7 @@ import optax
 from rlnut.choices import FORMATS, OPTIMIZERS
 from rlnut.data.catalogue import load_dataset
 from rlnut.data.dataset import Dataset, checked_dataset
+from rlnut.data.table_settings import TableSettings
 from rlnut.errors import UsageError, counted, unknown
 from rlnut.networks.layers import parameter_count
 from rlnut.regression.core import Regression, regression
@@ -35,7 +36,7 @@ from rlnut.supervised.fit_look import COLUMNS, EpochObserver, FitLook, FitTools
 from rlnut.supervised.fitted_model import FittedModel, architecture, described
 from rlnut.supervised.linear_settings import LINEAR_MODELS, LinearSettings
 from rlnut.supervised.network_settings import MODELS, FitSettings
-from rlnut.supervised.predicted_rows import classification_figures
+from rlnut.supervised.predicted_rows import figures_of_test_rows
 from rlnut.supervised.rows import SplitRows, prepare
 from rlnut.types import Fit, Key, Model, Network, Params
 
@@ -43,6 +44,7 @@ from rlnut.types import Fit, Key, Model, Network, Params
 def fit(
     model: str | FitSettings | LinearSettings | Network | Model,
     dataset: object,
+    y: object = None,
     *,
     data: str | Path | None = None,
     target: str | None = None,
@@ -62,15 +64,17 @@ def fit(
 
     `model`: a name of MODELS, its settings, a network such as `rlnut.mlp()`, or a `Model` with its head.
     `dataset`: a name of DATASETS (`data` says where its files are), a `Dataset`, or (x_train, y_train, x_test, y_test)
-    with x [N, ...] and y [N] or [N, K], or your own file (`target` is its column to learn); integers and text are
-    classes (cross-entropy), other numbers values (squared loss of y scaled to deviation 1; predictions are scaled
+    with x [N, ...] and y [N] or [N, K], or X beside `y`, or your own file or DataFrame (`target` is its column to
+    learn); integers (of X and y, of a file or DataFrame: at most 20 different ones) and text are classes
+    (cross-entropy), other numbers values (squared loss of y scaled to deviation 1; predictions are scaled
     back). The linear models are solved exactly instead (`linear_models`). `settings` are fields of `FitSettings` or of
-    the named model; `optimizer` is one of OPTIMIZERS by name, or any of optax. The test rows are used once, after the
-    last update; of a table or your own file they are the share `test` (None: 0.2; 0: none, all rows are learned from,
-    and no test figure is reported). With `out` the run leaves a folder that `rlnut.load` reads, with figures (`image`:
-    png, svg or pdf). Ctrl-C ends the learning early and keeps what it has. `callbacks` are functions of a `FitLook`
-    (after each epoch), or objects with `on_start`, `on_look` or `on_end`; `loggers` take the rows of the log, see
-    `rlnut.Logger`; both are for models that learn in epochs. `quiet` prints nothing
+    the named model, and of `TableSettings` for the columns of a file, a DataFrame or X; `optimizer` is one of
+    OPTIMIZERS by name, or any of optax. The test rows are used once, after the last update; of a table, your own file,
+    or X and y they are the share `test` (None: 0.2; 0: none, all rows are learned from, and no test figure is
+    reported), drawn by `seed` where X or a DataFrame was given. With `out` the run leaves a folder that `rlnut.load`
+    reads, with figures (`image`: png, svg or pdf). Ctrl-C ends the learning early and keeps what it has. `callbacks`
+    are functions of a `FitLook` (after each epoch), or objects with `on_start`, `on_look` or `on_end`; `loggers` take
+    the rows of the log, see `rlnut.Logger`; both are for models that learn in epochs. `quiet` prints nothing
     (`progress` is its opposite, an older name). Raises UsageError for wrong arguments or data, RlnutError if the cost
     does not stay finite.
 
@@ -88,18 +92,20 @@ def fit(
     noted = Loggers(loggers)
     if isinstance(optimizer, str):
         settings["optimizer"] = optimizer
+    table = TableSettings.taken_from(settings)
     exact = chosen_exact(model, settings)
     if exact is not None:
         if loss is not None:
             raise UsageError(f"{exact[0]} has its own loss")
         if callbacks or loggers:
             raise UsageError(f"{exact[0]} is solved at once: it has no epochs for callbacks or loggers")
-        problem = load_dataset(dataset, data, target, exact[1].wanted(), test)
+        task, reference = exact[1].wanted(), exact[1].reference()
+        problem = load_dataset(dataset, data, target, task, test, y=y, table=table, seed=seed, reference=reference)
         return fit_exact(*exact, problem, data, out, seed, progress, method, image)
     name, config = chosen_model(model, settings)
     if method is not None and settings.keys() & {"optimizer", "lr", "schedule", "decay"}:
         raise UsageError("a given optimizer has its own lr, schedule and decay: leave those settings out")
-    found = load_dataset(dataset, data, target, config.task, test)
+    found = load_dataset(dataset, data, target, config.task, test, y=y, table=table, seed=seed)
     problem = checked_dataset(found, config.task, config.sequences)
     config = suited(config, problem, loss)
     about = described(name, config, seed, problem, data)
@@ -253,7 +259,7 @@ def judged_result(
     rows = learner.rows
     result: JsonObject = {"model": fitted.about["model"], "dataset": problem.name}
     result |= {"train_size": len(rows.train.x), "validation_size": len(rows.held.x), "test_size": len(rows.test.x)}
-    result |= _test_figure(fitted, problem) | learning
+    result |= figures_of_test_rows(fitted, problem) | learning
     if config.linear:
         coef, intercept = fitted.coefficients()
         extra = float(learner.penalty(fitted.params)) if learner.penalty else 0.0
@@ -292,13 +298,3 @@ def _check_head(core: Regression, params: Params, train: LabelledRows, head: tup
     got = jax.eval_shape(core.predict, params, train.x[:1]).shape
     if got != (1, *head):
         raise UsageError(f"the model's output has shape {list(got[1:])} a row, but y needs {list(head)}")
-
-
-def _test_figure(fitted: FittedModel, problem: Dataset) -> JsonObject:
-    """Accuracy and confusion, or mean squared error, over the test rows of a checked dataset; nothing without any."""
-    if not len(problem.x_test):
-        return {}
-    found = fitted.outputs(problem.x_test)
-    if fitted.y_scale is None:
-        return classification_figures(problem.y_test, found.argmax(-1), len(fitted.classes or ()))
-    return {"test_mse": float(np.mean((fitted.y_scale.back(found) - problem.y_test) ** 2))}

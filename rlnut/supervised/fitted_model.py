@@ -9,6 +9,10 @@ import jax
 import numpy as np
 
 from rlnut.data.dataset import Dataset, indices, inputs, targets
+from rlnut.data.frames import is_table
+from rlnut.data.table_code import TableCode
+from rlnut.data.user_files import read_rows
+from rlnut.data.user_tables import answer_column, given_values
 from rlnut.errors import RlnutError, UsageError
 from rlnut.networks.layers import serial, unit_scale
 from rlnut.runtime.arrays import all_finite, checksum, in_structure, read_arrays, save_arrays
@@ -72,12 +76,20 @@ class FittedModel:
 
     def prepared(self, x: object) -> np.ndarray:
         """x as the model takes it; rows of another shape or kind than the training rows are refused."""
-        x = inputs("x", x, self.sequences)
+        x = inputs("x", self._of_table(x), self.sequences)
         row = (x.shape[1], *self.row[1:]) if self.sequences else self.row
         if x.shape[1:] != row or (self.x_scale is None and x.dtype != np.uint8):
             kind = "uint8" if self.x_scale is None else "numbers"
             raise UsageError(f"x must be {kind} [rows, {', '.join(map(str, row))}], got {x.dtype} {list(x.shape)}")
         return x if self.x_scale is None else self.x_scale.forth(x, self._float)
+
+    def _of_table(self, x: object) -> object:
+        """A table as numbers, as the training rows were; numbers stay what they are, but gaps in them are filled."""
+        code = TableCode.of(self.about) if self.about.get("columns") or "encoding" in self.about else TableCode(())
+        gaps = not code.plain and all(column.levels is None for column in code.columns)
+        if is_table(x) or (gaps and np.asarray(x).shape[1:] == (len(code.columns),)):
+            return read_rows(x, code, self.about.get("target")).x
+        return x
 
     def predict(self, x: object) -> np.ndarray:
         """The most probable label of each row [B], or the value [B, ...]."""
@@ -112,8 +124,8 @@ class FittedModel:
     def encoded(self, y: object) -> np.ndarray:
         """y as the loss takes it: positions in `classes`, or scaled values."""
         if self.y_scale is not None:
-            return self.y_scale.forth(targets("y", np.asarray(y)), self._float)
-        return indices("y", np.asarray(y), np.asarray(self.classes))
+            return self.y_scale.forth(targets("y", given_values(y)[1]), self._float)
+        return indices("y", answer_column(given_values(y)[1], "y"), np.asarray(self.classes))
 
     def coefficients(self) -> tuple[np.ndarray, np.ndarray]:
         """W [M, D] (or [D]) and b [M] (or a number) of a linear model, for x as given; uint8 x counts as x/255."""
@@ -187,6 +199,7 @@ def described(model: str, config: Settings, seed: int, problem: Dataset, data: s
         "data": None if data is None else str(data),
         "columns": problem.columns,
         "target": problem.target,
+        **({} if problem.code is None else {"encoding": problem.code.as_json()}),
     }
 
 

@@ -44,6 +44,10 @@ class LinearSettings(Settings):
         """What y must be: one of data.TASKS."""
         return "auto"
 
+    def reference(self) -> bool:
+        """Is one text of each column the reference, with no coefficient? Else θ is not determined by the rows."""
+        return False
+
     def standardised(self, x: np.ndarray) -> bool:
         """Are the columns of rows x scaled before they are solved for? The answer is for the columns as they were."""
         return False

@@ -91,6 +91,9 @@ class _Regressor(_Descended):
 class LeastSquaresSettings(_Regressor):
     """Least squares: E = (1/n) Σ ‖y − Wᵀx − b‖²."""
 
+    def reference(self) -> bool:
+        return self.intercept
+
     def solve(
         self, x: np.ndarray, y: np.ndarray, classes: tuple | None, seed: int, optimizer: GradientTransformation | None
     ) -> Solved:

@@ -7,17 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.tables import numbers, read_table
 
 from rlnut import UsageError, fit
 from rlnut.cli import main
-from rlnut.data.csv_files import CsvTable, is_number, read_csv
-from rlnut.data.user_files import read_rows, read_table
+from rlnut.data.csv_files import read_csv
+from rlnut.data.raw_tables import RawTable, is_number
+from rlnut.data.user_files import read_rows
 
 PLAIN = "a,b,y\n0.5,1,2.25\n-1.5,3,4.5\n2.5e1,-2,0.75\n"
 ROWS = [["0.5", "1", "2.25"], ["-1.5", "3", "4.5"], ["2.5e1", "-2", "0.75"]]
 
 
-def read(folder: Path, text: str | bytes, *expected: str) -> CsvTable:
+def read(folder: Path, text: str | bytes, *expected: str) -> RawTable:
     path = folder / "table.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return read_csv(path, expected)
@@ -142,7 +144,7 @@ def test_what_is_no_table_is_refused_with_the_place(tmp_path: Path, text: str | 
             "column 'a' holds numbers with a comma such as '0,5', the first in row 1 .line 2.",
         ),
         ("a;b;y\n0.5;1;2,5\n1.5;2;3\n", "column 'y' holds numbers with a comma such as '2,5'"),
-        ("id,x,y\n1_01,2,3\n1_02,3,4\n", "column 'id' holds text such as '1_01', the first in row 1 .line 2."),
+        ("id,x,y\n1_01,2,3\n102,3,4\n", "column 'id' holds text such as '1_01', the first in row 1 .line 2."),
         ("# c\na,b,y\n1,2,3\n\n4,NA,6\n7,,9\n", "column 'b' has 2 missing values, the first in row 2 .line 5."),
         ("a,b,y\n1,2,3\n4,yes,6\n", "column 'b' holds text such as 'yes', the first in row 2"),
     ],
@@ -168,7 +170,7 @@ def test_quoted_cells_may_hold_separators_lines_and_hashes(tmp_path: Path):
 def test_new_rows_are_read_in_every_dialect_too(tmp_path: Path):
     for text in (",2020,2021\n0,1,2\n1,3,4\n", "2021;2020\n2;1\n4;3\n", "# c\n2020\t2021\n1\t2\n3\t4\n\n"):
         (tmp_path / "n.csv").write_text(text)
-        found = read_rows(tmp_path / "n.csv", ("2020", "2021"), "2022")
+        found = read_rows(tmp_path / "n.csv", numbers(("2020", "2021")), "2022")
         assert found.x.tolist() == [[1, 2], [3, 4]] and "named by the first row" in found.note
 
 

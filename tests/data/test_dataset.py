@@ -105,7 +105,7 @@ def test_bad_data_is_refused_in_one_line(parts, task, text):
 def test_wrong_names_and_words():
     with pytest.raises(UsageError, match="Did you mean mnist"):
         load_dataset("mnits")
-    with pytest.raises(UsageError, match="four arrays"):
-        load_dataset((X, Y))
+    with pytest.raises(UsageError, match=r"X and y, or \(x_train"):
+        load_dataset((X, Y, X))
     with pytest.raises(UsageError, match="no meaning for arrays"):
         load_dataset((X, Y, X, Y), "folder")

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.tables import numbers, read_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlnut import RlnutError, UsageError
 from rlnut.data.small_tables import Table
-from rlnut.data.user_files import read_rows, read_table
+from rlnut.data.user_files import read_rows
 
 
 def write(folder: Path, text: str) -> Path:
@@ -56,8 +57,8 @@ def test_classes_or_values_are_inferred(tmp_path: Path, values, task: str, class
     [
         ("a,b,y\n1,,1\n2,3,4\n", "y", "column 'b' has 1 missing value, the first in row 1"),
         ("a,b,y\n1,5,1\n2,NaN,4\n", "y", "column 'b' has 1 missing value, the first in row 2"),
-        ("a,b,y\n1,5,1\n2,inf,4\n", "y", "column 'b' has 1 missing or infinite value, the first in row 2"),
-        ("a,b,y\n1,red,1\n2,blue,4\n", "y", "column 'b' holds text such as 'red'"),
+        ("a,b,y\n1,5,1\n2,inf,4\n", "y", "column 'b' has 1 infinite value, the first in row 2"),
+        ("a,b,y\n1,red,1\n2,3,4\n", "y", "column 'b' holds text such as 'red', the first in row 1 .line 2.: correct"),
         ("a,b,y\n1,7,1\n2,7,4\n", "y", r"column 'b' is constant \(7\)"),
         ("a,y\n1,cat\n2,cat\n", "y", "column 'y' holds a single class, cat"),
         ("a,y\n1,3\n2,3\n", "y", "column 'y' holds a single class, 3"),
@@ -81,7 +82,7 @@ def test_wrong_files_and_tasks(tmp_path: Path):
     path = write(tmp_path, "a,y\n1,0.5\n2,cat\n").rename(tmp_path / "words.csv")
     cases = [
         (tmp_path / "no.csv", "y", "auto", "is not there"),
-        (tmp_path / "x.txt", "y", "auto", "must be a .csv, .npy or .npz"),
+        (tmp_path / "x.txt", "y", "auto", "must be a .csv, .npy, .npz or .parquet"),
         (path, "y", "both", "unknown task 'both'"),
         (path, "y", "regression", "it can only be classified"),
         (write(tmp_path, "a,y\n1,0.5\n2,1\n"), "y", "classification", "0.5: they are no classes"),
@@ -131,7 +132,7 @@ def test_windows_and_images_of_an_npz(tmp_path: Path):
 
 
 def test_new_rows_are_found_by_name_or_by_order(tmp_path: Path):
-    names = ("I", "T")
+    names = numbers(("I", "T"))
     rows = read_rows(write(tmp_path, "V,T,day,I\n5,1,9,2\n7,3,9,4\n"), names, "V")
     assert rows.x.tolist() == [[2, 1], [4, 3]] and rows.y is not None and rows.y.tolist() == [5, 7]
     assert rows.ignored == ("day",)
@@ -140,12 +141,12 @@ def test_new_rows_are_found_by_name_or_by_order(tmp_path: Path):
     bare = read_rows(write(tmp_path, "2,1\n4,3\n"), names, "V")
     assert bare.x.tolist() == [[2, 1], [4, 3]] and bare.y is None
     # fitted to a file without names, target the middle column
-    whole = read_rows(write(tmp_path, "2,5,1\n4,7,3\n"), ("0", "2"), "1")
+    whole = read_rows(write(tmp_path, "2,5,1\n4,7,3\n"), numbers(("0", "2")), "1")
     assert whole.x.tolist() == [[2, 1], [4, 3]] and whole.y is not None and whole.y.tolist() == [5, 7]
     np.savez(tmp_path / "a.npz", x=np.eye(2), y=[1, 0])
     assert read_rows(tmp_path / "a.npz", names, "y").x.tolist() == [[1, 0], [0, 1]]
     np.save(tmp_path / "a.npy", np.zeros((2, 3, 4)))
-    assert read_rows(tmp_path / "a.npy", (), None).x.shape == (2, 3, 4)
+    assert read_rows(tmp_path / "a.npy", numbers(()), None).x.shape == (2, 3, 4)
 
 
 @pytest.mark.parametrize(
@@ -160,4 +161,4 @@ def test_new_rows_are_found_by_name_or_by_order(tmp_path: Path):
 )
 def test_new_rows_that_do_not_fit_are_refused(tmp_path: Path, text: str, message: str):
     with pytest.raises(UsageError, match=message):
-        read_rows(write(tmp_path, text), ("I", "T"), "V")
+        read_rows(write(tmp_path, text), numbers(("I", "T")), "V")

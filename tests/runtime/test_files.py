@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.tables import numbers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
@@ -329,8 +330,8 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "npy": read_npy,
     "finite problem": load_npz,
     "policy": lambda path: as_table(str(path.rename(path.with_suffix(".npy"))), FINITE, 0.9),
-    "table": lambda path: read_rows(path, (), None),
-    "column": lambda path: read_rows(path.rename(path.with_suffix(".npy")), ("a",), None),
+    "table": lambda path: read_rows(path, numbers(()), None),
+    "column": lambda path: read_rows(path.rename(path.with_suffix(".npy")), numbers(("a",)), None),
     "transitions": lambda path: load_transitions(str(path), SPEC, 0.9),
 }
 
