@@ -231,6 +231,7 @@ def test_x_and_y_are_split_by_the_share_and_the_seed():
     ):
         with pytest.raises(UsageError, match=message):
             rlnut.fit("linear", *arguments)
-    for wrong in ({"drop": "a"}, {"missing": "mean"}):
+    wrongs: list[dict[str, Any]] = [{"drop": "a"}, {"missing": "mean"}]
+    for wrong in wrongs:
         with pytest.raises(UsageError, match=f"{next(iter(wrong))} is for your own file"):
             rlnut.fit("linear", "iris", **wrong)
