@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from rlnut.demos.frame import Ask, Chapter
 from rlnut.features.maps import one_hot
 from rlnut.linear_models.logistic import logistic
-from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, legend_above, line_style, panels, styled
+from rlnut.runtime.plotting import BLUE, GREEN, GREY, ORANGE, PURPLE, legend_above, line_style, panels, styled
 
 ENERGIES = np.array([0.0, 0.5, 1.0, 2.0])
 MU, TEMPERATURES = 1.0, (0.05, 0.2, 0.5)
@@ -134,7 +134,7 @@ def draw(
     fine = np.linspace(0, 3, 200)
     fitted = boltzmann(fine, np.concatenate([[0], found]))
     for m, marker in enumerate("os^D"):
-        colour = (BLUE, ORANGE, GREEN, GREY)[m]
+        colour = (BLUE, ORANGE, GREEN, PURPLE)[m]
         share = np.array([(y[bins == i] == m).mean() for i in range(len(middle))])
         states.plot(middle, share, marker, color=colour)
         name = f"ε{'₀₁₂₃'[m]} = {np.concatenate([[0], found])[m]:.2f}"

@@ -72,6 +72,16 @@ class Worked(NamedTuple):
     apart: float
 
 
+def term(value: float) -> str:
+    """A number of the worked example."""
+    return f"{value:.3f}".replace("-", "−")
+
+
+def factor(value: float) -> str:
+    """The same behind a sign: in brackets if it is negative."""
+    return f"({term(value)})" if value < 0 else term(value)
+
+
 def work_out(core: Regression, params: Params, steps: Steps) -> Worked:
     """δ of the first move from which the next reached the goal, term by term; then that of reaching it."""
     moved = (steps.s != steps.after) & (steps.gamma > 0)
@@ -92,15 +102,15 @@ def work_out(core: Regression, params: Params, steps: Steps) -> Worked:
     slope = jax.grad(lambda p: core.predict(p, place(one.s))[0, action])(params)
     by_hand = jax.tree.map(lambda p, g: p + ALPHA * delta * g, params, slope)
     gaps = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), after_one, by_hand)
+    values_after, reached = ", ".join(map(term, q_after.tolist())), float(steps.reward[t + 1])
+    made = f"{reward:g} + {gamma:g}·{factor(v_after)}"
     lines = [
         f"s = {s}, a = {ACTIONS[action]}, r = {reward:g}, s′ = {after}, γ = {gamma:g}, π(a|s′) = 1/4, "
-        f"Q(s′, ·) = ({', '.join(f'{value:.3f}' for value in q_after)}), so V(s′) = {v_after:.3f}",
-        f"δ for V = r + γ V(s′) − V(s) = {reward:g} + {gamma:g}·{v_after:.3f} − {v:.3f} = "
-        f"{reward + gamma * v_after - v:.3f}",
-        f"δ for Q = r + γ Σ π Q(s′, ·) − Q(s, a) = {reward:g} + {gamma:g}·{v_after:.3f} − {q[action]:.3f} = "
-        f"{delta:.3f}",
-        f"One step later the episode ends (γ = 0): s = {goal}, a = {ACTIONS[chosen]}, r = {steps.reward[t + 1]:g}, "
-        f"δ = r − Q(s, a) = {steps.reward[t + 1]:g} − {q_goal:.3f} = {steps.reward[t + 1] - q_goal:.3f}",
+        f"Q(s′, ·) = ({values_after}), so V(s′) = {term(v_after)}",
+        f"δ for V = r + γ V(s′) − V(s) = {made} − {factor(v)} = {term(reward + gamma * v_after - v)}",
+        f"δ for Q = r + γ Σ π Q(s′, ·) − Q(s, a) = {made} − {factor(float(q[action]))} = {term(delta)}",
+        f"One step later the episode ends (γ = 0): s = {goal}, a = {ACTIONS[chosen]}, r = {reached:g}, "
+        f"δ = r − Q(s, a) = {reached:g} − {factor(q_goal)} = {term(reached - q_goal)}",
         f"One step of descent: θ ← θ + α δ ∂Q(s, a)/∂θ with α = {ALPHA:g}",
     ]
     return Worked(lines, delta, max(jax.tree.leaves(gaps)))
@@ -141,7 +151,7 @@ def chapter(ask: Ask, steps: int = 60_000, updates: int = 2500) -> Chapter:
     mean_delta = float(np.sqrt((each**2).mean()))
 
     return Chapter(
-        f"Q_π of a random policy on FrozenLake-v1 by a network, from {steps:,} steps",
+        f"Q of a random policy π on FrozenLake-v1 by a network, from {steps:,} steps",
         {
             "transitions": steps,
             "worked_example": worked.lines,

@@ -110,6 +110,6 @@ def draw(
     cost.loglog(steps, train, color=BLUE, label="training years")
     cost.loglog(steps, held, ":", color=GREEN, lw=2, label="validation years")
     cost.axvline(stop + 1, color=GREY, lw=1, label=f"kept: step {stop}")
-    cost.set(xlabel="step", ylabel="RMS error", title="The validation years choose the step")
+    cost.set(xlabel="step", ylabel="RMS error of the sunspot number", title="The validation years choose the step")
     legend_above(cost)
     return figure

@@ -84,7 +84,7 @@ def chapter(ask: Ask, sizes: tuple[int, ...] = (10, 30, 100, 300), steps: int = 
             ),
         },
         draw(new[:, 0], drawn, hidden, sizes, errors),
-        (f"noise {NOISE:g}", f"{UNITS} hidden units", f"{steps:,} updates of Adam"),
+        (f"noise {NOISE:g} V", f"{UNITS} hidden units", f"{steps:,} updates of Adam"),
     )
 
 
@@ -101,22 +101,24 @@ def draw(
         axis.plot(current, voltage, ".", color=GREY, alpha=0.6, label=f"{len(current)} rows")
         axis.plot(new, by_hand, "--", color=ORANGE, label="θ₀ + θ₁I + θ₂I²")
         axis.plot(new, learned, color=BLUE, label=f"{hidden.shape[1]} learned features")
-        axis.set(xlabel="current I", ylabel="voltage V", title=law)
+        axis.set(xlabel="current I, A", ylabel="voltage V, V", title=law, xticks=np.linspace(-1, 1, 5))
         legend_above(axis, 3)
     units.plot(new, hidden, color=BLUE, lw=1)
     for power in range(3):
         units.plot(new, new**power, "--", color=ORANGE, lw=1.2)
     units.plot([], [], color=BLUE, lw=1, label="learned: tanh(wI + b)")
     units.plot([], [], "--", color=ORANGE, label="by hand: 1, I, I²")
-    units.set(xlabel="current I", ylabel="feature", title="The features themselves (second law)")
+    units.set(xlabel="current I, A", ylabel="feature", title="The features themselves (second law)")
+    units.set_xticks(np.linspace(-1, 1, 5))
     legend_above(units)
     for law, marker in zip(errors, "os", strict=True):
         for way, colour, style in (("by hand", ORANGE, "--"), ("learned", BLUE, "-")):
             label = f"{way}, {'first' if marker == 'o' else 'second'} law"
             error.loglog(sizes, errors[law][way], marker + style, color=colour, label=label)
     error.set(
-        xlabel="training rows", ylabel="RMS error against the law", title="Hand-made: good only if they are right"
+        xlabel="training rows", ylabel="RMS error against the law, V", title="Hand-made: good only if they are right"
     )
+    error.set_yticks((0.01, 0.02, 0.05, 0.1, 0.2, 0.5), ("0.01", "0.02", "0.05", "0.1", "0.2", "0.5"))
     error.set_xticks(sizes, [str(n) for n in sizes])
     error.minorticks_off()
     legend_above(error)

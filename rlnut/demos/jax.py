@@ -111,7 +111,7 @@ def draw(z: np.ndarray, costs: np.ndarray, least: float, key: Key) -> Figure:
     scan.semilogy(costs.T, color=BLUE, lw=1)
     scan.plot([], [], color=BLUE, lw=1, label=f"vmap of scan: {len(costs)} keys at once")
     scan.axhline(least, color=GREY, lw=1, label="exact minimum")
-    scan.set(xlabel="step", ylabel="E(θ), mean squared error", title="One compiled loop for all keys")
+    scan.set(xlabel="step", ylabel="E(θ), mean squared error, V²", title="One compiled loop for all keys")
     legend_above(scan, 1)
     once, again = (np.asarray(jax.random.uniform(key, (200, 2))) for _ in range(2))
     random.plot(*once.T, "o", color=GREEN, mfc="none", ms=8, label="uniform(key)")
