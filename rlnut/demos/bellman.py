@@ -109,12 +109,12 @@ def draw(truth: np.ndarray, found: dict[str, tuple[np.ndarray, ...]], rms: dict[
     value.plot(states, truth, color=GREY, lw=6, alpha=0.4, label="exact")
     steps = len(rms["bellman"])
     for i, shade in ((1, 0.25), (9, 0.5), (steps - 1, 1.0)):
-        label = f"y from the Bellman equation, {counted(i + 1, 'update')}"
+        label = f"Bellman, {counted(i + 1, 'update')}"
         value.plot(states, found["bellman"][0][i], "o-", color=BLUE, alpha=shade, ms=4, label=label)
-    value.plot(states, found["returns"][0][-1], "x", color=ORANGE, label="y from returns")
+    value.plot(states, found["returns"][0][-1], "x", color=ORANGE, label="returns")
     value.set(xlabel="state", ylabel=r"value $V_\pi(s)$", title="The values that no one labelled")
     value.set_xticks(states)
-    legend_above(value, 1)
+    legend_above(value)
 
     at = np.arange(1, steps + 1)
     for (way, (words, colour)), style in zip(WAYS.items(), (":", "--", "-"), strict=True):
@@ -125,10 +125,11 @@ def draw(truth: np.ndarray, found: dict[str, tuple[np.ndarray, ...]], rms: dict[
     delta.loglog(at, found["bellman"][2], "--", color=ORANGE, lw=2, label="single δ")
     delta.loglog(at, found["bellman"][1], color=BLUE, lw=2, label="mean δ of a state")
     delta.set(xlabel="updates", ylabel="root mean square of δ", title="Bellman error δ = r + γ v(s′) − v(s)")
+    small = {"ha": "right", "va": "bottom", "fontsize": 8, "color": GREY}
     floor = FLOAT32 * float(np.abs(truth).max())
     for axis, least in ((error, rms["labels"].min()), (delta, found["bellman"][1].min())):
         if least < 10 * floor:
             axis.axhline(floor, color=GREY, lw=1)
-            axis.annotate("rounding of float32", (1, floor), va="bottom", fontsize=8, color=GREY)
+            axis.annotate("rounding of float32", (0.98, floor), xycoords=("axes fraction", "data"), **small)
     delta.legend()
     return figure

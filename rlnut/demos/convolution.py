@@ -121,7 +121,8 @@ def draw(
         axis.set_title(name, fontsize=9)
         map_frame(axis)
         for (i, j), weight in np.ndenumerate(weights):
-            axis.text(j, i, f"{weight:.2f}", ha="center", va="center", color="white" if abs(weight) > 1.5 else "black")
+            shown = f"{round(float(weight), 2) + 0.0:.2f}".replace("-", "−")
+            axis.text(j, i, shown, ha="center", va="center", color="white" if abs(weight) > 1.5 else "black")
     above.colorbar(image_of, ax=[true, found], label="weight", shrink=0.6, location="bottom", pad=0.04)
 
     axes = below.subplots(2, 1 + w.shape[-1])

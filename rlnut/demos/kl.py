@@ -93,15 +93,16 @@ def draw(curves: tuple[np.ndarray, np.ndarray, np.ndarray, float], truth: np.nda
     q = np.stack([1 - a - b, a, b], 1)
     height = stats.entropy(np.broadcast_to(truth, q.shape), q, axis=1)
     x, y = (q @ CORNERS).T
-    three.tricontourf(x, y, height, levels=[0, *LEVELS], cmap="Greys", extend="max")
-    lines = three.tricontour(x, y, height, levels=LEVELS, colors="black", linewidths=0.5)
-    three.clabel(lines, LEVELS[:-1], fontsize=7, fmt="%g")
+    filled = three.tricontourf(x, y, height, levels=[0, *LEVELS], cmap="Greys", extend="max")
+    three.tricontour(x, y, height, levels=LEVELS, colors="black", linewidths=0.5)
+    bar = figure.colorbar(filled, ax=three, label="divergence of q from p, nats", shrink=0.8, format="%g")
+    bar.set_ticks([0, *LEVELS])
     three.plot(*(guesses @ CORNERS).T, "o-", color=ORANGE, ms=3, label="gradient descent from q = ⅓")
     three.plot(*(truth @ CORNERS), "*", color=BLUE, ms=15, label="truth p")
     for corner, name, side in zip(CORNERS, ("q₀ = 1", "q₁ = 1", "q₂ = 1"), ("right", "left", "center"), strict=True):
         three.text(*corner, f" {name} ", ha=side, va="bottom" if side == "center" else "top")
     three.axis("off")
     three.axis("equal")
-    three.set_title("Three classes: divergence of q from p, nats", pad=26)
-    three.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2)
+    three.set_title("Three classes: descent ends at the truth", pad=26)
+    three.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=2)
     return figure
