@@ -71,8 +71,8 @@ def test_the_code_prints_what_the_page_shows(name: str):
         exec(compile(code, name, "exec", dont_inherit=True), space)  # a page of the documentation is our own text
     found = out.getvalue()
     assert NUMBER.sub("#", found).split() == NUMBER.sub("#", shown).split()
-    numbers = [np.array(NUMBER.findall(text), float) for text in (found, shown)]
-    np.testing.assert_allclose(*numbers, rtol=0.02, atol=NEAR.get(name, 0.005))
+    ours, theirs = (np.array(NUMBER.findall(text), float) for text in (found, shown))
+    np.testing.assert_allclose(ours, theirs, rtol=0.02, atol=NEAR.get(name, 0.005))
 
 
 def test_links_to_the_library_lead_to_what_is_in_the_reference():
