@@ -120,16 +120,15 @@ def draw(truth: np.ndarray, found: dict[str, tuple[np.ndarray, ...]], rms: dict[
     for (way, (words, colour)), style in zip(WAYS.items(), (":", "--", "-"), strict=True):
         error.loglog(at, rms[way], style, color=colour, lw=2, label=f"y from {words}")
     error.set(xlabel="updates", ylabel=r"RMS error against $V_\pi$", title="One regression, three ways to make y")
-    error.legend(loc="lower left")
+    error.legend(loc="center left")
 
     delta.loglog(at, found["bellman"][2], "--", color=ORANGE, lw=2, label="single δ")
     delta.loglog(at, found["bellman"][1], color=BLUE, lw=2, label="mean δ of a state")
     delta.set(xlabel="updates", ylabel="root mean square of δ", title="Bellman error δ = r + γ v(s′) − v(s)")
-    small = {"ha": "right", "va": "bottom", "fontsize": 8, "color": GREY}
     floor = FLOAT32 * float(np.abs(truth).max())
     for axis, least in ((error, rms["labels"].min()), (delta, found["bellman"][1].min())):
         if least < 10 * floor:
             axis.axhline(floor, color=GREY, lw=1)
-            axis.annotate("rounding of float32", (0.98, floor), xycoords=("axes fraction", "data"), **small)
+            axis.annotate("rounding of float32", (1, floor), va="bottom", fontsize=8, color=GREY)
     delta.legend()
     return figure
