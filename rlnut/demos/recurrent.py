@@ -25,7 +25,7 @@ from rlnut.errors import counted
 from rlnut.networks.recurrent_networks import CELLS, scan
 from rlnut.regression.core import regression
 from rlnut.regression.losses import cross_entropy
-from rlnut.runtime.plotting import BLUE, GREY, ORANGE, panels, styled, whole_numbers
+from rlnut.runtime.plotting import BLUE, GREY, ORANGE, legend_above, panels, styled, whole_numbers
 from rlnut.supervised.network_settings import MODELS
 from rlnut.supervised.scaling import scale_of
 from rlnut.types import Array, Batch, Fit, Key, Params
@@ -164,6 +164,6 @@ def draw(
     trace.set(xlabel="steps after the first", ylabel="‖y − y′‖ / ‖y₀ − y′₀‖", title="What is left of the first symbol")
     whole_numbers(cost.xaxis, trace.xaxis)
     for axis in (memory_of, cost, trace):
-        axis.legend(loc="lower left")
+        legend_above(axis, 3)
     figure.align_labels()
     return figure
