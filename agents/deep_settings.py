@@ -1,4 +1,4 @@
-"""What a user may choose of every agent with a network, and the pieces of which one is made; needs no JAX.
+"""Options of all agents with a network, and the components that such an agent is made of; needs no JAX.
 
 A variant of an agent is the same class with other defaults, or a subclass that makes one piece in another way:
 
@@ -128,7 +128,7 @@ class Deep(NetworkAgent):
                 RunRemark(
                     "medians",  # beyond |δ| = 1 huber is |δ|, whose minimiser is a median of the targets
                     f"|δ| is {facts.delta:.2g} in the mean; beyond 1 loss huber learns medians of the returns, not"
-                    " their means: for values that are true try --loss squared or a smaller --reward-scale",
+                    " their means: for unbiased values use --loss squared or a smaller --reward-scale",
                 )
             ]
         return found

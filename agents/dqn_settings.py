@@ -1,4 +1,4 @@
-"""What a user may choose of DQN, whose named variants are in `deep_variants.py`. Importing this needs no JAX."""
+"""Options of DQN; its named variants are in `deep_variants.py`. Importing this needs no JAX."""
 
 from __future__ import annotations
 

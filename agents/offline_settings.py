@@ -71,7 +71,7 @@ class FQI(OfflineConfig):
             raise UsageError("a network is not solved by least squares: take nfq or cql")
         values = values_of(self.features, spec, self.low, self.high)
         if values.kind == "table" and (self.low is not None or self.high is not None):
-            raise UsageError("--low and --high mean nothing to a table: they are where features are laid")
+            raise UsageError("--low and --high have no effect on a table: they are the range of features")
         return linear_fqi(values, self.policy_iteration, RIDGE if self.ridge is None else self.ridge)
 
 

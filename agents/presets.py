@@ -1,4 +1,4 @@
-"""Presets: settings of an agent that were measured on an environment; benchmarks/README.md has the figures."""
+"""Presets: tuned settings of an agent for an environment; benchmarks/README.md has the figures."""
 
 from __future__ import annotations
 

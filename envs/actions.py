@@ -27,10 +27,10 @@ def actions(space: spaces.Space, choice: Choice, name: str) -> Actions:
     if choice.kind is not None and choice.kind not in KINDS:
         raise UsageError(f"actions must be one of {', '.join(KINDS)}, got {choice.kind!r}")
     if choice.bins is not None and not isinstance(space, spaces.Box):
-        raise UsageError(f"{name}: bins mean nothing for the action space {space}: they are for Box")
+        raise UsageError(f"{name}: bins have no effect on the action space {space}: they are for Box")
     if isinstance(space, spaces.Discrete):
         if choice.kind is not None:
-            raise UsageError(f"{name}: actions {choice.kind} means nothing for the action space {space}")
+            raise UsageError(f"{name}: actions {choice.kind} has no effect on the action space {space}")
         n = int(space.n)
         return Actions((n,), int(space.start), None, (), (n,), f"{n} actions")
     numbers = [values.astype(space.dtype) for values in _numbers(space, choice.bins or BINS, name)]
@@ -39,7 +39,7 @@ def actions(space: spaces.Space, choice: Choice, name: str) -> Actions:
     kind = choice.kind or ("grid" if size <= LARGEST_GRID else "decoupled")
     if kind == "grid":
         if size > MOST:
-            raise UsageError(f"{name}: a grid of {size:,} actions is too large: use decoupled actions or fewer bins")
+            raise UsageError(f"{name}: a grid of {size:,} actions is too large: take --actions decoupled or fewer bins")
         grid = np.stack(np.meshgrid(*numbers, indexing="ij"), -1).reshape(size, *shape)
         return Actions((size,), 0, grid, shape, counts, f"{size} actions, a grid of {_said(counts)}", choice)
     most = max(counts)
@@ -73,7 +73,7 @@ def _numbers(space: spaces.Space, bins: int, name: str) -> list[np.ndarray]:
         return [np.arange(2)] * math.prod(space.shape)
     if not isinstance(space, spaces.Box):
         raise UsageError(
-            f"{name}: action space {space} is not served; allowed: Discrete, MultiDiscrete, MultiBinary, bounded Box"
+            f"{name}: action space {space} is not supported; allowed: Discrete, MultiDiscrete, MultiBinary, bounded Box"
         )
     low, high = space.low.reshape(-1), space.high.reshape(-1)
     if not (np.isfinite(low) & np.isfinite(high)).all() or not len(low):

@@ -1,4 +1,4 @@
-"""`rlnut.check_env`: what a learner sees of an environment under a uniform policy, and what looks suspicious."""
+"""`rlnut.check_env`: what a learner gets from an environment under random actions, and what looks suspicious."""
 
 from __future__ import annotations
 

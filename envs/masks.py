@@ -1,4 +1,4 @@
-"""Which actions an environment allows, however it says so.
+"""Action masks: which actions an environment allows, from `info`, the observation or a method.
 
 | convention                     | where                                                                              |
 |--------------------------------|------------------------------------------------------------------------------------|

@@ -1,4 +1,4 @@
-"""What actions and observations of known environments mean, in words for the axes of figures and for videos.
+"""Names of the actions and observations of known environments, for figures and videos.
 
 Words are given only where no wrapper may have changed what they say; elsewhere actions and numbers are counted.
 """

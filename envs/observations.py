@@ -1,4 +1,4 @@
-"""Observation spaces: how one observation is stored, and what the network sees of it.
+"""Observation spaces: how an observation is stored, and how it is encoded for the network.
 
 | space                           | stored as              | the network sees                                        |
 |---------------------------------|------------------------|---------------------------------------------------------|
@@ -85,7 +85,7 @@ def _single(space: spaces.Space, name: str) -> Observation:
         return _box(space, name)
     kind = f"{type(space).__name__} observations are"
     raise UsageError(
-        f"{name}: {kind} not served; allowed: Box, Discrete, MultiDiscrete, MultiBinary, Dict and Tuple of these"
+        f"{name}: {kind} not supported; allowed: Box, Discrete, MultiDiscrete, MultiBinary, Dict and Tuple of these"
     )
 
 

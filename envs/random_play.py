@@ -1,4 +1,4 @@
-"""What a uniform policy meets in an environment: transitions as a learner stores them, ranges, episodes, speed."""
+"""Play with uniformly random actions: transitions as a learner stores them, ranges, episodes, speed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an environment gave, read strictly: an observation (structure, shape, type, range), rewards, flags.
+"""Strict reading of what an environment returns: an observation (structure, shape, type, range), rewards, flags.
 
 `observation_reader(space)` is a function from what an environment gives to a copy that the space holds, or `Mismatch`
 with what came and what must come. Floats may have any precision; whole numbers pass as floats, floats never as whole

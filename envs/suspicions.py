@@ -1,4 +1,4 @@
-"""What looks suspicious in an environment: each a sentence that says what was seen and what to do."""
+"""What looks suspicious in an environment: each a sentence with what was observed and what to do."""
 
 from __future__ import annotations
 

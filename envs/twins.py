@@ -1,4 +1,4 @@
-"""The functional twin of an environment: pure functions with the same law, for loops that are compiled whole."""
+"""The functional twin of an environment: pure functions with the same dynamics, for loops compiled as a whole."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def twin(env: gym.Env) -> FuncEnv:
     found = from_env(env)
     if found is None:
         raise UsageError(
-            f"{name} has no functional twin; --native serves {', '.join(TWINS)}, environments with tables, and those"
+            f"{name} has no functional twin; --native supports {', '.join(TWINS)}, environments with tables, and those"
             " with a FuncEnv as `.func`; train without --native"
         )
     return TabularFunc(found)

@@ -1,4 +1,4 @@
-"""Chains whose values are known by heart: random walks (S&B 6.2, 7.1, 9.1) and Boyan's chain."""
+"""Chains with known values: random walks (S&B 6.2, 7.1, 9.1) and Boyan's chain."""
 
 from __future__ import annotations
 

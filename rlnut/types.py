@@ -1,4 +1,4 @@
-"""The words that every other file uses: a model, one regression problem, one piece of experience.
+"""The types that all files share: a model, a regression problem, a piece of experience.
 
 All are NamedTuples, so all are pytrees: state goes into a pure function and comes out of it.
 """

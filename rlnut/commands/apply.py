@@ -1,4 +1,4 @@
-"""`rlnut predict DIR FILE`: what a model that `rlnut fit --out DIR` left says of new rows."""
+"""`rlnut predict DIR FILE`: predictions of a saved fit for new data."""
 
 from __future__ import annotations
 

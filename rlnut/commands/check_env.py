@@ -1,4 +1,4 @@
-"""`rlnut check-env ENV`: what a learner will see of an environment, what looks suspicious, or what is not supported."""
+"""`rlnut check-env ENV`: how a learner gets an environment, what looks suspicious, or what is not supported."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def report_lines(found: EnvReport, seed: int) -> Iterator[str]:
     facts = {
         "observation": " ".join(str(spec.observation_space).split()),
         "action": " ".join(str(spec.action_space).split()),
-        "learner sees": spec.saw,
+        "network input": spec.saw,
         "time limit": limit + ("" if found.solved_at is None else f"; solved at {found.solved_at:g}"),
         "reproducible": "yes" if found.reproducible else "no",
         "speed": f"{found.steps_per_s:,.0f} steps/s",

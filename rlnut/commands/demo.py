@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     if args.name not in CHAPTERS:
         raise unknown("demo", args.name, CHAPTERS)
     if args.name not in DIGITS and (args.full or args.data):
-        raise UsageError(f"{args.name} makes its own data: --full and --data have a meaning for {', '.join(DIGITS)}")
+        raise UsageError(f"{args.name} makes its own data: --full and --data are only for {', '.join(DIGITS)}")
     from rlnut.demos.frame import Ask, picture_path, show
 
     path = picture_path(args.name, args.out, chosen_format(args))

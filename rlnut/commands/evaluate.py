@@ -1,4 +1,4 @@
-"""`rlnut evaluate DIR`: the greedy policy of a run on a fresh, real environment."""
+"""`rlnut evaluate DIR`: evaluate the greedy policy of a run on its real environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Greedy evaluation on environments of its own: fresh episodes, each from a seed of its own, none cut short by us.
+"""Greedy evaluation in separate environments: new episodes, each with its own seed, played to their end.
 
 What q says of the start of an episode is compared with what the episode then gives, the over-estimation of van Hasselt
 et al. (2016, figure 3): the mean over episodes of

@@ -1,4 +1,4 @@
-"""What a config must know of an environment before its agent can be built, and only playing tells: where values lie."""
+"""Ranges of observations that an agent needs before it can be built, found by playing."""
 
 from __future__ import annotations
 

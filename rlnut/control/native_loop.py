@@ -210,7 +210,7 @@ def native_loop(
         if not seen.finite.all():
             last = run.steps + (int(np.argmin(seen.finite.ravel())) + 1) * vector.num_envs
             which = f"steps {last - vector.num_envs + 1:,} … {last:,}" if vector.num_envs > 1 else f"step {last:,}"
-            raise RlnutError(f"{vector.spec.name}: {which} returned a reward or an observation that is not finite")
+            raise RlnutError(f"{vector.spec.name}: {which} returned a reward or observation that is NaN or infinite")
         return wrap(live), [metrics_of(Seen(*(leaf[i] for leaf in seen))) for i in range(count)]
 
     def shapes() -> Run:

@@ -1,4 +1,4 @@
-"""What happens at the looks of a run, one job each: divergence, log, greedy evaluation, checkpoint, end.
+"""The observers of a run, one job each: divergence, log, greedy evaluation, checkpoint, end.
 
 An observer that measures something for the log has the names of its `columns`, stands before the log, and puts its
 numbers into `look.columns`.
@@ -44,7 +44,7 @@ class Divergence:
         for one in look.metrics:
             learned, self.updates = self.updates is not None and one["updates"] > self.updates, one["updates"]
             if math.isinf(one["delta"]) or (math.isnan(one["delta"]) and learned):
-                raise RlnutError(f"the learner diverged before step {look.step:,}: δ is not finite; give {self.advice}")
+                raise RlnutError(f"the learner diverged before step {look.step:,}: δ is not finite; use {self.advice}")
 
 
 class Newest:

@@ -133,7 +133,7 @@ def offline(
     finally:
         vector.close()
     count = len(seen.action)
-    lines = [f"{count:,} transitions, at most {config.iterations} iterations", f"sees       {spec.saw}", *found]
+    lines = [f"{count:,} transitions, at most {config.iterations} iterations", f"input      {spec.saw}", *found]
     loop, schedule = (
         offline_loop(agent, spec, seen, before and before.programs, timed),
         EveryIteration(config.iterations),

@@ -50,7 +50,7 @@ class Plan:
         if self.updates == 0:
             raise UsageError(
                 f"this run would make 0 updates: learning starts at step {self.learning_starts:,} and the run ends at"
-                f" step {self.steps:,}; give more --steps or a smaller --learning-starts"
+                f" step {self.steps:,}; increase --steps or decrease --learning-starts"
             )
         if self.memory_bytes > free_bytes:
             raise UsageError(
@@ -69,7 +69,7 @@ class Plan:
         """For people."""
         drawn = f"{self.batch} transitions" if self.window == 1 else f"{self.batch} windows of {self.window} steps"
         return [
-            f"sees       {self.saw}; {self.parameters:,} parameters",
+            f"input      {self.saw}; {self.parameters:,} parameters",
             f"steps      {self.steps:,} in rounds of {self.round_steps}, {self.evaluations} greedy evaluations",
             f"updates    {self.updates:,} of {drawn}, from step {self.learning_starts:,}",
             f"ε          {self.epsilon_end:.3g} at the end",

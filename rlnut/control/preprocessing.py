@@ -98,7 +98,7 @@ def prepared(agent: Agent, spec: Spec, training: RunSettings) -> Agent:
     def init(key: Key, seen: Transition) -> AgentState:
         state = agent.init(key, seen)
         if training.normalise and not any(map(_is, jax.tree.leaves(state.fit.params, is_leaf=_is))):
-            raise UsageError("normalise means nothing for this agent: it does not look through a network")
+            raise UsageError("normalise has no effect on this agent: it has no network")
         return state
 
     return agent._replace(init=init, learn=learn)

@@ -1,4 +1,4 @@
-"""What config.json says of a run, as data: agent, settings, environment, seed. Importing this needs no JAX.
+"""The content of a run's config.json as data: agent, settings, environment, seed. Importing this needs no JAX.
 
 Nothing that a file names is imported or called, unless the user says that it can be trusted: an environment of a
 module, or an agent's class that is not one of ours, is otherwise given by the user.

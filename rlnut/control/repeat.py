@@ -1,4 +1,4 @@
-"""A run once more, from its config.json: exactly, or with some settings changed; what is not as it was is reported."""
+"""Repeating a run from its config.json, exactly or with some settings changed; differences are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run will do, said and checked before it starts. Importing this needs no JAX."""
+"""The settings of a run, checked before it starts. Importing this needs no JAX."""
 
 from __future__ import annotations
 

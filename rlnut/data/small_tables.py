@@ -91,7 +91,7 @@ def real(name: str) -> Table:
 def load_table(name: str, data: str | Path | None = None) -> Table:
     """A table by its name; it is no file, so `data` has no meaning here."""
     if data is not None:
-        raise UsageError(f"{name} is made or carried by a library: --data has no meaning for it")
+        raise UsageError(f"{name} is made or carried by a library: --data has no effect")
     return SYNTHETIC[name]() if name in SYNTHETIC else real(name)
 
 

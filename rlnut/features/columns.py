@@ -1,4 +1,4 @@
-"""Hand-made features for the rows of a table, by their words: `rlnut fit ridge TABLE --features polynomial:3,rbf:9`."""
+"""Hand-made features for the rows of a table, by name: `rlnut fit ridge TABLE --features polynomial:3,rbf:9`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Feature words of the command line, "fourier:5" or "tiles:8,10,4096", made into maps for states or for boxes."""
+"""Feature specifications such as "fourier:5" or "tiles:8,10,4096", made into maps for states or for boxes."""
 
 from __future__ import annotations
 

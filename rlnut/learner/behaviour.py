@@ -1,4 +1,4 @@
-"""What a policy does, as probabilities π(·|s) made from q(s, ·): to act, to average over, and to correct for.
+"""Policies as probabilities π(·|s) computed from q(s, ·): for acting, expectations and off-policy corrections.
 
 Actions that share the largest q share its probability evenly, so nothing depends on the order of the actions.
 Forbidden actions (mask False) have probability 0. NumPy in, NumPy out.

@@ -1,4 +1,4 @@
-"""Prioritised replay: rows are drawn in proportion to how surprising they were (Schaul et al. 2016).
+"""Prioritised replay: rows are drawn by the size of their TD errors (Schaul et al. 2016).
 
     P(i) = pᵢ^α / Σₖ pₖ^α,     wᵢ = (N P(i))^(−β) / maxₖ (N P(k))^(−β) = (minₖ mₖ / mᵢ)^β,     mᵢ = pᵢ^α
 

@@ -1,4 +1,4 @@
-"""How the outputs of a network stand for action values: numbers, classes over a support, or a distribution.
+"""How the outputs of a network represent action values: numbers, classes over a support, or a distribution.
 
 | readout     | outputs of an action    | q(s, a)           | target y                          | loss ℓ          |
 |-------------|-------------------------|-------------------|-----------------------------------|-----------------|

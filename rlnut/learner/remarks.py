@@ -1,4 +1,4 @@
-"""What a user should know of a run: a cause, and which option to change; only where that changes the result.
+"""Warnings about a run: the cause, and which option to change; only where that changes the result.
 
 A config makes remarks of what is known of its run (`AgentConfig.remarks`): before the start of what is planned, so that
 they stand in the plan; while it goes of what has been seen. Each is reported once. Importing this needs no JAX.

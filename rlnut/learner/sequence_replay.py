@@ -1,4 +1,4 @@
-"""Replay of windows: experience in the order in which it was lived, for networks that carry something through time.
+"""Replay of sequences: consecutive steps of experience, for recurrent networks.
 
 A window is W consecutive rows of the replay of one environment. It may hold the end of an episode and the beginning of
 the next: there the carry starts anew. What the actor carried into the first row was stored with it, and the rows of

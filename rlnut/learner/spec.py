@@ -1,4 +1,4 @@
-"""What a learner knows of an environment: how observations are stored and seen, and which actions there are.
+"""What a learner knows of an environment: how observations are stored and encoded, and which actions there are.
 
 `rlnut.envs.spaces` makes a `Spec` from a Gymnasium environment's spaces; agents are built for one.
 """

@@ -1,4 +1,4 @@
-"""What a prediction learned, to be asked for v(s) or q(s, ·) afterwards, and kept in a file.
+"""The learned values of a prediction: v(s) or q(s, ·) of any state, and their file.
 
 result = rlnut.predict("lstd", "CartPole-v1", out="there")
 result.value(obs)                       # the mean over runs

@@ -259,7 +259,7 @@ def settle(method: Method, given: set[str], config: Prediction, network: bool = 
     name = method.name
     for option in OPTIONAL:
         if option in given and option not in method.uses:
-            raise UsageError(f"--{option} means nothing to {name}: {method.help}")
+            raise UsageError(f"--{option} has no effect with {name}: {method.help}")
     if method.correction:
         config = config.replace(correction=method.correction)
     fitted = method.solver == "fitted"
@@ -283,7 +283,7 @@ def settle(method: Method, given: set[str], config: Prediction, network: bool = 
         (config.expected and not method.expected, f"{name} has no expected version; these have: {names}"),
         (config.expected and network, "--expected iterates linear equations: leave the network out"),
         (config.expected and bool({"episodes", "runs"} & given), "--expected has no episodes and runs: give --steps"),
-        (network and bool(method.linear), f"{name} with a network means nothing: it is linear only, {method.linear}"),
+        (network and bool(method.linear), f"{name} takes no network: it is linear only, {method.linear}"),
         (network and config.initial is not None, "--initial is for linear functions: a network draws its weights"),
         (correction in ("retrace", "tree-backup") and not pairs, f"{correction} is for action values: --values q"),
         (correction == "v-trace" and pairs, "v-trace is for state values: its ρ corrects the first action too"),
@@ -300,7 +300,7 @@ def settle(method: Method, given: set[str], config: Prediction, network: bool = 
         ),
         (
             "correction" in given and pairs and method.one_step and not sampled,
-            "--correction means nothing to TD(0) for Q: its target r + γΣπq(s',a) is the same for every b",
+            "--correction has no effect with TD(0) for Q: its target r + γΣπq(s',a) is the same for every b",
         ),
     ]
     for refused, reason in refusals:

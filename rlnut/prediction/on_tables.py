@@ -1,4 +1,4 @@
-"""`rlnut predict` on finite problems: learn V_π or Q_π, and lay the truth beside it.
+"""`rlnut predict` on finite problems: learn V_π or Q_π, and compare it with the exact values.
 
 The problem is played first (`experience`), then everything is learned from the stream in compiled stretches
 (`snapshots`), and the weights at K moments are compared with the exact values (`exact`, `solved_fixed_points`).

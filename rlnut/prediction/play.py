@@ -227,7 +227,7 @@ def recorded_experience(source: str, spec: Spec, gamma: float, target: EnvPolicy
         wanted = (policy[goes_on] > 0).any(0)
         if (missing := wanted & (np.pad(taken, (0, spec.actions - len(taken))) == 0)).any():
             number = int(np.argmax(missing)) + spec.first_action
-            raise UsageError(f"{source}: action {number}, which the policy takes, is nowhere in these transitions")
+            raise UsageError(f"{source}: action {number}, which the policy takes, never occurs in these transitions")
     end, ones = np.asarray(step.end), np.ones_like(step.reward)
     episode = (end.cumsum(0) - end).astype(np.int32)
     second, there = (step.discount, step.next_obs), policy[:, None]

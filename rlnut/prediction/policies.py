@@ -1,4 +1,4 @@
-"""Policies by name, as tables or as functions: whose values are learned, and who acts.
+"""Policies by name, as tables or as functions: the one to evaluate, and the behaviour policy.
 
 | spelling                 | policy                                                                          |
 |--------------------------|---------------------------------------------------------------------------------|

@@ -1,4 +1,4 @@
-"""`predict`: from the words of the command line, or their Python counterparts, to a result, a log and a picture."""
+"""`predict`: from options, of the command line or Python, to a result, a log and a figure."""
 
 from __future__ import annotations
 

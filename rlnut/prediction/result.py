@@ -1,4 +1,4 @@
-"""What a prediction comes to: moments of learning laid beside the truth, a log of them, and an alarm if it diverges."""
+"""The result of a prediction: its errors while it learned, a log of them, and a warning if it diverges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole numbers in text that a user wrote."""
+"""Integers in text from the user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run says while it works, and what it writes down: a progress line, and one row of metrics.csv each time.
+"""The progress of a run: a progress line, and rows of metrics.csv.
 
 metrics.csv holds no clock times, so two runs of the same seed leave the same bytes.
 """

@@ -1,4 +1,4 @@
-"""Looks at something that learns: the user's callbacks, and an iterator of looks that may be left at any time.
+"""The user's callbacks, and iterating over a run, which may be left at any time.
 
 A look says where learning stands and can be asked to `stop()`. What happens at each of them (a row of the log, an
 evaluation, a checkpoint) is done by observers, functions of a look; a callback is an observer of the user's own.

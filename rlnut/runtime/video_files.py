@@ -1,4 +1,4 @@
-"""Writing a film frame by frame, as an animated GIF or as an MP4 (H.264): memory for one frame, whatever its length.
+"""Writing a video frame by frame, as an animated GIF or as an MP4 (H.264): memory for one frame, whatever its length.
 
 GIF needs Pillow only, which comes with matplotlib. MP4 needs the program ffmpeg: of the package imageio-ffmpeg
 (`pip install "rlnut[video]"`), or an installed one.

@@ -1,4 +1,4 @@
-"""What a supervised fit returns: predictions in the words of the data, its score, its history, and its folder."""
+"""What a supervised fit returns: predictions with the labels of the data, its score, its history, and its folder."""
 
 from __future__ import annotations
 

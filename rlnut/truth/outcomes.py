@@ -1,4 +1,4 @@
-"""What can happen in a finite problem, as a list for each state and action: the law behind the mean tables of an `MDP`.
+"""Outcomes of a finite problem, as a list for each state and action: the distribution behind the tables of an `MDP`.
 
 Two outcomes may share a successor and differ in reward or in ending, so this says more than P, R and done do:
 environments draw from it, and the laws of returns and the TD error are computed from it.

@@ -1,4 +1,4 @@
-"""The truth about returns as random variables: their exact laws, and where categorical and quantile learning end.
+"""Exact distributions of returns, and the fixed points of categorical and quantile learning.
 
     G(s) = R + γ G(S')  in law  (Bellman 1957; Bellemare, Dabney & Rowland 2023, eq. 2.10)
 

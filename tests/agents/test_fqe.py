@@ -177,7 +177,7 @@ def test_without_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert main([*words, "--features", "raw"]) == 0
     wrong = {
         ("--alpha", "0.1"): "exactly", ("--steps", "9"): "--data", ("--values", "v"): "action values",
-        ("--next-action", "sampled"): "expectation", ("--lam", "0.5"): "means nothing",
+        ("--next-action", "sampled"): "expectation", ("--lam", "0.5"): "has no effect",
     }  # fmt: skip
     for more, message in wrong.items():
         capsys.readouterr()

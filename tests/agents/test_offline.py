@@ -292,7 +292,7 @@ def test_words_that_mean_nothing_are_refused(tmp_path) -> None:
         transitions.load_transitions(str(tmp_path / "none.npz"), vector().spec, 0.9)
     for config, training, reason in (
         (LSPI(features="mlp"), {}, "not solved by least squares"),
-        (FQI(low=(0.0,)), {}, "mean nothing to a table"),
+        (FQI(low=(0.0,)), {}, "have no effect on a table"),
         (FQI(), {"native": True}, "--native has no effect"),
         (FQI(), {"until": 1.0}, "--until has no effect"),
         (FQI(), {"normalise": True}, "--normalise has no effect"),

@@ -73,7 +73,7 @@ def test_refusals(capsys, places, tmp_path):
         ([places[0], "irsi"], 2, "Did you mean iris"),
         ([places[0], "iris"], 2, "x must be numbers [rows, 2]"),
         ([places[0], tmp_path / "q.csv", "--out", "p.txt"], 2, "writes a .csv file"),
-        ([places[0], tmp_path / "q.csv", "--data", "x"], 2, "no meaning for a file"),
+        ([places[0], tmp_path / "q.csv", "--data", "x"], 2, "no effect with a file"),
         ([tmp_path / "empty", tmp_path / "q.csv"], 1, "config.json is missing"),
         ([tmp_path / "nowhere", tmp_path / "q.csv"], 2, "unknown method"),
     ):

@@ -30,7 +30,7 @@ def test_commands_print_no_interval_of_one_episode(capsys: pytest.CaptureFixture
     folder = str(tmp_path / "run")
     few = ["--eval-episodes=1", "--final-episodes=1", f"--out={folder}", "--json"]
     status, out, err = run_main(capsys, "train", "dqn", "CartPole-v1", *SHORT, *few)
-    assert status == 0 and "±" not in err and "over 1 fresh episode," in err
+    assert status == 0 and "±" not in err and "over 1 new episode," in err
     assert json.loads(out)["eval"]["std"] is None
     assert all(np.isnan(row["eval_std"]) for row in read_metrics(tmp_path / "run" / "metrics.csv"))
     status, out, err = run_main(capsys, "evaluate", folder, "--episodes=1", "--json")

@@ -59,7 +59,7 @@ def test_train_and_test_rows_are_disjoint_seeded_and_stratified(name: str):
 
 
 def test_a_table_is_no_file_and_an_unknown_one_is_refused():
-    with pytest.raises(UsageError, match="--data has no meaning"):
+    with pytest.raises(UsageError, match="--data has no effect"):
         load_table("ohm", "folder")
     with pytest.raises(UsageError, match="unknown table"):
         real("titanic")

@@ -110,9 +110,13 @@ def test_actions_with_a_start():
     [
         (spaces.Discrete(2), spaces.Box(-1, np.inf, (1,)), r"Fake: action space Box.* no bounds to put bins between"),
         (spaces.Discrete(2), spaces.Box(0, 5, (1,), np.int64), r"Fake: action space Box.* not of floats"),
-        (spaces.Discrete(2), spaces.Text(5), r"Fake: action space Text.* not served; allowed: Discrete, Multi"),
-        (spaces.Dict({"a": spaces.Text(5)}), None, r"Fake: Text observations are not served; allowed: Box, Discrete"),
-        (spaces.Sequence(spaces.Discrete(3)), None, "Fake: Sequence observations are not served"),
+        (spaces.Discrete(2), spaces.Text(5), r"Fake: action space Text.* not supported; allowed: Discrete, Multi"),
+        (
+            spaces.Dict({"a": spaces.Text(5)}),
+            None,
+            r"Fake: Text observations are not supported; allowed: Box, Discrete",
+        ),
+        (spaces.Sequence(spaces.Discrete(3)), None, "Fake: Sequence observations are not supported"),
         (spaces.Dict({}), None, "is empty"),
         (spaces.Box(0, 1, (0,)), None, "is empty"),
     ],
@@ -273,9 +277,9 @@ def test_actions_of_several_numbers_by_hand() -> None:
 @pytest.mark.parametrize(
     ("space", "choice", "reason"),
     [
-        (spaces.Discrete(2), Choice("grid"), "actions grid means nothing"),
-        (spaces.Discrete(2), Choice(bins=3), "bins mean nothing"),
-        (spaces.MultiBinary(2), Choice(bins=3), "bins mean nothing"),
+        (spaces.Discrete(2), Choice("grid"), "actions grid has no effect"),
+        (spaces.Discrete(2), Choice(bins=3), "bins have no effect"),
+        (spaces.MultiBinary(2), Choice(bins=3), "bins have no effect"),
         (spaces.MultiBinary(30), Choice("grid"), "grid of 1,073,741,824 actions is too large"),
         (spaces.Box(0, 1, (1,)), Choice(bins=1), "bins must be >= 2"),
     ],

@@ -202,7 +202,7 @@ def test_what_has_no_twin_is_refused_in_one_line() -> None:
     clipped = gym.wrappers.ClipReward(gym.make("CartPole-v1"), -1, 1)
     with pytest.raises(UsageError, match="wrapper ClipReward has no functional twin"):
         twin(clipped)
-    with pytest.raises(UsageError, match="Taxi-v4 has no functional twin; --native serves CartPole"):
+    with pytest.raises(UsageError, match="Taxi-v4 has no functional twin; --native supports CartPole"):
         twin(gym.make("Taxi-v4", fickle_passenger=True))
 
 

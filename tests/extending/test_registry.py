@@ -302,7 +302,7 @@ def test_a_method_is_used_by_itself_by_module_and_by_name(lab: Path, clean: None
         assert answer["method"] == name
         np.testing.assert_allclose(answer["values"], right, rtol=1e-5)
     assert "slow" in run_main(capsys, "list")[1]
-    with pytest.raises(UsageError, match="--lam means nothing to slow"):
+    with pytest.raises(UsageError, match="--lam has no effect with slow"):
         rlnut.predict("slow", env, lam=0.5)
 
 

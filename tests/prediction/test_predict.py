@@ -161,7 +161,7 @@ def test_policy_over_actions_that_count() -> None:
     ("words", "message"),
     [
         (["tdq", "rlnut/Baird-v0"], "unknown method 'tdq'"),
-        (["td0", "rlnut/Baird-v0", "--lam", "0.5"], "--lam means nothing to td0"),
+        (["td0", "rlnut/Baird-v0", "--lam", "0.5"], "--lam has no effect with td0"),
         (["true-online-td", "rlnut/Baird-v0"], "on-policy only"),
         (["mc", "rlnut/ChainWalk4-v0"], "episodes are not certain to end"),
         (["td0", "rlnut/ChainWalk4-v0", "--gamma", "1"], "γ = 1 is refused"),
@@ -170,7 +170,7 @@ def test_policy_over_actions_that_count() -> None:
         (["td0", "rlnut/RandomWalk5-v0", "--features", "fancy"], "unknown features 'fancy'"),
         (["td0", "rlnut/RandomWalk5-v0", "--features", "own"], "brings no features"),
         (["td0", "rlnut/RandomWalk5-v0", "--correction", "retrace"], "is for action values"),
-        (["td0", "rlnut/RandomWalk5-v0", "--correction", "none", "--values", "q"], "means nothing to TD(0) for Q"),
+        (["td0", "rlnut/RandomWalk5-v0", "--correction", "none", "--values", "q"], "has no effect with TD(0) for Q"),
         (["td-lambda", "rlnut/RandomWalk5-v0", "--correction", "ordinary"], "for mc and nstep"),
         (["mc", "rlnut/RandomWalk5-v0", "--correction", "v-trace"], "bootstraps, which mc does not"),
         (["td0", "rlnut/RandomWalk5-v0", "--next-action", "sampled"], "for action values"),

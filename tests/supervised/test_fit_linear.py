@@ -85,14 +85,14 @@ def test_command_line_with_your_own_file(tmp_path: Path, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["linear", "ohm", "--target", "V"], "has no meaning for this dataset"),
+        (["linear", "ohm", "--target", "V"], "this dataset takes none"),
         (["linear", "file"], "a file is given once"),
         (["linear", "POINTS"], "say which column"),
         (["linear", "POINTS", "--target", "W"], "unknown column 'W'"),
         (["linear", "POINTS", "--data", "POINTS", "--target", "V"], "a file is given once"),
         (["lasso", "ohm", "--l2", "-1"], "l2 must be >= 0"),
         (["linear", "ohm", "--epochs", "3"], "unknown option '--epochs'"),
-        (["linear", "ohm", "--data", "x"], "--data has no meaning"),
+        (["linear", "ohm", "--data", "x"], "--data has no effect"),
         (["logistic", "ohm"], "no class labels"),
         (["linaer", "ohm"], "Did you mean linear"),
     ],
