@@ -1,9 +1,9 @@
-"""Control on real environments against published bars: `rlnut train` for each row of a table, over seeds.
+"""Control on real environments against published thresholds: `rlnut train` for each row of a table, over seeds.
 
     python benchmarks/control.py [--seeds 10] [--only c51 CartPole-v1] [--out DIR] [--jobs 1]
 
 A row holds when the interquartile mean (IQM: the mean of the middle half) of the greedy return over seeds reaches the
-bar, and at least nine tenths of the seeds do. Fails (exit status 1) if a row does not hold. Each seed is a run of the
+threshold, and at least nine tenths of the seeds do. Fails (exit status 1) if a row does not hold. Each seed is a run of the
 command itself, with its defaults or presets; a run that is already in DIR is not repeated.
 """
 
@@ -93,7 +93,7 @@ def main() -> int:
     groups = [{row.agent for row in ROWS} & named, {row.env for row in ROWS} & named]
     rows = [r for r in ROWS if all(not g or word in g for g, word in zip(groups, (r.agent, r.env), strict=True))]
     missed = False
-    print("| agent | environment | steps | bar | IQM | seeds at the bar | each seed | steps/s | holds |")
+    print("| agent | environment | steps | threshold | IQM | seeds at the threshold | each seed | steps/s | holds |")
     print("|---|---|---|---|---|---|---|---|---|")
     with ThreadPoolExecutor(args.jobs) as pool:
         for row in rows:
