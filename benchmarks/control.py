@@ -3,7 +3,7 @@
     python benchmarks/control.py [--seeds 10] [--only c51 CartPole-v1] [--out DIR] [--jobs 1]
 
 A row holds when the interquartile mean (IQM: the mean of the middle half) of the greedy return over seeds reaches the
-threshold, and at least nine tenths of the seeds do. Fails (exit status 1) if a row does not hold. Each seed is a run of the
+threshold, and at least nine tenths of the seeds do; exit status 1 if a row does not hold. Each seed is a run of the
 command itself, with its defaults or presets; a run that is already in DIR is not repeated.
 """
 

@@ -35,7 +35,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=5)
     args = parser.parse_args()
     digits, missed = load_dataset("mnist", args.data), False
-    print("| model | test accuracy of each seed | median | threshold | epochs | seconds of a fit | of which compiling |")
+    print("| model | test accuracy of each seed | median | threshold | epochs | seconds of a fit | of them compiling |")
     print("|---|---|---|---|---|---|---|")
     for model in args.models:
         low, high = BARS[model]

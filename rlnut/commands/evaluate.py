@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     if (interval := result.ci95) is not None:
         say(f"95 % interval of the mean: {interval[0]:.2f} … {interval[1]:.2f}")
     if result.cut:
-        say(f"{result.cut} episodes were given up: this environment has no time limit")
+        say(f"{result.cut} episodes were stopped early: this environment has no time limit")
     answer: dict[str, object] = {"mean": result.mean, "std": result.std, "ci95": interval}
     answer |= {"returns": result.returns, "lengths": result.lengths} | result.record
     if (over := result.overestimation) is not None:

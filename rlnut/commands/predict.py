@@ -153,7 +153,7 @@ def _say(found: PredictionResult) -> None:
             labels = [f"{label}, {action}" for label, action in zip(labels, known.actions, strict=True)]
         _say_table(labels, found.values, known.mean, known.ci95)
         if known.bias:
-            say(f"returns of the truth were cut: what follows adds at most ±{known.bias:.2g}")
+            say(f"Monte-Carlo returns were truncated; the remainder is at most ±{known.bias:.2g}")
     parts = [f"RMS error {found.rmse:.4g}", *(f"√{key.upper()} {value:.4g}" for key, value in found.errors.items())]
     say(", ".join(parts))
     if found.alarm:

@@ -72,7 +72,7 @@ def _positional(words: Sequence[str], takes_value: set[str]) -> list[str]:
 def complete(args: argparse.Namespace) -> None:
     """Agent and seed of the file, where none are given; UsageError for options that have no meaning beside it."""
     if args.no_preset:
-        raise UsageError("--no-preset has no effect with --config: its settings are taken as they are")
+        raise UsageError("--no-preset has no effect with --config: the recorded settings are used as they are")
     agent = None if args.agent is None else AGENTS.find(args.agent)
     args.recipe = Recipe(args.config, None, agent, args.trust, file=True)
     args.recorded_agent = agent or type(args.recipe.config)

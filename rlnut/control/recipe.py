@@ -91,7 +91,9 @@ class Recipe:
         if given is not None:
             return given
         if self.recorded is None:
-            raise UsageError(f"{self.folder} was trained on {self.shown_env}, which no file holds: give it with env=")
+            raise UsageError(
+                f"{self.folder} was trained on {self.shown_env}, which is not stored in the folder: pass it as env="
+            )
         return self._made(self.recorded, "environment", "--env, env=")
 
     def evaluation_environment(self, given: EnvLike | None) -> EnvLike | None:
@@ -102,7 +104,9 @@ class Recipe:
             return given
         if self.recorded_eval is None:
             shown = _short(shown_environment(self.found["eval_env"] or None))
-            raise UsageError(f"{self.folder} was evaluated on {shown}, which no file holds: give it with eval_env=")
+            raise UsageError(
+                f"{self.folder} was evaluated on {shown}, which is not stored in the folder: pass it as eval_env="
+            )
         return self._made(self.recorded_eval, "environment of evaluations", "eval_env=")
 
     def _made(self, env: EnvName, what: str, where: str) -> EnvName:

@@ -176,7 +176,7 @@ def repeat(
     """Train again as a config.json (or its run folder) says: the same weights and log, byte for byte, on one machine.
 
     out: a new folder. seed, env and changes (options of the agent and of `RunSettings`) take the place of what is
-    recorded. env, network, eval_env, agent: also what the run was given in Python and no file holds. trust: see
+    recorded. env, network, eval_env, agent: also what the run was given in Python, which is not stored. trust: see
     `load_policy`. What is changed, and what is not as it was (versions, code), is said; if both folders are there, the
     results are compared.
     """
@@ -187,7 +187,7 @@ def repeat(
         for line in one.lines():
             say(line)
         if (names := recipe.found.get("callbacks")) and not callbacks:
-            say(f"  the run had callbacks, which no file holds: {_shown(names)}; give them with callbacks=")
+            say(f"  the run had callbacks, which are not stored: {_shown(names)}; pass them with callbacks=")
     done = train(
         one.config, one.env, seed=one.seed, out=out, network=network, eval_env=one.eval_env, quiet=quiet,
         settings=one.training, callbacks=callbacks,

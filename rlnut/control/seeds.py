@@ -93,7 +93,7 @@ class Pool:
 
     def tell(self) -> None:
         """Ctrl-C: from another thread, perhaps."""
-        say("stopping all seeds after their round of steps (once more: at once, without saving)")
+        say("stopping all seeds after their round of steps (press again to stop at once, without saving)")
         self.events.put(Event(None))
 
     def run(self, jobs: int) -> None:

@@ -53,8 +53,8 @@ from rlnut.runtime.observing import Callbacks, shown_error, watched
 from rlnut.types import Look, Network, Params
 
 STOPPING = {
-    "step": "stopping after this round of steps (once more: at once, without saving)",
-    "iteration": "stopping after this iteration (once more: at once, without saving)",
+    "step": "stopping after this round of steps (press again to stop at once, without saving)",
+    "iteration": "stopping after this iteration (press again to stop at once, without saving)",
 }
 
 

@@ -249,7 +249,7 @@ def _stored(recipe: Recipe, config: AgentConfig, course: RunSettings, given: boo
     stored = recipe.check(read_checkpoint(recipe.folder))
     done = stored.meta["steps"]
     if total <= done and (SUMMARY in names or given):  # else it was killed at the end
-        raise UsageError(f"{recipe.folder} has {done:,} {unit} already; --{unit} counts all of them: give more")
+        raise UsageError(f"{recipe.folder} has {done:,} {unit} already; --{unit} is the total number: give more")
     return stored
 
 

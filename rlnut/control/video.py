@@ -48,7 +48,7 @@ class Recorder(gym.Wrapper):
 
     def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[object, Info]:
         """Start an episode, and draw its first state."""
-        self.flush("given up: no end in sight")
+        self.flush("stopped: no end in sight")
         given = self.env.reset(seed=seed) if options is None else self.env.reset(seed=seed, options=options)
         self.episode, self.step_number, self.total = self.episode + 1, 0, 0.0
         self.moment = self._drawn(None)
@@ -124,7 +124,7 @@ def record(
         held.callback(evaluator.close)
         evaluator.episodes = episodes  # all of them in one lane
         evaluation = evaluator(watched_player(policy, recorders[0], lanes), seed, number)
-        recorders[0].flush("given up: no end in sight")
+        recorders[0].flush("stopped: no end in sight")
     return Recorded(evaluation, frames)
 
 

@@ -134,7 +134,7 @@ def _known(path: str | Path) -> Path:
     if path.suffix.lower() not in FILES:
         raise UsageError(f"{path} must be a .csv, .npy, .npz or .parquet file")
     if not path.is_file():
-        raise UsageError(f"{path} is not there")
+        raise UsageError(f"{path} does not exist")
     return path
 
 

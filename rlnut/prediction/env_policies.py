@@ -267,7 +267,7 @@ def _row(answer: object, spec: Spec, at: object) -> np.ndarray:
     if array.shape != spec.choices:
         wanted = f"an action 0 … {A - 1}" if spec.acts.values is None else f"an action of {spec.action_space}"
         many = math.prod(spec.choices)
-        raise UsageError(f"a policy must answer with {wanted} or with {many} probabilities, got {answer!r} at {at}")
+        raise UsageError(f"a policy must return {wanted} or {many} probabilities, got {answer!r} at {at}")
     return distribution(f"the policy's answer at {at}", array, {"[A]": spec.choices})
 
 

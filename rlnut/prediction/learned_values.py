@@ -85,7 +85,9 @@ class FunctionValues:
         try:
             many, one = read_given(self.function.spec, obs)
         except Mismatch as error:
-            raise UsageError(f"the values of {self.function.spec.name} were asked with {error}") from None
+            raise UsageError(
+                f"the values of {self.function.spec.name} cannot be computed: they were given {error}"
+            ) from None
         parts = [self._values(many[i : i + self.BATCH]) for i in range(0, len(many), self.BATCH)]
         found = np.concatenate(parts) if parts else np.zeros((0, *([recipe.actions] if recipe.actions else [])))
         if recipe.groups > 1:

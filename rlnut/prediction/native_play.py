@@ -69,7 +69,7 @@ def play_native(
     for first in range(0, most, size):
         playing, (part, missing) = advance(playing, jax.random.fold_in(key, first + 1))
         if players.corrected and bool(missing.any()):
-            raise UsageError("the behaviour never takes an action that the policy takes: give another b")
+            raise UsageError("the behaviour policy never takes an action that the policy takes: choose another")
         parts.append(jax.tree.map(np.asarray, part))
         if episodes is not None and int(playing.episode.min()) >= episodes:
             break

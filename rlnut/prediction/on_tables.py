@@ -277,7 +277,9 @@ def _accept(
     visited = occupied(finite.mdp, acting)
     if (missing := (pi > 0) & (acting == 0) & visited[:, None]).any() and config.correction != "none":
         s, a = np.argwhere(missing)[0]
-        raise UsageError(f"the behaviour never takes action {a} in state {s}, as the policy does: give another b")
+        raise UsageError(
+            f"the behaviour policy never takes action {a} in state {s}, which the policy takes: choose another"
+        )
     if (method.fold == "episode" or config.episodes is not None or method.whole_returns) and not config.expected:
         process = chain(finite.mdp, acting)
         if (lost := reachable(process) & ~ends(process)).any():

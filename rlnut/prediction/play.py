@@ -66,7 +66,9 @@ def decide(players: Players, seen: Situation, rngs: Rngs, asked: np.ndarray | No
     if corrected and (missing := (pi > 0) & (b == 0)).any():
         k, *a = np.argwhere(missing)[0].tolist()
         where = seen.raw[k]
-        raise UsageError(f"the behaviour never takes action {a[-1]} at {where}, as the policy does: give another b")
+        raise UsageError(
+            f"the behaviour policy never takes action {a[-1]} at {where}, which the policy takes: choose another"
+        )
     return Decision(action, pi, b)
 
 

@@ -71,7 +71,7 @@ def prediction_figure(found: PredictionResult, finite: Finite | None, words: Pre
     heading(figure, f"{words.title}: RMS error {found.rmse:.3g}{' (diverged)' if found.alarm else ''}")
     notes = [found.alarm[0].upper() + found.alarm[1:] + "."] if found.alarm else []
     if found.known is not None and found.known.bias:
-        notes.append(f"Returns of the truth were cut: what follows adds at most ±{found.known.bias:.2g}.")
+        notes.append(f"Monte-Carlo returns were truncated; the remainder is at most ±{found.known.bias:.2g}.")
     caption(figure, *words.facts, notes=notes)
     return figure
 

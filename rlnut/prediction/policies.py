@@ -116,9 +116,7 @@ def _row(answer: object, A: int, at: object) -> np.ndarray:
     if array.ndim == 0 and array.dtype.kind in "iu" and 0 <= array < A:
         return np.eye(A)[int(array)]
     if array.shape != (A,):
-        raise UsageError(
-            f"a policy must answer with an action 0 … {A - 1} or with {A} probabilities, got {answer!r} at {at}"
-        )
+        raise UsageError(f"a policy must return an action 0 … {A - 1} or {A} probabilities, got {answer!r} at {at}")
     return distribution(f"the policy's answer at {at}", array, {"[A]": (A,)})
 
 

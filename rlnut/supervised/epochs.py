@@ -170,7 +170,9 @@ def run_epochs(
     factors: list[np.ndarray] = []
     watched: WatchedEpoch | None = None
     best, best_params, left, ended, kept = math.inf, fit.params, patience, "", time.perf_counter()
-    with interrupts(lambda: report.say("stopping after this stretch of updates (once more: at once)")) as stopped:
+    with interrupts(
+        lambda: report.say("stopping after this block of updates (press again to stop at once)")
+    ) as stopped:
         for number in range(1, epochs + 1):
             began = time.perf_counter()
             factor = None if watched is None else watched.factor

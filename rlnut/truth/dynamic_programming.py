@@ -209,7 +209,7 @@ def value_iteration(mdp: MDP, gamma: float, tolerance: float = 1e-12, most: int 
             policy = greedy_table(Q) if gamma < 1 else _progressing(mdp, Q)
             v[~known], Q[~known] = np.nan, np.nan
             return Optimum(v, Q, policy, step, error)
-    raise RlnutError(f"value iteration did not settle in {most} sweeps: last error {error:.3g}")
+    raise RlnutError(f"value iteration did not converge in {most} sweeps: last error {error:.3g}")
 
 
 def _progressing(mdp: MDP, Q: np.ndarray) -> np.ndarray:
@@ -246,4 +246,4 @@ def policy_iteration(mdp: MDP, gamma: float, most: int = 10_000) -> Optimum:
             residual = float(np.nan_to_num(np.abs(Q.max(1) - V)).max())
             return Optimum(V, Q, policy, step, residual / (1 - gamma) if gamma < 1 else residual)
         policy = np.where(gain[:, None], greedy_table(Q), policy)
-    raise RlnutError(f"policy iteration did not settle in {most} policies")
+    raise RlnutError(f"policy iteration did not converge in {most} policies")

@@ -158,7 +158,7 @@ def categorical_fixed_point(
             found = p.reshape(S, M)
             found[~known] = np.nan
             return found / found.sum(1, keepdims=True)
-    raise RlnutError(f"the categorical fixed point did not settle in {SWEEPS:,} sweeps: last change {moved:.3g}")
+    raise RlnutError(f"the categorical fixed point did not converge in {SWEEPS:,} sweeps: last change {moved:.3g}")
 
 
 def _neighbours(x: np.ndarray, atoms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -203,7 +203,7 @@ def quantile_fixed_point(
         if moved <= tolerance * max(1.0, float(np.abs(theta[known]).max(initial=0))):
             theta[~known] = np.nan
             return theta
-    raise RlnutError(f"the quantile fixed point did not settle in {SWEEPS:,} sweeps: last change {moved:.3g}")
+    raise RlnutError(f"the quantile fixed point did not converge in {SWEEPS:,} sweeps: last change {moved:.3g}")
 
 
 def _refuse_noise(step: Jumps) -> None:

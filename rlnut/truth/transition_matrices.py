@@ -124,7 +124,7 @@ def _iterated(A: SparseRows, b: np.ndarray) -> np.ndarray:
         worst = min(worst, size)
         step, _ = method(A, left, rtol=1e-8, maxiter=STEPS if method is bicgstab else STEPS // 20)
         x = x + step if np.isfinite(step).all() else x
-    raise RlnutError(f"the values of {len(b):,} states did not settle: the largest residual is still {worst:.3g}")
+    raise RlnutError(f"the values of {len(b):,} states did not converge: the largest residual is still {worst:.3g}")
 
 
 def error_bound(P: Matrix, r: np.ndarray, v: np.ndarray, c: float) -> float:

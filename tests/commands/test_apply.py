@@ -69,7 +69,7 @@ def test_refusals(capsys, places, tmp_path):
     (tmp_path / "empty").mkdir()
     for words, status, text in (
         ([places[0], tmp_path / "q.csv"], 2, "lacks column 'b'"),
-        ([places[0], tmp_path / "no.csv"], 2, "is not there"),
+        ([places[0], tmp_path / "no.csv"], 2, "does not exist"),
         ([places[0], "irsi"], 2, "Did you mean iris"),
         ([places[0], "iris"], 2, "x must be numbers [rows, 2]"),
         ([places[0], tmp_path / "q.csv", "--out", "p.txt"], 2, "writes a .csv file"),

@@ -127,7 +127,7 @@ def test_problems_of_ours_and_tables_in_files_need_no_trust(tmp_path: Path):
 
 def test_an_environment_without_a_name_is_given_again(tmp_path: Path):
     rlnut.train(TINY, lambda: ProbeEnv("Both"), out=tmp_path / "run", **SHORT)
-    with pytest.raises(UsageError, match="which no file holds: give it"):
+    with pytest.raises(UsageError, match="which is not stored in the folder: pass it"):
         rlnut.resume(tmp_path / "run", 120)
     assert rlnut.resume(tmp_path / "run", 120, env=lambda: ProbeEnv("Both"), quiet=True).steps >= 120
 

@@ -56,7 +56,7 @@ def test_more_iterations_than_were_planned_are_those_of_a_longer_run(whole: Path
     assert read_json(part / CONFIG) == read_json(whole / CONFIG)
     found, known = read_metrics(part / "metrics.csv"), read_metrics(whole / "metrics.csv")
     assert [(row["step"], row["delta"]) for row in found] == [(row["step"], row["delta"]) for row in known]
-    with pytest.raises(UsageError, match="has 6 iterations already; --iterations counts all of them: give more"):
+    with pytest.raises(UsageError, match="has 6 iterations already; --iterations is the total number: give more"):
         rlnut.resume(part, iterations=6, quiet=True)
 
 
@@ -69,7 +69,7 @@ def test_ctrl_c_leaves_a_checkpoint(agent: Any, tmp_path: Path, capsys: pytest.C
     rlnut.train(agent, WALK, out=tmp_path / "whole", quiet=True, **SHORT)
     done = rlnut.train(agent, WALK, out=tmp_path / "run", callbacks=[press], **SHORT)
     assert done.interrupted and done.reached == 3
-    assert "stopping after this iteration (once more: at once, without saving)" in capsys.readouterr().err
+    assert "stopping after this iteration (press again to stop at once, without saving)" in capsys.readouterr().err
     rlnut.resume(tmp_path / "run", quiet=True)
     assert same(tmp_path / "whole", tmp_path / "run") == [CONFIG]
     before, after = (read_json(tmp_path / name / CONFIG) for name in ("whole", "run"))

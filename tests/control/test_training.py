@@ -100,7 +100,7 @@ def test_vector_environments_of_every_mode_train(mode, tmp_path):
     envs = gym.make_vec("CartPole-v1", 3, vectorization_mode="sync", vector_kwargs={"autoreset_mode": mode})
     run = rlnut.train(SMALL, envs, out=tmp_path / "run", **SHORT)
     assert 512 <= run.steps < 560
-    with pytest.raises(UsageError, match="counts all of them"):
+    with pytest.raises(UsageError, match="is the total number"):
         rlnut.resume(tmp_path / "run", quiet=True)
     assert rlnut.resume(tmp_path / "run", steps=600, quiet=True).steps >= 600  # not exact, and says so
 

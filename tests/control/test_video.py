@@ -145,7 +145,7 @@ def test_an_episode_without_an_end_is_given_up_in_the_film(tmp_path: Path) -> No
     recorder.decided(np.array([1.0, 2.0]), np.array(1), None)
     recorder.step(1)
     recorder.reset(seed=1)
-    assert [one.step for one in shown] == [0, 1] and shown[1].ending.startswith("given up")
+    assert [one.step for one in shown] == [0, 1] and shown[1].ending.startswith("stopped")
     assert shown[0].values is not None and shown[0].values.tolist() == [[1, 2]] and shown[1].values is None
 
 

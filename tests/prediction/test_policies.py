@@ -146,5 +146,5 @@ def test_actions_of_several_numbers(kind: str) -> None:
     assert space.contains(each[0]) and sorted(set(map(tuple, each.tolist()))) == [
         (a, b) for a in (1, 2) for b in range(3)
     ]
-    with pytest.raises(UsageError, match="must answer with an action of MultiDiscrete"):
+    with pytest.raises(UsageError, match="must return an action of MultiDiscrete"):
         on_env(lambda obs: np.array([5, 5]), spec).at(np.zeros((1, 4), np.float32))

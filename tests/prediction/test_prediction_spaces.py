@@ -116,7 +116,7 @@ def test_state_values_of_every_observation(shown: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal([loaded.value(show(s)) for s in range(5)], found)
     assert answer.known is not None
     np.testing.assert_allclose(answer.value(answer.known.obs), answer.values, atol=1e-6)  # several, side by side
-    with pytest.raises(UsageError, match=r"the values of .* were asked with"):
+    with pytest.raises(UsageError, match=r"the values of .* cannot be computed: they were given"):
         answer.value(np.full((7, 7), np.nan))
 
 
