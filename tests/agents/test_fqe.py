@@ -92,7 +92,7 @@ def test_divergence_is_said(tmp_path: Path) -> None:
 def test_an_action_that_the_data_never_take(tmp_path: Path) -> None:
     data, path = played(50), str(tmp_path / "d.npz")
     transitions.save_transitions(path, data | {"action": np.zeros(50, int)})
-    with pytest.raises(rlnut.UsageError, match="action 1, which the policy takes, is nowhere"):
+    with pytest.raises(rlnut.UsageError, match="action 1, which the policy takes, never occurs"):
         rlnut.predict("fqe", WALK, PI, gamma=GAMMA, data=path)
     left = rlnut.predict("fqe", WALK, np.eye(2)[[0, 0, 0, 0]], gamma=GAMMA, data=path, features="one-hot")
     assert np.isfinite(left.values[:, 0]).all()
