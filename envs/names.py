@@ -37,6 +37,8 @@ def resolve_name(name: str) -> str:
 def _registered(bare: str, name: str) -> str:
     if bare in gym.registry:
         return bare
+    if bare.startswith("ALE/"):  # the package registers its games when it is imported
+        raise UsageError(f"{name!r} is registered by ale-py: pip install ale-py, and give ale_py:{bare}")
     try:
         space, stem, version = parse_env_id(bare)
     except gym.error.Error:

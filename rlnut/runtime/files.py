@@ -85,10 +85,18 @@ def new_folder(out: str | Path) -> Path:
     try:
         if folder.exists() and (not folder.is_dir() or any(not is_leftover(path) for path in folder.iterdir())):
             raise UsageError(f"{folder} exists already: choose another --out, or remove it first")
-        folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         if isinstance(error, UsageError):
             raise
+        raise UsageError(f"cannot make the folder {_short(folder)}: {reason_of(error)}") from None
+    return made_folder(folder)
+
+
+def made_folder(folder: Path) -> Path:
+    """The folder, made with its parents if it does not exist."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
         raise UsageError(f"cannot make the folder {_short(folder)}: {reason_of(error)}") from None
     return folder
 

@@ -16,7 +16,7 @@ from rlnut.data.user_tables import answer_column, given_values
 from rlnut.errors import RlnutError, UsageError
 from rlnut.networks.layers import serial, unit_scale
 from rlnut.runtime.arrays import all_finite, checksum, in_structure, read_arrays, save_arrays
-from rlnut.runtime.files import JsonObject, as_path, digest, read_json, write_json
+from rlnut.runtime.files import JsonObject, as_path, digest, made_folder, read_json, write_json
 from rlnut.runtime.history import History, RowRecorder
 from rlnut.runtime.log import METRICS_FILE, MetricsFile, say
 from rlnut.runtime.version import check_written_by, installed_version
@@ -139,11 +139,11 @@ class FittedModel:
         return (w.T, b) if self.head else (w[:, 0], b[0])
 
     def save(self, folder: str | Path, image: str = "png") -> None:
-        """Write what `load` reads, metrics.csv (no clock times: same seed, same bytes), summary.json and curve.png.
+        """Make the folder; write what `load` reads, metrics.csv (no clock times), summary.json and curve.png.
 
         `image` "svg" or "pdf": the learning curve in this format instead.
         """
-        folder = Path(folder)
+        folder = made_folder(as_path(folder, "the folder of a fit"))
         self.save_model(folder)
         table = MetricsFile(folder / METRICS_FILE, COLUMNS)
         for done in self.epochs:

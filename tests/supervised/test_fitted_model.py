@@ -115,3 +115,10 @@ def test_a_fit_of_an_earlier_version_is_read(fitted_folder: Path, tmp_path: Path
     x = np.zeros((3, 2))
     assert load(folder).outputs(x).tolist() == load(fitted_folder).outputs(x).tolist()
     assert capsys.readouterr().err == ""
+
+
+def test_saving_makes_the_folder(tmp_path: Path) -> None:
+    found = fit("linear", halves(*line(40)), quiet=True)
+    found.save(tmp_path / "new" / "fit")
+    x = np.ones((2, 3))
+    np.testing.assert_array_equal(load(tmp_path / "new" / "fit").predict(x), found.predict(x))
