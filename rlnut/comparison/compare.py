@@ -49,7 +49,7 @@ class Difference(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """What runs of several agents show together; scores are returns, or normalised returns."""
+    """A comparison of agents over runs; scores are returns, or normalised returns."""
 
     score: str
     normalisation: Normalisation

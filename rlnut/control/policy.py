@@ -47,7 +47,7 @@ class PolicyOrigin(NamedTuple):
 
 
 class ReturnDistribution(NamedTuple):
-    """What a distributional agent has learned of the returns that follow each action."""
+    """The distributions of the return that a distributional agent has learned for each action."""
 
     values: np.ndarray  # [..., A, m]
     probabilities: np.ndarray  # [..., A, m]
@@ -70,7 +70,7 @@ class Policy:
         self.player = Player(agent.carry, self._act, self._carried_values)
 
     def q(self, obs: object) -> np.ndarray:
-        """q(s, ·): one observation -> [A], N of them -> [N, A]; each is taken for the first of an episode.
+        """Action values q(s, ·): one observation -> [A], N of them -> [N, A]; each counts as the first of an episode.
 
         Of D decoupled choices [D, K] and [N, D, K].
         """
@@ -142,7 +142,7 @@ class Policy:
         return np.concatenate(parts)[: len(stored)]
 
     def act(self, obs: object, mask: object = None) -> np.ndarray:
-        """The greedy action as the environment takes it, for one observation or N; each counts as an episode's first.
+        """The greedy action in the environment's format, for one observation or N; each counts as an episode's first.
 
         mask: which actions are allowed, as `info["action_mask"]` has it (N observations: N of them); without it a part
         "action_mask" of the observation is used.
@@ -170,7 +170,7 @@ class Policy:
     def evaluate(
         self, episodes: int = 20, seed: int = 0, env: EnvLike | None = None, number: int = FRESH
     ) -> Evaluation:
-        """Play `episodes` fresh episodes of the real environment."""
+        """Play `episodes` new episodes in the real environment with the greedy policy."""
         episodes, seed = whole_number("episodes", episodes, 1), whole_number("seed", seed, 0, 2**32)
         chosen = self.env if env is None else env
         evaluator = evaluator_of(chosen, self.spec, episodes, self.origin and self.origin.learned)
@@ -180,7 +180,7 @@ class Policy:
             evaluator.close()
 
     def evaluate_exactly(self, env: EnvLike | None = None) -> ExactValue:
-        """What the policy is worth by the tables of its environment: nothing is played.
+        """The exact value of the policy, computed from the tables of its environment.
 
         UsageError where there are no tables of the states that it observes, and for a recurrent policy.
         """

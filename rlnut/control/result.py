@@ -23,7 +23,7 @@ NO_ROWS = History(COLUMNS, [])
 
 
 class Trained(NamedTuple):
-    """What a run returns: the best policy, its evaluation on fresh episodes, and how the run went."""
+    """The result of a run: the best policy, its evaluation on new episodes, and facts about the run."""
 
     policy: Policy
     evaluation: Evaluation
@@ -47,16 +47,16 @@ class Trained(NamedTuple):
         return self.policy.q(obs)
 
     def evaluate(self, episodes: int = 20, seed: int = 0, env: EnvLike | None = None) -> Evaluation:
-        """Greedy episodes on a fresh environment."""
+        """Play greedy episodes in a new instance of the environment."""
         return self.policy.evaluate(episodes, seed, env)
 
 
 class RunLooks(Looks[RunLook, Trained]):
-    """A run look by look, with the log so far."""
+    """Iterates over the looks of a run, with the log so far."""
 
     @property
     def history(self) -> History:
-        """The log until now, column by column: `history["eval_mean"]`; no rows before the first look."""
+        """The log so far, column by column: `history["eval_mean"]`; no rows before the first look."""
         if self._result is not None:
             return self._result.history
         return NO_ROWS if self._look is None else self._look.history

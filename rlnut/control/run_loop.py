@@ -26,7 +26,7 @@ from rlnut.types import Metrics, Params
 
 
 class LookTools(NamedTuple):
-    """What a look can be asked for, and who does it."""
+    """The functions behind the methods of a look."""
 
     policy: Callable[[Params], Policy]
     best: Callable[[Run], Best]
@@ -38,10 +38,10 @@ class LookTools(NamedTuple):
 
 
 class RunLook:
-    """A run as it stands between two rounds: before its first step, and after each round until its end.
+    """The state of a run between two rounds: before its first step, and after each round until its end.
 
-    Nothing is copied or computed unless it is asked for. A look is good until the next one is taken; a policy that it
-    gave stays good. Three callbacks: early stopping, a checkpoint with every row of the log, a step size that falls.
+    Nothing is copied or computed unless it is used. A look is valid until the next one is taken; a policy taken from it
+    stays valid. Three callbacks: early stopping, a checkpoint with every row of the log, a step size that falls.
     What they decide by is in the log, so that a run that goes on decides as if it had never stopped.
 
     >>> import numpy as np, rlnut
@@ -90,7 +90,7 @@ class RunLook:
 
     @property
     def policy(self) -> Policy:
-        """The greedy policy of this moment: a copy of the weights."""
+        """The current greedy policy: a copy of the weights."""
         if given_away(self.run.agent.fit.params):
             raise UsageError("this look is over: ask it for its policy before the next look is taken")
         return self._tools.policy(on_host(self.run.agent.fit.params))
@@ -110,7 +110,7 @@ class RunLook:
 
     @property
     def history(self) -> History:
-        """The log until now, also from before a run was interrupted: `history["eval_mean"]`."""
+        """The log so far, also from before an interruption: `history["eval_mean"]`."""
         return self._tools.history()
 
     def evaluate(self) -> Evaluation:
@@ -126,7 +126,7 @@ class RunLook:
         self._tools.save(self._now())
 
     def change(self, *, lr: float | None = None, epsilon: float | None = None, target_every: int | None = None) -> None:
-        """Learn on with another step size (times the optimiser's schedule), another constant ε, another interval.
+        """Continue with another step size (times the optimiser's schedule), another constant ε, another interval.
 
         The run's checkpoints hold what was changed. The first change of each compiles the learner once more. Raises
         UsageError where the agent has no such number, or for one out of its range.

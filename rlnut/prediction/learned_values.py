@@ -113,10 +113,10 @@ Values = TableValues | FunctionValues
 
 
 def load_values(folder: str | Path, features: Features | None = None, network: Network | None = None) -> Values:
-    """What `rlnut predict … --out FOLDER` learned; `value(obs)` asks it.
+    """The values that `rlnut predict … --out FOLDER` learned; use `value(obs)`.
 
-    `features` and `network` are needed where a map or a network of one's own was given to `predict`, which no file
-    holds. Raises UsageError for what is no such folder, RlnutError for a damaged file.
+    `features` and `network` are needed where a map or a network of your own was given to `predict`, which is not
+    stored. Raises UsageError if this is not such a folder, RlnutError for a damaged file.
     """
     if not isinstance(folder, (str, Path)):
         raise UsageError(f"load_values takes the folder of a prediction, got {folder!r}")

@@ -31,7 +31,7 @@ class Lattice(NamedTuple):
 
 
 class PredictionResult(NamedTuple):
-    """What was learned, and how wrong it is."""
+    """The learned values and their errors."""
 
     values: np.ndarray  # [S], [S, A] or [K] mean over runs, NaN where a state cannot be reached
     truth: np.ndarray  # the same of V_π (Q_π)
@@ -53,7 +53,7 @@ class PredictionResult(NamedTuple):
 
     @property
     def history(self) -> History:
-        """The same log column by column: `history["rmse"]`."""
+        """The log, column by column: `history["rmse"]`."""
         return RowRecorder(COLUMNS, self.log).history()
 
     def value(self, obs: Given) -> np.ndarray:
@@ -159,7 +159,7 @@ def follow_snapshots(
 
 
 def alarm(chosen: SettingsUsed, off: bool) -> str:
-    """Which members of the deadly triad (S&B 11.3) are at work, when the error exploded."""
+    """The active members of the deadly triad (S&B 11.3), if the error exploded."""
     members = [
         ("function approximation", chosen["features"] != "one-hot"),
         ("bootstrapping", chosen["lam"] is not None and chosen["lam"] < 1),

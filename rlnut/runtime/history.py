@@ -98,7 +98,7 @@ class RowRecorder:
 
 
 def history(folder: str | Path) -> History:
-    """The log of a run, a prediction or a fit from its folder, of a run at work so far.
+    """The log of a run, a prediction or a fit from its folder; of a running one, the log so far.
 
     Raises RlnutError if there is none or it is damaged, UsageError for a folder of several runs.
     """

@@ -24,7 +24,7 @@ from rlnut.runtime.observing import shown_error, shown_name
 
 
 class LoggedRun(NamedTuple):
-    """What a logger is told before the first row."""
+    """What a logger gets before the first row."""
 
     config: Mapping[str, object]  # what config.json says
     folder: Path | None  # None: the run keeps no files

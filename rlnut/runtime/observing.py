@@ -32,7 +32,7 @@ Result = TypeVar("Result")
 
 
 def watched(looks: Iterable[SomeLook], observers: Sequence[Callable[[SomeLook], object]]) -> Iterator[SomeLook]:
-    """Each look after all observers have seen it, in their order; none after one that was asked to stop."""
+    """Each look after all observers were called with it, in their order; none after one that was asked to stop."""
     for look in looks:
         for observe in observers:
             observe(look)
@@ -77,7 +77,7 @@ Methods = dict[str, Callable[[SomeLook], object]]
 
 
 def shown_name(callback: object) -> str:
-    """What a callback or a logger is called in messages."""
+    """The name of a callback or a logger in messages."""
     return str(getattr(callback, "__qualname__", "") or type(callback).__qualname__)
 
 
@@ -104,7 +104,7 @@ def _called(name: str, methods: Methods[SomeLook], which: str, look: SomeLook) -
 
 
 def shown_error(error: BaseException) -> str:
-    """What somebody's code raised, and where, in one line."""
+    """An exception of user code and where it was raised, in one line."""
     text = " ".join(str(error).split())[:500]
     if isinstance(error, RlnutError):
         return text
@@ -113,7 +113,7 @@ def shown_error(error: BaseException) -> str:
 
 
 class Looks(Iterator[SomeLook], Generic[SomeLook, Result]):
-    """Something that learns, gone through look by look: `for look in looks: ...`; `result()` is what it comes to.
+    """Iterates over a run, prediction or fit: `for look in looks: ...`; then `result()`.
 
     A loop that is left early leaves all as Ctrl-C would, as soon as the iterator is forgotten or closed. In a `with`
     block it ends with the block: with its result, or, after an exception, without.
@@ -134,7 +134,7 @@ class Looks(Iterator[SomeLook], Generic[SomeLook, Result]):
         return self._look
 
     def result(self) -> Result:
-        """What was learned: to the end if no look was taken yet, else up to the last look that was taken."""
+        """The result: runs to the end if no look was taken yet, else that of the last look that was taken."""
         if self._result is None:
             if self._look is not None:
                 self._look.stop()

@@ -20,7 +20,7 @@ COLUMNS = Epoch._fields[:-1]  # of metrics.csv
 
 
 class FitTools(NamedTuple):
-    """What a look can be asked for, and who does it."""
+    """The functions behind the methods of a look."""
 
     model: Callable[[Params], FittedModel]
     save: Callable[[Params], object] | None  # None: the fit has no folder
@@ -82,7 +82,7 @@ class FitLook:
             self._tools.save(self._params)
 
     def change(self, *, lr: float) -> None:
-        """Learn on with another step size α, times the schedule; compiled once more at the first change."""
+        """Continue with another step size α, times the schedule; compiled once more at the first change."""
         if self._tools.lr is None:
             raise UsageError("the step size of an optimizer that was given cannot be changed: give it a schedule")
         if isinstance(lr, bool) or not hasattr(lr, "__float__") or not (math.isfinite(lr) and lr > 0):
