@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
         if note:
             say(f"{args.rows}: {note}")
         if ignored:
-            say(f"ignored, because {args.dir} was not fitted to them: {', '.join(ignored)}")
+            say(f"ignored, because {args.dir} was fitted without them: {', '.join(ignored)}")
     else:
         dataset = load_dataset(args.rows, args.data)
         x, y = dataset.x_test, dataset.y_test

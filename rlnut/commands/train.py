@@ -129,7 +129,7 @@ def choices(args: argparse.Namespace) -> Choices:
     config, training, usual = configured(args.agent, env, options, course, preset=not args.no_preset)
     refuse_idle(config, course)
     shown = ", ".join(f"{k} {v}" for k, v in usual.items())
-    return Choices(config, env, training, [f"preset for {env.id}: {shown} (--no-preset: without)"] if usual else [])
+    return Choices(config, env, training, [f"preset for {env.id}: {shown} (--no-preset turns it off)"] if usual else [])
 
 
 def run(args: argparse.Namespace) -> Mapping[str, object]:

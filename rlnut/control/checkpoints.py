@@ -139,7 +139,7 @@ def read_checkpoint(folder: Path) -> StoredArrays:
             found = _read(folder / BEFORE)
         except RlnutError:
             raise error from None
-        say(f"{error}; going on from the checkpoint before it, of step {found.meta['steps']:,}")
+        say(f"{error}; continuing from the previous checkpoint, of step {found.meta['steps']:,}")
         return found
 
 

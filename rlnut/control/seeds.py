@@ -150,7 +150,7 @@ class Pool:
         if self.most == 0:
             self.most = max(1, min(len(self.workers), message["free"] // (message["need"] + PROCESS)))
             if self.most < len(self.workers):
-                say(f"memory for {counted(self.most, 'seed')} at a time, not for {len(self.workers)}")
+                say(f"enough memory for {counted(self.most, 'seed')} at a time, not for {len(self.workers)}")
             self.total = message["total"]
             self.progress = Progress(self.total * self.count, 0, not on_terminal(), unit=f" {message['unit']}s")
 

@@ -279,14 +279,14 @@ class Session:
         if self.setup.data and stored.meta.get("data") != self.setup.data:
             source = getattr(self.config, "data", None)
             what = f"{source} has changed since" if source else "the environment gives other transitions than before"
-            say(f"not exact: {what}; all else goes on, with the transitions of now")
+            say(f"not exact: {what}; the run continues with the present transitions")
             run = run._replace(carry=np.float64(np.inf))  # of other transitions it is not known whether it rests
         if isinstance(again, np.ndarray) and not np.array_equal(again, run.look.obs):
             again = RlnutError("the running episodes, played again from their seeds, come out differently")
         if isinstance(again, RlnutError):
             vector = self.setup.vector
             assert isinstance(vector, HostVector)
-            say(f"not exact: {again}; new episodes are started, all else goes on")
+            say(f"not exact: {again}; the run continues with new episodes")
             n = vector.num_envs
             look = Look(vector.reset(self.seed + 1), np.ones(n, bool), vector.mask)
             agent = self.setup.agent.cut(run.agent) if run.seen == () else run.agent  # then `seen` is the end of it

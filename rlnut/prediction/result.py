@@ -166,4 +166,4 @@ def alarm(chosen: SettingsUsed, off: bool) -> str:
         ("off-policy training", off),
     ]
     at_work = [name for name, here in members if here]
-    return "diverged; of the deadly triad at work: " + (", ".join(at_work) or "none, so α is too large")
+    return "diverged; active members of the deadly triad: " + (", ".join(at_work) or "none, α is too large")

@@ -189,7 +189,7 @@ def test_a_torn_checkpoint_falls_back_to_the_one_before(
     go_on(part, steps=160)
     assert same(whole, part) == []
     said = capsys.readouterr().err
-    assert CHECKPOINT in said and "going on from the checkpoint before it, of step" in said
+    assert CHECKPOINT in said and "continuing from the previous checkpoint, of step" in said
 
 
 def test_a_full_disk_leaves_the_older_checkpoint(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -155,7 +155,7 @@ def test_files_cut_anywhere_fall_back_or_are_refused(copy: Path, capsys: pytest.
             (copy / name).write_bytes(content[:size])
             if name == CHECKPOINT:
                 assert read_checkpoint(copy).meta["steps"] == before
-                assert "going on from the checkpoint before it" in capsys.readouterr().err
+                assert "continuing from the previous checkpoint" in capsys.readouterr().err
             else:
                 with pytest.raises(RlnutError, match=rf"{name} is damaged") as caught:
                     rlnut.load_policy(copy)
