@@ -114,7 +114,9 @@ class LeastSquaresSettings(_Regressor):
 class RidgeSettings(_Regressor):
     """Least squares with λ‖W‖²; the intercept is free."""
 
-    l2: float | None = setting(None, "λ of the penalty λ‖W‖² (None: chosen by cross-validation)", low=0)
+    l2: float | None = setting(
+        None, "λ of the penalty λ‖W‖²; scikit-learn's alpha is λ × rows (None: chosen by cross-validation)", low=0
+    )
     folds: int | None = setting(
         None, "folds of the cross-validation that chooses λ (None: generalised cross-validation)", low=2
     )
@@ -143,7 +145,11 @@ class RidgeSettings(_Regressor):
 class LassoSettings(LinearSettings):
     """Least squares with λ₁‖θ‖₁ + λ₂‖θ‖² (elastic net), exactly, with a duality gap as proof."""
 
-    l1: float | None = setting(None, "λ₁ of the penalty λ₁‖θ‖₁ (None: chosen by cross-validation)", above=0)
+    l1: float | None = setting(
+        None,
+        "λ₁ of the penalty λ₁‖θ‖₁; scikit-learn's Lasso has alpha = λ₁/2 (None: chosen by cross-validation)",
+        above=0,
+    )
     l2: float = setting(0.0, "λ₂ of the penalty λ₂‖θ‖² (greater than 0: elastic net)", low=0)
     folds: int | None = setting(None, "folds of the cross-validation that chooses λ₁ (None: 5)", low=2)
     intercept: bool = setting(True, "fit an intercept b: ŷ = θᵀx + b")
