@@ -5,7 +5,7 @@ A variant of an agent is the same class with other defaults, or a subclass that 
     class Mellow(rlnut.DQN):
         def make_next_policy(self): ...
 
-An option that has no meaning without another one stands in `needs`, so that it is refused there.
+An option that has no effect without another one is listed in `needs`, so that it is refused there.
 """
 
 from __future__ import annotations

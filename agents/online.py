@@ -186,7 +186,7 @@ def classic_agent(
 ) -> Agent:
     """Compose the member; `counting`: keep visits N(s, a) of a table, for UCB and falling step sizes.
 
-    range_of_rate: lowest and highest ε (τ, c) to which it may be changed while a run goes on.
+    range_of_rate: lowest and highest ε (τ, c) to which it may be changed during a run.
     """
     member = Member(rule, numbers, values, behave, counting)
     waiting = rule.n + (rule.next_value == "sampled")

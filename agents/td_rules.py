@@ -28,7 +28,7 @@ class WeightUpdate(NamedTuple):
 class TDRule(NamedTuple):
     """Arguments of the one recursion in `agents.td`; hashable, so that each is compiled once.
 
-    Where a name stands for a rule of ours, a function of one's own may stand: a trace (`TraceFn`), a direction
+    Where a name stands for a rule of ours, a function of your own may stand: a trace (`TraceFn`), a direction
     (`agents.td_gradient.Direction`), or a `WeightUpdate`.
     """
 

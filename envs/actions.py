@@ -23,7 +23,7 @@ KINDS = ("grid", "decoupled")
 
 
 def actions(space: spaces.Space, choice: Choice, name: str) -> Actions:
-    """How `space` is served; UsageError with the reason if it cannot be, or if the choice means nothing for it."""
+    """How `space` is encoded; UsageError if it is not supported, or if the choice has no effect on it."""
     if choice.kind is not None and choice.kind not in KINDS:
         raise UsageError(f"actions must be one of {', '.join(KINDS)}, got {choice.kind!r}")
     if choice.bins is not None and not isinstance(space, spaces.Box):

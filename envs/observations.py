@@ -39,7 +39,7 @@ PartPath = tuple[str | int, ...]  # keys and places that lead to a part of a nes
 
 
 def observation(space: spaces.Space, name: str) -> Observation:
-    """How `space` is served; UsageError with the reason if it cannot be."""
+    """How `space` is encoded; UsageError with the reason if it is not supported."""
     leaves = _parts(space)
     usable = [(path, leaf) for path, leaf in leaves if isinstance(leaf, USABLE)]
     parts = [(path, leaf, _single(leaf, name)) for path, leaf in usable or leaves]

@@ -231,7 +231,7 @@ def collect(vector: HostVector, steps: int, seed: int) -> Arrays:
 
 
 def save_transitions(path: str | Path, arrays: Arrays) -> None:
-    """Write the arrays of `collect`, or of one's own, as a file for `load_transitions`."""
+    """Write the arrays of `collect`, or your own, as a file for `load_transitions`."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     atomic_write(Path(path), buffer.getvalue())

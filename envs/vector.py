@@ -4,7 +4,7 @@ Whatever the environment does at an episode's end, a `Step` says the same: the r
 apart, the true successor `next_obs` (never a reset observation), and `obs`, what to act on next.
 
 `EnvList` steps Gymnasium environments one by one and resets each episode from a seed of its own, so a run can be
-saved and gone on with exactly: the running episodes are played again from their seeds. `GymVector` serves any
+saved and resumed exactly: the running episodes are played again from their seeds. `GymVector` takes any
 `gymnasium.vector.VectorEnv` in its own autoreset mode; its episodes start anew when a run is resumed.
 """
 

@@ -4,7 +4,7 @@
     class DQN(Settings):
         lr: float = setting(1e-3, "step size α of Adam", above=0)
 
-One table serves Python (`DQN(lr=...)` is checked), the command line (`--lr`), the saved config, and the documentation:
+Python (`DQN(lr=...)` is checked), the command line (`--lr`), the saved config and the documentation use one definition:
 `help(DQN)`, a notebook's tooltip and the site list the options of a class with their texts.
 """
 

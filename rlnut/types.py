@@ -142,7 +142,7 @@ def transition(
 
 
 class Fit(NamedTuple):
-    """What a regression learns and needs to go on: a pytree."""
+    """What a regression learns and needs to continue: a pytree."""
 
     params: Params
     opt_state: Tree

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: all that it needs to go on bit for bit. The newest two are kept, each with its checksum.
+"""Checkpoints of a run: all that it needs to continue bit for bit. The newest two are kept, each with its checksum.
 
 `Saver.due` says when the next is written. When a process is killed, at most a minute of its work or a hundredth of the
 whole run is lost, whichever is more, and what was under way: a round, an evaluation, an iteration.

@@ -209,5 +209,5 @@ def evaluator_of(env: EnvLike, spec: Spec, episodes: int, learned: LearnedReward
     other = read_spaces(evaluator.envs[0], spec.acts.choice)
     if (other.shape, other.dtype, other.choices) != (spec.shape, spec.dtype, spec.choices):
         evaluator.close()
-        raise UsageError(f"the policy was learned on [{spec.saw}], this environment is [{other.saw}]")
+        raise UsageError(f"the policy was trained on [{spec.saw}], this environment is [{other.saw}]")
     return evaluator

@@ -63,7 +63,7 @@ def joined(moments: RunningStatistics, x: Array, valid: Array) -> RunningStatist
 
 
 def prepared_spec(spec: Spec, training: RunSettings) -> Spec:
-    """What the learner sees, normalised if that is asked for; UsageError where it means nothing."""
+    """What the learner sees, normalised if that is asked for; UsageError where it has no effect."""
     if not training.normalise:
         return spec
     seen = spec.observed

@@ -37,7 +37,7 @@ class RunFiles:
         return shown_environment(self.description["env"])
 
     def open(self, stored: StoredArrays | None = None) -> None:
-        """Open the log, which goes on from the checkpoint `stored`, if there is one."""
+        """Open the log, continued from the checkpoint `stored` if there is one."""
         since = None if stored is None else stored.meta["logged"]
         if self.folder is not None and stored is None:
             write_json(self.folder / CONFIG, self.description)  # with it alone a run that is killed can be resumed
@@ -86,10 +86,10 @@ class RunFiles:
                 save()
 
     def way_on(self, unit: str = "step") -> str:
-        """How a run that failed is gone on with; empty: it cannot be."""
+        """How to continue a run that failed; empty: it cannot be."""
         if self.folder is None or self.saver.step < 0 or not (self.folder / CHECKPOINT).exists():
             return ""
-        return f"; rlnut resume {self.folder} goes on from {unit} {self.saver.step:,}"
+        return f"; rlnut resume {self.folder} continues from {unit} {self.saver.step:,}"
 
     def draw(self) -> None:
         """Draw the learning curve."""

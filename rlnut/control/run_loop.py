@@ -42,7 +42,7 @@ class RunLook:
 
     Nothing is copied or computed unless it is used. A look is valid until the next one is taken; a policy taken from it
     stays valid. Three callbacks: early stopping, a checkpoint with every row of the log, a step size that falls.
-    What they decide by is in the log, so that a run that goes on decides as if it had never stopped.
+    What they decide by is in the log, so that a resumed run decides as if it had never stopped.
 
     >>> import numpy as np, rlnut
     >>> def no_better(look):

@@ -1,6 +1,6 @@
 """Several seeds of one run: one after the other in this process, or side by side in worker processes. It needs no JAX.
 
-Seed k leaves the same bytes as it does alone. A seed that fails is reported, and the others go on.
+Seed k leaves the same bytes as it does alone. A seed that fails is reported, and the others continue.
 """
 
 from __future__ import annotations

@@ -256,7 +256,7 @@ class Session:
             self.files.rescue(lambda: self.checkpoints.save(run))
 
     def _failure(self, error: BaseException) -> RlnutError:
-        """What ended the run, where, and how to go on, in one line; the newest whole state is saved first."""
+        """What ended the run, where, and how to continue, in one line; the newest whole state is saved first."""
         text, unit, run = shown_error(error), self.setup.unit, self.newest.run
         if not isinstance(error, RlnutError):
             where = f"before the first {unit}" if run is None else f"after {unit} {run.steps:,}"

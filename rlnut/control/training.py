@@ -1,4 +1,4 @@
-"""Train an agent on an environment, or go on with a run: the functions that people call from Python."""
+"""Train an agent on an environment, or continue a run: the functions that people call from Python."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ def resume(
 
 
 def _longer(recipe: Recipe, steps: int | None, iterations: int | None) -> tuple[AgentConfig, RunSettings]:
-    """Config and settings of a run that goes on, perhaps further than it was planned."""
+    """Config and settings of a resumed run, perhaps with more steps than planned."""
     config, course = recipe.config, recipe.training
     if isinstance(config, OfflineConfig):
         if steps is not None:

@@ -1,6 +1,6 @@
 """A value agent by composition: regression core + Bellman problem + exploration + memory + target network.
 
-Everything it needs to go on is one pytree, `AgentState`; what it does is a few pure functions, `Agent`. The unit of
+Its whole state is one pytree, `AgentState`; what it does is a few pure functions, `Agent`. The unit of
 work is a round: T steps of N environments, then the updates that are owed for them. The loop that owns the
 environments (`rlnut.control.host_loop`) knows nothing of how an agent learns, and an agent nothing of environments.
 """
@@ -32,7 +32,7 @@ Steps = TypeVar("Steps", int, Array)
 
 
 class AgentState(NamedTuple):
-    """All that an agent knows: a run that is saved and loaded goes on bit for bit."""
+    """The whole state of an agent: a run that is saved and loaded continues bit for bit."""
 
     fit: Fit  # online network and optimiser
     target: Tree  # θ⁻, by `TargetNetwork`: often a copy of θ; () without one
@@ -211,7 +211,7 @@ def value_agent(
     readout, a recurrent network another actor. `target` None: θ itself is the target network. `label`, with the weights
     of the round's start, puts targets into the experience of a round before it is stored (λ-returns). What `keep`
     makes of a round is stored with its transitions, and `problem` finds it as `seen.kept` (bootstrap masks). `lr`: the
-    step size of `core`, if it may be changed while a run goes on.
+    step size of `core`, if it may be changed during a run.
     """
     episodic = explore if isinstance(explore, EpisodeExploration) else None
 

@@ -1,4 +1,4 @@
-"""What may be changed while a run goes on: step size, ε, the interval of target copies.
+"""What may be changed during a run: step size, ε, the interval of target copies.
 
 Such a number is a part of the run's state, so it is saved with it. As long as it is None it is no input of the compiled
 programs, which are those of the config. The first change of a number compiles them once more, with it as an input;

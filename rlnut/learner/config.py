@@ -27,7 +27,7 @@ class AgentConfig(Settings):
 
     gamma: float = setting(0.99, "discount factor γ", low=0, high=1)
 
-    decoupled: ClassVar[bool] = False  # serves actions of several numbers by a choice for each
+    decoupled: ClassVar[bool] = False  # can choose each part of a multi-dimensional action on its own
     training: ClassVar[dict[str, Any]] = {}  # defaults of `Training` that go with this agent
     needs: ClassVar[Needs] = {}
     tied: ClassVar[dict[str, str]] = {}  # option -> the option for whose value its number is: another, another number

@@ -4,7 +4,7 @@
 |-------------|-------------------------|-------------------|-----------------------------------|-----------------|
 | scalar      | q                       | q                 | r + D v                           | squared, huber  |
 | classes     | M logits                | Σₘ pₘ zₘ          | the number r + D v as M chances   | cross-entropy   |
-| categorical | M logits                | Σₘ pₘ zₘ          | law of r + D Z, projected on z    | cross-entropy   |
+| categorical | M logits                | Σₘ pₘ zₘ          | r + D Z, projected on z           | cross-entropy   |
 | quantiles   | n values, n fractions τ | mean of values    | r + D θ'ⱼ, of one action or of π  | quantile huber  |
 
 A network that is read as numbers or classes learns the mean of the return; the other two learn its distribution.
@@ -133,7 +133,7 @@ def two_hot(low: float, high: float, atoms: int) -> Support:
 
 
 def hl_gauss(low: float, high: float, bins: int, spread: float = SPREAD) -> Support:
-    """Chances of M bins under a normal law around the value, σ = spread × width (Farebrother et al. 2024, eq. 5).
+    """Probabilities of M bins of a Gaussian around the value, σ = spread × width (Farebrother et al. 2024, eq. 5).
 
     The bins reach 3σ beyond low … high, so that the mean of the chances is the value over all of that range. Values
     outside count as its edge.
@@ -176,7 +176,7 @@ def project(support: Support, values: Shaped[Array, "B K"], chances: Shaped[Arra
 
 
 def categorical(low: float, high: float, atoms: int) -> Readout:
-    """C51: the law of the return on M atoms; y is the law of r + D Z projected on them (Bellemare et al. 2017)."""
+    """C51: the distribution of the return on M atoms; y is r + D Z projected on them (Bellemare et al. 2017)."""
     support = two_hot(low, high, atoms)
 
     def target(
@@ -198,7 +198,7 @@ def categorical(low: float, high: float, atoms: int) -> Readout:
 
 
 def mixture(policy: Shaped[Array, "B A"], values: Shaped[Array, "B A n"]) -> Shaped[Array, "B m 2"]:
-    """The law of returns under π as a weighted sample: all θ'ₐⱼ with weights π(a)/n: [B, A], [B, A, n] -> [B, A·n, 2].
+    """Returns under π as a weighted sample: all θ'ₐⱼ with weights π(a)/n: [B, A], [B, A, n] -> [B, A·n, 2].
 
     Quantile functions of actions must not be averaged: of a coin toss between returns 0 and 1 that gives ½ for sure.
     """

@@ -72,7 +72,7 @@ def perceptron(
         raise UsageError(f"y holds the label {found[~np.isin(found, known)][0]!r}, which is not among the classes")
     rows, label, given = checked_rows(x, np.searchsorted(known, labels), weight)
     if average and start is not None:
-        raise UsageError("the mean of θ over the rows seen needs all of them: average cannot go on from a start")
+        raise UsageError("the mean of θ over the rows seen needs all of them: average cannot continue from a start")
     state = _State.begin(rows, len(known), start)
     counts = np.ones(len(rows)) if given is None else given
     rng = None if seed is None else np.random.default_rng(seed)

@@ -51,7 +51,7 @@ def mlp(
 
 
 def trunk(body: Network, width: int, norm: bool = False, activation_name: str = "relu") -> Model:
-    """Hidden layers for something to go on from: f(norm(body)), the body's outputs being `width` units."""
+    """Hidden layers, f(norm(body)), the body's outputs being `width` units."""
     return serial(body((width,)), *([layer_norm()] if norm else []), activation(activation_name))
 
 

@@ -18,7 +18,7 @@ from rlnut.types import Array, Example, Key, Model, Network, Params, Shape, Shap
 
 
 def midpoints(n: int) -> np.ndarray:
-    """τ̂_i = (2i + 1)/2n, i = 0 … n − 1: where n quantiles are nearest to a law in W₁ (Dabney et al. 2018a, lemma 2)."""
+    """τ̂_i = (2i + 1)/2n, i = 0 … n − 1: n quantiles that are nearest in W₁ (Dabney et al. 2018a, lemma 2)."""
     return ((2 * np.arange(n) + 1) / (2 * n)).astype(np.float32)
 
 

@@ -2,7 +2,7 @@
 
 A layer is a product or a convolution of what came from the input with weights. What enters a layer, having come through
 an earlier one, are the features of a hidden layer, behind its activation: so they are found in networks of Flax, Haiku
-or one's own as they are in those of `architectures`, and no network has to be written for being looked at.
+or your own as in those of `architectures`, and no network needs special code for this.
 """
 
 from __future__ import annotations

@@ -270,7 +270,7 @@ def _spread(known: TableTruth, config: Prediction) -> float:
 def _accept(
     method: Method, config: Prediction, finite: Finite, pi: np.ndarray, acting: np.ndarray, seen: np.ndarray
 ) -> None:
-    """Refuse what means nothing, with the reason."""
+    """Refuse what has no effect, with the reason."""
     off = not np.allclose(pi[seen], acting[seen])
     if off and method.on_policy:
         raise UsageError(f"{method.name} is on-policy only ({method.on_policy}): --behaviour policy, or another method")

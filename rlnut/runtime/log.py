@@ -124,8 +124,8 @@ def _part(path: Path, checksum: str) -> bytes:
         if found.hexdigest() == checksum:
             return content[:size]
     raise RlnutError(
-        f"{path} is damaged or was edited: its content does not match its checksum; without the file the run goes on,"
-        " and its log begins anew"
+        f"{path} is damaged or was edited: its content does not match its checksum; delete the file to continue the run"
+        " with a new log"
     )
 
 

@@ -6,7 +6,7 @@
 
     rlnut.train("dqn", "CartPole-v1", loggers=[Print()])
 
-Loggers decide nothing of a run: what one of them raises is reported once, and the run goes on without it.
+Loggers never affect a run: an exception in one of them is reported once, and the run continues without it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class LoggedRun(NamedTuple):
 
     config: Mapping[str, object]  # what config.json says
     folder: Path | None  # None: the run keeps no files
-    since: int | None = None  # the step from which a run goes on: later rows come again; None: it is new
+    since: int | None = None  # the step from which a run continues: later rows come again; None: it is new
 
 
 class Logger:
@@ -87,7 +87,7 @@ class Loggers:
                 raise
             except BaseException as error:  # a logger may raise anything, SystemExit too
                 self.given = [other for other in self.given if other is not one]
-                say(f"the logger {shown_name(one)} failed, and the run goes on without it: {shown_error(error)}")
+                say(f"the logger {shown_name(one)} failed, and the run continues without it: {shown_error(error)}")
                 if which != "close":
                     with contextlib.suppress(Exception):
                         _method(one, "close")()
@@ -101,7 +101,7 @@ def _method(one: object, name: str) -> Callable[..., object]:
 class RowLog:
     """Where the rows of a log go: into memory, into metrics.csv of a folder, to the loggers.
 
-    until, content: of a run that goes on, see `MetricsFile`.
+    until, content: of a resumed run, see `MetricsFile`.
     """
 
     def __init__(

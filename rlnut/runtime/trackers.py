@@ -1,6 +1,6 @@
 """Loggers for TensorBoard, Weights & Biases and MLflow, and how `--log` names them.
 
-A run that goes on writes into the log it had. A folder remembers which one that was at W&B and MLflow, in wandb.json
+A resumed run writes into the log it had. A folder remembers which one that was at W&B and MLflow, in wandb.json
 and mlflow.json; rows that are there already are not sent again.
 """
 

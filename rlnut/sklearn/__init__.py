@@ -20,7 +20,7 @@ Parameters have scikit-learn's names and meanings; those that are there are hono
   (without momentum: that is `momentum` or `nesterov`) are scikit-learn's. Not offered: lbfgs, `learning_rate`,
   `momentum`, `shuffle`, `beta_1`, `beta_2`, `epsilon`, `max_fun`, `loss`. A copy by pickle keeps the weights; the
   optimiser's state begins anew.
-- NetworkClassifier, NetworkRegressor: any model of `rlnut fit`; a network that is a function of one's own can be
+- NetworkClassifier, NetworkRegressor: any model of `rlnut fit`; a network that is your own function can be
   pickled if that function can.
 """
 

@@ -68,7 +68,7 @@ class Finite(NamedTuple):
 
 
 def outcomes(finite: Finite) -> Outcomes:
-    """What can happen: the problem's own law, else that of its tables, rewards being fixed given s, a, s'."""
+    """The outcomes: the problem's own, else those of its tables, rewards being fixed given s, a, s'."""
     return from_mdp(finite.mdp, finite.noise) if finite.law is None else finite.law
 
 

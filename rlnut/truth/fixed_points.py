@@ -214,7 +214,7 @@ def linear_errors(
 
 
 def td_error(law: Outcomes, policy: np.ndarray, v: np.ndarray, d: np.ndarray, gamma: float) -> float:
-    """√TDE: the root of Σ d(s) E_π[(R + γv(S') − v(s))²] (S&B 11.22), exact for rewards and ends of any law."""
+    """√TDE: the root of Σ d(s) E_π[(R + γv(S') − v(s))²] (S&B 11.22), exact for all kinds of rewards and ends."""
     return td_errors(law, policy, d, gamma)(v)
 
 

@@ -1,7 +1,7 @@
 """Outcomes of a finite problem, as a list for each state and action: the distribution behind the tables of an `MDP`.
 
 Two outcomes may share a successor and differ in reward or in ending, so this says more than P, R and done do:
-environments draw from it, and the laws of returns and the TD error are computed from it.
+environments draw from it, and distributions of returns and the TD error are computed from it.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def chances(law: Outcomes) -> np.ndarray:
 
 
 def means(law: Outcomes, start: np.ndarray) -> MDP:
-    """The MDP of the law: p(s'|s, a), the mean reward and the chance of ending given s, a, s'; start [S].
+    """The MDP of the outcomes: p(s'|s, a), the mean reward and the chance of ending given s, a, s'; start [S].
 
     Its tables are arrays up to DENSE_TABLE numbers, else sparse rows.
     """

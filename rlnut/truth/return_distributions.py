@@ -19,7 +19,7 @@ from rlnut.truth.outcomes import Jumps, Outcomes, jumps
 from rlnut.truth.transition_matrices import DENSE_TABLE, Matrix
 
 SWEEPS = 200_000
-NOISY = "rewards with Gaussian noise have no finite law: only the mean and the variance of the return are exact"
+NOISY = "with Gaussian noise in the rewards, only the mean and the variance of the return are exact"
 
 
 class Law(NamedTuple):
@@ -70,10 +70,10 @@ def return_variance(law: Outcomes, policy: np.ndarray, gamma: float) -> np.ndarr
 def return_law(
     law: Outcomes, policy: np.ndarray, gamma: float, state: int, tolerance: float = 1e-9, most: int = 1_000_000
 ) -> Law:
-    """The law of G from `state`, by following every path and merging those that agree up to `tolerance`.
+    """The distribution of G from `state`, by following every path and merging those that agree up to `tolerance`.
 
     Paths are cut when their chance in all, or what the rest of a return can still change, is below `tolerance`; rests
-    and merged returns count as their means, so the mean of the law is exact. γ = 1: only equal returns are merged.
+    and merged returns count as their means, so the mean is exact. γ = 1: only equal returns are merged.
     Raises RlnutError beyond `most` different returns.
     """
     step, known = jumps(law, policy), _lasting(law, policy, gamma)

@@ -119,7 +119,7 @@ def test_an_exception_in_the_environment_loses_nothing(
         go(folder)
     assert caught.value.__cause__ is error and "\n" not in str(caught.value)
     kept = (at - 1) // 6 * 6  # rounds of 2 steps in 3 environments
-    assert f"; rlnut resume {folder} goes on from step {kept}" in str(caught.value)
+    assert f"; rlnut resume {folder} continues from step {kept}" in str(caught.value)
     bomb(0, None)
     go_on(folder)
     assert same(whole, folder) == []
@@ -213,7 +213,7 @@ def test_a_full_disk_leaves_the_older_checkpoint(whole: Path, tmp_path: Path, mo
 def test_a_folder_that_is_deleted_comes_back(tmp_path: Path):
     folder = tmp_path / "run"
     bomb(40, lambda: shutil.rmtree(folder, ignore_errors=True))
-    with pytest.raises(RlnutError, match=r"cannot write .*goes on from step"):
+    with pytest.raises(RlnutError, match=r"cannot write .*continues from step"):
         go(folder)
     bomb(0, None)
     assert go_on(folder).steps == 162

@@ -97,7 +97,7 @@ def test_one_observation_and_many(run: Any) -> None:
         ({"seed": -1}, "seed must be a whole number >= 0 and < 4294967296, got -1"),
         ({"seed": "x"}, "seed must be"),
         ({"env": 3}, "an environment is a name, an instance or a function that makes one, got 3"),
-        ({"env": "Acrobot-v1"}, "the policy was learned on"),
+        ({"env": "Acrobot-v1"}, "the policy was trained on"),
     ],
 )
 def test_arguments_of_an_evaluation(run: Any, given: dict[str, Any], said: str) -> None:

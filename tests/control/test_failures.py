@@ -123,7 +123,7 @@ def test_damaged_metrics_stop_a_resume_before_it_starts(capsys: pytest.CaptureFi
 @pytest.mark.parametrize("env", ["Acrobot-v1", "FrozenLake-v1"])
 def test_evaluate_on_other_spaces(env: str, capsys: pytest.CaptureFixture[str], trained: Path):
     status, _, err = run_main(capsys, "evaluate", str(trained), f"--env={env}")
-    assert status == 2 and "the policy was learned on [float32[4]" in err
+    assert status == 2 and "the policy was trained on [float32[4]" in err
 
 
 # --- a run that fails: status 1
@@ -144,7 +144,7 @@ def test_an_environment_that_fails(capsys: pytest.CaptureFixture[str], tmp_path:
     last = capsys.readouterr().err.splitlines()[-1]
     where = "Broken-v0: step() number 45 (step 5 of episode 5)"
     what = f"{where} raised ZeroDivisionError: a fault of the environment"
-    assert last == f"rlnut: {what}; rlnut resume {tmp_path / 'a'} goes on from step 40"
+    assert last == f"rlnut: {what}; rlnut resume {tmp_path / 'a'} continues from step 40"
 
 
 def test_a_learner_that_diverges_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path):

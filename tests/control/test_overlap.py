@@ -135,5 +135,5 @@ def test_an_environment_that_fails_says_from_where_to_go_on(tmp_path: Path):
                 raise ValueError("broken")
             return self.env.step(action)
 
-    with pytest.raises(RlnutError, match=r"broken.*goes on from step"):
+    with pytest.raises(RlnutError, match=r"broken.*continues from step"):
         rlnut.train(SMALL, lambda: Breaks(gym.make("CartPole-v1")), out=tmp_path / "run", **SHORT)

@@ -69,7 +69,7 @@ def test_a_logger_that_fails_is_said_once_and_left_out(
         "start": ["start", "close"], "log": ["start", "log", "close"], "close": ["start", "log", "log", "close"],
     }[fails]  # fmt: skip
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("the logger Noted failed, and the run goes on without it: ")
+    assert line.startswith("the logger Noted failed, and the run continues without it: ")
 
 
 def test_ctrl_c_in_a_logger_is_ctrl_c():
