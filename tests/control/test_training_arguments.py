@@ -156,7 +156,7 @@ def test_a_finite_problem_given_in_python_is_an_environment(tmp_path: Path):
     done = train(agent, problem, steps=400, eval_every=200, out=tmp_path / "run")
     np.testing.assert_allclose(done.policy.q([0, 1])[:, right], [0.9, 1], atol=1e-3)
     assert (done.policy.q([0, 1])[:, left] < [0.9, 1]).all()
-    with pytest.raises(UsageError, match=r"rlnut/Tabular-v0 .* give it with env="):
+    with pytest.raises(UsageError, match=r"rlnut/Tabular-v0 .* pass it as env="):
         rlnut.load_policy(tmp_path / "run")
     assert rlnut.load_policy(tmp_path / "run", env=problem).evaluate(1).mean == 1
     found = rlnut.predict("lstd", problem, [[1, 0]] * 3, gamma=0.9, steps=200)

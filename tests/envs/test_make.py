@@ -83,7 +83,7 @@ def test_wrappers_of_an_instance_count_in_training_evaluation_and_loading(kind: 
     np.testing.assert_allclose(run.evaluation.returns, hundred)
     again = run.policy.evaluate(2, env=WRAPPED[kind]())
     np.testing.assert_allclose(again.returns, [100.0 * n for n in again.lengths])
-    with pytest.raises(UsageError, match=r"CartPole-v1\S* with .*the wrapper .* give it with env="):
+    with pytest.raises(UsageError, match=r"CartPole-v1\S* with .*the wrapper .* pass it as env="):
         rlnut.load_policy(tmp_path / "run")
     with pytest.raises(UsageError, match="which is not stored in the folder: pass it as env="):
         rlnut.resume(tmp_path / "run")
