@@ -21,13 +21,13 @@ def report(done: Trained) -> None:
     from rlnut.runtime.log import say
 
     if done.interrupted:
-        say(f"stopped at {done.unit} {done.reached:,}; checkpoint saved; go on with: rlnut resume {done.folder}")
+        say(f"stopped at {done.unit} {done.reached:,}; checkpoint saved; continue with: rlnut resume {done.folder}")
         raise KeyboardInterrupt
-    over = f"over {counted(len(done.evaluation.returns), 'fresh episode')}, policy of {done.unit} {done.best_step:,}"
+    over = f"over {counted(len(done.evaluation.returns), 'new episode')}, policy of {done.unit} {done.best_step:,}"
     say(f"greedy return {mean_and_std(done.evaluation.mean, done.evaluation.std)} {over}")
     if done.exact is not None:
         say(f"exact mean return {mean_and_std(done.exact.expected_return, None)}, regret {done.exact.regret:.3g}")
-    say(f"{done.steps_per_s:,.0f} steps/s, {done.wall_s:.1f} s in all, {done.compile_s:.1f} s of it to compile")
+    say(f"{done.steps_per_s:,.0f} steps/s, {done.wall_s:.1f} s, of which {done.compile_s:.1f} s compiling")
     if done.profile is not None:
         say_all(profile_table(done.profile, done.reached, done.unit))
     say(f"{done.folder}")

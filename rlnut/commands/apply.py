@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     fitted = load(args.dir)
     if Path(args.rows).suffix.lower() in FILES:
         if args.data is not None:
-            raise UsageError("--data says where a named dataset lies: it has no meaning for a file")
+            raise UsageError("--data is the folder of a named dataset: it has no effect with a file")
         x, y, ignored, note = read_rows(args.rows, TableCode.of(fitted.about), fitted.about["target"])
         if note:
             say(f"{args.rows}: {note}")

@@ -137,7 +137,7 @@ def load_dataset(
         path = Path(dataset if data is None else data)
         return read_user_file(path, target, task, chosen, Share(share), reference)
     if target is not None:
-        raise UsageError(f"a target is for your own {', '.join(FILES)} file: it has no meaning for this dataset")
+        raise UsageError(f"a target is for your own {', '.join(FILES)} file: this dataset takes none")
     parts = list(dataset) if isinstance(dataset, (tuple, list)) and len(dataset) == 4 else []
     if parts and test is None and all(map(is_table, parts[::2])):
         return divided_dataset(parts, task, chosen, reference)

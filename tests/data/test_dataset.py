@@ -107,5 +107,5 @@ def test_wrong_names_and_words():
         load_dataset("mnits")
     with pytest.raises(UsageError, match=r"X and y, or \(x_train"):
         load_dataset((X, Y, X))
-    with pytest.raises(UsageError, match="no meaning for arrays"):
+    with pytest.raises(UsageError, match="no effect with arrays"):
         load_dataset((X, Y, X, Y), "folder")

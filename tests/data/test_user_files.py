@@ -81,7 +81,7 @@ def test_what_cannot_be_learned_from_is_refused(tmp_path: Path, text: str, targe
 def test_wrong_files_and_tasks(tmp_path: Path):
     path = write(tmp_path, "a,y\n1,0.5\n2,cat\n").rename(tmp_path / "words.csv")
     cases = [
-        (tmp_path / "no.csv", "y", "auto", "is not there"),
+        (tmp_path / "no.csv", "y", "auto", "does not exist"),
         (tmp_path / "x.txt", "y", "auto", "must be a .csv, .npy, .npz or .parquet"),
         (path, "y", "both", "unknown task 'both'"),
         (path, "y", "regression", "it can only be classified"),
