@@ -134,7 +134,7 @@ def test_an_exception_in_an_evaluation_loses_nothing(whole: Path, tmp_path: Path
 
     folder, broken = tmp_path / "run", True
     with pytest.raises(
-        RlnutError, match=r"Judge.*step\(\) number 1 .* raised Odd: a fault; rlnut resume .* goes on from step 66"
+        RlnutError, match=r"Judge.*step\(\) number 1 .* raised Odd: a fault; rlnut resume .* continues from step 66"
     ):
         rlnut.train(SMALL, Lab, num_envs=3, out=folder, seed=5, quiet=True, eval_env=Judge, **SHORT)
     go_on(folder)
@@ -202,7 +202,7 @@ def test_a_full_disk_leaves_the_older_checkpoint(whole: Path, tmp_path: Path, mo
         raise OSError(28, "No space left on device")
 
     bomb(40, full)
-    with pytest.raises(RlnutError, match=rf"No space left on device; rlnut resume {folder} goes on from step 0"):
+    with pytest.raises(RlnutError, match=rf"No space left on device; rlnut resume {folder} continues from step 0"):
         go(folder)
     monkeypatch.setattr(os, "fsync", sync)
     bomb(0, None)

@@ -115,7 +115,7 @@ def test_a_round_whose_episodes_are_given_up_ends_with_a_cut(tmp_path: Path, cap
         if look.step >= 32:
             break
     done = rlnut.resume(tmp_path / "run", env=limited, quiet=True)
-    assert done.reached == 64 and "new episodes are started" in capsys.readouterr().err
+    assert done.reached == 64 and "continues with new episodes" in capsys.readouterr().err
 
 
 def test_where_it_has_no_effect_it_is_refused():

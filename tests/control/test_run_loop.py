@@ -234,7 +234,7 @@ def test_a_callback_that_fails_ends_the_run_with_what_was_learned(whole: Path, t
         rlnut.train(SMALL, Dice, seed=5, out=folder, num_envs=3, callbacks=[careless], **SHORT)
     text = str(caught.value)
     assert "careless raised KeyError: 'mine' (test_run_loop.py:" in text and "\n" not in text
-    assert text.endswith(f"; rlnut resume {folder} goes on from step 90") and Dice.open_copies == 0
+    assert text.endswith(f"; rlnut resume {folder} continues from step 90") and Dice.open_copies == 0
     learned: Any = caught.value.learned
     np.testing.assert_array_equal(rlnut.load_policy(folder, env=Dice).q([0.5, 0.1]), learned.q([0.5, 0.1]))
     seen: list[int] = []
