@@ -184,7 +184,7 @@ class Pool:
         if worker.seed is not None and not self.stopping:
             status = worker.process.returncode
             how = f"signal {-status}" if status < 0 else f"status {status}"
-            self._fail(worker, RlnutError(f"its process exited with {how}"))
+            self._fail(worker, RlnutError(f"its process ended with {how}"))
         self.idle = [other for other in self.idle if other is not worker]
         if worker.ready and self.waiting and len(self.workers) < max(self.most, 1):
             self.workers.append(Worker(self.words, self.events))
