@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from helpers.commands import run_main
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
 SHORT = ["--steps=60", "--eval-every=30", "--eval-episodes=1", "--final-episodes=1", "--log-every=20"]
 WALK = "rlnut/RandomWalk5-v0"
 

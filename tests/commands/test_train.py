@@ -16,7 +16,7 @@ from rlnut.control.run_folder import BEFORE, CHECKPOINT, CONFIG, POLICY
 from rlnut.runtime.files import read_json
 from rlnut.runtime.log import COLUMNS, read_metrics
 
-pytestmark = pytest.mark.usefixtures("broken")
+pytestmark = [pytest.mark.usefixtures("broken"), pytest.mark.usefixtures("shared_programs")]
 
 
 # --- what the commands answer

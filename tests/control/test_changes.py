@@ -28,7 +28,7 @@ from rlnut.learner.spec import Choice
 from rlnut.runtime.arrays import read_arrays
 
 pytestmark = pytest.mark.usefixtures("shared_programs")
-WALK = "rlnut/RandomWalk5-v0"
+WALK = "rlnut/ChainWalk4-v0"  # episodes of 100 steps; a walk that never ends is given up after 10,000
 SMALL = DQN(hidden=(4,), batch=8, replay=60, learning_starts=16, target_every=5, epsilon_steps=150, n_step=1)
 SHORT: dict[str, Any] = {"steps": 160, "eval_every": 64, "eval_episodes": 2, "final_episodes": 2, "log_every": 32}
 SHORT |= {"quiet": True, "num_envs": 2, "seed": 5}

@@ -26,6 +26,13 @@ OFFLINE = [name for name, kind in AGENTS.own.items() if issubclass(kind, Offline
 PLAYING = [name for name in AGENTS.own if name not in OFFLINE]
 # one of each loop and memory; the others are variants of them, whose compiled visit is one program by its type
 FEW = ("dqn", "per-dqn", "pqn", "drqn", "sarsa-lambda")
+# the same on the host, where the visit is compiled too; rainbow is most of the others in one
+FEW_ON_HOST = ("dqn", "rainbow", "iqn", "pqn", "drqn", "sarsa-lambda", "double-q")
+
+
+def mostly_slow(few: tuple[str, ...]) -> list[Any]:
+    """All agents that play, those that are not among the few as slow tests."""
+    return [name if name in few else pytest.param(name, marks=pytest.mark.slow) for name in PLAYING]
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +82,12 @@ def check(name: str, native: bool, out: Path, compiled: list[str]) -> None:
     assert [*counts, len(compiled)] == [counts[0]] * (len(counts) + 1)
 
 
-@pytest.mark.parametrize("name", [*PLAYING, *OFFLINE])
+@pytest.mark.parametrize("name", [*mostly_slow(FEW_ON_HOST), *OFFLINE])
 def test_nothing_is_compiled_after_the_first_update(name: str, tmp_path: Path, compiled: list[str]):
     check(name, False, tmp_path / "run", compiled)
 
 
-@pytest.mark.parametrize("name", [n if n in FEW else pytest.param(n, marks=pytest.mark.slow) for n in PLAYING])
+@pytest.mark.parametrize("name", mostly_slow(FEW))
 def test_nothing_is_compiled_after_the_first_update_of_a_compiled_run(name: str, tmp_path: Path, compiled: list[str]):
     check(name, True, tmp_path / "run", compiled)
 

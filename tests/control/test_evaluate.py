@@ -17,6 +17,8 @@ from rlnut.envs.make import EnvName
 from rlnut.runtime.log import read_metrics
 from rlnut.truth.monte_carlo import monte_carlo_truth
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 
 def test_one_episode_has_no_spread() -> None:
     one, two = Evaluation([3.0], [1], 0), Evaluation([3.0, 5.0], [1, 1], 0)

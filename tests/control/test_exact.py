@@ -28,6 +28,7 @@ from rlnut.truth.finite import Finite, make_mdp
 from rlnut.truth.outcomes import from_lists, means
 from rlnut.types import Look
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
 SHORT: dict[str, Any] = {"steps": 300, "eval_every": 50, "eval_episodes": 2, "final_episodes": 2, "log_every": 25}
 SHORT |= {"quiet": True}
 

@@ -21,7 +21,7 @@ from rlnut.control.recipe import BEFORE, CHECKPOINT, CONFIG, POLICY
 from rlnut.runtime.arrays import read_arrays
 from rlnut.runtime.log import read_metrics
 
-pytestmark = pytest.mark.usefixtures("broken")
+pytestmark = [pytest.mark.usefixtures("broken"), pytest.mark.usefixtures("shared_programs")]
 
 
 # --- a run folder that is missing, damaged or another's: status 1

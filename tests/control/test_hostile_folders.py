@@ -26,9 +26,9 @@ TINY = DQN(hidden=(4,), batch=4, replay=50, learning_starts=16)
 
 @pytest.fixture(scope="module")
 def walk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on a small problem of ours."""
+    """A run on a small problem of ours, whose episodes are short even where a policy never arrives."""
     folder = tmp_path_factory.mktemp("hostile") / "run"
-    rlnut.train(TINY, "rlnut/RandomWalk5-v0", out=folder, **SHORT)
+    rlnut.train(TINY, EnvName("rlnut/RandomWalk5-v0", {"max_episode_steps": 30}), out=folder, **SHORT)
     return folder
 
 
@@ -84,7 +84,13 @@ def test_nothing_that_a_folder_names_is_run(
 
 
 def test_no_window_is_opened_because_a_file_says_so(walk: Path, evil: Path):
-    kwargs = {"render_mode": "human", "vectorization_mode": "async", "num_envs": 3, "vector_kwargs": {}}
+    kwargs = {
+        "max_episode_steps": 30,
+        "render_mode": "human",
+        "vectorization_mode": "async",
+        "num_envs": 3,
+        "vector_kwargs": {},
+    }
     folder = spoiled(walk, evil, {"env": {"id": "rlnut/RandomWalk5-v0", "kwargs": kwargs}})
     policy = rlnut.load_policy(folder)
     assert isinstance(policy.env, EnvName)
@@ -98,14 +104,15 @@ def test_a_trusted_folder_may_name_a_module(walk: Path, tmp_path: Path, monkeypa
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "lab_of_mine.py").write_text(
         "import gymnasium\nfrom rlnut.envs.walks import random_walk\n"
-        "gymnasium.register('Lab-v0', 'rlnut.envs.tabular:Tabular', kwargs={'source': random_walk(5)})\n"
+        "gymnasium.register('Lab-v0', 'rlnut.envs.tabular:Tabular', max_episode_steps=30,\n"
+        "    kwargs={'source': random_walk(5)})\n"
     )
     folder = spoiled(walk, tmp_path, {"env": {"id": "lab_of_mine:Lab-v0", "kwargs": {}}})
     status, _, err = run_main(capsys, "evaluate", str(folder), "--episodes=2")
     assert status == 2 and "--env" in err and "--trust" in err and "lab_of_mine" not in sys.modules
     try:
         for words in (["--trust"], ["--env=lab_of_mine:Lab-v0"], ["--env=rlnut/RandomWalk5-v0"]):
-            assert run_main(capsys, "evaluate", str(folder), "--episodes=2", *words)[0] == 0
+            assert run_main(capsys, "evaluate", str(folder), "--episodes=1", *words)[0] == 0
         assert run_main(capsys, "resume", str(folder), "--steps=120", "--trust")[0] == 0
         words = ["predict", "td0", "rlnut/RandomWalk5-v0", "--gamma=0.9", "--steps=50", f"--policy={folder}"]
         assert run_main(capsys, *words, "--trust")[0] == 0

@@ -35,7 +35,7 @@ from rlnut.runtime.files import read_json, write_json
 from rlnut.runtime.log import METRICS_FILE
 from rlnut.runtime.wrappers import time_limit
 
-WALK = "rlnut/RandomWalk5-v0"
+WALK = "rlnut/ChainWalk4-v0"  # episodes of 100 steps; a walk that never ends is given up after 10,000
 SMALL = DQN(hidden=(4,), batch=4, replay=50, learning_starts=16)
 COURSE: dict[str, Any] = {"steps": 200, "eval_every": 64, "eval_episodes": 1, "final_episodes": 2, "log_every": 16}
 EXACT = (POLICY, CHECKPOINT, METRICS_FILE, CONFIG)

@@ -15,6 +15,7 @@ from rlnut.envs.spaces import read_spaces
 from rlnut.learner.spec import Choice
 from rlnut.runtime.log import read_metrics
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
 SHORT: dict[str, Any] = {"steps": 120, "eval_every": 60, "eval_episodes": 3, "final_episodes": 2, "quiet": True}
 
 

@@ -21,6 +21,7 @@ from rlnut.envs.spaces import read_spaces
 from rlnut.errors import UsageError
 from rlnut.types import Transition
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
 CONFIG = DQN(hidden=(8,), batch=8, learning_starts=32, replay=300)
 
 

@@ -14,7 +14,7 @@ import rlnut
 from rlnut.control.return_plots import return_distributions, start_returns, weighted_quantile
 from rlnut.errors import UsageError
 
-pytestmark = pytest.mark.figures
+pytestmark = [pytest.mark.figures, pytest.mark.usefixtures("shared_programs")]
 
 
 class Coins(gym.Env):

@@ -23,6 +23,7 @@ from rlnut.control.settings import RunSettings
 from rlnut.control.training import configured
 from rlnut.runtime.files import read_json
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
 SHORT: dict[str, Any] = {"steps": 96, "eval_every": 64, "eval_episodes": 1, "final_episodes": 1, "quiet": True}
 TINY = DQN(hidden=(4,), batch=4, replay=50, learning_starts=16)
 

@@ -20,6 +20,8 @@ from rlnut.control.video import Recorder, record
 from rlnut.control.video_panel import Scene
 from rlnut.errors import UsageError
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 
 class Drawn(gym.Env):
     """Twelve steps of random observations; notes what it is given, and draws a picture of its own for each step."""

@@ -19,6 +19,7 @@ from rlnut.envs.names import resolve_name
 from rlnut.errors import UsageError
 from rlnut.runtime.wrappers import layers, time_limit
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
 QUIET: dict[str, Any] = {"steps": 120, "eval_every": 120, "eval_episodes": 1, "final_episodes": 2, "quiet": True}
 AGENT = rlnut.DQN(learning_starts=32, hidden=(8,), batch=8, replay=100)
 

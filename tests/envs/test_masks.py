@@ -23,6 +23,7 @@ from rlnut.envs.vector import EnvList, host_vector
 from rlnut.errors import RlnutError, UsageError
 from rlnut.learner.explore import boltzmann_actions, epsilon_greedy, linear_schedule, noisy_weights
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
 CONFIG = DQN(hidden=(8,), batch=8, learning_starts=32, replay=300, epsilon_end=0.5, epsilon_steps=100)
 
 

@@ -21,6 +21,8 @@ from rlnut.envs.observations import observation
 from rlnut.envs.spaces import read_spaces
 from rlnut.learner.spec import Choice
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 
 class Fake(gym.Env[Any, Any]):
     """An environment that has spaces and nothing else."""

@@ -32,17 +32,23 @@ def test_values_of_a_finite_problem(tmp_path: Path, kind: str, given: dict[str, 
     np.testing.assert_array_equal(loaded.value(3), everywhere[3])
 
 
+FORMS: list[dict[str, Any]] = [
+    {},
+    {"hidden": (3, 3), "features": "rbf:2"},
+    {"features": "raw"},
+    {"features": "fourier:2"},
+    {"features": "mlp:4"},
+]
+
+
 @pytest.mark.parametrize(
-    "given",
+    ("kind", "given"),
     [
-        {},
-        {"features": "raw"},
-        {"features": "fourier:2"},
-        {"features": "mlp:4"},
-        {"hidden": (3, 3), "features": "rbf:2"},
+        *(("v", given) for given in FORMS),
+        *(("q", given) for given in FORMS[:2]),  # the maps are those of v
+        *(pytest.param("q", given, marks=pytest.mark.slow) for given in FORMS[2:]),
     ],
 )
-@pytest.mark.parametrize("kind", ["v", "q"])
 def test_values_of_an_environment(tmp_path: Path, kind: str, given: dict[str, Any]) -> None:
     """v(s) where the truth was estimated is what was reported, over two runs, and the same after loading."""
     found = rlnut.predict("td0", "CartPole-v1", values=kind, runs=2, out=tmp_path / "o", **QUICK, **given)

@@ -90,6 +90,7 @@ def test_a_behaviour_that_leaves_actions_out_is_refused() -> None:
         learn("td0", behaviour=lambda obs: 0, steps=50, states=1, rollouts=2)
 
 
+@pytest.mark.figures
 def test_folder(tmp_path: Any) -> None:
     rlnut.predict("td0", make, gamma=GAMMA, steps=500, states=3, rollouts=2, out=tmp_path / "new")
     rows = (tmp_path / "new" / "metrics.csv").read_text().splitlines()

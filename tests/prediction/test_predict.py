@@ -29,6 +29,7 @@ def predict(capsys: Any, *words: str) -> dict[str, Any]:
     return json.loads(out.splitlines()[-1])
 
 
+@pytest.mark.figures
 def test_json_contract_and_picture_on_a_walk(capsys, tmp_path: Path) -> None:
     answer = predict(capsys, "TD(0)", "rlnut/RandomWalk5-v0", "--steps", "20000", "--out", str(tmp_path / "o"))
     assert answer["method"] == "td0" and answer["env"] == "rlnut/RandomWalk5-v0"
