@@ -1,12 +1,13 @@
 """Runs that are killed at random moments and resumed, compared byte for byte with runs that were not.
 
-    python benchmarks/kills.py [--kills 52] [--seed 0] [--folder DIR] [--json] [CELL ...]
+    python benchmarks/kills.py [--kills 104] [--seed 0] [--folder DIR] [--json] [CELL ...]
 
 A cell is an agent and where it plays (`dqn-host`, `dqn-native`, …); the signals take turns: SIGINT, SIGTERM, SIGHUP,
 SIGKILL. A process is started, killed at a random time between its start and the time at which the uninterrupted run
-ended, and resumed; the resumed one is killed, too, in half of the cases, three times at most. In half of the runs a
-checkpoint is written at every look, so that kills happen while one is written. Compared are the bytes of
-policy.safetensors, checkpoint.safetensors, metrics.csv and config.json, and summary.json without clock times.
+ended, and resumed; the resumed one is killed, too, in half of the cases, three times at most. Every second time round
+the kill waits for a file that is being written (a checkpoint at every look, on a slow disk). A run that ended before
+its first signal is begun anew with less time. Compared are the bytes of policy.safetensors, checkpoint.safetensors,
+metrics.csv and config.json, and summary.json without clock times.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -56,9 +57,9 @@ class Kill(NamedTuple):
 
     cell: str
     signal: str
-    often: bool
+    aimed: bool  # at the writing of a file
     kills: int  # processes that the signal ended
-    writing: int  # of them, while a checkpoint was being written
+    writing: tuple[str, ...]  # of them, while these files were being written
     fault: str  # empty: the same bytes
 
 
@@ -85,33 +86,50 @@ def child(words: Sequence[str], often: bool, said: int) -> NoReturn:
         os._exit(status)
 
 
-def killed(words: Sequence[str], often: bool, name: str, after: float) -> tuple[int, str]:
-    """(exit status, standard error) of a process that is sent a signal after some seconds.
+class End(NamedTuple):
+    """How a process ended."""
+
+    status: int
+    said: str  # on standard error
+    writing: tuple[str, ...] = ()  # files that were being written when it was sent the signal
+
+
+def killed(words: Sequence[str], often: bool, name: str, after: float, folder: Path | None = None) -> End:
+    """The end of a process that is sent a signal after some seconds; folder: and as soon as a file in it is written.
 
     It is a fork of this one, in which rlnut has been imported, but nothing of JAX has been started.
     """
+    parts: tuple[str, ...] = ()
     with tempfile.TemporaryFile("w+", errors="replace") as said:
         process = os.fork() or child(words, often, said.fileno())
         status = _ended(process, after)
+        if status is None and folder is not None:
+            status = _ended(process, LIMIT, lambda: bool(being_written(folder)))
         if status is None:
+            parts = () if folder is None else being_written(folder)
             os.kill(process, getattr(signal, name))
             status = _ended(process, LIMIT)
         if status is None:
             os.kill(process, signal.SIGKILL)
             os.waitpid(process, 0)
-            return 124, f"it did not end within {LIMIT:.0f} s after {name}"
+            return End(124, f"it did not end within {LIMIT:.0f} s after {name}")
         said.seek(0)
-        return status, said.read()
+        return End(status, said.read(), parts)
 
 
-def _ended(process: int, seconds: float) -> int | None:
-    """The exit status of a child, −N after the signal N; None if it has not ended in time."""
+def being_written(folder: Path) -> tuple[str, ...]:
+    """Names of the files of which there is a part beside them: they take its place when it is whole."""
+    return tuple(sorted({path.name[1:].split(".")[0] for path in folder.glob(".*.part")}))
+
+
+def _ended(process: int, seconds: float, enough: Callable[[], bool] = lambda: False) -> int | None:
+    """The exit status of a child, −N after the signal N; None if it has not ended in time, or as soon as `enough`."""
     until = time.monotonic() + seconds
     while True:
         found, status = os.waitpid(process, os.WNOHANG)
         if found:
             return os.waitstatus_to_exitcode(status)
-        if time.monotonic() > until:
+        if time.monotonic() > until or enough():
             return None
         time.sleep(0.002)
 
@@ -138,28 +156,32 @@ def is_done(folder: Path) -> bool:
     return _summary(folder).get("interrupted") is False
 
 
-def one_kill(cell: str, whole: Path, lasted: float, folder: Path, name: str, often: bool, draw: random.Random) -> Kill:
+def one_kill(cell: str, whole: Path, lasted: float, folder: Path, name: str, aimed: bool, draw: random.Random) -> Kill:
     """Start, kill, resume until it is done, compare."""
-    kills = writing = 0
+    kills, writing = 0, list[str]()
     train = ["train", *CELLS[cell], *COURSE, f"--out={folder}"]
-    most = draw.choice((1, 1, 2, 3))
+    most, often, share = draw.choice((1, 1, 2, 3)), aimed or draw.random() < 0.5, 1.0
+    place = folder if aimed else None
+
+    def result(fault: str) -> Kill:
+        return Kill(cell, name, aimed, kills, tuple(writing), fault)
+
     while not is_done(folder):
         begun = (folder / "config.json").exists()
         words = ["resume", str(folder)] if begun else train
-        if kills < most:
-            after = draw.uniform(0.1, 1.0) * lasted * (1.0 if kills == 0 else 0.8)
-            status, said = killed(words, often, name, after)
-        else:
-            status, said = killed(words, often, name, LIMIT)
+        after = draw.uniform(0.1, 0.8 if aimed else 1.0) * share * lasted * (1.0 if kills == 0 else 0.8)
+        end = killed(words, often, name, after, place) if kills < most else killed(words, often, name, LIMIT)
         begun = (folder / "config.json").exists()  # before that there is nothing to lose
-        if begun and (status not in (0, 130, -getattr(signal, name)) or (status and "Traceback" in said)):
-            return Kill(cell, name, often, kills, writing, f"{words[0]}: status {status}: {said[-500:]}")
-        if status != 0 or kills < most:
-            kills += status != 0
-            writing += any(path.name.startswith(".checkpoint") for path in folder.glob(".*.part"))
+        if begun and (end.status not in (0, 130, -getattr(signal, name)) or (end.status and "Traceback" in end.said)):
+            return result(f"{words[0]}: status {end.status}: {end.said[-500:]}")
+        kills += end.status != 0
+        writing += end.writing if end.status != 0 else ()
+        if end.status == 0 and kills == 0 and share > 0.02:  # it was faster than its signal
+            shutil.rmtree(folder)
+            share /= 2
         if kills > 20:
-            return Kill(cell, name, often, kills, writing, "it does not come to its end")
-    return Kill(cell, name, often, kills, writing, ", ".join(differences(whole, folder)))
+            return result("it does not come to its end")
+    return result(", ".join(differences(whole, folder)))
 
 
 def uninterrupted(cell: str, folder: Path) -> float:
@@ -168,28 +190,29 @@ def uninterrupted(cell: str, folder: Path) -> float:
     lasted = 0.0
     for out in (folder, folder.with_name(f"{folder.name}-again")):
         began = time.perf_counter()
-        status, said = killed([*words, f"--out={out}"], False, "SIGKILL", LIMIT)
+        end = killed([*words, f"--out={out}"], False, "SIGKILL", LIMIT)
         lasted = time.perf_counter() - began
-        if status != 0:
-            raise SystemExit(f"{cell}: {said}")
+        if end.status != 0:
+            raise SystemExit(f"{cell}: {end.said}")
     if names := differences(folder, out):
         raise SystemExit(f"{cell}: two runs that nothing interrupted differ in {', '.join(names)}")
     return lasted
 
 
 def table(found: Sequence[Kill]) -> str:
-    """Runs that came out the same, by cell and signal."""
-    good, tried = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
-    for kill in found:
-        tried[kill.cell, kill.signal] += 1
-        good[kill.cell, kill.signal] += not kill.fault
-    lines = [f"| {'runs that came out the same':27} | " + " | ".join(SIGNALS) + " |", "|---" * 5 + "|"]
+    """Runs that came out the same, of those that were killed, and all kills, by cell and signal."""
+    lines = [f"| {'same, of runs: kills':20} | " + " | ".join(SIGNALS) + " |", "|---" * 5 + "|"]
     for cell in CELLS:
-        shown = [f"{good[cell, name]} of {tried[cell, name]}" if tried[cell, name] else "" for name in SIGNALS]
+        shown = []
+        for name in SIGNALS:
+            here = [kill for kill in found if (kill.cell, kill.signal) == (cell, name) and (kill.kills or kill.fault)]
+            count = f"{sum(not kill.fault for kill in here)} of {len(here)}: {sum(kill.kills for kill in here)}"
+            shown.append(count if here else "")
         if any(shown):
-            lines.append(f"| {cell:27} | " + " | ".join(shown) + " |")
-    kills, writing = sum(kill.kills for kill in found), sum(kill.writing for kill in found)
-    lines.append(f"{len(found)} runs, {kills} kills, {writing} of them while a checkpoint was being written")
+            lines.append(f"| {cell:20} | " + " | ".join(shown) + " |")
+    writing = Counter((kill.signal, name) for kill in found for name in kill.writing)
+    lines.append(f"{len(found)} runs, {sum(kill.kills for kill in found)} kills; while these were being written:")
+    lines += [f"{count} {name} of {file}" for (name, file), count in sorted(writing.items())]
     return "\n".join(lines)
 
 
@@ -197,7 +220,7 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cells", nargs="*", metavar="CELL", help=f"of {', '.join(CELLS)} (default: all)")
     parser.add_argument(
-        "--kills", type=int, default=52, help="runs that are killed (default: 52, each signal in each cell)"
+        "--kills", type=int, default=104, help="runs that are killed (default: 104, each signal in each cell twice)"
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="where the runs go, and stay")
@@ -221,7 +244,7 @@ def main(words: Sequence[str]) -> int:
             lasted[cell] = uninterrupted(cell, whole)
             print(f"{cell}: {lasted[cell]:.1f} s", file=sys.stderr, flush=True)
         draw = random.Random(f"{args.seed} {k}")
-        kill = one_kill(cell, whole, lasted[cell], folder, name, draw.random() < 0.5, draw)
+        kill = one_kill(cell, whole, lasted[cell], folder, name, k // (4 * len(cells)) % 2 == 1, draw)
         found.append(kill)
         print(f"{k}: {kill}", file=sys.stderr, flush=True)
         if not kill.fault:

@@ -157,8 +157,11 @@ def _run(words: Sequence[str] | None) -> int:
     if words is None and getattr(args, "cache", False):  # called from Python, JAX's settings are not ours to change
         keep_programs()
     args.from_python = words is not None  # what this process registered is not known in another one
+    from rlnut.runtime.interrupts import terminations
+
     try:
-        answer = module.run(args)
+        with terminations():
+            answer = module.run(args)
         if args.json:
             print(json.dumps(plain(answer)), flush=True)
         return 1 if answer.get("failed") else 0  # a part of it, which has been reported

@@ -96,7 +96,7 @@ def begun(
     make: Callable[[], Session], out: str | Path | None, loggers: Loggers, callbacks: Sequence[Callback] = ()
 ) -> Generator[RunLook, None, Trained]:
     """The looks of a new run, which writes into the new folder `out`; None: nothing. callbacks: of the user."""
-    with terminations(), contextlib.ExitStack() as held:
+    with terminations(pass_on=True), contextlib.ExitStack() as held:
         session = make()
         held.callback(session.close)
         description = describe(session.config, session.env, session.training, session.seed, session.network is not None)
@@ -212,7 +212,7 @@ def resume(
         description.pop("asked", None)
     if isinstance(config, OfflineConfig):
         description["config"] = recipe.found["config"] | {"iterations": config.iterations}
-    with terminations(), locked(recipe.folder):
+    with terminations(pass_on=True), locked(recipe.folder):
         stored = _stored(recipe, config, course, steps is not None or iterations is not None)
         said = SILENT if quiet else Said()
         session = Session(config, chosen, course, recipe.seed, network, said=said, callbacks=called)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
+import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ from typing import Any
 _OPEN: dict[signal.Signals, list[Any]] = defaultdict(list)  # handlers of ours, the newest last
 _WOKEN: list[int] = []  # the same of file descriptors that a signal is written to
 _BEFORE: dict[Any, Any] = {}  # what there was before the first of them
+_ENDED: set[signal.Signals] = set()  # SIGTERM and SIGHUP that were handled and not passed on yet
+_RAISED: set[signal.Signals] = set()  # signals that `terminations` raised as KeyboardInterrupt, if it goes on after all
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -23,7 +26,7 @@ def interrupts(tell: Callable[[], None] = lambda: None) -> Iterator[Callable[[],
 
     tell: called at the first one and at once, from a thread of its own where a step or a compilation holds the main
     one. SIGHUP stays ignored where it was (nohup). Outside the main thread, where Python allows no handlers, Ctrl-C
-    keeps its usual meaning.
+    keeps its usual meaning. One that `terminations` raised, and Python lost, counts as the first one here.
     """
     asked, told = threading.Event(), threading.Lock()
 
@@ -33,24 +36,53 @@ def interrupts(tell: Callable[[], None] = lambda: None) -> Iterator[Callable[[],
                 tell()
 
     def ask(number: int, frame: FrameType | None) -> None:
+        _note(number)
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
         tell_once()
 
     with _handled(SIGNALS, ask) as heard, _noticed(heard, tell_once):
+        if heard and _RAISED:
+            _RAISED.clear()
+            asked.set()
+            tell_once()
         yield asked.is_set
 
 
 @contextlib.contextmanager
-def terminations() -> Iterator[None]:
-    """SIGTERM and SIGHUP as KeyboardInterrupt, as Ctrl-C is: while there is nothing to save yet."""
+def terminations(pass_on: bool = False) -> Iterator[None]:
+    """Ctrl-C, SIGTERM and SIGHUP as KeyboardInterrupt, while there is nothing to save yet.
+
+    Python ignores an exception in a callback of its garbage collector (JAX has one) or in a finaliser, so a
+    KeyboardInterrupt may be lost there; `interrupts` that follow then end at once. pass_on: SIGTERM and SIGHUP that
+    were handled here or in `interrupts` inside are sent again at the end, to whoever handled them before: they ask for
+    the end of the process, which would otherwise go on with its next run.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
+        _note(number)
+        _RAISED.add(signal.Signals(number))
         raise KeyboardInterrupt
 
-    with _handled(SIGNALS[1:], stop):
-        yield
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler or _OPEN[signal.SIGINT]
+    try:
+        with _handled(SIGNALS if usual else SIGNALS[1:], stop):
+            yield
+    finally:
+        _RAISED.clear()
+        over = {number for number in _ENDED if not _OPEN[number]}
+        _ENDED.difference_update(over)
+        for number in over if pass_on else ():
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(Exception):  # closed, or none at all
+                    stream.flush()
+            signal.raise_signal(number)
+
+
+def _note(number: int) -> None:
+    if number != signal.SIGINT:
+        _ENDED.add(signal.Signals(number))
 
 
 @contextlib.contextmanager

@@ -6,11 +6,14 @@ evaluation, a checkpoint) is done by observers, functions of a look; a callback 
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import traceback
+import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from rlnut.errors import RlnutError, UsageError
 
@@ -115,12 +118,15 @@ def shown_error(error: BaseException) -> str:
 class Looks(Iterator[SomeLook], Generic[SomeLook, Result]):
     """Iterates over a run, prediction or fit: `for look in looks: ...`; then `result()`.
 
-    A loop that is left early leaves all as Ctrl-C would, as soon as the iterator is forgotten or closed. In a `with`
-    block it ends with the block: with its result, or, after an exception, without.
+    A loop that is left early leaves all as Ctrl-C would, as soon as the iterator is forgotten or closed, and at the
+    latest when Python ends. In a `with` block it ends with the block: with its result, or, after an exception, without.
     """
 
     def __init__(self, looks: Generator[SomeLook, None, Result]) -> None:
         self._looks = looks
+        _OPEN.add(self)
+        atexit.unregister(_close_all)  # the newest is called first, while all that a run needs is still there
+        atexit.register(_close_all)
         self._look: SomeLook | None = None
         self._result: Result | None = None
 
@@ -157,3 +163,13 @@ class Looks(Iterator[SomeLook], Generic[SomeLook, Result]):
         if kind is None and self._result is None:
             self.result()
         self.close()
+
+
+_OPEN: weakref.WeakSet[Looks[Any, Any]] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    """What a run saves when it is left needs modules that are gone once Python forgets the iterator at its end."""
+    for looks in list(_OPEN):
+        with contextlib.suppress(RlnutError):  # nobody can be told any more, and what was saved before is there
+            looks.close()

@@ -26,6 +26,7 @@ from rlnut.regression.optimizers import optimizer as named
 from rlnut.regression.optimizers import rates_of
 from rlnut.runtime.devices import check_split, device_count
 from rlnut.runtime.files import JsonObject, as_path, new_folder
+from rlnut.runtime.interrupts import terminations
 from rlnut.runtime.log import Progress
 from rlnut.runtime.loggers import LoggedRun, Logger, Loggers, RowLog
 from rlnut.runtime.observing import Callback, Callbacks
@@ -41,6 +42,7 @@ from rlnut.supervised.rows import SplitRows, prepare
 from rlnut.types import Fit, Key, Model, Network, Params
 
 
+@terminations(pass_on=True)
 def fit(
     model: str | FitSettings | LinearSettings | Network | Model,
     dataset: object,

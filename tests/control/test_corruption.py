@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import random
 import shutil
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -18,17 +18,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def corruptions() -> ModuleType:
+def corruptions() -> Iterator[ModuleType]:
     """benchmarks/corruptions.py, where there is a checkout."""
-    path = ROOT / "benchmarks" / "corruptions.py"
-    if not path.exists():
+    folder = ROOT / "benchmarks"
+    if not folder.exists():
         pytest.skip("these tests run away from a checkout")
-    found = importlib.util.spec_from_file_location("corruptions", path)
-    assert found is not None and found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    sys.modules["corruptions"] = module
-    found.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield importlib.import_module("corruptions")
 
 
 def test_damage_is_never_answered_without_a_word(corruptions: ModuleType, trained: Path, tmp_path: Path):
@@ -42,15 +39,14 @@ def test_damage_is_never_answered_without_a_word(corruptions: ModuleType, traine
         rows = "".join(",".join(f"{v:.3f}" for v in row) + "\n" for row in x + k)
         (tmp_path / f"rows{k}.csv").write_text(f"a,b,y\n{rows}")
     other = Path(shutil.copytree(trained, tmp_path / "other"))
-    uses = {"log": corruptions.logged, "summary": corruptions.summed_up, "evaluate": corruptions.evaluated}
+    saved = importlib.import_module("saved_files")
+    uses = {"log": saved.logged, "summary": saved.summed_up, "evaluate": saved.evaluated}
     every = {
-        "run": corruptions.Kind(trained, other, uses),
-        "fit": corruptions.Kind(tmp_path / "fit0", tmp_path / "fit1", {"predict": corruptions.predicted}),
-        "prediction": corruptions.Kind(tmp_path / "values0", tmp_path / "values1", {"value": corruptions.valued}),
-        "npz": corruptions.Kind(
-            tmp_path / "tables0.npz", tmp_path / "tables1.npz", {"r": corruptions.tables_read}, True
-        ),
-        "csv": corruptions.Kind(tmp_path / "rows0.csv", tmp_path / "rows1.csv", {"r": corruptions.table_read}, True),
+        "run": saved.Kind(trained, other, uses),
+        "fit": saved.Kind(tmp_path / "fit0", tmp_path / "fit1", {"predict": saved.predicted}),
+        "prediction": saved.Kind(tmp_path / "values0", tmp_path / "values1", {"value": saved.valued}),
+        "npz": saved.Kind(tmp_path / "tables0.npz", tmp_path / "tables1.npz", {"r": saved.tables_read}, True),
+        "csv": saved.Kind(tmp_path / "rows0.csv", tmp_path / "rows1.csv", {"r": saved.table_read}, True),
     }
     known = {
         name: {use: corruptions.answer(call, kind.whole)[1] for use, call in kind.uses.items()}
