@@ -221,14 +221,19 @@ def test_a_folder_that_is_deleted_comes_back(tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_signals_end_a_run_that_can_be_gone_on_with(name: str, whole: Path, tmp_path: Path):
-    number = getattr(signal, name)
+    """They reach the handler that was there before as soon as all is saved: without one they end the process."""
+    number, heard = getattr(signal, name), list[bool]()
 
     def send() -> None:
         if Lab.taken == 40:
             os.kill(os.getpid(), number)
 
-    bomb(40, send)
-    assert go(tmp_path / "run").interrupted
+    before = signal.signal(number, lambda *_: heard.append((tmp_path / "run" / SUMMARY).exists()))
+    try:
+        bomb(40, send)
+        assert go(tmp_path / "run").interrupted and heard == [True]
+    finally:
+        signal.signal(number, before)
     bomb(0, None)
     go_on(tmp_path / "run")
     assert same(whole, tmp_path / "run") == []

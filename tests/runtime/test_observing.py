@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Generator
 from typing import Any
 
@@ -133,3 +135,39 @@ def test_the_result_is_the_value_of_the_iteration():
         return (yield from inner)
 
     assert Looks(outer()).result() == 2
+
+
+LEFT = """
+import sys
+from rlnut.errors import RlnutError
+from rlnut.runtime.interrupts import interrupts, terminations
+from rlnut.runtime.observing import Looks
+
+class Look:
+    stopping = False
+
+def looks(name):
+    with terminations(pass_on=True), interrupts():
+        try:
+            yield Look()
+        finally:
+            print("saved", name, file=sys.stdout)
+            if name == "full":
+                raise RlnutError("no room to save")
+
+first, full, last, done = (Looks(looks(name)) for name in ("first", "full", "last", "done"))
+for one in (first, full, last, done):
+    next(one)
+done.close()
+{end}
+"""
+
+
+@pytest.mark.parametrize(("end", "status"), [("", 0), ("sys.exit(3)", 3), ("raise SystemExit", 0)])
+def test_what_is_left_open_is_closed_when_python_ends(end: str, status: int):
+    """While modules are there that a run needs to save itself; nothing is printed."""
+    words = [sys.executable, "-c", LEFT.format(end=end)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == "" and done.returncode == status
+    assert done.stdout.splitlines()[0] == "saved done"
+    assert sorted(done.stdout.splitlines()[1:]) == ["saved first", "saved full", "saved last"]
