@@ -156,6 +156,8 @@ def _say(found: PredictionResult) -> None:
             say(f"Monte-Carlo returns were truncated; the remainder is at most ±{known.bias:.2g}")
     parts = [f"RMS error {found.rmse:.4g}", *(f"√{key.upper()} {value:.4g}" for key, value in found.errors.items())]
     say(", ".join(parts))
+    if found.settings.get("sparse"):
+        say("the tables were taken as sparse rows: most of their numbers are 0")
     if found.alarm:
         say(found.alarm)
 

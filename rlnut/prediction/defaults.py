@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
@@ -28,6 +28,7 @@ class SettingsUsed(TypedDict):
     lam: float | None
     alpha: float | None  # None too: from the features, row by row
     averaged: bool  # are the weights averages of what was learned on the way?
+    sparse: NotRequired[bool]  # of a finite problem: were its tables taken as sparse rows?
 
 
 def settings_used(

@@ -78,7 +78,9 @@ def predict_finite(
     config = with_iterations(config, gamma)
     finite = with_sparse_tables(finite._replace(law=outcomes(finite)))
     problem = on_tables(method, finite, config, gamma, policy, seed, behaviour, network, features)
-    return learn_values(problem, method, config, seed, report)
+    answer = learn_values(problem, method, config, seed, report)
+    answer.settings["sparse"] = is_sparse(finite.mdp.P)
+    return answer
 
 
 def on_tables(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.envs.toy_text.frozen_lake import generate_random_map
+from helpers.commands import run_main
 from scipy.sparse import csr_array, diags_array, eye_array
 
 import rlnut
@@ -162,6 +164,7 @@ def test_predicting_a_large_lake_is_the_same_with_sparse_tables(monkeypatch: Swi
         return rlnut.predict("td0", env, steps=3000, seed=1)
 
     one, other = run(True), run(False)
+    assert (one.settings["sparse"], other.settings["sparse"]) == (False, True)
     np.testing.assert_allclose(other.truth, one.truth, atol=1e-12)
     np.testing.assert_allclose(other.values, one.values, atol=1e-7)
     assert other.errors == pytest.approx(one.errors, abs=1e-9)
@@ -169,6 +172,15 @@ def test_predicting_a_large_lake_is_the_same_with_sparse_tables(monkeypatch: Swi
         there = other.exact[name]
         assert point is not None and there is not None
         np.testing.assert_allclose(there["weights"], point["weights"], atol=1e-10)
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_predict_says_that_it_took_sparse_rows(
+    sparse: bool, monkeypatch: Switch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(finite_module, "SMALL_TABLE", 0 if sparse else 2**22)
+    status, out, said = run_main(capsys, "predict", "td0", "rlnut/RandomWalk19-v0", "--steps=50", "--json")
+    assert status == 0 and json.loads(out)["sparse"] is sparse and ("sparse rows" in said) is sparse
 
 
 def test_a_state_that_many_lead_to_does_not_widen_the_factor() -> None:
