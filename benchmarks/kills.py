@@ -223,6 +223,7 @@ def main(words: Sequence[str]) -> int:
         "--kills", type=int, default=104, help="runs that are killed (default: 104, each signal in each cell twice)"
     )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--aimed", action="store_true", help="every kill waits for a file that is being written")
     parser.add_argument("--folder", type=Path, help="where the runs go, and stay")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(words)
@@ -244,7 +245,8 @@ def main(words: Sequence[str]) -> int:
             lasted[cell] = uninterrupted(cell, whole)
             print(f"{cell}: {lasted[cell]:.1f} s", file=sys.stderr, flush=True)
         draw = random.Random(f"{args.seed} {k}")
-        kill = one_kill(cell, whole, lasted[cell], folder, name, k // (4 * len(cells)) % 2 == 1, draw)
+        aimed = args.aimed or k // (4 * len(cells)) % 2 == 1
+        kill = one_kill(cell, whole, lasted[cell], folder, name, aimed, draw)
         found.append(kill)
         print(f"{k}: {kill}", file=sys.stderr, flush=True)
         if not kill.fault:
