@@ -7,7 +7,7 @@ SIGKILL. A process is started, killed at a random time between its start and the
 ended, and resumed; the resumed one is killed, too, in half of the cases, three times at most. Every second time round
 the kill waits for a file that is being written (a checkpoint at every look, on a slow disk). A run that ended before
 its first signal is begun anew with less time. Compared are the bytes of policy.safetensors, checkpoint.safetensors,
-metrics.csv and config.json, and summary.json without clock times.
+metrics.csv, config.json without what it says of the checkout, and summary.json without clock times.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-EXACT = ("policy.safetensors", "checkpoint.safetensors", "metrics.csv", "config.json")
+EXACT = ("policy.safetensors", "checkpoint.safetensors", "metrics.csv")
+CHECKOUT = ("git", "code", "sha256")  # in config.json: somebody may commit while this runs
 CLOCKS = ("wall_s", "compile_s", "steps_per_s", "out", "profile")
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGKILL")
 LIMIT = 300.0  # seconds after which a process hangs
@@ -137,23 +138,24 @@ def _ended(process: int, seconds: float, enough: Callable[[], bool] = lambda: Fa
 def differences(whole: Path, folder: Path) -> list[str]:
     """What is not the same in two run folders."""
     names = [name for name in EXACT if _bytes(whole / name) != _bytes(folder / name)]
-    a, b = (_summary(path) for path in (whole, folder))
-    return names + [f"summary.json: {key}" for key in sorted({*a, *b}) if a.get(key) != b.get(key)]
+    for file, leave in (("config.json", CHECKOUT), ("summary.json", (*CLOCKS, "sha256"))):
+        a, b = (_without(path / file, leave) for path in (whole, folder))
+        names += [f"{file}: {key}" for key in sorted({*a, *b}) if a.get(key) != b.get(key)]
+    return names
 
 
 def _bytes(path: Path) -> bytes | None:
     return path.read_bytes() if path.exists() else None
 
 
-def _summary(folder: Path) -> dict[str, object]:
-    path = folder / "summary.json"
+def _without(path: Path, leave: Sequence[str] = ()) -> dict[str, object]:
     found = json.loads(path.read_text()) if path.exists() else {}
-    return {key: value for key, value in found.items() if key not in (*CLOCKS, "sha256")}
+    return {key: value for key, value in found.items() if key not in leave}
 
 
 def is_done(folder: Path) -> bool:
     """Is there a summary of a run that came to its end?"""
-    return _summary(folder).get("interrupted") is False
+    return _without(folder / "summary.json").get("interrupted") is False
 
 
 def one_kill(cell: str, whole: Path, lasted: float, folder: Path, name: str, aimed: bool, draw: random.Random) -> Kill:

@@ -14,6 +14,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from helpers.commands import contents
+from helpers.run_folders import differing_files, recorded
 from safetensors.numpy import save_file
 
 import rlnut
@@ -31,7 +32,6 @@ from rlnut.runtime.locks import locked
 pytestmark = pytest.mark.usefixtures("shared_programs")
 SMALL = DQN(hidden=(8,), batch=8, replay=60, learning_starts=32, target_every=5, epsilon_steps=150)
 SHORT: dict[str, Any] = {"steps": 160, "eval_every": 64, "eval_episodes": 2, "final_episodes": 2, "log_every": 24}
-EXACT = (POLICY, CHECKPOINT, "metrics.csv", CONFIG)
 
 
 class Odd(Exception):
@@ -81,10 +81,6 @@ def go_on(folder: Path, **changes: Any) -> Any:
     return rlnut.resume(folder, env=Lab, quiet=True, **changes)
 
 
-def same(a: Path, b: Path) -> list[str]:
-    return [name for name in EXACT if (a / name).read_bytes() != (b / name).read_bytes()]
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One uninterrupted run."""
@@ -122,7 +118,7 @@ def test_an_exception_in_the_environment_loses_nothing(
     assert f"; rlnut resume {folder} continues from step {kept}" in str(caught.value)
     bomb(0, None)
     go_on(folder)
-    assert same(whole, folder) == []
+    assert differing_files(whole, folder) == []
 
 
 def test_an_exception_in_an_evaluation_loses_nothing(whole: Path, tmp_path: Path):
@@ -138,8 +134,8 @@ def test_an_exception_in_an_evaluation_loses_nothing(whole: Path, tmp_path: Path
     ):
         rlnut.train(SMALL, Lab, num_envs=3, out=folder, seed=5, quiet=True, eval_env=Judge, **SHORT)
     go_on(folder)
-    assert same(whole, folder) == [CONFIG]
-    assert {k for k, v in read_json(folder / CONFIG).items() if read_json(whole / CONFIG).get(k) != v} == {"eval_env"}
+    assert differing_files(whole, folder) == [CONFIG]
+    assert {k for k, v in recorded(folder).items() if recorded(whole).get(k) != v} == {"eval_env"}
 
 
 @pytest.mark.parametrize("at", [0, 6, 30, 66, 72, 126, 156, 162])
@@ -160,14 +156,14 @@ def test_killed_at_any_time(at: int, whole: Path, tmp_path: Path, monkeypatch: p
     monkeypatch.undo()
     (folder / f".{CHECKPOINT}.x.part").write_text("half a checkpoint")
     go_on(folder)
-    assert same(whole, folder) == []
+    assert differing_files(whole, folder) == []
     assert not list(folder.glob(".*"))
 
 
 def test_killed_while_the_result_is_written(whole: Path, copy: Path):
     (copy / SUMMARY).unlink()
     run = go_on(copy)
-    assert run.steps == read_json(whole / SUMMARY)["steps"] and same(whole, copy) == []
+    assert run.steps == read_json(whole / SUMMARY)["steps"] and differing_files(whole, copy) == []
     assert read_json(copy / SUMMARY)["eval"] == read_json(whole / SUMMARY)["eval"]
     with pytest.raises(UsageError, match="has 162 steps already"):
         go_on(copy)
@@ -187,7 +183,7 @@ def test_a_torn_checkpoint_falls_back_to_the_one_before(
         (part / CHECKPOINT).write_bytes(whole_file[: len(whole_file) // 2] if content else b"")
     capsys.readouterr()
     go_on(part, steps=160)
-    assert same(whole, part) == []
+    assert differing_files(whole, part) == []
     said = capsys.readouterr().err
     assert CHECKPOINT in said and "continuing from the previous checkpoint, of step" in said
 
@@ -207,7 +203,7 @@ def test_a_full_disk_leaves_the_older_checkpoint(whole: Path, tmp_path: Path, mo
     monkeypatch.setattr(os, "fsync", sync)
     bomb(0, None)
     go_on(folder)
-    assert same(whole, folder) == []
+    assert differing_files(whole, folder) == []
 
 
 def test_a_folder_that_is_deleted_comes_back(tmp_path: Path):
@@ -236,7 +232,7 @@ def test_signals_end_a_run_that_can_be_gone_on_with(name: str, whole: Path, tmp_
         signal.signal(number, before)
     bomb(0, None)
     go_on(tmp_path / "run")
-    assert same(whole, tmp_path / "run") == []
+    assert differing_files(whole, tmp_path / "run") == []
 
 
 def test_a_run_under_nohup_is_not_stopped(whole: Path, tmp_path: Path):
@@ -246,7 +242,7 @@ def test_a_run_under_nohup_is_not_stopped(whole: Path, tmp_path: Path):
         assert not go(tmp_path / "run").interrupted
     finally:
         signal.signal(signal.SIGHUP, before)
-    assert same(whole, tmp_path / "run") == []
+    assert differing_files(whole, tmp_path / "run") == []
 
 
 def test_one_run_at_a_time_in_a_folder(copy: Path, tmp_path: Path):
@@ -297,7 +293,7 @@ def test_more_steps_are_no_edit(whole: Path, tmp_path: Path):
     go(tmp_path / "run", steps=70)
     go_on(tmp_path / "run", steps=100)
     go_on(tmp_path / "run", steps=160)
-    assert same(whole, tmp_path / "run") == []
+    assert differing_files(whole, tmp_path / "run") == []
 
 
 def test_an_edited_log_is_refused(copy: Path):
@@ -377,7 +373,7 @@ def test_a_folder_of_an_earlier_version(whole: Path, tmp_path: Path, capsys: pyt
     capsys.readouterr()
     assert len(rlnut.load_policy(part, env=Lab).evaluate(2).returns) == 2
     go_on(part, steps=160)
-    assert capsys.readouterr().err == "" and same(whole, part) in ([], [CHECKPOINT])
+    assert capsys.readouterr().err == "" and differing_files(whole, part) in ([], [CHECKPOINT])
     one, other = (read_arrays(folder / CHECKPOINT) for folder in (whole, part))
     for name in set(one.arrays) - {name for name in one.arrays if "rivals" in name}:
         np.testing.assert_array_equal(one.arrays[name], other.arrays[name])
@@ -448,7 +444,7 @@ def test_a_native_run_that_was_killed(at: int, tmp_path: Path, monkeypatch: pyte
         rlnut.train(SMALL, "rlnut/RandomWalk5-v0", out=killed, **course)
     monkeypatch.undo()
     rlnut.resume(killed, quiet=True)
-    assert same(whole, killed) == []
+    assert differing_files(whole, killed) == []
 
 
 def test_a_batch_agent_that_is_ended_leaves_its_policy(tmp_path: Path):

@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from helpers.commands import run_main
+from helpers.run_folders import differing_files
 from safetensors.numpy import save_file
 
 import rlnut
@@ -31,12 +32,7 @@ from rlnut.runtime.log import read_metrics
 pytestmark = pytest.mark.usefixtures("shared_programs")
 WALK = "rlnut/ChainWalk4-v0"
 SHORT: dict[str, Any] = {"steps": 80, "eval_episodes": 1, "final_episodes": 2, "seed": 3}
-EXACT = (POLICY, CHECKPOINT, "metrics.csv", CONFIG)
 SIX = FQI(gamma=0.9, iterations=6)
-
-
-def same(a: Path, b: Path) -> list[str]:
-    return [name for name in EXACT if (a / name).read_bytes() != (b / name).read_bytes()]
 
 
 @pytest.fixture
@@ -71,7 +67,7 @@ def test_ctrl_c_leaves_a_checkpoint(agent: Any, tmp_path: Path, capsys: pytest.C
     assert done.interrupted and done.reached == 3
     assert "stopping after this iteration (press again to stop at once, without saving)" in capsys.readouterr().err
     rlnut.resume(tmp_path / "run", quiet=True)
-    assert same(tmp_path / "whole", tmp_path / "run") == [CONFIG]
+    assert differing_files(tmp_path / "whole", tmp_path / "run") == [CONFIG]
     before, after = (read_json(tmp_path / name / CONFIG) for name in ("whole", "run"))
     assert after == before | {"callbacks": after["callbacks"]}
 
@@ -89,7 +85,7 @@ def test_a_run_that_came_to_rest_rests_when_it_is_gone_on_with(tmp_path: Path, m
         rlnut.train(agent, WALK, out=folder, quiet=True, **SHORT)
     monkeypatch.undo()
     done = rlnut.resume(folder, quiet=True)
-    assert same(tmp_path / "whole", folder) == [] and 6 < done.reached < 300
+    assert differing_files(tmp_path / "whole", folder) == [] and 6 < done.reached < 300
     assert rlnut.resume(folder, iterations=400, quiet=True).reached == done.reached
 
 
@@ -111,7 +107,7 @@ def test_transitions_of_a_file_are_read_again_and_compared(tmp_path: Path, capsy
             if look.step == 2:
                 break
     rlnut.resume(tmp_path / "same", quiet=True)
-    assert same(tmp_path / "whole", tmp_path / "same") == [] and capsys.readouterr().err == ""
+    assert differing_files(tmp_path / "whole", tmp_path / "same") == [] and capsys.readouterr().err == ""
     (tmp_path / "walk.npz").unlink()
     with pytest.raises(UsageError, match=r"walk\.npz.*no such file"):
         rlnut.resume(tmp_path / "changed", quiet=True)

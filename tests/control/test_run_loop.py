@@ -14,12 +14,13 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from helpers.run_folders import differing_files
 
 import rlnut
 from rlnut import DQN, RlnutError, UsageError
 from rlnut.control import checkpoints
 from rlnut.control.observers import Checkpoints, Greedy, Newest
-from rlnut.control.recipe import CHECKPOINT, CONFIG, POLICY, SUMMARY
+from rlnut.control.recipe import CONFIG, POLICY, SUMMARY
 from rlnut.control.run_files import RunFiles
 from rlnut.control.run_loop import RunLook
 from rlnut.learner.config import AgentConfig
@@ -31,7 +32,6 @@ pytestmark = pytest.mark.usefixtures("shared_programs")
 SMALL = DQN(hidden=(8,), batch=8, replay=60, learning_starts=32, target_every=5, epsilon_steps=150)
 SHORT: dict[str, Any] = {"steps": 160, "eval_every": 64, "eval_episodes": 2, "final_episodes": 2, "log_every": 24}
 SHORT |= {"quiet": True}
-EXACT = (POLICY, CHECKPOINT, "metrics.csv", CONFIG)
 
 
 class Dice(gym.Env):
@@ -58,10 +58,6 @@ class Dice(gym.Env):
 
     def close(self) -> None:
         Dice.open_copies -= 1
-
-
-def same(a: Path, b: Path) -> list[str]:
-    return [name for name in EXACT if (a / name).read_bytes() != (b / name).read_bytes()]
 
 
 def run(folder: Path | None, **changes: Any) -> Any:
@@ -92,7 +88,7 @@ def test_looks_tell_what_the_log_tells_and_end_in_what_train_gives(whole: Path, 
     assert [row["step"] for row in rows] == [row["step"] for row in log]
     assert [row["delta"] for row in rows[1:]] == [row["delta"] for row in log[1:]]
     assert evaluated == [(row["step"], row["eval_mean"]) for row in log if row["eval_mean"] == row["eval_mean"]]
-    assert same(whole, tmp_path / "run") == []
+    assert differing_files(whole, tmp_path / "run") == []
     done = looks.result()
     assert read_json(whole / SUMMARY)["eval"]["returns"] == done.evaluation.returns and done.steps == 162
 
@@ -109,7 +105,7 @@ def test_a_loop_that_is_left_leaves_a_run_to_go_on_with(at: int, whole: Path, tm
         pass
     assert len(rlnut.load_policy(folder, env=Dice).evaluate(2).returns) == 2
     assert rlnut.resume(folder, env=Dice, quiet=True).steps == 162
-    assert same(whole, folder) == []
+    assert differing_files(whole, folder) == []
 
 
 def test_an_exception_of_ones_own_comes_through_and_the_run_is_whole(whole: Path, tmp_path: Path):
@@ -119,7 +115,7 @@ def test_an_exception_of_ones_own_comes_through_and_the_run_is_whole(whole: Path
                 raise ZeroDivisionError
     assert Dice.open_copies == 0 and not (tmp_path / "run" / SUMMARY).exists()
     rlnut.resume(tmp_path / "run", env=Dice, quiet=True)
-    assert same(whole, tmp_path / "run") == []
+    assert differing_files(whole, tmp_path / "run") == []
 
 
 def test_two_runs_side_by_side(whole: Path, tmp_path: Path):
@@ -198,7 +194,7 @@ def test_callbacks_that_look_on_change_no_byte(whole: Path, tmp_path: Path):
             seen.append("end")
 
     rlnut.train(SMALL, Dice, seed=5, out=tmp_path / "run", num_envs=3, callbacks=[All(), print_nothing], **SHORT)
-    assert same(whole, tmp_path / "run") == [CONFIG]  # it names the callbacks
+    assert differing_files(whole, tmp_path / "run") == [CONFIG]  # it names the callbacks
     assert seen[0] == 0 and seen[-1] == "end" and seen.count("end") == 1
 
 
@@ -239,7 +235,7 @@ def test_a_callback_that_fails_ends_the_run_with_what_was_learned(whole: Path, t
     np.testing.assert_array_equal(rlnut.load_policy(folder, env=Dice).q([0.5, 0.1]), learned.q([0.5, 0.1]))
     seen: list[int] = []
     rlnut.resume(folder, env=Dice, quiet=True, callbacks=[lambda look: seen.append(look.step)])
-    assert same(whole, folder) == [CONFIG] and seen[0] == 90 and seen[-1] == 162
+    assert differing_files(whole, folder) == [CONFIG] and seen[0] == 90 and seen[-1] == 162
 
 
 def test_ctrl_c_in_the_loop_of_ones_own(whole: Path, tmp_path: Path):
@@ -249,7 +245,7 @@ def test_ctrl_c_in_the_loop_of_ones_own(whole: Path, tmp_path: Path):
             os.kill(os.getpid(), signal.SIGINT)
     assert looks.result().interrupted and look.step == 60
     rlnut.resume(tmp_path / "run", env=Dice, quiet=True)
-    assert same(whole, tmp_path / "run") == []
+    assert differing_files(whole, tmp_path / "run") == []
 
 
 POINTS = [(Newest, "__call__"), (Greedy, "play"), (Checkpoints, "__call__"), (Checkpoints, "save")]
@@ -318,6 +314,6 @@ def test_killed_at_random_places_is_the_run_that_was_not(
             calls[0] = 0
             if not (folder / SUMMARY).exists():
                 rlnut.resume(folder, env=env, quiet=True)
-    assert same(finished(kind), folder) == []
+    assert differing_files(finished(kind), folder) == []
     found, known = read_json(folder / SUMMARY), read_json(finished(kind) / SUMMARY)
     assert found["eval"] == known["eval"] and found["best_step"] == known["best_step"]

@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
+from helpers.run_folders import EXACT, differing_files
 
 import rlnut
 from rlnut import DQN, RlnutError, UsageError
@@ -28,11 +29,6 @@ SHORT: dict[str, Any] = {
     "log_every": 64,
     "quiet": True,
 }
-EXACT = ("policy.safetensors", "checkpoint.safetensors", "metrics.csv", "config.json")
-
-
-def same(a: Path, b: Path) -> list[str]:
-    return [name for name in EXACT if (a / name).read_bytes() != (b / name).read_bytes()]
 
 
 @pytest.fixture(scope="module")
@@ -54,17 +50,17 @@ def test_a_run_leaves_what_it_promises(whole):
 
 def test_same_seed_same_bytes_and_another_seed_other_bytes(whole, tmp_path):
     rlnut.train(SMALL, "CartPole-v1", num_envs=3, out=tmp_path / "again", seed=5, **SHORT)
-    assert same(whole, tmp_path / "again") == []
+    assert differing_files(whole, tmp_path / "again") == []
     rlnut.train(SMALL, "CartPole-v1", num_envs=3, out=tmp_path / "other", seed=6, **SHORT)
-    assert set(same(whole, tmp_path / "other")) == set(EXACT)
+    assert set(differing_files(whole, tmp_path / "other")) == set(EXACT)
 
 
 def test_resumed_is_uninterrupted_bit_for_bit(whole, tmp_path):
     part = tmp_path / "part"
     rlnut.train(SMALL, "CartPole-v1", num_envs=3, out=part, seed=5, **(SHORT | {"steps": 250}))
-    assert "checkpoint.safetensors" in same(whole, part)
+    assert "checkpoint.safetensors" in differing_files(whole, part)
     rlnut.resume(part, steps=512, quiet=True)
-    assert same(whole, part) == []
+    assert differing_files(whole, part) == []
 
 
 def test_killed_between_two_checkpoints(whole, tmp_path, monkeypatch):
@@ -82,7 +78,7 @@ def test_killed_between_two_checkpoints(whole, tmp_path, monkeypatch):
     monkeypatch.undo()
     assert read_metrics(killed / "metrics.csv")[-1]["step"] > 300
     rlnut.resume(killed, quiet=True)
-    assert same(whole, killed) == []
+    assert differing_files(whole, killed) == []
 
 
 def test_the_policy_of_the_folder_is_the_policy_of_the_run(tmp_path):
@@ -150,7 +146,7 @@ def test_a_folder_that_holds_something_is_left_alone(whole, tmp_path):
     shutil.copytree(whole, copy)
     with pytest.raises(UsageError, match="exists already"):
         rlnut.train(SMALL, "CartPole-v1", out=copy, **SHORT)
-    assert same(whole, copy) == []
+    assert differing_files(whole, copy) == []
 
 
 def test_divergence_and_broken_environments_are_said():
