@@ -172,7 +172,7 @@ def one_kill(cell: str, whole: Path, lasted: float, folder: Path, name: str, aim
         begun = (folder / "config.json").exists()
         words = ["resume", str(folder)] if begun else train
         after = draw.uniform(0.1, 0.8 if aimed else 1.0) * share * lasted * (1.0 if kills == 0 else 0.8)
-        end = killed(words, often, name, after, place) if kills < most else killed(words, often, name, LIMIT)
+        end = killed(words, often, name, after, place) if kills < most else killed(words, False, name, LIMIT)
         begun = (folder / "config.json").exists()  # before that there is nothing to lose
         if begun and (end.status not in (0, 130, -getattr(signal, name)) or (end.status and "Traceback" in end.said)):
             return result(f"{words[0]}: status {end.status}: {end.said[-500:]}")
