@@ -35,7 +35,8 @@ LIMIT = 300.0  # seconds after which a process hangs
 
 SMALL = ["--hidden=16", "--batch=16", "--learning-starts=200", "--replay=2000"]
 FEW = ["--batch=4", "--learning-starts=200", "--replay=2000"]
-COURSE = ["--log-every=250", "--eval-every=1000", "--eval-episodes=3", "--final-episodes=3"]
+EPISODES = ["--eval-episodes=3", "--final-episodes=3"]
+COURSE = ["--log-every=250", "--eval-every=1000", *EPISODES]
 CELLS = {
     "dqn-host": ["dqn", "CartPole-v1", *SMALL, "--steps=4000", "--normalise", "--no-preset"],
     "dqn-native": ["dqn", "CartPole-v1", *SMALL, "--steps=20000", "--normalise", "--no-preset", "--native"],
@@ -51,6 +52,11 @@ CELLS = {
     "sarsa-lambda-native": ["sarsa-lambda", "MountainCar-v0", "--steps=30000", "--no-preset", "--native"],
     "fqi-host": ["fqi", "CartPole-v1", "--steps=3000", "--iterations=60", "--no-preset"],
 }  # fmt: skip
+
+
+def words_of(cell: str) -> list[str]:
+    """The command line; an offline agent has its own looks."""
+    return ["train", *CELLS[cell], *(EPISODES if cell.startswith("fqi") else COURSE)]
 
 
 class Kill(NamedTuple):
@@ -161,7 +167,7 @@ def is_done(folder: Path) -> bool:
 def one_kill(cell: str, whole: Path, lasted: float, folder: Path, name: str, aimed: bool, draw: random.Random) -> Kill:
     """Start, kill, resume until it is done, compare."""
     kills, writing = 0, list[str]()
-    train = ["train", *CELLS[cell], *COURSE, f"--out={folder}"]
+    train = [*words_of(cell), f"--out={folder}"]
     most, often, share = draw.choice((1, 1, 2, 3)), aimed or draw.random() < 0.5, 1.0
     place = folder if aimed else None
 
@@ -188,7 +194,7 @@ def one_kill(cell: str, whole: Path, lasted: float, folder: Path, name: str, aim
 
 def uninterrupted(cell: str, folder: Path) -> float:
     """The run as it should be; seconds of one that finds its programs in the cache."""
-    words = ["train", *CELLS[cell], *COURSE]
+    words = words_of(cell)
     lasted = 0.0
     for out in (folder, folder.with_name(f"{folder.name}-again")):
         began = time.perf_counter()
