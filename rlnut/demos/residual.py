@@ -3,9 +3,9 @@
     plain    x⁽ˡ⁺¹⁾ = f(x⁽ˡ⁾)            residual    x⁽ˡ⁺¹⁾ = x⁽ˡ⁾ + α f(x⁽ˡ⁾)
 
 A deeper plain network could do all that a shallower one does, by layers that change nothing; but descent does not find
-them, and from some depth on even the training error grows (He et al. 2015). With a skip connection doing nothing is
-where a block begins, and the slope of the cost passes by every block unharmed. Networks of a few layers learn as well
-without: here, with weights of He et al., plain ones of 6 and 18 layers do, those of 66 do not.
+them, and from some depth on even the training error grows (He et al. 2015). With a skip connection, and α learned from
+0, doing nothing is where a block begins, and the slope of the cost passes by every block unharmed. Networks of a few
+layers learn as well without: here, with weights of He et al., plain ones of 6 and 18 layers do, those of 66 do not.
 """
 
 from __future__ import annotations
@@ -30,12 +30,9 @@ WIDTH, RATE = 16, 3e-3
 
 
 def network(blocks: int, skip: bool) -> Model:
-    """A dense layer, `blocks` blocks of ReLU, dense, ReLU, dense, with or without "x +", and a head.
-
-    The last layer of a block with "x +" starts at 0, so that the block begins as the identity.
-    """
-    inner = [activation("relu"), dense(WIDTH), activation("relu"), dense(WIDTH, "zeros" if skip else "he")]
-    body = [residual(serial(*inner), scaled=False) if skip else serial(*inner) for _ in range(blocks)]
+    """A dense layer, `blocks` blocks of ReLU, dense, ReLU, dense, with or without "x + α", and a head."""
+    inner = serial(activation("relu"), dense(WIDTH), activation("relu"), dense(WIDTH))
+    body = [residual(inner) if skip else inner for _ in range(blocks)]
     return serial(dense(WIDTH), *body, activation("relu"), head(()))
 
 
@@ -56,6 +53,7 @@ def chapter(ask: Ask, depths: tuple[int, ...] = (2, 8, 32), steps: int = 400, se
             wrong[kind].append((guess != table.y).mean(1))
     final = {kind: [float(np.median(cost[:, -1])) for cost in found] for kind, found in costs.items()}
     error = {kind: [float(np.median(each)) for each in found] for kind, found in wrong.items()}
+    worst = float(wrong["residual"][-1].max())
     layers = [2 * blocks + 2 for blocks in depths]
 
     return Chapter(
@@ -72,8 +70,8 @@ def chapter(ask: Ask, depths: tuple[int, ...] = (2, 8, 32), steps: int = 400, se
         },
         {
             f"plain networks of {layers[-1]} layers have not learned the training rows: "
-            f"{100 * error['plain'][-1]:.0f} % wrong, median of {seeds}": error["plain"][-1] > 0.05,
-            f"residual ones have: {100 * error['residual'][-1]:.1f} % wrong": error["residual"][-1] < 0.05,
+            f"{100 * error['plain'][-1]:.0f} % wrong, median of {seeds} starts": error["plain"][-1] > 0.02,
+            f"residual ones have, from every start: {100 * worst:.1f} % wrong at most": worst < 0.02,
             f"with {layers[0]} to {layers[-2]} layers both kinds learn them": max(error["plain"][:-1]) < 0.05
             and max(error["residual"][:-1]) < 0.05,
             "so depth does harm to the plain network": final["plain"][-1] > 5 * min(final["plain"]),
