@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy import linalg
 
@@ -9,10 +11,20 @@ from rlnut.linear_models.solution import Solution
 from rlnut.types import Array
 
 
-def standard_errors(x: Array, y: Array, solution: Solution, intercept: bool = True) -> np.ndarray | None:
-    """Standard errors of θ [p] or [p, K] of an unpenalised fit to x [n, p], y [n] or [n, K].
+class StandardErrors(NamedTuple):
+    """Of a fit with one output or K."""
+
+    coef: np.ndarray  # [p] or [p, K]
+    intercept: np.ndarray  # [] or [K]; 0 where there is no intercept
+    sigma: np.ndarray  # [] or [K] standard deviation of the noise
+    freedom: int  # degrees of freedom n − q
+
+
+def standard_errors(x: Array, y: Array, solution: Solution, intercept: bool = True) -> StandardErrors | None:
+    """Standard errors of θ [p] or [p, K] and b of an unpenalised fit to x [n, p], y [n] or [n, K].
 
         σ² = Σ (y − θᵀx − b)²/(n − q),    se(θⱼ)² = σ² [(XᵀX)⁻¹]ⱼⱼ        (q columns of X, with that of the intercept)
+        se(b)² = σ² (1/n + x̄ᵀ(XᵀX)⁻¹x̄)                                   (here X has its mean x̄ taken off)
 
     They hold where the noise of the rows is independent and of one variance. None where there are no more rows than
     coefficients, or where columns depend on each other, so that θ is not determined by the rows.
@@ -21,8 +33,9 @@ def standard_errors(x: Array, y: Array, solution: Solution, intercept: bool = Tr
     n, p = rows.shape
     if n <= p + intercept:
         return None
+    mean = rows.mean(0)
     if intercept:
-        rows = rows - rows.mean(0)
+        rows = rows - mean
     length = np.linalg.norm(rows, axis=0)
     if not (length > 0).all():
         return None
@@ -32,4 +45,6 @@ def standard_errors(x: Array, y: Array, solution: Solution, intercept: bool = Tr
     spread = np.linalg.norm(linalg.solve_triangular(triangle, np.eye(p)), axis=1) / length  # of θ, for σ = 1
     residual = np.asarray(y, np.float64) - solution.predict(x)
     sigma = np.sqrt((residual**2).sum(0) / (n - p - intercept))
-    return spread * sigma if residual.ndim == 1 else spread[:, None] * sigma
+    at_zero = linalg.solve_triangular(triangle, mean / length, trans="T")
+    of_intercept = sigma * np.sqrt(1 / n + at_zero @ at_zero) if intercept else 0 * sigma
+    return StandardErrors(np.multiply.outer(spread, sigma), np.asarray(of_intercept), sigma, n - p - intercept)

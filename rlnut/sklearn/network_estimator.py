@@ -63,13 +63,13 @@ class NetworkEstimator(SparseInputs):
         self._dtype = X.dtype
         self.n_iter_ = len(self.fitted_.epochs)
         self.loss_curve_ = [epoch.cost for epoch in self.fitted_.epochs]
-        self._check_end(found["ended"])
+        self._check_end(found["ended"], found["converged"])
         return self
 
     def _stop(self, history: Sequence[Epoch]) -> bool:
         return False
 
-    def _check_end(self, ended: str) -> None:
+    def _check_end(self, ended: str, converged: bool) -> None:
         """Warn where scikit-learn would."""
 
     def _rows(self, X: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import column_or_1d
 
 from rlnut.data.dataset import Dataset
-from rlnut.errors import UsageError
+from rlnut.errors import UsageError, counted
 from rlnut.runtime.files import JsonObject
 from rlnut.sklearn.inputs import number
 from rlnut.sklearn.network_estimator import NetworkClassification, NetworkEstimator, NetworkRegression, as_values
@@ -80,7 +80,7 @@ class _Perceptrons(NetworkEstimator):
             best = min(best, epoch.cost)
         return idle > self.n_iter_no_change
 
-    def _check_end(self, ended: str) -> None:
+    def _check_end(self, ended: str, converged: bool) -> None:
         if ended == "":
             warnings.warn(
                 f"Stochastic optimizer: maximum number of iterations ({self.max_iter}) reached and the optimization "
@@ -172,7 +172,7 @@ class MLPRegressor(NetworkRegression, _Perceptrons):
 
 
 class _Any(NetworkEstimator):
-    """Any model of `rlnut fit`."""
+    """Any model of `rlnut fit`. It warns where its epochs end while the cost is still falling."""
 
     def __init__(
         self,
@@ -191,6 +191,15 @@ class _Any(NetworkEstimator):
         if isinstance(self.model, FitSettings) or callable(self.model):
             return self.model
         raise UsageError(f"model must be one of {', '.join(MODELS)}, its settings or a network, got {self.model!r}")
+
+    def _check_end(self, ended: str, converged: bool) -> None:
+        if not converged:
+            warnings.warn(
+                f"Stochastic optimizer: all {counted(self.n_iter_, 'epoch')} done and the cost was still falling; "
+                "increase the number of epochs",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
 
 
 class NetworkClassifier(NetworkClassification, _Any):

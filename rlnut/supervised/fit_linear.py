@@ -15,6 +15,8 @@ from rlnut.features.maps import Features
 from rlnut.linear_models.solution import Solution, blocks
 from rlnut.runtime.files import JsonObject, new_folder
 from rlnut.runtime.log import say
+from rlnut.supervised.coefficient_table import figures_of_errors
+from rlnut.supervised.epochs import accuracy_or_r2
 from rlnut.supervised.fitted_model import FittedModel, architecture, described
 from rlnut.supervised.linear_base import LinearSettings, vectors
 from rlnut.supervised.linear_settings import LINEAR_MODELS
@@ -70,8 +72,11 @@ def fit_exact(
     about = described(name, config, seed, problem, data) | {"basis": basis}
     rows = _mapped(vectors(problem.x_train), phi) if classes is None else None
     errors = None if rows is None or optimizer else config.coefficient_errors(rows, problem.y_train, solution)
+    if rows is not None:
+        result["train_r2"] = accuracy_or_r2(solution.predict(rows), problem.y_train, False)
     if errors is not None:
-        result["coef_se"] = errors.T.tolist()
+        free = bool(getattr(config, "intercept", True))
+        result |= figures_of_errors(errors, solution.coef, solution.intercept, free)
     result |= {"ended": "solved", "out": None if folder is None else str(folder)}
     params = _params(like, solution, classes is not None)
     fitted = FittedModel(model, params, row, head, classes, x_scale, y_scale, about, result)
@@ -81,7 +86,8 @@ def fit_exact(
 
         given = rows if rows is not None or phi is None else _mapped(vectors(problem.x_train), phi)
         path = None if rows is None else config.penalty_path(rows, problem.y_train)
-        draw_fit(folder, fitted, problem, image, None if phi is None else given, errors, path)
+        spread = None if errors is None else errors.coef
+        draw_fit(folder, fitted, problem, image, None if phi is None else given, spread, path)
     return fitted
 
 

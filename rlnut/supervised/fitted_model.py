@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -27,6 +28,9 @@ from rlnut.supervised.linear_settings import LINEAR_MODELS
 from rlnut.supervised.network_settings import MODELS
 from rlnut.supervised.scaling import Scale, scale_of
 from rlnut.types import Model, Network, Params, Shape
+
+if TYPE_CHECKING:
+    from rlnut.supervised.coefficient_table import CoefficientTable
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,20 @@ class FittedModel:
         if self.y_scale is not None:
             w, b = w * self.y_scale.deviation, b * self.y_scale.deviation + self.y_scale.mean
         return (w.T, b) if self.head else (w[:, 0], b[0])
+
+    @property
+    def coefficient_table(self) -> CoefficientTable:
+        """The coefficients of a linear model with one output by name, with standard errors, t, p and R².
+
+        >>> import numpy as np, rlnut
+        >>> x = np.arange(8.0)[:, None]
+        >>> line = rlnut.fit("linear", x, 3 * x[:, 0] + 1 + (-1.0) ** np.arange(8), test=0, quiet=True)
+        >>> line.coefficient_table.coef.round(3).tolist(), round(line.coefficient_table.r2, 3)
+        ([2.952, 1.167], 0.979)
+        """
+        from rlnut.supervised.coefficient_table import coefficient_table
+
+        return coefficient_table(self)
 
     def save(self, folder: str | Path, image: str = "png") -> None:
         """Make the folder; write what `load` reads, metrics.csv (no clock times), summary.json and curve.png.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rlnut.features.maps import Features
     from rlnut.linear_models.lasso import LassoPath
     from rlnut.linear_models.solution import Solution
+    from rlnut.linear_models.standard_errors import StandardErrors
     from rlnut.runtime.files import JsonObject
     from rlnut.types import Network
 
@@ -85,7 +86,7 @@ class LinearSettings(Settings):
         """
         raise NotImplementedError
 
-    def coefficient_errors(self, x: np.ndarray, y: np.ndarray, solution: Solution) -> np.ndarray | None:
+    def coefficient_errors(self, x: np.ndarray, y: np.ndarray, solution: Solution) -> StandardErrors | None:
         """Standard errors of coefficients that regress y on rows x [n, p]; None where the model has none."""
         return None
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from rlnut.linear_models.lasso import LassoPath
     from rlnut.linear_models.solution import Solution
+    from rlnut.linear_models.standard_errors import StandardErrors
     from rlnut.runtime.files import JsonObject
 
 SOLVERS = ("gd", "momentum", "adam", "lbfgs")  # see rlnut.descent
@@ -86,6 +87,17 @@ class _Regressor(_Descended):
     def wanted(self) -> str:
         return self.task
 
+    @property
+    def unbiased(self) -> bool:
+        """Is θ on average the true one? A penalty draws it to 0, by more than its standard error may say."""
+        return False
+
+    def coefficient_errors(self, x: np.ndarray, y: np.ndarray, solution: Solution) -> StandardErrors | None:
+        from rlnut.linear_models.standard_errors import standard_errors
+
+        known = self.unbiased and self.solver == "exact" and x.shape[1] <= MOST_ERRORS
+        return standard_errors(x, y, solution, self.intercept) if known else None
+
 
 @dataclass(frozen=True)
 class LeastSquaresSettings(_Regressor):
@@ -93,6 +105,10 @@ class LeastSquaresSettings(_Regressor):
 
     def reference(self) -> bool:
         return self.intercept
+
+    @property
+    def unbiased(self) -> bool:
+        return True
 
     def solve(
         self, x: np.ndarray, y: np.ndarray, classes: tuple | None, seed: int, optimizer: GradientTransformation | None
@@ -102,12 +118,6 @@ class LeastSquaresSettings(_Regressor):
         target = _values(y, classes)
         found = self.descended(x, target, 0.0, optimizer)
         return found or Solved(least_squares(x, target, intercept=self.intercept), 1, {})
-
-    def coefficient_errors(self, x: np.ndarray, y: np.ndarray, solution: Solution) -> np.ndarray | None:
-        from rlnut.linear_models.standard_errors import standard_errors
-
-        known = self.solver == "exact" and x.shape[1] <= MOST_ERRORS
-        return standard_errors(x, y, solution, self.intercept) if known else None
 
 
 @dataclass(frozen=True)
@@ -121,6 +131,10 @@ class RidgeSettings(_Regressor):
         None, "folds of the cross-validation that chooses λ (None: generalised cross-validation)", low=2
     )
 
+    @property
+    def unbiased(self) -> bool:
+        return self.l2 == 0
+
     def solve(
         self, x: np.ndarray, y: np.ndarray, classes: tuple | None, seed: int, optimizer: GradientTransformation | None
     ) -> Solved:
@@ -132,13 +146,13 @@ class RidgeSettings(_Regressor):
                 raise UsageError("folds choose λ, but l2 gives it: leave one of them out")
             found = self.descended(x, target, self.l2, optimizer)
             found = found or Solved(least_squares(x, target, self.l2, intercept=free), 1, {})
-            return found._replace(extra=found.extra | {"l2": self.l2})
+            return found._replace(extra=found.extra | {"l2": self.l2, "alpha": self.l2 * len(x)})
         lams = LAMS * max(float(np.square(x - x.mean(0), dtype=float).mean()), 1e-300)
         path = ridge_path(x, target, lams, intercept=free)
         by = path.gcv if self.folds is None else ridge_folds(x, target, lams, self.folds, seed=seed, intercept=free)
         solution, lam = path.choose(by)
         found = self.descended(x, target, lam, optimizer) or Solved(solution, 1 if self.folds is None else 2, {})
-        return found._replace(extra=found.extra | {"l2": lam})
+        return found._replace(extra=found.extra | {"l2": lam, "alpha": lam * len(x)})
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ def errors(x: Array, y: Array, intercept: bool = True) -> np.ndarray:
     """Of the fit to x and y itself."""
     found = standard_errors(x, y, least_squares(x, y, intercept=intercept), intercept)
     assert found is not None
-    return found
+    return found.coef
 
 
 def test_one_column_is_scipys_regression() -> None:
@@ -23,6 +23,9 @@ def test_one_column_is_scipys_regression() -> None:
     x, y = rng.normal(size=(30, 1)) * 7 + 1000, rng.normal(size=30)
     found = errors(x, y)
     assert found == pytest.approx([stats.linregress(x[:, 0], y).stderr], rel=1e-9)
+    whole = standard_errors(x, y, least_squares(x, y))
+    assert whole is not None and whole.freedom == 28
+    assert whole.intercept == pytest.approx(stats.linregress(x[:, 0], y).intercept_stderr, rel=1e-7)
 
 
 @pytest.mark.parametrize("intercept", [True, False])

@@ -117,6 +117,9 @@ def test_training_ends_when_the_cost_no_longer_falls_and_else_warns():
     assert (curve[-11:] > np.minimum.accumulate(curve)[-12:-1] - 1e-3).all()
     with pytest.warns(ConvergenceWarning, match="maximum number of iterations .3. reached"):
         MLPClassifier((8,), max_iter=3).fit(X, LABELS)
+    with pytest.warns(ConvergenceWarning, match="all 3 epochs done and the cost was still falling"):
+        NetworkClassifier(MLP(hidden=(8,), epochs=3)).fit(X, LABELS)
+    NetworkClassifier(MLP(hidden=(8,), epochs=300, lr=0.05, l2=0.01)).fit(X, LABELS)  # a warning would be an error
 
 
 def test_it_goes_on_where_it_was():
