@@ -15,11 +15,12 @@ def settings_class(name: str) -> type:
     """The config of an agent or a model, or a settings class by its own name."""
     from rlnut.agents.catalogue import AGENTS
     from rlnut.control.settings import RunSettings
+    from rlnut.data.table_settings import TableSettings
     from rlnut.prediction.methods import Prediction
     from rlnut.supervised.linear_settings import LINEAR_MODELS
     from rlnut.supervised.network_settings import MODELS
 
-    others = {"RunSettings": RunSettings, "Prediction": Prediction}
+    others = {"RunSettings": RunSettings, "Prediction": Prediction, "TableSettings": TableSettings}
     return (dict(AGENTS.own) | MODELS | LINEAR_MODELS | others)[name]
 
 

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from rlnut.networks.recurrent_networks import rnn as rnn
     from rlnut.networks.residual_networks import impala as impala
     from rlnut.networks.residual_networks import resnet as resnet
+    from rlnut.networks.summary import summary as summary
     from rlnut.prediction.learned_values import load_values as load_values
     from rlnut.prediction.methods import register_method as register_method
     from rlnut.prediction.predict import predict as predict
@@ -141,6 +142,7 @@ _HOME = {
     "rnn": "networks.recurrent_networks",
     "impala": "networks.residual_networks",
     "resnet": "networks.residual_networks",
+    "summary": "networks.summary",
     "load_values": "prediction.learned_values",
     "register_method": "prediction.methods",
     "predict": "prediction.predict",

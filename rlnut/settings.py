@@ -77,6 +77,8 @@ class Settings:
         super().__init_subclass__(**keywords)
         # `type` documents that a descriptor may stand here, typeshed does not
         cls.__doc__ = ClassDoc(vars(cls).get("__doc__"))  # type: ignore[assignment]
+        if "__repr__" not in vars(cls):
+            cls.__repr__ = Settings.__repr__  # type: ignore[method-assign]  # not that of dataclass, with every field
 
     def __post_init__(self) -> None:
         if (loose := undecorated(type(self))) is not None:
@@ -84,6 +86,11 @@ class Settings:
         hints = kinds(type(self))
         for f in fields(self):
             object.__setattr__(self, f.name, _checked(f, hints[f.name], getattr(self, f.name)))
+
+    def __repr__(self) -> str:
+        """The options that differ from their defaults: `DQN(lr=0.0003)`."""
+        given = (f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name) != f.default)
+        return f"{type(self).__name__}({', '.join(given)})"
 
     def replace(self, **changes: Any) -> typing.Self:
         """A copy with some fields changed; other libraries' names of them are understood, unknown names refused."""

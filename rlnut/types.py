@@ -50,6 +50,15 @@ class Model(NamedTuple):
     apply: ApplyFn
     stochastic: bool = False  # apply takes a third argument, the key
     host: bool = False  # apply works on NumPy arrays as it does on JAX arrays: small nets then act without a device
+    name: str = ""  # what a layer is, in a summary: "dense 64"
+    parts: tuple[Any, ...] = ()  # the models that one of `serial` consists of, with θ in the same order
+
+    def __repr__(self) -> str:
+        return f"Model({', '.join(map(_layer_text, self.parts)) or self.name or 'init, apply'})"
+
+
+def _layer_text(model: Model) -> str:
+    return ", ".join(map(_layer_text, model.parts)) or model.name or "function"
 
 
 Network = Callable[[Shape], Model]  # an architecture without its head: output shape -> model

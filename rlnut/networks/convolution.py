@@ -54,7 +54,7 @@ def conv(
         out = convolve(jnp.asarray(x), w, stride, padding)
         return out + params["b"] if bias else out
 
-    return Model(init, apply)
+    return Model(init, apply, name=f"conv {depth} of side {size}" + (f", stride {stride}" if stride > 1 else ""))
 
 
 def standardised(w: Array, gain: Array) -> Array:
@@ -191,7 +191,7 @@ def pool(window: int = 2, kind: str = "max", stride: int | None = None, padding:
 
         return total(x) / (math.prod(sides) if padding == "valid" else total(jnp.ones_like(x)))
 
-    return Model(lambda key, x: {}, apply)
+    return Model(lambda key, x: {}, apply, name=f"{kind} pool {window}")
 
 
 def _tiles(x: jax.Array, window: int) -> jax.Array:
@@ -239,7 +239,9 @@ max_pool.defvjp(_max_forward, _max_backward)
 
 def bias() -> Model:
     """x + b, one learned number for each channel: [B, ..., C] -> the same."""
-    return Model(lambda key, x: {"b": jnp.zeros(x.shape[-1])}, lambda params, x: x + params["b"], host=True)
+    return Model(
+        lambda key, x: {"b": jnp.zeros(x.shape[-1])}, lambda params, x: x + params["b"], host=True, name="bias"
+    )
 
 
 def group_norm(groups: int = 8) -> Model:
@@ -255,4 +257,6 @@ def group_norm(groups: int = 8) -> Model:
         scale = jax.lax.rsqrt((centred * centred).mean((1, 3), keepdims=True) + 1e-5)
         return (centred * scale).reshape(x.shape) * params["gamma"] + params["beta"]
 
-    return Model(lambda key, x: {"gamma": jnp.ones(x.shape[-1]), "beta": jnp.zeros(x.shape[-1])}, apply)
+    return Model(
+        lambda key, x: {"gamma": jnp.ones(x.shape[-1]), "beta": jnp.zeros(x.shape[-1])}, apply, name="group norm"
+    )

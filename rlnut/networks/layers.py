@@ -62,21 +62,21 @@ INITIALIZERS = {
 }
 
 
-def function(apply: Callable[[Array], Array], host: bool = True) -> Model:
+def function(apply: Callable[[Array], Array], host: bool = True, name: str = "") -> Model:
     """A layer without parameters: x [B, ...] -> apply(x) [B, ...]."""
-    return Model(lambda key, x: {}, lambda params, x: apply(x), host=host)
+    return Model(lambda key, x: {}, lambda params, x: apply(x), host=host, name=name)
 
 
 def activation(name: str) -> Model:
     """Elementwise non-linearity f(z): one of ACTIVATIONS."""
     if name not in ACTIVATIONS:
         raise unknown("activation", name, ACTIVATIONS)
-    return function(ACTIVATIONS[name])
+    return function(ACTIVATIONS[name], name=name)
 
 
 def flatten() -> Model:
     """[B, ...] -> [B, D]."""
-    return function(lambda x: x.reshape(len(x), -1))
+    return function(lambda x: x.reshape(len(x), -1), name="flatten")
 
 
 def dense(width: int, initializer: str = "he") -> Model:
@@ -90,7 +90,7 @@ def dense(width: int, initializer: str = "he") -> Model:
     def apply(params: Params, x: Shaped[Array, "... D"]) -> Shaped[Array, "... W"]:
         return x @ params["w"] + params["b"]
 
-    return Model(init, apply, host=True)
+    return Model(init, apply, host=True, name=f"dense {width}")
 
 
 def noisy_dense(sigma: float = 0.5) -> Callable[..., Model]:
@@ -119,7 +119,7 @@ def noisy_dense(sigma: float = 0.5) -> Callable[..., Model]:
             into, out = e[..., : x.shape[-1]], e[..., x.shape[-1] :]
             return y + ((x * into) @ params["w_noise"] + params["b_noise"]) * out
 
-        return Model(init, apply, stochastic=True, host=True)
+        return Model(init, apply, stochastic=True, host=True, name=f"noisy {width}")
 
     return layer
 
@@ -132,7 +132,7 @@ def dropout(rate: float) -> Model:
             return x
         return jnp.where(jax.random.bernoulli(key, 1 - rate, x.shape), x / (1 - rate), 0)
 
-    return Model(lambda key, x: {}, apply, stochastic=True, host=True)
+    return Model(lambda key, x: {}, apply, stochastic=True, host=True, name=f"dropout {rate:g}")
 
 
 def layer_norm() -> Model:
@@ -146,7 +146,12 @@ def layer_norm() -> Model:
         scaled = centred / namespace(x).sqrt((centred * centred).mean(-1, keepdims=True) + 1e-5)
         return scaled * params["gamma"] + params["beta"]
 
-    return Model(lambda key, x: {"gamma": jnp.ones(x.shape[-1]), "beta": jnp.zeros(x.shape[-1])}, apply, host=True)
+    return Model(
+        lambda key, x: {"gamma": jnp.ones(x.shape[-1]), "beta": jnp.zeros(x.shape[-1])},
+        apply,
+        host=True,
+        name="layer norm",
+    )
 
 
 def serial(*layers: Model) -> Model:
@@ -176,7 +181,7 @@ def serial(*layers: Model) -> Model:
         return x
 
     stochastic = any(layer.stochastic for layer in layers)
-    return Model(init, apply if stochastic else plain, stochastic, all(layer.host for layer in layers))
+    return Model(init, apply if stochastic else plain, stochastic, all(layer.host for layer in layers), "", layers)
 
 
 def head(shape: Shape, initializer: str = "glorot", layer: Callable[..., Model] = dense) -> Model:
@@ -187,7 +192,7 @@ def head(shape: Shape, initializer: str = "glorot", layer: Callable[..., Model] 
 
 def unit_scale(high: float = 255.0) -> Model:
     """Integers 0 … high -> float32 0 … 1, so that images are stored as uint8."""
-    return function(lambda x: x.astype(np.float32) / np.float32(high))
+    return function(lambda x: x.astype(np.float32) / np.float32(high), name=f"x/{high:g}")
 
 
 def one_hot_layer(n: int, start: int = 0) -> Model:

@@ -188,7 +188,7 @@ def reader(*cells: Cell) -> Model:
             last, y = scan(cell, theta, y, mask)
         return last[0]
 
-    return Model(init, apply)
+    return Model(init, apply, name="recurrent")
 
 
 def recurrent(cell: Callable[[int], Cell] = lstm, hidden: tuple[int, ...] = (128,), drop: float = 0.0) -> Network:

@@ -26,7 +26,7 @@ def residual(inner: Model, scaled: bool = True) -> Model:
         change = inner.apply(params["f"], x, *noise)
         return x + (params["scale"] * change if scaled else change)
 
-    return Model(init, apply, inner.stochastic, inner.host)
+    return Model(init, apply, inner.stochastic, inner.host, "residual block")
 
 
 def resnet(
@@ -61,7 +61,10 @@ def resnet(
                 ]
                 inner += filters(depth, filter_size, norm=norm, activation_name="identity")
                 layers += [residual(serial(*inner))] if skip else inner
-        layers += [activation(activation_name), function(lambda x: x.mean(tuple(range(1, x.ndim - 1))))]
+        layers += [
+            activation(activation_name),
+            function(lambda x: x.mean(tuple(range(1, x.ndim - 1))), name="mean over places"),
+        ]
         layers += [dropout(drop)] if drop else []
         return serial(*layers, tail(shape) if tail else head(tuple(shape)))
 

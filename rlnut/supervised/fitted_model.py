@@ -16,6 +16,7 @@ from rlnut.data.user_files import read_rows
 from rlnut.data.user_tables import answer_column, given_values
 from rlnut.errors import RlnutError, UsageError
 from rlnut.networks.layers import serial, unit_scale
+from rlnut.networks.summary import named_parameters
 from rlnut.runtime.arrays import all_finite, checksum, in_structure, read_arrays, save_arrays
 from rlnut.runtime.files import JsonObject, as_path, digest, made_folder, read_json, write_json
 from rlnut.runtime.history import History, RowRecorder
@@ -24,8 +25,10 @@ from rlnut.runtime.version import check_written_by, installed_version
 from rlnut.settings import Settings
 from rlnut.supervised.epochs import Epoch, accuracy_or_r2, outputs
 from rlnut.supervised.fit_look import COLUMNS
+from rlnut.supervised.fit_text import fit_line, fit_text
 from rlnut.supervised.linear_settings import LINEAR_MODELS
 from rlnut.supervised.network_settings import MODELS
+from rlnut.supervised.predicted_rows import PredictedRows, confusion_matrix, judged_rows, mistakes
 from rlnut.supervised.scaling import Scale, scale_of
 from rlnut.types import Model, Network, Params, Shape
 
@@ -141,6 +144,33 @@ class FittedModel:
         if self.y_scale is not None:
             w, b = w * self.y_scale.deviation, b * self.y_scale.deviation + self.y_scale.mean
         return (w.T, b) if self.head else (w[:, 0], b[0])
+
+    def __repr__(self) -> str:
+        """One line: the model, its data, and how good it is."""
+        return f"FittedModel({fit_line(self)})"
+
+    def summary(self) -> str:
+        """The layers with shapes and parameters, or the coefficients of a linear model; and the test figure."""
+        return fit_text(self)
+
+    @property
+    def named_params(self) -> dict[str, np.ndarray]:
+        """θ by names, such as "dense_1/w"."""
+        return named_parameters(self.model, self.params)
+
+    def confusion(self, x: object, y: object) -> np.ndarray:
+        """How often rows of class i were taken for class j, [M, M]: true classes as rows, in the order of `classes`."""
+        rows = self._judged_rows(x, y)
+        return confusion_matrix(rows.true, rows.predicted, len(self.classes or ()))
+
+    def misread(self, x: object, y: object) -> np.ndarray:
+        """The numbers of the rows whose class is not the true one, the surest mistakes first."""
+        return mistakes(self._judged_rows(x, y))
+
+    def _judged_rows(self, x: object, y: object) -> PredictedRows:
+        if self.classes is None:
+            raise UsageError("only the predictions of a classification can be mistaken; this model regresses numbers")
+        return judged_rows(self, x, self.encoded(y))
 
     @property
     def coefficient_table(self) -> CoefficientTable:

@@ -23,7 +23,7 @@ from rlnut.runtime.plotting import (
     whole_numbers,
 )
 from rlnut.supervised.epochs import Epoch
-from rlnut.supervised.predicted_rows import PredictedRows
+from rlnut.supervised.predicted_rows import PredictedRows, mistakes
 
 WRITTEN = 20  # classes, up to which a confusion matrix has its numbers in the cells
 SHOWN = 32  # misread images
@@ -112,18 +112,10 @@ def is_image(x: np.ndarray) -> bool:
     return (x.ndim == 3 and x.dtype == np.uint8) or (x.ndim == 4 and x.shape[-1] in (1, 3))
 
 
-def misread(rows: PredictedRows, most: int = SHOWN) -> np.ndarray:
-    """The places of the test rows that were taken for another class, the surest mistakes first."""
-    wrong = np.flatnonzero(rows.true != rows.predicted)
-    if rows.probability is not None:
-        wrong = wrong[np.argsort(-rows.probability[wrong], kind="stable")]
-    return wrong[:most]
-
-
 @styled()
 def misread_figure(x: np.ndarray, rows: PredictedRows, title: str, facts: Sequence[str] = ()) -> Figure | None:
     """Images x [N, H, W] that were misread: true → predicted, and the probability of that; None if there is none."""
-    places, classes = misread(rows), rows.classes
+    places, classes = mistakes(rows)[:SHOWN], rows.classes
     if not len(places) or classes is None:
         return None
     columns = min(8, len(places))

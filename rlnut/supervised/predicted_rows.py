@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from rlnut.data.dataset import Dataset
+from rlnut.errors import UsageError, counted
 from rlnut.runtime.files import JsonObject, atomic_write
 
 if TYPE_CHECKING:
@@ -30,16 +31,29 @@ class PredictedRows(NamedTuple):
 
 def predicted_rows(fitted: FittedModel, problem: Dataset) -> PredictedRows | None:
     """The predictions of all test rows; None without test rows."""
-    if not len(problem.x_test):
-        return None
-    found = fitted.outputs(problem.x_test)
+    return judged_rows(fitted, problem.x_test, problem.y_test) if len(problem.x_test) else None
+
+
+def judged_rows(fitted: FittedModel, x: object, y: np.ndarray) -> PredictedRows:
+    """The predictions for rows x beside the truth y: positions in the classes, or values."""
+    found = fitted.outputs(x)
+    if len(found) != len(y):
+        raise UsageError(f"x has {counted(len(found), 'row')} but y has {len(y)}")
     if fitted.y_scale is not None:
-        return PredictedRows(problem.y_test, fitted.y_scale.back(found), None, None)
+        return PredictedRows(y, fitted.y_scale.back(found), None, None)
     probability = None
     if fitted.probable:
         weight = np.exp(np.asarray(found, float) - found.max(1, keepdims=True))
         probability = weight.max(1) / weight.sum(1)
-    return PredictedRows(problem.y_test, found.argmax(-1), probability, fitted.classes)
+    return PredictedRows(y, found.argmax(-1), probability, fitted.classes)
+
+
+def mistakes(rows: PredictedRows) -> np.ndarray:
+    """The places of the rows that were taken for another class, the surest mistakes first."""
+    wrong = np.flatnonzero(rows.true != rows.predicted)
+    if rows.probability is None:
+        return wrong
+    return wrong[np.argsort(-rows.probability[wrong], kind="stable")]
 
 
 def confusion_matrix(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

@@ -16,8 +16,8 @@ from rlnut.cli import main
 from rlnut.linear_models.lasso import lasso_path
 from rlnut.runtime.plotting import save_figure
 from rlnut.supervised.coefficient_plots import coefficient_figure, largest, lasso_figure, template_figure
-from rlnut.supervised.plots import confusion_figure, is_image, misread, misread_figure, residual_figure
-from rlnut.supervised.predicted_rows import PredictedRows, confusion_matrix
+from rlnut.supervised.plots import confusion_figure, is_image, misread_figure, residual_figure
+from rlnut.supervised.predicted_rows import PredictedRows, confusion_matrix, mistakes
 
 pytestmark = pytest.mark.figures
 TRUE, PREDICTED = np.array([0, 0, 1, 1, 2, 2, 2]), np.array([0, 1, 1, 1, 0, 2, 2])
@@ -42,7 +42,7 @@ def test_confusion_figure_has_the_percent_of_each_true_class() -> None:
 
 def test_the_surest_mistakes_come_first() -> None:
     rows = PredictedRows(TRUE, PREDICTED, np.array([0.9, 0.6, 0.9, 0.9, 0.95, 0.9, 0.9]), (7, 8, 9))
-    assert misread(rows).tolist() == [4, 1] and misread(rows, 1).tolist() == [4]
+    assert mistakes(rows).tolist() == [4, 1]
     figure = misread_figure(np.zeros((7, 4, 4), np.uint8), rows, "t")
     assert figure is not None
     titles = [axis.get_title() for axis in figure.axes]
