@@ -52,6 +52,10 @@ class FittedModel:
     epochs: tuple[Epoch, ...] = ()
     sequences: bool = False  # a row may have any number of steps, and NaN after its end
 
+    def __repr__(self) -> str:
+        """One line: the model, its data, and how good it is."""
+        return f"FittedModel({fit_line(self)})"
+
     @property
     def history(self) -> History:
         """The log of the learning, column by column: `history["cost"]`; no rows of a solved or a loaded model."""
@@ -144,10 +148,6 @@ class FittedModel:
         if self.y_scale is not None:
             w, b = w * self.y_scale.deviation, b * self.y_scale.deviation + self.y_scale.mean
         return (w.T, b) if self.head else (w[:, 0], b[0])
-
-    def __repr__(self) -> str:
-        """One line: the model, its data, and how good it is."""
-        return f"FittedModel({fit_line(self)})"
 
     def summary(self) -> str:
         """The layers with shapes and parameters, or the coefficients of a linear model; and the test figure."""
