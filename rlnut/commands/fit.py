@@ -65,8 +65,6 @@ def check(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> Mapping[str, object]:
     """Fit, and say how well."""
-    import numpy as np
-
     from rlnut.runtime.streams import say
     from rlnut.supervised.fit import fit
 
@@ -92,9 +90,8 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
         raise KeyboardInterrupt
     on = f"{figure} on {counted(found['test_size'], 'test row')}"
     on = on if names else f"fitted to all {counted(found['train_size'], 'row')}; no test rows, so no test figure"
+    say(fitted.summary().partition("\n")[2])  # layers or coefficients; its first line is that below
     say(f"{on} in {found['wall_s']:.1f} s{kept}")
-    if "train_r2" in found and np.ndim(found["coef"]) == 1:
-        say(str(fitted.coefficient_table))
     return found
 
 
