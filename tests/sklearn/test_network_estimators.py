@@ -62,6 +62,7 @@ def test_some_of_scikit_learns_own_checks():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Stochastic:sklearn.exceptions.ConvergenceWarning")
 def test_digits_in_scikit_learns_tools():
     x, y = load_digits(return_X_y=True)
     x, y = x[:600], np.array(list("abcdefghij"))[y[:600]]
@@ -157,6 +158,7 @@ def test_sparse_rows_precision_and_logarithms():
     assert MLPRegressor((4,), max_iter=3).fit(single, VALUES).predict(single).dtype == np.float32
 
 
+@pytest.mark.filterwarnings("ignore:Stochastic:sklearn.exceptions.ConvergenceWarning")
 def test_in_other_processes():
     """Estimators are copied to two processes and back, and say there what they say here."""
     x, y = load_iris(return_X_y=True)
@@ -165,6 +167,7 @@ def test_in_other_processes():
         np.testing.assert_allclose(there, here)
 
 
+@pytest.mark.filterwarnings("ignore:Stochastic:sklearn.exceptions.ConvergenceWarning")
 def test_copies_say_the_same():
     x = np.random.default_rng(0).normal(size=(60, 3))
     y = np.stack([x[:, 0], x[:, 1] * 2], 1)
