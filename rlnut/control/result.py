@@ -62,7 +62,7 @@ class RunLooks(Looks[RunLook, Trained]):
         return NO_ROWS if self._look is None else self._look.history
 
 
-def summary(done: Trained, description: JsonObject) -> JsonObject:
+def summary_json(done: Trained, description: JsonObject) -> JsonObject:
     """The JSON object of `rlnut train`."""
     e = done.evaluation
     more: JsonObject = {}

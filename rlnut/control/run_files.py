@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rlnut.control.checkpoints import Best, Progressed, Saver
 from rlnut.control.recipe import BEFORE, CHECKPOINT, CONFIG, POLICY, SUMMARY, identity
-from rlnut.control.result import Trained, summary
+from rlnut.control.result import Trained, summary_json
 from rlnut.envs.make import shown_environment
 from rlnut.errors import RlnutError
 from rlnut.runtime.arrays import StoredArrays, save_arrays
@@ -102,4 +102,4 @@ class RunFiles:
         """Write the summary, with what shows that it and the log belong to this run."""
         if self.folder is not None:
             belongs = {"run": identity(self.description), "metrics": self.rows.file and self.rows.file.checksum}
-            write_json(self.folder / SUMMARY, summary(done, self.description) | belongs)
+            write_json(self.folder / SUMMARY, summary_json(done, self.description) | belongs)
