@@ -77,8 +77,7 @@ class Settings:
         super().__init_subclass__(**keywords)
         # `type` documents that a descriptor may stand here, typeshed does not
         cls.__doc__ = ClassDoc(vars(cls).get("__doc__"))  # type: ignore[assignment]
-        if "__repr__" not in vars(cls):
-            cls.__repr__ = Settings.__repr__  # type: ignore[method-assign]  # not that of dataclass, with every field
+        cls.__repr__ = cls.__repr__  # type: ignore[method-assign]  # kept: dataclass would show every field
 
     def __post_init__(self) -> None:
         if (loose := undecorated(type(self))) is not None:
