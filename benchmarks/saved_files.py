@@ -92,10 +92,12 @@ def tables_read(path: Path) -> object:
 
 
 def table_read(path: Path) -> object:
-    from rlnut.data.user_files import read_table
+    from rlnut.data.table_settings import TableSettings
+    from rlnut.data.user_files import read_user_file
+    from rlnut.data.user_tables import Share
 
-    found = read_table(path, "y" if path.suffix == ".csv" else None)
-    return np.asarray(found.x), np.asarray(found.y)
+    found = read_user_file(path, "y" if path.suffix == ".csv" else None, "auto", TableSettings(), Share(0.0))
+    return np.asarray(found.x_train), np.asarray(found.y_train)
 
 
 # --- folders and files of every kind
