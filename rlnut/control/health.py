@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
-import jax
 import numpy as np
 
 from rlnut.control.host_loop import Episode
@@ -20,11 +19,11 @@ from rlnut.learner.agent import Agent, AgentState
 from rlnut.learner.config import AgentConfig
 from rlnut.learner.health import (
     HIDDEN_COLUMNS,
-    Probed,
     dead_layer,
     delta_quantiles,
     has_hidden_layers,
     health_numbers,
+    probed,
 )
 from rlnut.learner.remarks import RunFacts, RunRemark
 from rlnut.runtime.compiling import program_rarely
@@ -45,7 +44,8 @@ class Health:
             return
         hidden = has_hidden_layers(state.fit.params)
         self.columns = tuple(name for name in agent.probe.columns if hidden or name not in HIDDEN_COLUMNS)
-        self.probe = agent.probe.run if agent.probe.host else program_rarely(agent.probe.run)
+        self.probe = agent.probe
+        self.run = agent.probe.run if agent.probe.host else program_rarely(agent.probe.run)
         self.learned = [True] if agent.probe.host else learned_leaves(state.fit.params)
 
     def __call__(self, look: RunLook) -> None:
@@ -55,7 +55,7 @@ class Health:
 
     def measure(self, look: RunLook) -> dict[str, float]:
         """The numbers of this moment."""
-        found: Probed = jax.tree.map(np.asarray, self.probe(look.run.agent))
+        found = probed(self.probe, look.run.agent, self.run)
         self.dead_layer = dead_layer([np.asarray(layer) for layer in found.active])
         numbers = health_numbers(found, self.learned)
         if found.delta is None:

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from rlnut.learner.replay import Memory, ReplayRows, ReplayState, ages, replay, row_indices
+from rlnut.learner.replay import Memory, ReplayRows, ReplayState, ages, replay, row_indices, rows_at
 from rlnut.types import Key, Shaped, Transition, Tree
 
 MOST = 0.9  # η: the share of the largest surprise of a window in its priority
@@ -187,7 +187,12 @@ def drawn_by_priority(
     def cut(state: PrioritisedState) -> PrioritisedState:
         return state._replace(replay=memory.cut(state.replay))
 
-    def age(state: PrioritisedState, rows: ReplayRows) -> Array:
+    def age(state: PrioritisedState, rows: ReplayRows) -> np.ndarray:
         return ages(ring(state.replay), rows)
 
-    return Memory(init, add, draw, read, cut, weigh, score, age)
+    def sample(state: PrioritisedState, rng: np.random.Generator, size: int) -> ReplayRows:
+        until = np.cumsum(np.asarray(state.mass, np.float64))
+        share = (np.arange(size) + rng.random(size)) / size * until[-1]
+        return rows_at(np.minimum(np.searchsorted(until, share, "right"), len(until) - 1), state.mass.shape[1])
+
+    return Memory(init, add, draw, read, cut, weigh, score, age, sample)

@@ -91,9 +91,15 @@ class ScoreFn(Protocol):
 
 
 class AgeFn(Protocol):
-    """(memory, rows) -> steps, of all environments, that have been seen since each of them [B]."""
+    """(memory, rows) -> steps, of all environments, that have been seen since each of them [B]; on the host."""
 
-    def __call__(self, state: State, rows: Rows, /) -> Array | np.ndarray: ...
+    def __call__(self, state: State, rows: Rows, /) -> np.ndarray: ...
+
+
+class SampleFn(Protocol):
+    """(memory, generator, B) -> B rows with the chances of `draw`, on the host: nothing is compiled."""
+
+    def __call__(self, state: State, rng: np.random.Generator, size: int, /) -> Rows: ...
 
 
 class Memory(NamedTuple):
@@ -107,6 +113,7 @@ class Memory(NamedTuple):
     weigh: WeighFn | None = None  # None: every row has weight 1
     score: ScoreFn | None = None  # None: what is learned does not change what is drawn
     age: AgeFn | None = None  # None: all rows are of the newest round
+    sample: SampleFn | None = None  # None: rows are drawn by `draw` only
 
 
 def cut_episodes(state: ReplayState) -> ReplayState:
@@ -220,12 +227,26 @@ def replay(capacity: int, n: int = 1) -> Memory:
             else seen._replace(mask=state.mask[row, env], next_mask=state.mask[successor, env])
         )
 
-    return Memory(init, add, draw, read, cut_episodes, age=ages)
+    return Memory(init, add, draw, read, cut_episodes, age=ages, sample=sampled)
 
 
-def ages(state: ReplayState, rows: ReplayRows) -> Array:
-    """Transitions of the same environment that were stored after each row [B], times the N environments."""
-    begun = jnp.cumsum(state.begins, 0, dtype=jnp.int32)  # [L, N] up to and with a row of the ring
-    after = begun[state.head[rows.env], rows.env] - begun[rows.row, rows.env]
-    wrapped = rows.row > state.head[rows.env]
-    return (after + jnp.where(wrapped, begun[-1, rows.env], 0)) * len(state.head)
+def sampled(state: ReplayState, rng: np.random.Generator, size: int) -> ReplayRows:
+    """Rows where a transition begins, uniform; of an empty memory its first row."""
+    begins = np.asarray(state.begins)
+    places = np.flatnonzero(begins)
+    chosen = rng.choice(places, size) if len(places) else np.zeros(size, int)
+    return rows_at(chosen, begins.shape[1])
+
+
+def rows_at(places: np.ndarray, envs: int) -> ReplayRows:
+    """Places [B] in the ring [L, N], counted through, as rows."""
+    row, env = np.divmod(places.astype(np.int32), np.int32(envs))
+    return ReplayRows(jnp.asarray(row), jnp.asarray(env))
+
+
+def ages(state: ReplayState, rows: ReplayRows) -> np.ndarray:
+    """Transitions of the same environment that were stored after each row [B], times the N environments; in NumPy."""
+    head, row, env = np.asarray(state.head), np.asarray(rows.row), np.asarray(rows.env)
+    begun = np.cumsum(np.asarray(state.begins), 0, dtype=np.int32)  # [L, N] up to and with a row of the ring
+    after = begun[head[env], env] - begun[row, env]
+    return (after + np.where(row > head[env], begun[-1, env], 0)) * len(head)

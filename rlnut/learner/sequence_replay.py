@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rlnut.learner.frames import observations
-from rlnut.learner.replay import Memory, ReplayRows, ReplayState, ages, replay, row_indices
+from rlnut.learner.replay import Memory, ReplayRows, ReplayState, ages, replay, row_indices, sampled
 from rlnut.learner.returns import fold
 from rlnut.types import Array, Carry, Key, Transition, Window
 
@@ -107,7 +108,10 @@ def windows(
     def cut(state: WindowState) -> WindowState:
         return state._replace(replay=uniform.cut(state.replay))
 
-    def age(state: WindowState, rows: ReplayRows) -> Array:
+    def age(state: WindowState, rows: ReplayRows) -> np.ndarray:
         return ages(state.replay, rows)
 
-    return Memory(init, add, draw, read, cut, weigh, age=age)
+    def sample(state: WindowState, rng: np.random.Generator, size: int) -> ReplayRows:
+        return sampled(state.replay, rng, size)
+
+    return Memory(init, add, draw, read, cut, weigh, age=age, sample=sample)

@@ -47,12 +47,19 @@ def hidden_layers(apply: Callable[[Params, Inputs], Array], params: Params, x: I
     >>> [layer.rows.shape for layer in hidden_layers(model.apply, model.init(jax.random.key(0), x), x)]
     [(3, 8), (3, 4)]
     """
+    return outputs_and_hidden_layers(apply, params, x)[1]
+
+
+def outputs_and_hidden_layers(
+    apply: Callable[[Params, Inputs], Array], params: Params, x: Inputs
+) -> tuple[Array, list[HiddenLayer]]:
+    """apply(θ, x), and its hidden layers."""
     program = jax.make_jaxpr(apply)(params, x)
     weights = [_Value(leaf, of_weights=True) for leaf in jax.tree.leaves(params)]
     inputs = [_Value(leaf, of_input=True) for leaf in jax.tree.leaves(x)]
     found: list[HiddenLayer] = []
-    _run(program.jaxpr, program.consts, [*weights, *inputs], found)
-    return found
+    (outputs,) = _run(program.jaxpr, program.consts, [*weights, *inputs], found)
+    return outputs.value, found
 
 
 def _run(jaxpr: Any, consts: Sequence[Array], inputs: list[_Value], found: list[HiddenLayer]) -> list[_Value]:

@@ -3,6 +3,9 @@
 JAX compiles its hash (Threefry-2x32; Salmon et al. 2011) for CPUs as a loop of five passes over buffers in memory,
 about fifteen small operations each. Written out, it is one operation that stays in registers. `fast_key` changes the
 kind of a key, which everything that is folded in, split or drawn from it inherits, by `jax.random` too.
+
+A draw of a fast key is still a hundred operations to compile. `light_key` is for programs that run a few times and of
+which nothing that is learned depends: other numbers, of ten operations each.
 """
 
 from __future__ import annotations
@@ -75,3 +78,42 @@ def fast_key(key: Key) -> Key:
     if not usual or jax.default_backend() != "cpu":
         return key
     return jax.random.wrap_key_data(jax.random.key_data(key), impl=FAST)
+
+
+def _mixed(x: Array) -> Array:
+    """A hash of words of uint32 (C. Wellons, hash-prospector, 2018: two multiplications, three shifts)."""
+    x = (x ^ (x >> np.uint32(16))) * np.uint32(0x21F0AAAD)
+    x = (x ^ (x >> np.uint32(15))) * np.uint32(0xD35A2D97)
+    return x ^ (x >> np.uint32(15))
+
+
+def _light_words(key: Array, data: Array | int) -> Array:
+    """The words `data` [...] of a key [1]."""
+    return _mixed(_mixed(key[0] + jnp.asarray(data).astype(jnp.uint32)) ^ key[0])
+
+
+def _light_split(key: Array, shape: tuple[int, ...]) -> Array:
+    return _light_words(key, jnp.arange(math.prod(shape), dtype=jnp.uint32).reshape(*shape, 1))
+
+
+def _light_bits(key: Array, width: int, shape: tuple[int, ...]) -> Array:
+    if width != 32 or math.prod(shape) >= 2**32:
+        return JAX.random_bits(jnp.concatenate([key, key]), width, shape)
+    return _light_words(key, jnp.arange(math.prod(shape), dtype=jnp.uint32).reshape(shape))
+
+
+LIGHT: Any = define_prng_impl(
+    key_shape=(1,),
+    seed=lambda seed: JAX.seed(seed)[-1:],
+    split=_light_split,
+    random_bits=_light_bits,
+    fold_in=lambda key, data: _light_words(key, data)[None],
+    name="two_multiplications",
+    tag="light",
+)
+
+
+def light_key(key: Key) -> Key:
+    """A key [] of few operations made of one of another kind."""
+    words = jax.random.key_data(key).astype(jnp.uint32)
+    return jax.random.wrap_key_data(_light_words(words[:1], words[1:].sum())[None], impl=LIGHT)

@@ -47,6 +47,12 @@ def heard() -> list[str]:
     return events
 
 
+@pytest.fixture(autouse=True)
+def health_from_the_first_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The probe of value health belongs to what is compiled with the first evaluation."""
+    monkeypatch.setattr("rlnut.control.health.FIRST", 1)
+
+
 @pytest.fixture
 def compiled(heard: list[str]) -> Iterator[list[str]]:
     """One entry for each program that goes to the compiler, or is found in its cache on the disk."""
@@ -70,15 +76,17 @@ def course_of(name: str, native: bool = False) -> RunSettings:
 def check(name: str, native: bool, out: Path, compiled: list[str]) -> None:
     """No program is compiled after the first update and the first evaluation, by learning, looking or saving."""
     looks = rlnut.training(small(name), "CartPole-v1", out=out, quiet=True, settings=course_of(name, native))
-    counts, learned, evaluated = [], False, False
+    counts, learned, evaluated, measured = [], False, False, 0
     for look in looks:
         learned = learned or any(one["updates"] > 0 for one in look.metrics)
-        evaluated = evaluated or look.evaluation is not None
+        evaluated = evaluated or (learned and look.evaluation is not None)
+        measured += look.row is not None and "weight_norm" in look.row
         look.save()
         if learned and (evaluated or name in OFFLINE):
             counts.append(len(compiled))
     looks.result()
     assert len(counts) > 2 and counts[0] > 0, "the run was too short, or nothing was heard"
+    assert measured > 1 or name in OFFLINE, "value health was not measured again"
     assert [*counts, len(compiled)] == [counts[0]] * (len(counts) + 1)
 
 
