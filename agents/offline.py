@@ -21,6 +21,7 @@ import numpy as np
 from rlnut.agents.action_values import ActionValues
 from rlnut.learner.agent import Agent, AgentState, Carry, Pace
 from rlnut.learner.bellman import BellmanProblem
+from rlnut.learner.changes import Changeable
 from rlnut.learner.explore import allowed, epsilon_greedy, linear_schedule
 from rlnut.learner.explore import greedy as best_allowed
 from rlnut.learner.least_squares import Sums, check_system_size
@@ -32,6 +33,7 @@ Out = TypeVar("Out")
 Learn = Callable[[AgentState, Transition], tuple[AgentState, Metrics]]
 LARGEST = 5000  # weights of a linear system
 BLOCK = 4096  # rows of features at once
+OFFLINE = "an offline agent does not explore, and each iteration is one regression with the step size of its options"
 PART = 4096  # rows whose targets are computed at once
 
 
@@ -172,6 +174,7 @@ def _agent(
     def act(params: Params, carry: Carry, look: Look, noise: Array) -> tuple[Array, Carry]:
         return explore.select(q(params, look.obs), look.mask, noise), carry
 
+    pace, able = Pace(1, 1, 1, 1), Changeable(why=OFFLINE)
     return Agent(
-        init, lambda envs: (), draw, act, learn, values, lambda state: state, explore.rate, host, Pace(1, 1, 1, 1)
+        init, lambda envs: (), draw, act, learn, values, lambda state: state, explore.rate, host, pace, changeable=able
     )

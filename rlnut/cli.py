@@ -107,6 +107,7 @@ def parse(words: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
         parser = commands.add_parser(command, help=line, description=line, allow_abbrev=False)
         if command == name:
             module = import_module(f"rlnut.commands.{command.replace('-', '_')}")
+            words = [name, *getattr(module, "expanded", list)(words[1:])]  # of a run that is repeated
             module.configure(parser, words[1:])
             parser.check = getattr(module, "check", None)
             parser.add_argument("--seed", type=converter(int), metavar="N", help="random seed (default: 0)")

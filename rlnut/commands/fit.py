@@ -17,6 +17,8 @@ from rlnut.commands.options import (
     chosen_settings,
     converter,
 )
+from rlnut.commands.recorded import OF_THE_CALL, record_command, report_repeat, with_recorded, without
+from rlnut.commands.repeating import config_of
 from rlnut.data.table_settings import TableSettings
 from rlnut.errors import UsageError, counted, unknown
 from rlnut.settings import Settings
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
     from rlnut.data.dataset import Dataset
 
 NAMES: dict[str, type[Settings]] = {**LINEAR_MODELS, **MODELS}
+
+
+def expanded(words: Sequence[str]) -> list[str]:
+    """The words, behind those that a folder given to `--config` has recorded."""
+    return with_recorded(words, config_of(words))
 
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -49,6 +56,8 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     chosen = "use only these classes, comma-separated: 3,8 for two of MNIST's digits"
     parser.add_argument("--classes", metavar="A,B,...", help=chosen)
     parser.add_argument("--out", metavar="DIR", help="new folder for config, model, metrics and figures")
+    again = "repeat the fit of this folder (or of the config.json in it) exactly, but for the options given here"
+    parser.add_argument("--config", metavar="DIR", help=again)
     add_format(parser)
     add_log_option(parser)
     add_settings(parser, TableSettings(), "columns of your own file")
@@ -81,6 +90,8 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
         where = {"out": args.out}
     fitted = fit(args.model, dataset, **where, seed=args.seed, **settings, **table)
     found = fitted.result
+    if args.out:
+        record_command(args.out, args.words[1:])
     names = [key for key in ("test_accuracy", "test_mse") if key in found]
     figure = f"{names[0].replace('_', ' ')} {found[names[0]]:.4f}" if names else "no test figure"
     kept = f"; the model is in {args.out}" if args.out else ""
@@ -92,6 +103,10 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     on = on if names else f"fitted to all {counted(found['train_size'], 'row')}; no test rows, so no test figure"
     say(fitted.summary().partition("\n")[2])  # layers or coefficients; its first line is that below
     say(f"{on} in {found['wall_s']:.1f} s{kept}")
+    if args.config is not None:
+        given = without(args.words[1:], OF_THE_CALL)
+        changed = given != with_recorded([], args.config)
+        found = found | {"repeats": {"config": args.config, "same": report_repeat(args.config, args.out, changed)}}
     return found
 
 

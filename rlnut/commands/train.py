@@ -188,8 +188,8 @@ def train_seeds(args: argparse.Namespace, seeds: range) -> JsonObject:
     if len(failed) == len(seeds):
         raise failed[seeds[0]]
     ended = [k for k in seeds if k not in failed]
-    found = answer([read_summary(out / f"seed{k}") for k in ended], str(out))
-    found["wall_s"] = time.perf_counter() - began
+    found = answer([read_summary(out / f"seed{k}") for k in ended], str(out)) | {"wall_s": time.perf_counter() - began}
+    found |= {} if args.config is None else {"repeats": repeated(args).record()}
     found |= {"failed": {k: str(error) for k, error in failed.items()}} if failed else {}
     return found | conclude(out, ended, found)
 

@@ -55,7 +55,8 @@ def health_figure(folder: str | Path) -> Figure:
     shown = [panel for panel in PANELS if there & panel.columns.keys()]
     if not shown:
         raise UsageError(
-            f"{folder} has no numbers of value health: a run has them from its first evaluation after 1,000 updates on"
+            f"{folder} has no numbers of value health: a run has them from its first evaluation after 1,000 updates on,"
+            " and offline agents have none"
         )
     wide = 2 if len(shown) > 1 else 1
     figure, axes = panels(math.ceil(len(shown) / wide), wide, 4.6, 2.5)

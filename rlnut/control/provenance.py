@@ -1,4 +1,4 @@
-"""Where a run was made: versions, machine, code and commit, for config.json, and what of it is different now.
+"""Where a run was made: versions, machine, code and commit, for config.json.
 
 The code of rlnut is known by a checksum of all its modules, that of an agent or environment of the user's (or of a
 package) by a checksum of the file that defines it, tables by that of their file. A commit is that of rlnut's checkout,
@@ -16,13 +16,13 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple, TypeGuard
+from typing import TypeGuard
 
 import gymnasium as gym
 
@@ -39,13 +39,6 @@ PACKAGES = ("jax", "jaxlib", "numpy", "scipy", "optax", "gymnasium")
 SIMULATORS = ("mujoco", "ale_py", "Box2D", "gymnax", "minari")  # whose versions count where they are in use
 HEX = re.compile(r"[0-9a-f]{40,64}")
 LENGTH = 16  # digits of a checksum
-
-
-class Change(NamedTuple):
-    """What was recorded, and what is so now."""
-
-    before: object
-    now: object
 
 
 def origin(
@@ -274,31 +267,3 @@ def _commit_of(git: Path) -> str | None:
 def _text(path: Path) -> str:
     with open(path, encoding="utf-8", errors="replace") as file:
         return file.read(2**22)
-
-
-def differences(recorded: JsonObject, now: JsonObject) -> dict[str, Change]:
-    """What of a recorded place is not so now, by name; what was not recorded is not compared."""
-    found: dict[str, Change] = {}
-    for part in ("versions", "machine", "code"):
-        before, here = _mapping(recorded.get(part)), now[part]
-        for name, value in before.items():
-            if name in here and here[name] != value:
-                found[f"code of {name}" if part == "code" else name.replace("_", " ")] = Change(value, here[name])
-            elif name not in here and part == "code":
-                found[f"code of {name}"] = Change(value, None)
-    commit = _shown_commit(recorded), _shown_commit(now)
-    if "code of rlnut" in found and None not in commit:
-        found["code of rlnut"] = Change(*commit)
-    return found
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, dict) else {}
-
-
-def _shown_commit(place: JsonObject) -> str | None:
-    """ "commit 1a2b3c4d5e, with changes"; None: it is of no checkout."""
-    own = _mapping(_mapping(place.get("git")).get("rlnut"))
-    if not isinstance(commit := own.get("commit"), str):
-        return None
-    return f"commit {commit[:10]}{', with changes' if own.get('dirty') else ''}"

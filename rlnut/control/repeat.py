@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlnut.agents.catalogue import AgentConfig
-from rlnut.control.provenance import Change, differences, provenance
+from rlnut.control.differences import Change, differences, shown_change, shown_value
+from rlnut.control.provenance import provenance
 from rlnut.control.recipe import CONFIG, POLICY, Recipe
 from rlnut.control.result import Trained
 from rlnut.control.settings import RunSettings
@@ -52,18 +53,12 @@ class Repetition(NamedTuple):
         rows = [("changed", name, change) for name, change in self.changed.items()]
         rows += [("not as recorded", name, change) for name, change in self.differs.items()]
         notes = [] if "code" in self.recipe.found else [f"  {OLD}"]
-        return [title, *(f"  {kind}: {name} {_shown(a)} → {_shown(b)}" for kind, name, (a, b) in rows), *notes]
+        return [title, *(f"  {kind}: {name} {shown_change(change)}" for kind, name, change in rows), *notes]
 
     def record(self) -> JsonObject:
         """For JSON."""
         each = {"changed": self.changed, "differs": self.differs}
         return {"config": str(self.recipe.path)} | {k: {n: [*c] for n, c in v.items()} for k, v in each.items()}
-
-
-def _shown(value: object) -> str:
-    """A value from a file in a few characters; what a terminal would obey is spelled out."""
-    text = str(value) if isinstance(value, (int, float, tuple)) or value is None else ascii(value)[1:-1]
-    return text if len(text) <= 80 else f"{text[:60]}…{text[-15:]}"
 
 
 def repetition(
@@ -187,7 +182,7 @@ def repeat(
         for line in one.lines():
             say(line)
         if (names := recipe.found.get("callbacks")) and not callbacks:
-            say(f"  the run had callbacks, which are not stored: {_shown(names)}; pass them with callbacks=")
+            say(f"  the run had callbacks, which are not stored: {shown_value(names)}; pass them with callbacks=")
     done = train(
         one.config, one.env, seed=one.seed, out=out, network=network, eval_env=one.eval_env, quiet=quiet,
         settings=one.training, callbacks=callbacks,

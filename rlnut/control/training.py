@@ -13,11 +13,10 @@ import gymnasium as gym
 
 from rlnut.agents.catalogue import AGENTS, AgentConfig, agent_name
 from rlnut.agents.presets import PRESETS
-from rlnut.control.checkpoints import read_checkpoint
 from rlnut.control.profile import Profile
 from rlnut.control.provenance import origin
-from rlnut.control.recipe import BEFORE, CHECKPOINT, POLICY, SUMMARY
 from rlnut.control.result import RunLooks, Trained
+from rlnut.control.resuming import difference_line, evaluated_on, longer, stored_state
 from rlnut.control.run_files import RunFiles
 from rlnut.control.run_folder import Recipe, describe
 from rlnut.control.run_loop import RunLook
@@ -27,7 +26,6 @@ from rlnut.control.setup import Setup, Shared
 from rlnut.envs.make import EnvLike, env_name
 from rlnut.errors import UsageError, unknown
 from rlnut.learner.config import OfflineConfig
-from rlnut.runtime.arrays import StoredArrays
 from rlnut.runtime.files import as_path, new_folder
 from rlnut.runtime.interrupts import terminations
 from rlnut.runtime.locks import locked
@@ -190,22 +188,25 @@ def resume(
     trust: bool = False,
     callbacks: Sequence[Callback] = (),
     loggers: Sequence[Logger] = (),
+    eval_env: EnvLike | None = None,
 ) -> Trained:
     """Go on with a run from its checkpoint, bit for bit as if it had never stopped.
 
     steps: in all, those done included; None: as first planned. iterations: the same of an offline agent. The running
     episodes are played again from their seeds, and transitions that were collected are collected again; an environment
     that does not repeat itself starts new episodes (gives other transitions), and that is reported.
-    env, network, agent: what the run was given in Python: an environment without a name, a network, or the class of an
-    agent of your own. trust: may the modules that the folder names be imported? See `load_policy`. callbacks, loggers:
-    as those of `train`. The result's `history` is that of the whole run.
+    env, eval_env, network, agent: what the run was given in Python: environments without a name, a network, or the
+    class of an agent of your own. trust: may the modules that the folder names be imported? See `load_policy`.
+    callbacks, loggers: as those of `train`. The result's `history` is that of the whole run.
     """
     check_network(network)
     called: Callbacks[RunLook] = Callbacks(callbacks)
     noted = Loggers(loggers)
     recipe = Recipe(folder, network, agent, trust)
-    config, course = _longer(recipe, steps, iterations)
-    chosen = recipe.environment(env)
+    config, course = longer(recipe, steps, iterations)
+    chosen, judge = recipe.environment(env), evaluated_on(recipe, eval_env)
+    if not quiet and (line := difference_line(recipe, config, chosen)):
+        say(line)
     description = recipe.found | {"rlnut": installed_version()}
     description["training"] = recipe.found["training"] | {"steps": course.steps}
     if course.steps != recipe.training.steps:  # what followed from fewer steps stays as it is
@@ -213,44 +214,15 @@ def resume(
     if isinstance(config, OfflineConfig):
         description["config"] = recipe.found["config"] | {"iterations": config.iterations}
     with terminations(pass_on=True), locked(recipe.folder):
-        stored = _stored(recipe, config, course, steps is not None or iterations is not None)
+        stored = stored_state(recipe, config, course, steps is not None or iterations is not None)
         said = SILENT if quiet else Said()
-        session = Session(config, chosen, course, recipe.seed, network, said=said, callbacks=called)
+        session = Session(config, chosen, course, recipe.seed, network, judge, said, called)
         try:
             if stored is None:  # it was killed before the first one was written
                 say(f"{folder} has no checkpoint yet: starting from the beginning")
             return Looks(session.go(RunFiles(recipe.folder, description, noted, goes_on=True), stored)).result()
         finally:
             session.close()
-
-
-def _longer(recipe: Recipe, steps: int | None, iterations: int | None) -> tuple[AgentConfig, RunSettings]:
-    """Config and settings of a resumed run, perhaps with more steps than planned."""
-    config, course = recipe.config, recipe.training
-    if isinstance(config, OfflineConfig):
-        if steps is not None:
-            raise UsageError(f"{recipe.folder} learns from {course.steps:,} steps that are there; give --iterations")
-        return config if iterations is None else config.replace(iterations=iterations), course
-    if iterations is not None:
-        raise UsageError(f"{recipe.folder} is not a run of an offline agent and has no iterations: give --steps")
-    return config, course if steps is None else course.replace(steps=steps)
-
-
-def _stored(recipe: Recipe, config: AgentConfig, course: RunSettings, given: bool) -> StoredArrays | None:
-    """The checkpoint of a run that is not done yet; None: it was killed before there was one."""
-    names = {path.name for path in recipe.folder.iterdir()}
-    if not names & {CHECKPOINT, BEFORE, POLICY, SUMMARY}:
-        return None
-    total, unit = course.steps, "steps"
-    if isinstance(config, OfflineConfig):
-        total, unit = config.iterations, "iterations"
-        if not names & {CHECKPOINT, BEFORE}:
-            raise UsageError(f"{recipe.folder} has no checkpoint (older offline runs have none): train it again")
-    stored = recipe.check(read_checkpoint(recipe.folder))
-    done = stored.meta["steps"]
-    if total <= done and (SUMMARY in names or given):  # else it was killed at the end
-        raise UsageError(f"{recipe.folder} has {done:,} {unit} already; --{unit} is the total number: give more")
-    return stored
 
 
 def divided(agent: AgentConfig | str, env: EnvLike, given: Options) -> tuple[Options, Options]:

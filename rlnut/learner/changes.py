@@ -31,16 +31,18 @@ class Changeable(NamedTuple):
     lr: float | None = None  # α of its config; None: it cannot be changed
     epsilon: tuple[float, float] | None = None  # lowest and highest; None: nothing to change
     target_every: bool = False
+    why: str = ""  # an agent can change nothing
 
 
 def with_changes(before: Changes, able: Changeable, wanted: Mapping[str, float]) -> Changes:
     """The changes before and these; UsageError for what the agent does not have, or a number out of its range."""
     for name, number in wanted.items():
         if getattr(able, name) in (None, False):
-            known = [field for field in Changeable._fields if getattr(able, field) not in (None, False)]
-            raise UsageError(
-                f"this agent has no {name} that can be changed while it learns; it has {', '.join(known) or 'none'}"
-            )
+            known = [
+                field for field in Changeable._fields if field != "why" and getattr(able, field) not in (None, False)
+            ]
+            what = f"it can change {', '.join(known)}" if known else able.why or "nothing of it can be changed"
+            raise UsageError(f"this agent has no {name} that can be changed while it learns: {what}")
         if isinstance(number, bool) or not hasattr(number, "__float__") or not math.isfinite(number):
             raise UsageError(f"{name} must be a finite number, got {number!r}")
         if name == "lr":

@@ -182,3 +182,10 @@ def test_the_examples_in_the_documentation_run():
     (example,) = (e for e in doctest.DocTestFinder(recurse=False).find(RunLook, "RunLook", module))
     found = doctest.DocTestRunner().run(example)
     assert found.failed == 0 and found.attempted > 5
+
+
+def test_an_offline_agent_says_why_nothing_of_it_can_be_changed():
+    for name in ("fqi", "nfq"):
+        looks = rlnut.training(name, WALK, steps=20, iterations=1, eval_episodes=1, final_episodes=1, quiet=True)
+        with pytest.raises(UsageError, match=r"no lr .*: an offline agent does not explore, and each iteration is one"):
+            next(iter(looks)).change(lr=0.1)

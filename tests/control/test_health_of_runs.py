@@ -16,6 +16,7 @@ from rlnut.agents.catalogue import AGENTS, PQN
 from rlnut.agents.online_settings import QLearning, SARSALambda
 from rlnut.agents.presets import PRESETS
 from rlnut.control.evaluate import OVERESTIMATION
+from rlnut.control.run_loop import RunLook
 from rlnut.control.training import configured
 from rlnut.envs.gymnax import PREFIX
 from rlnut.learner.config import AgentConfig, OfflineConfig
@@ -124,6 +125,19 @@ def test_a_run_that_goes_on_measures_the_same(native: bool, tmp_path: Path):
     rlnut.resume(part, steps=160, quiet=True)
     for name in ("metrics.csv", "policy.safetensors", "checkpoint.safetensors"):
         assert (whole / name).read_bytes() == (part / name).read_bytes(), name
+
+
+def test_a_step_size_that_was_changed_is_that_of_the_measured_update():
+    """A step of gradient descent is α ∂E/∂θ, so update and gradient have the ratio α, before and after the change."""
+
+    def change(look: RunLook) -> None:
+        if look.step == 80:
+            look.change(lr=0.04)
+
+    plain = SMALL.replace(optimizer="sgd", lr=0.01, max_gradient=1e9)
+    history = trained(plain, callbacks=[change]).history
+    ratio = history["update_share"] / history["gradient_share"]
+    np.testing.assert_allclose(ratio[np.isfinite(ratio)], [0.01, 0.01, 0.04, 0.04], rtol=1e-4)
 
 
 def planned_facts(config: Any, steps: int) -> RunFacts:

@@ -12,7 +12,8 @@ import gymnasium as gym
 import pytest
 
 from rlnut import DQN
-from rlnut.control.provenance import Change, code_checksums, differences, head_commit, own_code, versions
+from rlnut.control.differences import Change, differences
+from rlnut.control.provenance import code_checksums, head_commit, own_code, versions
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git tells what is right")

@@ -130,6 +130,8 @@ def test_several_seeds(walk: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     words = ["train", f"--config={walk}", "--seeds=2", "--jobs=1", "--json", f"--out={tmp_path / 's'}"]
     status, out, err = run_main(capsys, *words)
     assert status == 0 and json.loads(out)["seeds"] == [2, 3] and "with 2 seeds from 2 on" in err
+    assert json.loads(out)["repeats"] == read_json(tmp_path / "s" / "summary.json")["repeats"]
+    assert json.loads(out)["repeats"] == {"config": str(walk / CONFIG), "changed": {}, "differs": {}}
     assert same(walk, tmp_path / "s" / "seed2") and not same(walk, tmp_path / "s" / "seed3")
 
 
