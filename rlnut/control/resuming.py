@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rlnut.agents.catalogue import AgentConfig
 from rlnut.control.checkpoints import read_checkpoint
 from rlnut.control.differences import differences, shown_change
 from rlnut.control.provenance import provenance
@@ -10,7 +9,7 @@ from rlnut.control.recipe import BEFORE, CHECKPOINT, POLICY, SUMMARY, Recipe
 from rlnut.control.settings import RunSettings
 from rlnut.envs.make import EnvLike
 from rlnut.errors import UsageError
-from rlnut.learner.config import OfflineConfig
+from rlnut.learner.config import AgentConfig, OfflineConfig
 from rlnut.runtime.arrays import StoredArrays
 from rlnut.runtime.log import say
 

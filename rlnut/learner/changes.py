@@ -41,8 +41,8 @@ def with_changes(before: Changes, able: Changeable, wanted: Mapping[str, float])
             known = [
                 field for field in Changeable._fields if field != "why" and getattr(able, field) not in (None, False)
             ]
-            what = f"it can change {', '.join(known)}" if known else able.why or "nothing of it can be changed"
-            raise UsageError(f"this agent has no {name} that can be changed while it learns: {what}")
+            what = f"; it has {', '.join(known)}" if known else f": {able.why}" if able.why else "; it has none"
+            raise UsageError(f"this agent has no {name} that can be changed while it learns{what}")
         if isinstance(number, bool) or not hasattr(number, "__float__") or not math.isfinite(number):
             raise UsageError(f"{name} must be a finite number, got {number!r}")
         if name == "lr":

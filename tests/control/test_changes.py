@@ -167,7 +167,6 @@ def test_a_number_out_of_its_range_is_said(wanted: dict[str, Any], reason: str):
         (DQN(target="none", double=False), "target_every", "lr, epsilon"),
         (DQN(target="polyak"), "target_every", "lr, epsilon"),
         (DQN(explore="noisy"), "epsilon", "lr, target_every"),
-        (rlnut.agents.AGENTS["fqi"](), "lr", "none"),
     ],
 )
 def test_what_an_agent_does_not_have_is_said(agent: AgentConfig, wanted: str, has: str):
