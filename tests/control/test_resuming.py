@@ -57,6 +57,6 @@ def test_an_environment_of_evaluations_that_no_file_holds_is_asked_for(
     assert "not exact" not in capsys.readouterr().err
     rlnut.resume(tmp_path / "not", 400, quiet=True)
     (line,) = capsys.readouterr().err.splitlines()
-    assert "not exact" in line and "give it with eval_env=" in line and "played on FrozenLake-v1" in line
+    assert "not exact" in line and "pass it as eval_env=" in line and "played on FrozenLake-v1" in line
     both = [(tmp_path / name / "metrics.csv").read_bytes() for name in ("given", "not")]
     assert both[0] != both[1]
