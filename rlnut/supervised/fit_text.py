@@ -28,7 +28,7 @@ def fit_line(fitted: FittedModel) -> str:
 
 def fit_text(fitted: FittedModel) -> str:
     """The line, then the coefficients of a linear model with one output, else the layers."""
-    if fitted.exact and np.ndim(fitted.result.get("coef")) == 1:
+    if fitted.exact and np.ndim(fitted.result.get("coef", 0)) == 1:
         return f"{fit_line(fitted)}\n{coefficient_table(fitted)}"
     row = jax.ShapeDtypeStruct((1, *fitted.row), np.uint8 if fitted.x_scale is None else np.float32)
     return f"{fit_line(fitted)}\n{model_summary(fitted.model, fitted.params, row)}"

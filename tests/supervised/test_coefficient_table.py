@@ -89,7 +89,8 @@ def test_the_command_prints_it_and_the_folder_keeps_it(tmp_path: Path, capsys: A
     table = rlnut.load(tmp_path / "o").coefficient_table
     assert table.names == ("a", "b", "c", "intercept") and str(table) in said.err
     for model, y, why in (("linear", np.column_stack([Y, Y]), "2 outputs"), ("mlp", Y, "no coefficients")):
-        other = rlnut.fit(model, X, y, test=0, quiet=True, **({"epochs": 1} if model == "mlp" else {}))
+        few: dict[str, Any] = {"epochs": 1} if model == "mlp" else {}
+        other = rlnut.fit(model, X, y, test=0, quiet=True, **few)
         with pytest.raises(UsageError, match=why):
             _ = other.coefficient_table
     twice = rlnut.fit("linear", np.column_stack([X, X]), Y, test=0, quiet=True).coefficient_table
