@@ -71,6 +71,13 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
         metavar="NAME=VALUE",
         help="constructor argument of the environment: is_slippery=false, size=8, map_name=8x8, …",
     )
+    parser.add_argument(
+        "--async",
+        action="store_const",
+        const="async",
+        dest="vectorization_mode",
+        help="step each environment in a process of its own: --vectorization-mode async",
+    )
     parser.add_argument("--no-preset", action="store_true", help="do not apply the tuned preset of this environment")
     if file:
         return configure_repeat(parser, words, file)

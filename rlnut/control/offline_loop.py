@@ -39,6 +39,8 @@ UNUSED = {
     "native": NO_EFFECT,
     "overlap": NO_EFFECT,
     "stacks": NO_EFFECT,
+    "devices": NO_EFFECT,
+    "vectorization_mode": NO_EFFECT,
     "until": "an offline agent does not choose by playing",
 }
 UNUSED |= dict.fromkeys(

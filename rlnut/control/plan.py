@@ -16,6 +16,7 @@ from rlnut.envs.functional import FuncVector, func_vector
 from rlnut.envs.make import EnvLike, maker
 from rlnut.envs.twins import twin
 from rlnut.envs.vector import EnvList, HostVector, host_vector
+from rlnut.envs.vectorized import vectorized
 from rlnut.errors import RlnutError, UsageError
 from rlnut.learner.agent import Agent, AgentState
 from rlnut.learner.replay import ReplayState
@@ -89,6 +90,10 @@ def environments(env: EnvLike, training: RunSettings) -> HostVector | FuncVector
         raise UsageError("devices has no effect without native: environments on the host are stepped one by one")
     if training.native and training.overlap:
         raise UsageError("overlap has no effect with native: the environments and the learner are one program there")
+    if training.vectorization_mode is not None:
+        if training.native:
+            raise UsageError("vectorization_mode has no effect with native: all environments are in one program there")
+        env = vectorized(env, training.num_envs, training.vectorization_mode)
     if isinstance(env, gym.vector.VectorEnv):
         if training.native:
             raise UsageError("a VectorEnv has no functional twin: pass an environment, its name or a FuncEnv")

@@ -26,6 +26,12 @@ class RunSettings(Settings):
         1, "number of devices that environments and minibatches are split over, with --native (0 or all: all of them)",
         low=0, words={"all": 0},
     )  # fmt: skip
+    vectorization_mode: str | None = setting(
+        None,
+        "step the environments in worker processes (async), in turn (sync) or by their own vector version"
+        " (vector_entry_point); episodes then start anew after resume (None: in turn, resumes exactly)",
+        choices=("async", "sync", "vector_entry_point"),
+    )
     actions: str | None = setting(
         None,
         "multi-dimensional actions: all combinations (grid), or each dimension on its own (decoupled, DecQN) "
