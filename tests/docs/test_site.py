@@ -131,8 +131,13 @@ def commands() -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("name", "line"), [pair for pair in commands() if pair[0] != "extending.md"])
-def test_every_command_is_one_that_the_command_line_takes(name: str, line: str):
+def test_every_command_is_one_that_the_command_line_takes(
+    name: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     words = shlex.split(line)[1:]
+    monkeypatch.chdir(tmp_path)
+    for folder in re.findall(r"--out (\w+)\n", PAGES[name]):  # `predict` asks whether there is a folder of this name
+        (tmp_path / folder).mkdir(exist_ok=True)
     assert words[0] in COMMANDS
     if "--help" not in words and "--config" not in words and ":" not in words[-1]:
         parse(words)  # raises UsageError for what it does not know
