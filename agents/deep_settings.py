@@ -11,9 +11,10 @@ An option that has no effect without another one is listed in `needs`, so that i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self, get_args
 
 from rlnut.agents.network_agent import NetworkAgent
+from rlnut.choices import LossName
 from rlnut.errors import UsageError
 from rlnut.learner.config import Needs
 from rlnut.learner.remarks import RunFacts, RunRemark, epsilon_remarks
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 ON_SUPPORT = ("two-hot", "hl-gauss", "c51")
 MEDIANS = 2.0  # mean |δ| at which most of a batch lies where huber is linear
-LOSSES = ("huber", "squared", *ON_SUPPORT, "quantile", "iqn")
+LOSSES: tuple[str, ...] = get_args(LossName)
 CELLS = ("lstm", "gru", "rnn")
 
 
@@ -43,15 +44,15 @@ class Deep(NetworkAgent):
     """What all agents with a network have in common; `build` composes what the methods `make_…` return."""
 
     layer_norm: bool = setting(False, "layer normalisation before each activation")
-    memory: str = setting(
+    memory: Literal["none", "lstm", "gru", "rnn"] = setting(
         "none", "recurrent cell between the hidden layers and the output layer", choices=("none", *CELLS)
     )
     memory_size: int = setting(64, "number of units of the recurrent cell", low=1)
     sequence: int = setting(16, "length of the replayed sequences, in steps", low=1)
-    dueling: str = setting(
+    dueling: Literal["none", "mean", "max"] = setting(
         "none", "dueling architecture: q = v + a − the mean (or max) of a over actions", choices=("none", "mean", "max")
     )
-    loss: str = setting(
+    loss: LossName = setting(
         "huber",
         "huber, squared: regression on δ; two-hot, hl-gauss: classification of the value; c51, quantile, iqn: "
         "its distribution",
@@ -62,7 +63,7 @@ class Deep(NetworkAgent):
     )
     value_min: float | None = setting(None, "smallest value of the support (None: −1/(1 − gamma))")
     value_max: float | None = setting(None, "largest value of the support (None: 1/(1 − gamma))")
-    explore: str = setting(
+    explore: Literal["epsilon-greedy", "boltzmann", "noisy"] = setting(
         "epsilon-greedy",
         "exploration: ε-greedy, Boltzmann (π ∝ exp(q/temperature)), or noisy weights (NoisyNet)",
         choices=("epsilon-greedy", "boltzmann", "noisy"),
@@ -73,7 +74,9 @@ class Deep(NetworkAgent):
     epsilon_start: float = setting(1.0, "initial ε", low=0, high=1)
     epsilon_end: float = setting(0.05, "final ε, reached after epsilon-steps", low=0, high=1)
     epsilon_steps: int = setting(5_000, "number of steps over which ε decays", low=1)
-    epsilon_schedule: str = setting("linear", "how ε decays", choices=("linear", "exponential"))
+    epsilon_schedule: Literal["linear", "exponential"] = setting(
+        "linear", "how ε decays", choices=("linear", "exponential")
+    )
     epsilon_spread: float = setting(
         0.0, "environment i of N explores with ε^(1 + spread·i/(N−1)), as Ape-X does (with 7)", low=0, high=100
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, make_dataclass
-from typing import Any, TypeVar, cast
+from dataclasses import make_dataclass
+from typing import Any, TypeVar, cast, get_type_hints
 
 from rlnut.agents.deep_settings import Deep
 from rlnut.agents.dqn_settings import DQN
@@ -15,7 +15,7 @@ Config = TypeVar("Config", bound=Deep)
 
 def variant(base: type[Config], name: str, doc: str, **defaults: Any) -> type[Config]:
     """A config with other defaults under a name of its own; how it is shown and compared is its base's business."""
-    types = {f.name: f.type for f in fields(base)}
+    types = get_type_hints(base)
     moved = [(option, types[option], changed(base, option, value)) for option, value in defaults.items()]
     same: Any = {"frozen": True, "repr": False, "eq": False, "namespace": {"__doc__": doc, "__module__": __name__}}
     return cast(type[Config], make_dataclass(name, moved, bases=(base,), **same))

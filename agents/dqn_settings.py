@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from rlnut.agents.deep_settings import CELLS, Deep
 from rlnut.errors import UsageError
@@ -29,7 +29,7 @@ class DQN(Deep):
     train_every: int = setting(8, "environment steps between rounds of updates", low=1)
     gradient_steps: int = setting(8, "number of updates in a round", low=1)
     burn_in: int = setting(4, "steps before each sequence that only warm up the recurrent state (R2D2)", low=0)
-    target: str = setting(
+    target: Literal["periodic", "polyak", "none"] = setting(
         "periodic",
         "how the target network is updated: copied periodically, averaged (polyak), or not used",
         choices=("periodic", "polyak", "none"),
@@ -41,7 +41,7 @@ class DQN(Deep):
     double: bool = setting(
         True, "double DQN: the online network chooses the next action, the target network evaluates it"
     )
-    backup: str = setting(
+    backup: Literal["max", "soft", "munchausen"] = setting(
         "max",
         "value of the next state: maximum, soft maximum, or Munchausen (soft, and τ ln π(a|s) added to the reward)",
         choices=("max", "soft", "munchausen"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from rlnut.choices import NETWORKS
+from rlnut.choices import NETWORKS, AgentNetwork
 from rlnut.errors import UsageError
 from rlnut.gradient_settings import GradientSettings, LayerSettings
 from rlnut.learner.config import AgentConfig, Needs
@@ -23,7 +23,7 @@ class NetworkAgent(LayerSettings, GradientSettings, AgentConfig):
     """What DQN, PQN and the batch agents with a network share."""
 
     lr_updates: int | None = setting(None, "length of the step-size schedule, in updates (None: the whole run)", low=1)
-    network: str = setting(
+    network: AgentNetwork = setting(
         "auto",
         "the network: an MLP, or convolutions in front of it; auto: mlp for vectors, cnn for images",
         choices=NETWORKS,

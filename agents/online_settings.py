@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self, cast
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from rlnut.agents.online_rules import OnlineHyper, OnlineRule
 from rlnut.errors import UsageError
@@ -51,7 +51,9 @@ class Classic(AgentConfig):
     )
     high: tuple[float, ...] | None = setting(None, "upper end of that range")
     initial: float = setting(0.0, "initial value of q; an optimistic value makes the greedy policy explore")
-    explore: str = setting("epsilon-greedy", "exploration", choices=("epsilon-greedy", "boltzmann", "ucb"))
+    explore: Literal["epsilon-greedy", "boltzmann", "ucb"] = setting(
+        "epsilon-greedy", "exploration", choices=("epsilon-greedy", "boltzmann", "ucb")
+    )
     epsilon_start: float = setting(1.0, "initial ε; for boltzmann the temperature τ, for ucb the constant c", low=0)
     epsilon_end: float = setting(0.1, "final ε (τ, c), reached after epsilon-steps", low=0)
     epsilon_steps: int = setting(5_000, "number of steps over which it decays linearly", low=1)
@@ -164,11 +166,11 @@ class Traced(Classic):
     """What the members with eligibility traces share."""
 
     lam: float = setting(0.9, "trace-decay rate λ", low=0, high=1)
-    trace: str = setting("replacing", "kind of eligibility trace", choices=("accumulating", "replacing"))
+    trace: TraceKind = setting("replacing", "kind of eligibility trace", choices=("accumulating", "replacing"))
 
     def rule(self) -> OnlineRule:
         """The member's rule with the kind of trace."""
-        return self.member._replace(trace=cast(TraceKind, self.trace))
+        return self.member._replace(trace=self.trace)
 
     def numbers(self, usual: float) -> OnlineHyper:
         """α and λ."""
@@ -180,7 +182,7 @@ class SARSALambda(Traced):
     """SARSA(λ) (S&B 12.7); with the dutch trace true online SARSA(λ) (van Seijen et al. 2016)."""
 
     member: ClassVar[OnlineRule] = OnlineRule(next_value="sampled", cut="none")
-    trace: str = setting(
+    trace: TraceKind = setting(
         "replacing",
         "kind of eligibility trace; clearing: replacing, with 0 for the state's other actions; dutch: true online",
         choices=("accumulating", "replacing", "clearing", "dutch"),

@@ -6,9 +6,10 @@ Importing this needs no JAX.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from rlnut.agents.deep_settings import Deep
+from rlnut.choices import Optimizer
 from rlnut.errors import UsageError
 from rlnut.settings import changed, setting
 
@@ -27,9 +28,9 @@ class PQN(Deep):
     """Q(λ) on many environments without replay or target network, with layer norm (Gallici et al. 2024)."""
 
     lr: float = changed(Deep, "lr", 5e-4)
-    optimizer: str = changed(Deep, "optimizer", "radam")
+    optimizer: Optimizer = changed(Deep, "optimizer", "radam")
     layer_norm: bool = changed(Deep, "layer_norm", True)
-    loss: str = setting(
+    loss: Literal["squared", "huber", "two-hot", "hl-gauss"] = setting(
         "squared",
         "squared, huber: regression on δ; two-hot, hl-gauss: classification of the value",
         choices=("squared", "huber", "two-hot", "hl-gauss"),

@@ -26,5 +26,11 @@ class Docstrings(griffe.Extension):
     """Called by mkdocstrings for every object."""
 
     def on_instance(self, *, obj: griffe.Object, **more: Any) -> None:
+        if isinstance(obj, griffe.Function) and obj.parent is not None:
+            for decorator in obj.decorators:  # `train` has the parameters of `training`
+                if found := re.match(r"with_signature_of\((\w+)\)", str(decorator.value)):
+                    other = obj.parent.members[found[1]]
+                    assert isinstance(other, griffe.Function)
+                    obj.parameters = other.parameters
         if obj.docstring is not None:
             obj.docstring.value = as_markdown(obj.docstring.value)

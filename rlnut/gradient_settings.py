@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rlnut.choices import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, SCHEDULES
+from rlnut.choices import (
+    ACTIVATIONS,
+    INITIALIZERS,
+    OPTIMIZERS,
+    SCHEDULES,
+    Activation,
+    Initializer,
+    Optimizer,
+    RateSchedule,
+)
 from rlnut.settings import Settings, setting
 
 
@@ -13,8 +22,8 @@ class GradientSettings(Settings):
     """How θ follows the gradient."""
 
     lr: float = setting(1e-3, "learning rate α", above=0)
-    optimizer: str = setting("adam", "optimiser", choices=OPTIMIZERS)
-    schedule: str = setting(
+    optimizer: Optimizer = setting("adam", "optimiser", choices=OPTIMIZERS)
+    schedule: RateSchedule = setting(
         "constant",
         "learning-rate schedule: constant, or decaying to 0 (linear, cosine; one-cycle rises to lr first)",
         choices=SCHEDULES,
@@ -26,5 +35,5 @@ class GradientSettings(Settings):
 class LayerSettings(Settings):
     """What the hidden layers are made of."""
 
-    activation: str = setting("relu", "activation function of the hidden layers", choices=ACTIVATIONS)
-    initializer: str = setting("he", "weight initialisation", choices=INITIALIZERS)
+    activation: Activation = setting("relu", "activation function of the hidden layers", choices=ACTIVATIONS)
+    initializer: Initializer = setting("he", "weight initialisation", choices=INITIALIZERS)

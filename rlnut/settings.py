@@ -17,7 +17,8 @@ import math
 import numbers
 import types
 import typing
-from collections.abc import Mapping
+from abc import ABCMeta
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
@@ -69,8 +70,25 @@ class ClassDoc:
         return "\n".join([text, "", "Options:", *lines, ""])
 
 
+if typing.TYPE_CHECKING:
+    _Options = type  # checkers see the dataclass's own constructor
+else:
+
+    class _Options(ABCMeta):
+        # other libraries' names of options are understood when a config is made: DQN(learning_rate=1e-3)
+        __doc__ = type.__dict__["__doc__"]  # `help` reads the docstring of a class through its metaclass
+
+        def __call__(cls, *args: Any, **given: Any) -> Any:
+            return super().__call__(*args, **own_names(cls, given) if undecorated(cls) is None else given)
+
+        @property
+        def __signature__(cls) -> inspect.Signature:
+            whole = inspect.signature(cls.__init__)
+            return whole.replace(parameters=list(whole.parameters.values())[1:])
+
+
 @dataclass(frozen=True)
-class Settings:
+class Settings(metaclass=_Options):
     """Base of every config: checks types and ranges when it is made."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -98,11 +116,18 @@ class Settings:
 
 def own_names(kind: type[Settings], given: Options) -> Options:
     """The options of `kind` that were given, by its own names (learning_rate: lr); UsageError for unknown names."""
-    allowed, known = [f.name for f in fields(kind)], {}
+    allowed = [f.name for f in fields(kind)]
+    what = f"{kind.__name__.removesuffix('Settings')} option"
+    return renamed(given, allowed, lambda name: unknown(what, name, allowed))
+
+
+def renamed(given: Options, allowed: Collection[str], refused: Callable[[str], UsageError]) -> Options:
+    """What was given, by the names in `allowed`; refused: the error for a name that means none of them."""
+    known: Options = {}
     for name, value in given.items():
         ours = own_option(name, allowed)
         if ours is None:
-            raise unknown(f"{kind.__name__.removesuffix('Settings')} option", name, allowed)
+            raise refused(name)
         if ours in known or (ours != name and ours in given):
             raise UsageError(f"{name} is another name of {ours}: give one of them")
         known[ours] = value
@@ -160,6 +185,8 @@ def _kind(hint: Any) -> tuple[type, bool, bool]:
         optional, hint = len(args) < len(typing.get_args(hint)), args[0]
     if typing.get_origin(hint) is tuple:
         return typing.get_args(hint)[0], optional, True
+    if typing.get_origin(hint) is typing.Literal:
+        hint = str
     return hint, optional, False
 
 

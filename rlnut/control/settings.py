@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
+from rlnut.choices import ManyActions
 from rlnut.settings import Settings, setting
 
 LOOKS = 5  # stretches of an offline run, with a greedy evaluation between two of them
@@ -26,13 +27,13 @@ class RunSettings(Settings):
         1, "number of devices that environments and minibatches are split over, with --native (0 or all: all of them)",
         low=0, words={"all": 0},
     )  # fmt: skip
-    vectorization_mode: str | None = setting(
+    vectorization_mode: Literal["async", "sync", "vector_entry_point"] | None = setting(
         None,
         "step the environments in worker processes (async), in turn (sync) or by their own vector version"
         " (vector_entry_point); episodes then start anew after resume (None: in turn, resumes exactly)",
         choices=("async", "sync", "vector_entry_point"),
     )
-    actions: str | None = setting(
+    actions: ManyActions | None = setting(
         None,
         "multi-dimensional actions: all combinations (grid), or each dimension on its own (decoupled, DecQN) "
         "(None: grid if there are few combinations)",
@@ -44,7 +45,7 @@ class RunSettings(Settings):
     normalise: bool = setting(False, "normalise observations with their running mean and variance")
     reward_scale: float = setting(1.0, "factor on the rewards used for learning", above=0)
     reward_clip: float | None = setting(None, "clip the scaled rewards to [−x, x] (None: no clipping)", above=0)
-    stacks: str = setting(
+    stacks: Literal["once", "whole"] = setting(
         "once",
         "storage of stacked frames: every frame once where a frame-stack wrapper is found, or whole stacks",
         choices=("once", "whole"),

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import gymnasium as gym
 
@@ -32,9 +32,13 @@ from rlnut.runtime.locks import locked
 from rlnut.runtime.log import say
 from rlnut.runtime.loggers import LoggedRun, Logger, Loggers
 from rlnut.runtime.observing import Callback, Callbacks, Looks
+from rlnut.runtime.signatures import with_signature_of
 from rlnut.runtime.version import installed_version
-from rlnut.settings import Options
+from rlnut.settings import Options, renamed
 from rlnut.types import Network
+
+if TYPE_CHECKING:
+    from rlnut.control.train_options import TrainOptions
 
 
 def training(
@@ -50,7 +54,7 @@ def training(
     callbacks: Sequence[Callback] = (),
     loggers: Sequence[Logger] = (),
     profile: bool | Profile = False,
-    **course: Any,
+    **course: Unpack[TrainOptions],
 ) -> RunLooks:
     """`train` as an iterator: a look at the run before its first step and after every round of steps.
 
@@ -72,13 +76,13 @@ def training(
     """
     seed = checked_seed(seed)
     check_network(network)
-    options, course = divided(agent, env, course)
-    config, chosen, _ = configured(agent, env, options, course)
+    options, own = divided(agent, env, dict(course))
+    config, chosen, _ = configured(agent, env, options, own)
     if not isinstance(settings, RunSettings | None):
         raise UsageError(f"settings must be RunSettings, got {type(settings).__name__}")
-    chosen = chosen if settings is None else settings.replace(**course)
-    if isinstance(env, gym.vector.VectorEnv) and course.get("num_envs", env.num_envs) != env.num_envs:
-        raise UsageError(f"num_envs is {course['num_envs']}, and the VectorEnv holds {env.num_envs} environments")
+    chosen = chosen if settings is None else settings.replace(**own)
+    if isinstance(env, gym.vector.VectorEnv) and own.get("num_envs", env.num_envs) != env.num_envs:
+        raise UsageError(f"num_envs is {own['num_envs']}, and the VectorEnv holds {env.num_envs} environments")
     called: Callbacks[RunLook] = Callbacks(callbacks)
     noted = Loggers(loggers)
 
@@ -109,21 +113,8 @@ def begun(
         return (yield from session.go(RunFiles(folder, description, loggers)))
 
 
-def train(
-    agent: AgentConfig | str,
-    env: EnvLike,
-    *,
-    seed: int = 0,
-    out: str | Path | None = None,
-    network: Network | None = None,
-    eval_env: EnvLike | None = None,
-    quiet: bool = False,
-    settings: RunSettings | None = None,
-    callbacks: Sequence[Callback] = (),
-    loggers: Sequence[Logger] = (),
-    profile: bool | Profile = False,
-    **course: Any,
-) -> Trained:
+@with_signature_of(training)
+def train(*given: Any, **named: Any) -> Trained:
     """Learn Q on `env`, a registered name, an environment, a function that makes one, or a VectorEnv.
 
     agent: a config such as `DQN(double=True)`, or a name ("dqn": its preset for this environment is used).
@@ -142,11 +133,7 @@ def train(
     >>> run.q([0.0, 0.0, 0.0, 0.0]).shape
     (2,)
     """
-    run = training(
-        agent, env, seed=seed, out=out, network=network, eval_env=eval_env, quiet=quiet, settings=settings,
-        callbacks=callbacks, loggers=loggers, profile=profile, **course,
-    )  # fmt: skip
-    return run.result()
+    return training(*given, **named).result()
 
 
 def train_seed(
@@ -231,9 +218,12 @@ def divided(agent: AgentConfig | str, env: EnvLike, given: Options) -> tuple[Opt
     if not issubclass(kind, AgentConfig):
         return {}, given  # `configured` says what is wrong with it
     own, course = ({f.name for f in fields(config)} for config in (kind, RunSettings))
-    if unheard := sorted(given.keys() - own - course):
-        word, allowed = agent_name(kind), {*own, *course, *inspect.signature(train).parameters} - {"course"}
-        raise unknown(f"{word} option", unheard[0], allowed, see=f"rlnut train {word} --help")
+    word, allowed = agent_name(kind), {*own, *course, *inspect.signature(train).parameters} - {"course"}
+
+    def refused(name: str) -> UsageError:
+        return unknown(f"{word} option", name, allowed, see=f"rlnut train {word} --help")
+
+    given = renamed(given, own | course, refused)
     return {k: v for k, v in given.items() if k in own}, {k: v for k, v in given.items() if k not in own}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from rlnut.agents.td_rules import Expected, TDRule
+from rlnut.choices import CORRECTIONS, Correction, ManyActions
 from rlnut.errors import UsageError, unknown
 from rlnut.learner.traces import Cut
 from rlnut.runtime.registry import Registry
@@ -186,9 +187,6 @@ def find(method: str | Method, *, other: object = None) -> Method:
     return METHODS.find(name, other=other)._replace(name=name)
 
 
-CORRECTIONS = ("importance", "ordinary", "retrace", "tree-backup", "v-trace", "none")
-
-
 @dataclass(frozen=True)
 class Prediction(Settings):
     """Options of `rlnut predict`."""
@@ -216,15 +214,15 @@ class Prediction(Settings):
         "auto: own where the problem has them, else one-hot for discrete states and tiles for boxes",
     )
     hidden: tuple[int, ...] = setting((), "hidden layers of a network over the features (empty: linear)", low=1)
-    values: str = setting("v", "state values V or action values Q", choices=("v", "q"))
+    values: Literal["v", "q"] = setting("v", "state values V or action values Q", choices=("v", "q"))
     behaviour: str = setting("own", "behaviour policy: own (the problem's b, else π), policy (π), or as in --policy")
-    correction: str = setting(
+    correction: Correction = setting(
         "importance",
         "off-policy correction: importance (per decision), ordinary (products of ρ, for mc and nstep), retrace and "
         "tree-backup for Q, v-trace for V, none",
         choices=CORRECTIONS,
     )
-    next_action: str = setting(
+    next_action: Literal["expected", "sampled"] = setting(
         "expected",
         "bootstrap Q from the expectation Σπ(a|s')q(s',a), or from the sampled action, ρ'q(s',a')",
         choices=("expected", "sampled"),
@@ -244,7 +242,7 @@ class Prediction(Settings):
     )
     states: int = setting(20, "number of states whose true value is estimated by Monte Carlo", low=1, high=10**6)
     native: bool = setting(False, "collect experience on the JAX version of the environment, compiled")
-    actions: str | None = setting(
+    actions: ManyActions | None = setting(
         None,
         "multi-dimensional actions: all combinations (grid), or each dimension on its own (decoupled, DecQN)",
         choices=("grid", "decoupled"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Sequence
-from typing import Self
+from typing import Self, cast
 
 import jax
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import column_or_1d
 
+from rlnut.choices import Activation, Optimizer
 from rlnut.data.dataset import Dataset
 from rlnut.errors import UsageError, counted
 from rlnut.runtime.files import JsonObject
@@ -30,7 +31,7 @@ from rlnut.supervised.fitted_model import FittedModel
 from rlnut.supervised.network_settings import MLP, MODELS, FitSettings
 from rlnut.types import Batch, Network
 
-ACTIVATIONS = {"identity": "identity", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
+ACTIVATIONS: dict[str, Activation] = {"identity": "identity", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
 
 
 class _Perceptrons(NetworkEstimator):
@@ -122,7 +123,7 @@ class _Perceptrons(NetworkEstimator):
             hidden=tuple(hidden),
             activation=ACTIVATIONS[self.activation],
             dropout=0.0,
-            optimizer=self.solver,
+            optimizer=cast(Optimizer, self.solver),
             schedule="constant",
             l2=self.alpha / (2 * min(batch, n) * mean_weight),
             batch=batch,

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from rlnut.choices import RateSchedule, Scaling, Task
 from rlnut.errors import UsageError
 from rlnut.gradient_settings import GradientSettings
 from rlnut.settings import Options, changed, setting
@@ -51,7 +52,7 @@ class FitSettings(GradientSettings):
     lr: float | None = setting(  # type: ignore[assignment]
         None, "learning rate α (None: 1e-3; for tables: 3e-3)", above=0
     )
-    schedule: str = changed(GradientSettings, "schedule", "cosine")
+    schedule: RateSchedule = changed(GradientSettings, "schedule", "cosine")
     l2: float | None = setting(None, "λ of the penalty λ‖W‖²; biases are not penalised (None: 0)", low=0)
     l1: float = setting(0.0, "λ of the penalty λ‖W‖₁; biases are not penalised", low=0)
     smoothing: float = setting(
@@ -61,13 +62,13 @@ class FitSettings(GradientSettings):
     turn: float = setting(
         0.0, "augmentation: rotate each training image at random by up to this many degrees", low=0, high=180
     )
-    scale: str = setting(
+    scale: Scaling = setting(
         "auto",
         "scaling of the inputs: to mean 0 and standard deviation 1 over the training rows (standard), or none; "
         "auto: standard, but uint8 images from 0…255 to 0…1",
         choices=("auto", "standard", "none"),
     )
-    task: str = setting(
+    task: Task = setting(
         "auto", "kind of target; auto: integers and text are classes", choices=("auto", "classification", "regression")
     )
     validation: float | None = setting(0.0, "share of the training rows held out for validation", low=0, below=1)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
+from rlnut.choices import Scaling, Task
 from rlnut.data.dataset import TASKS
 from rlnut.errors import UsageError, counted
 from rlnut.settings import setting
@@ -37,7 +38,9 @@ class _Descended(LinearSettings):
 
     descends: ClassVar[bool] = True
 
-    solver: str = setting("exact", "closed form (exact), or full-batch gradient descent", choices=("exact", *SOLVERS))
+    solver: Literal["exact", "newton", "gd", "momentum", "adam", "lbfgs"] = setting(
+        "exact", "closed form (exact), or full-batch gradient descent", choices=("exact", *SOLVERS)
+    )
     lr: float | None = setting(
         None, "learning rate α of a gradient solver (None: 1/L for gd and momentum, 0.1 for adam)", above=0
     )
@@ -80,7 +83,7 @@ class _Descended(LinearSettings):
 
 @dataclass(frozen=True)
 class _Regressor(_Descended):
-    task: str = setting(
+    task: Task = setting(
         "auto", "kind of target; auto: integers and text are classes (regression on one-hot rows)", choices=TASKS
     )
 
@@ -210,7 +213,7 @@ class PerceptronSettings(LinearSettings):
         None, "averaged perceptron: use the mean of θ over all updates (None: unless the last pass has no mistake)"
     )
     shuffle: bool = setting(True, "shuffle the rows in each epoch (files are often sorted by class)")
-    scale: str = setting(
+    scale: Scaling = setting(
         "auto",
         "scaling of the columns: to mean 0 and standard deviation 1 over the training rows (standard), or none; "
         "auto: standard, but uint8 images from 0…255 to 0…1",
@@ -252,7 +255,9 @@ class LogisticSettings(_Descended):
 
     probable: ClassVar[bool] = True
 
-    solver: str = setting("newton", "Newton's method, or full-batch gradient descent", choices=("newton", *SOLVERS))
+    solver: Literal["newton", "gd", "momentum", "adam", "lbfgs"] = setting(
+        "newton", "Newton's method, or full-batch gradient descent", choices=("newton", *SOLVERS)
+    )
     l2: float = setting(1e-4, "λ of the penalty λ‖W‖²", low=0)
     balanced: bool = setting(False, "weight the rows so that all classes count equally")
 

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from rlnut.choices import NORMS, PADDINGS, POOLINGS, SMALLEST_IMAGE
+from rlnut.choices import NORMS, PADDINGS, POOLINGS, SMALLEST_IMAGE, Activation, Norm, Padding, Pooling, RateSchedule
 from rlnut.errors import UsageError
 from rlnut.gradient_settings import GradientSettings, LayerSettings
 from rlnut.settings import Options, changed, setting
@@ -117,14 +117,16 @@ class CNN(FitSettings):
     channels: tuple[int, ...] = setting((32, 64), "number of filters of each convolutional layer", low=1)
     filter_size: int = setting(3, "filter size F: filters are F × F", low=1)
     stride: int = setting(1, "stride of each convolution", low=1)
-    padding: str = setting("same", "zero padding that keeps the size (same), or no padding (valid)", choices=PADDINGS)
-    norm: str = setting(
+    padding: Padding = setting(
+        "same", "zero padding that keeps the size (same), or no padding (valid)", choices=PADDINGS
+    )
+    norm: Norm = setting(
         "none",
         "group normalisation of the feature maps (group), or weight standardisation of the filters (weight)",
         choices=NORMS,
     )
     window: int = setting(2, "side of the pooling windows (1: no pooling)", low=1)
-    pooling: str = setting("max", "max pooling or average pooling", choices=POOLINGS)
+    pooling: Pooling = setting("max", "max pooling or average pooling", choices=POOLINGS)
     pool_stride: int | None = setting(
         None, "stride of the pooling windows (None: their side, so that they do not overlap)", low=1
     )
@@ -163,8 +165,8 @@ class LeNet(FitSettings):
     """LeNet-5 (LeCun et al. 1998): two convolutions of 5 × 5 with pooling, then layers of 120 and 84 units."""
 
     lr: float = changed(GradientSettings, "lr", 2e-3)
-    activation: str = changed(LayerSettings, "activation", "tanh")  # as in 1998
-    pooling: str = setting(
+    activation: Activation = changed(LayerSettings, "activation", "tanh")  # as in 1998
+    pooling: Pooling = setting(
         "average", "max or average pooling over 2 × 2 windows (LeCun et al. 1998: average)", choices=POOLINGS
     )
 
@@ -185,7 +187,7 @@ class ResNet(FitSettings):
     """Residual network: (convolution, pooling, residual blocks) for each of `channels`, mean over places, head."""
 
     lr: float = changed(GradientSettings, "lr", 3e-3)
-    schedule: str = changed(GradientSettings, "schedule", "one-cycle")
+    schedule: RateSchedule = changed(GradientSettings, "schedule", "one-cycle")
     decay: float = changed(GradientSettings, "decay", 0.01)
     smoothing: float = setting(
         0.1, "label smoothing: share of each label that is spread over all classes", low=0, below=1
@@ -200,7 +202,7 @@ class ResNet(FitSettings):
     blocks: int = setting(1, "residual blocks (two convolutions each) in each stage", low=0)
     filter_size: int = setting(3, "filter size F: filters are F × F", low=1)
     skip: bool = setting(True, "skip connections: blocks add to their input (off: the plain network of the same depth)")
-    norm: str = setting(
+    norm: Norm = setting(
         "weight",
         "group normalisation of the feature maps (group), weight standardisation of the filters (weight), or none",
         choices=NORMS,
@@ -226,14 +228,14 @@ class ResNet(FitSettings):
 class Impala(FitSettings):
     """IMPALA's residual network (Espeholt et al. 2018): convolution, pooling and residual blocks, then layers."""
 
-    schedule: str = changed(GradientSettings, "schedule", "one-cycle")
+    schedule: RateSchedule = changed(GradientSettings, "schedule", "one-cycle")
     shift: int = setting(1, "augmentation: shift each training image at random by up to this many pixels", low=0)
     channels: tuple[int, ...] = setting(
         (16, 32, 32), "number of filters in each stage; each stage halves the sides", low=1
     )
     blocks: int = setting(2, "residual blocks (two convolutions each) in each stage", low=0)
     hidden: tuple[int, ...] = setting((256,), "widths of the fully connected layers", low=1)
-    activation: str = changed(LayerSettings, "activation", "relu")
+    activation: Activation = changed(LayerSettings, "activation", "relu")
     dropout: float = setting(0.0, "dropout rate of the fully connected layers", low=0, below=1)
 
     def network(self) -> Network:

@@ -274,7 +274,7 @@ def test_every_word_of_an_option_learns(options, walks):
         (lambda: DQN(loss="hl-gauss", atoms=5), "loss hl-gauss needs atoms >= 8, got 5"),
         (lambda: DQN(loss="iqn", hidden=()), "loss iqn needs at least one hidden layer"),
         (lambda: DQN(epsilon_schedule="exponential", epsilon_end=0.0), "needs epsilon_start and epsilon_end > 0"),
-        (lambda: PQN(loss="c51"), "unknown loss 'c51'"),
+        (lambda: PQN(loss="c51"), "unknown loss 'c51'"),  # type: ignore[arg-type]
         (lambda: PQN(rollout=100), "rollout 100 is not a multiple of minibatches 16"),
     ],
 )

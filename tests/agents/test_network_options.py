@@ -64,6 +64,7 @@ def test_networks_of_images_are_those_of_fit_with_the_hidden_layers_behind() -> 
         "lenet": (156 + 2416, 16),
         "impala": (160 + 4 * 2320 + 4640 + 8 * 9248 + 9248, 4 * 32),
     }
+    name: Any
     for name, (count, left) in convolutions.items():
         assert weights(rlnut.DQN(network=name, hidden=(7,)), seen(IMAGE)) == count + left * 7 + 7 + 7 * 3 + 3, name
     plain = rlnut.resnet()((3,))

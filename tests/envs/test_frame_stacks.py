@@ -73,7 +73,7 @@ def test_what_may_change_a_stack_is_named() -> None:
     assert found(shown)[1].startswith("RescaleObservation is around")
 
 
-def go(make: Any, out: Path | None, stacks: str = "once", steps: int = 300, **options: Any) -> Any:
+def go(make: Any, out: Path | None, stacks: Any = "once", steps: int = 300, **options: Any) -> Any:
     config = rlnut.DQN(hidden=(8,), replay=120, batch=8, learning_starts=40, train_every=4, gradient_steps=2)
     course: dict[str, Any] = {"eval_every": 200, "eval_episodes": 1, "final_episodes": 1, "num_envs": 2, "quiet": True}
     return rlnut.train(config.replace(**options), make, steps=steps, out=out, stacks=stacks, **course)
@@ -144,6 +144,7 @@ def test_a_vector_environment_of_ones_own_keeps_frames_once_where_it_tells() -> 
 
 
 def test_the_plan_says_what_a_replay_keeps(capsys: pytest.CaptureFixture[str]) -> None:
+    stacks: Any
     for stacks, line in (
         ("once", "122 frames of 8 × 8 uint8, each once"),
         ("whole", "122 observations of 4 × 8 × 8 uint8"),
