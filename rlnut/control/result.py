@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from rlnut.control.best_policy import ChosenBy
-from rlnut.control.evaluate import Evaluation
+from rlnut.control.evaluate import Evaluation, mean_and_std
 from rlnut.control.exact import ExactValue
 from rlnut.control.policy import Policy
 from rlnut.control.run_loop import RunLook
 from rlnut.envs.make import EnvLike
+from rlnut.errors import counted
 from rlnut.runtime.files import JsonObject
 from rlnut.runtime.history import History
 from rlnut.runtime.log import COLUMNS
+from rlnut.runtime.notebook import line_picture
 from rlnut.runtime.observing import Looks
 
 FINAL = 2**30 - 1  # number of the final evaluation: fresh episodes
@@ -41,6 +44,18 @@ class Trained(NamedTuple):
     choice: ChosenBy = ChosenBy("evaluation")  # how the policy was chosen
     remarks: tuple[str, ...] = ()  # what a user should know of the run: what is wrong, and which option to change
     history: History = NO_ROWS  # the log, column by column: history["eval_mean"]
+
+    def __repr__(self) -> str:
+        found = self.evaluation
+        greedy = f"greedy return {mean_and_std(found.mean, found.std)} over {counted(len(found.returns), 'episode')}"
+        how = f"{self.steps:,} steps, best at {self.unit} {self.best_step:,}"
+        where = f", in {self.folder}" if self.folder else ""
+        return f"Trained({self.policy!r}: {greedy}; {how}{', interrupted' if self.interrupted else ''}{where})"
+
+    def _repr_html_(self) -> str:
+        """The same in a notebook, above the greedy returns while it learned."""
+        picture = line_picture(self.history.step, self.history["eval_mean"], "greedy return")
+        return f"<div>{html.escape(repr(self))}</div>{picture}"
 
     def q(self, obs: object) -> np.ndarray:
         """q(s, ·) of the best policy: one observation -> [A], N of them -> [N, A]."""

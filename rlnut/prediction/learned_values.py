@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rlnut.agents import td
-from rlnut.envs.reading import Mismatch
 from rlnut.envs.space_records import recorded_space, space_record
 from rlnut.envs.spaces import read_given
 from rlnut.errors import RlnutError, UsageError
 from rlnut.features.maps import Features
+from rlnut.learner.reading import Mismatch
 from rlnut.prediction.value_function import ObservationScale, ValueFunction, ValueRecipe, loaded_spec, value_function
 from rlnut.runtime.arrays import load_arrays, load_meta, save_arrays
 from rlnut.types import Array, Network

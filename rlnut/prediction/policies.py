@@ -159,9 +159,9 @@ class Saved(NamedTuple):
 
 def saved(folder: str, behaviour: bool = False, trust: bool = False) -> Saved:
     """The greedy policy of a run folder, or the ε-greedy one that its training ended with; trust: see `load_policy`."""
-    from rlnut.control.run_folder import Recipe, load_policy
+    from rlnut.control.run_folder import Recipe, trained_policy
 
-    greedy = load_policy(folder, trust=trust)
+    greedy = trained_policy(folder, trust=trust)
     epsilon = getattr(Recipe(folder, trust=trust).config, "epsilon_end", None) if behaviour else 0.0
     if epsilon is None:
         raise UsageError(f"the run in {folder} did not act ε-greedily: there is no {folder}:behaviour")

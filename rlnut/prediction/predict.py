@@ -21,7 +21,7 @@ from rlnut.prediction.on_tables import predict_finite
 from rlnut.prediction.policies import PolicyLike
 from rlnut.prediction.result import COLUMNS, PredictionLook, PredictionResult
 from rlnut.runtime.files import new_folder, read_npy
-from rlnut.runtime.log import Progress
+from rlnut.runtime.log import COMPILING, Progress
 from rlnut.runtime.loggers import LoggedRun, Logger, Loggers, RowLog
 from rlnut.runtime.observing import Callback, Callbacks
 from rlnut.truth.finite import Finite, check_features, load_npz
@@ -89,7 +89,7 @@ def predict(
     about = {"method": method.name, "env": title(env), "seed": seed, **asdict(config)}
     noted.check(LoggedRun(about, None if out is None else Path(out)))
     folder = None if out is None else new_folder(out)
-    report = Report(RowLog(COLUMNS, noted, folder), quiet, called)
+    report = Report(RowLog(COLUMNS, noted, folder), quiet, called, config.steps)
     noted.start(LoggedRun(about, folder))
     try:
         if isinstance(problem, Finite):
@@ -157,15 +157,16 @@ class Report:
     What a callback raises ends the prediction where it is, and is kept as `failure` until what was learned is written.
     """
 
-    def __init__(self, rows: RowLog, quiet: bool, callbacks: Callbacks[PredictionLook]) -> None:
-        self.rows = rows
-        self.quiet, self.callbacks = quiet, callbacks
-        self.progress: Progress | None = None
+    def __init__(self, rows: RowLog, quiet: bool, callbacks: Callbacks[PredictionLook], total: int) -> None:
+        self.rows, self.callbacks = rows, callbacks
+        # how many steps the first look says; until it comes, programs are compiled
+        self.progress, self.begun = Progress(total, 0, quiet, WORDS, start=COMPILING), False
         self.failure: RlnutError | None = None
 
     def __call__(self, look: PredictionLook) -> None:
-        if self.progress is None:
-            self.progress = Progress(look.total, 0, self.quiet, WORDS)
+        if not self.begun:
+            self.progress.expect(look.total)
+            self.begun = True
         self.progress.show(look.step, look.row, plain=look.step == look.total)
         self.rows.write(look.row)
         try:

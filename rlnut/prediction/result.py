@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from rlnut.prediction.learned_values import Given, Values
 from rlnut.prediction.snapshots import Snapshot
 from rlnut.prediction.table_truth import FixedPoint, shown
 from rlnut.runtime.history import History, RowRecorder
+from rlnut.runtime.notebook import line_picture
 from rlnut.runtime.observing import watched
 from rlnut.truth.fixed_points import rms
 from rlnut.truth.monte_carlo import MonteCarloTruth
@@ -50,6 +52,15 @@ class PredictionResult(NamedTuple):
     learned: Values | None = None  # the function that was learned
     curve_se: np.ndarray | None = None  # [K] standard error of `curve` over runs; 0 of a single run
     path: np.ndarray | None = None  # [K, d] weights of the first run at the points of the curve, where they are few
+
+    def __repr__(self) -> str:
+        what = f"{len(self.log)} points, {self.alarm}" if self.alarm else f"{len(self.log)} points"
+        return f"PredictionResult(RMS error {self.rmse:.4g} over {self.values.size} values; {what})"
+
+    def _repr_html_(self) -> str:
+        """The same in a notebook, above the error while it learned."""
+        picture = line_picture(self.history.step, self.history["rmse"], "RMS error")
+        return f"<div>{html.escape(repr(self))}</div>{picture}"
 
     @property
     def history(self) -> History:

@@ -1,7 +1,7 @@
 """Arrays in files, without pickle: a pytree, random keys too, as one safetensors file with a checksum.
 
 Arrays are written from where they are, without a copy, and large ones only until their last row that is not zero: a
-replay memory takes the room that is in use.
+replay memory takes the room that is in use. Reading a file needs no JAX; pytrees do.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import jax
 import numpy as np
 
 from rlnut.errors import RlnutError
 from rlnut.runtime.files import CHECKSUM, JsonObject, digest, reason_of, replacing_file
-from rlnut.runtime.keys import fast_key
-from rlnut.types import Array, Tree
+
+if TYPE_CHECKING:
+    from rlnut.types import Array, Tree
 
 LARGE = 2**20  # bytes from which rows of zeros at the end of an array are left out
 ROWS = "rows_with_zeros"  # the key of how many rows such an array has
@@ -40,10 +40,14 @@ class StoredArrays(NamedTuple):
 
 
 def _is_key(leaf: object) -> bool:
+    import jax
+
     return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _named(tree: Tree) -> list[tuple[str, Array]]:
+    import jax
+
     return [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
 
 
@@ -68,6 +72,8 @@ def save_arrays(path: Path, tree: Tree, meta: Mapping[str, object] | None = None
 
     keep: where the file that was there before goes.
     """
+    import jax
+
     arrays = {
         name: np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf, order="C") for name, leaf in _named(tree)
     }
@@ -170,6 +176,8 @@ def load_arrays(path: Path, like: Tree) -> Tree:
 
 def in_structure(stored: StoredArrays, like: Tree) -> Tree:
     """The arrays of a file in the structure of `like`; RlnutError for other names, shapes or types."""
+    import jax
+
     path, arrays, names = stored.path, stored.arrays, _named(like)
     if set(arrays) != {name for name, _ in names}:
         odd = sorted(set(arrays) ^ {name for name, _ in names})
@@ -179,6 +187,10 @@ def in_structure(stored: StoredArrays, like: Tree) -> Tree:
 
 
 def _fitted(path: Path, name: str, leaf: Array, found: np.ndarray) -> Array:
+    import jax
+
+    from rlnut.runtime.keys import fast_key
+
     if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         key = jax.random.wrap_key_data(
             jax.numpy.asarray(_fitted(path, name, jax.eval_shape(jax.random.key_data, leaf), found))
@@ -192,10 +204,14 @@ def _fitted(path: Path, name: str, leaf: Array, found: np.ndarray) -> Array:
 
 def all_finite(tree: Tree) -> bool:
     """Are all floating-point numbers of a pytree numbers?"""
+    import jax
+
     floats = (leaf for leaf in jax.tree.leaves(tree) if jax.numpy.issubdtype(leaf.dtype, jax.numpy.floating))
     return all(bool(np.isfinite(np.asarray(leaf)).all()) for leaf in floats)
 
 
 def owned(tree: Tree) -> Tree:
     """The arrays of a pytree as JAX's own copies: what is donated to a compiled program must not be anyone else's."""
+    import jax
+
     return jax.tree.map(lambda leaf: jax.numpy.copy(jax.numpy.asarray(leaf)), tree)

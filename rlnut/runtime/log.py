@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, SupportsFloat
 
 from rlnut.errors import RlnutError
+from rlnut.runtime.digits import readable_number as readable_number
 from rlnut.runtime.files import atomic_write, reason_of
+from rlnut.runtime.notebook import NotebookBar, in_notebook
 from rlnut.runtime.streams import on_terminal
 from rlnut.runtime.streams import say as say
 
@@ -148,12 +150,8 @@ def _cell(value: SupportsFloat | None) -> str:
 
 
 # the numbers that matter most come first: a narrow terminal cuts the end off
+COMPILING = "compiling …"  # what a bar says before the first step is done
 BAR = "{percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}, {rate_fmt}]"
-
-
-def readable_number(value: float) -> str:
-    """Four digits, and whole numbers of up to seven without an exponent: -10,000, not -1e+04."""
-    return f"{value:,.0f}" if 999.95 < abs(value) < 1e7 else f"{value:.4g}"
 
 
 class Progress:
@@ -178,11 +176,19 @@ class Progress:
         self.quiet = quiet
         self.newest: dict[str, float] = {}
         self.bar: Any = None
-        if not quiet and on_terminal():
+        if not quiet and in_notebook():
+            self.bar = NotebookBar(total, min(done, total), unit, BAR, start or None)
+        elif not quiet and on_terminal():
             from tqdm import tqdm
 
             line = {"bar_format": BAR, "dynamic_ncols": True, "postfix": start or None}
             self.bar = tqdm(total=total, initial=min(done, total), unit=unit, file=sys.stderr, **line)
+
+    def expect(self, total: int) -> None:
+        """So many steps in all, counted from now: what was compiled before is no part of their speed."""
+        self.total, self.began = total, time.perf_counter()
+        if self.bar is not None:
+            self.bar.total = total
 
     def say(self, line: str) -> None:
         """One line, above the bar where there is one."""

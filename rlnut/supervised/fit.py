@@ -27,7 +27,7 @@ from rlnut.regression.optimizers import rates_of
 from rlnut.runtime.devices import check_split, device_count
 from rlnut.runtime.files import JsonObject, as_path, new_folder
 from rlnut.runtime.interrupts import terminations
-from rlnut.runtime.log import Progress
+from rlnut.runtime.log import COMPILING, Progress
 from rlnut.runtime.loggers import LoggedRun, Logger, Loggers, RowLog
 from rlnut.runtime.observing import Callback, Callbacks
 from rlnut.supervised.convergence import fit_still_falling, not_converged
@@ -222,7 +222,7 @@ def learn(
         sequences=config.sequences,
     )  # fmt: skip
     count = parameter_count(learner.start.params)
-    with closing(Progress(len(learner.rates), 0, not progress, unit="update")) as report:
+    with closing(Progress(len(learner.rates), 0, not progress, unit="update", start=COMPILING)) as report:
         task = "regression" if classes is None else f"classification into {len(classes)} classes"
         if problem.note:
             report.say(f"{problem.name}: {problem.note}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from rlnut.runtime.arrays import all_finite, checksum, in_structure, read_arrays
 from rlnut.runtime.files import JsonObject, as_path, digest, made_folder, read_json, write_json
 from rlnut.runtime.history import History, RowRecorder
 from rlnut.runtime.log import METRICS_FILE, MetricsFile, say
+from rlnut.runtime.notebook import line_picture
 from rlnut.runtime.version import check_written_by, installed_version
 from rlnut.settings import Settings
 from rlnut.supervised.epochs import Epoch, accuracy_or_r2, outputs
@@ -55,6 +57,11 @@ class FittedModel:
     def __repr__(self) -> str:
         """One line: the model, its data, and how good it is."""
         return f"FittedModel({fit_line(self)})"
+
+    def _repr_html_(self) -> str:
+        """The same in a notebook, above the cost while it learned."""
+        costs = line_picture((done.epoch for done in self.epochs), (done.cost for done in self.epochs), "cost")
+        return f"<div>{html.escape(repr(self))}</div>{costs}"
 
     @property
     def history(self) -> History:
@@ -264,6 +271,8 @@ def load(folder: str | Path, network: Network | None = None) -> FittedModel:
         raise UsageError(f"network must be a function such as rlnut.mlp(), got {network!r}")
     about = read_json(folder / "config.json")
     check_written_by(folder / "config.json", about.get("rlnut", "0.0"))
+    if "agent" in about:
+        raise UsageError(f"{folder} holds a trained agent, not a fit: rlnut.load_policy reads it")
     stored = read_arrays(folder / "model.safetensors")
     if stored.meta.get("run", digest(about)) != digest(about):
         raise RlnutError(f"{folder / 'config.json'} is not the one that {stored.path.name} was fitted with")
