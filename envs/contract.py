@@ -24,7 +24,9 @@ import gymnasium as gym
 from gymnasium import spaces
 
 from rlnut.envs.masks import Info, VectorStep, masks_in_info
-from rlnut.envs.reading import (
+from rlnut.envs.spaces import env_title
+from rlnut.errors import RlnutError, UsageError
+from rlnut.learner.reading import (
     LARGEST,
     Mismatch,
     in_words,
@@ -35,8 +37,6 @@ from rlnut.envs.reading import (
     read_number,
     read_numbers,
 )
-from rlnut.envs.spaces import env_title
-from rlnut.errors import RlnutError, UsageError
 from rlnut.runtime.log import say
 
 T = TypeVar("T")

@@ -23,10 +23,10 @@ from gymnasium.experimental.functional import FuncEnv
 from jax import Array
 
 from rlnut.envs.masks import MASK, Info
-from rlnut.envs.reading import Mismatch, observation_reader
 from rlnut.envs.spaces import AS_IT_SUITS, env_title, read_spaces
 from rlnut.envs.vector import Step
 from rlnut.errors import RlnutError
+from rlnut.learner.reading import Mismatch, observation_reader
 from rlnut.learner.spec import Choice, Spec
 from rlnut.runtime.keys import fast_key
 from rlnut.types import Key, Look, Tree

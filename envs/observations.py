@@ -27,6 +27,7 @@ from gymnasium import spaces
 from numpy.typing import DTypeLike
 
 from rlnut.errors import UsageError
+from rlnut.learner.plain_spaces import PartPath, leaves_of, part_at
 from rlnut.learner.spec import Observation
 from rlnut.networks.layers import function, one_hot_layer, serial, unit_scale
 from rlnut.types import Array, Model, Params, Tree, namespace
@@ -35,19 +36,18 @@ SMALLEST_IMAGE = 5  # pixels a side: below that an array is a vector
 
 
 USABLE = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
-PartPath = tuple[str | int, ...]  # keys and places that lead to a part of a nested observation
 
 
 def observation(space: spaces.Space, name: str) -> Observation:
     """How `space` is encoded; UsageError with the reason if it is not supported."""
-    leaves = _parts(space)
+    leaves = list(leaves_of(space))
     usable = [(path, leaf) for path, leaf in leaves if isinstance(leaf, USABLE)]
     parts = [(path, leaf, _single(leaf, name)) for path, leaf in usable or leaves]
     if not parts:
         raise UsageError(f"{name}: observation space {space} is empty")
     if len(parts) == 1:
         path, _, only = parts[0]
-        found = only._replace(read=lambda raw, xp: only.read(_follow(raw, path), xp)) if path else only
+        found = only._replace(read=lambda raw, xp: only.read(part_at(raw, path), xp)) if path else only
     else:
         found = _bytes(parts) if any(part.image for *_, part in parts) else _floats(parts)
     unused = [(path, leaf) for path, leaf in leaves if not isinstance(leaf, USABLE)]
@@ -55,18 +55,10 @@ def observation(space: spaces.Space, name: str) -> Observation:
     return found._replace(saw=f"{found.saw}; left out: {left}") if left else found
 
 
-def _parts(space: spaces.Space, path: PartPath = ()) -> list[tuple[PartPath, spaces.Space]]:
-    if isinstance(space, spaces.Dict):
-        return [part for key, inner in space.spaces.items() for part in _parts(inner, (*path, key))]
-    if isinstance(space, spaces.Tuple):
-        return [part for i, inner in enumerate(space.spaces) for part in _parts(inner, (*path, i))]
-    return [(path, space)]
-
-
-def _follow(raw: Tree, path: PartPath) -> Tree:
-    for key in path:
-        raw = raw[key]
-    return raw
+def stored_parts(space: spaces.Space) -> list[tuple[PartPath, np.dtype, tuple[int, ...]]]:
+    """The parts of an observation that a learner is shown: where, as what type they are stored, and their shape."""
+    usable = [(path, leaf) for path, leaf in leaves_of(space) if isinstance(leaf, USABLE)]
+    return [(path, _single(leaf, "").dtype, tuple(leaf.shape or ())) for path, leaf in usable]
 
 
 def _single(space: spaces.Space, name: str) -> Observation:
@@ -166,7 +158,7 @@ def _floats(parts: ObservationParts) -> Observation:
     ends = np.cumsum(sizes)
 
     def read(raw: Tree, xp: ModuleType) -> Array:
-        found = [(part.read(_follow(raw, path), xp), part) for path, _, part in parts]
+        found = [(part.read(part_at(raw, path), xp), part) for path, _, part in parts]
         return xp.concatenate([x.reshape(*_lead(x, part), -1).astype(dtype) for x, part in found], -1)
 
     def encode(x: Array) -> Array:
@@ -189,7 +181,7 @@ def _bytes(parts: ObservationParts) -> Observation:
     ends = np.cumsum(sizes)
 
     def read(raw: Tree, xp: ModuleType) -> Array:
-        found = [(part.read(_follow(raw, path), xp), part) for path, _, part in parts]
+        found = [(part.read(part_at(raw, path), xp), part) for path, _, part in parts]
         return xp.concatenate([_to_bytes(x.reshape(*_lead(x, part), -1), xp) for x, part in found], -1)
 
     def encode(x: Array) -> Any:
@@ -209,16 +201,16 @@ def _bytes(parts: ObservationParts) -> Observation:
 
 def written_back(space: spaces.Space, stored: np.ndarray) -> Any:
     """One stored observation as the environment gives it; parts that are left out are None."""
-    leaves = [(path, leaf) for path, leaf in _parts(space) if isinstance(leaf, USABLE)]
+    leaves = [(path, leaf) for path, leaf in leaves_of(space) if isinstance(leaf, USABLE)]
     if len(leaves) == 1:
-        return _assembled(space, (), {leaves[0][0]: _as_given(leaves[0][1], stored)})
+        return assembled(space, (), {leaves[0][0]: _as_given(leaves[0][1], stored)})
     parts = [(path, leaf, _single(leaf, "")) for path, leaf in leaves]
     in_bytes = any(part.image for *_, part in parts)
     sizes = [math.prod(part.shape) * (part.dtype.itemsize if in_bytes else 1) for *_, part in parts]
     values = {}
     for (path, leaf, part), numbers in zip(parts, np.split(stored, np.cumsum(sizes)[:-1]), strict=True):
         values[path] = _as_given(leaf, np.asarray(_from_bytes(numbers, part.dtype) if in_bytes else numbers))
-    return _assembled(space, (), values)
+    return assembled(space, (), values)
 
 
 def _as_given(leaf: spaces.Space, numbers: np.ndarray) -> Any:
@@ -227,18 +219,19 @@ def _as_given(leaf: spaces.Space, numbers: np.ndarray) -> Any:
     return numbers.reshape(leaf.shape or ()).astype(leaf.dtype)
 
 
-def _assembled(space: spaces.Space, path: PartPath, values: dict[PartPath, Any]) -> Any:
+def assembled(space: spaces.Space, path: PartPath, values: dict[PartPath, Any]) -> Any:
+    """A nested observation from its parts; None where there is none."""
     if isinstance(space, spaces.Dict):
-        return {key: _assembled(inner, (*path, key), values) for key, inner in space.spaces.items()}
+        return {key: assembled(inner, (*path, key), values) for key, inner in space.spaces.items()}
     if isinstance(space, spaces.Tuple):
-        return tuple(_assembled(inner, (*path, i), values) for i, inner in enumerate(space.spaces))
+        return tuple(assembled(inner, (*path, i), values) for i, inner in enumerate(space.spaces))
     return values.get(path)
 
 
 def component_names(space: spaces.Space) -> list[tuple[str, bool]]:
     """Of each number of a stored observation without images: its name, and whether it is of a Box."""
     found = []
-    for path, leaf in _parts(space):
+    for path, leaf in leaves_of(space):
         if isinstance(leaf, USABLE):
             head = ".".join(map(str, path))
             numbers = [",".join(map(str, at)) for at in np.ndindex(leaf.shape or ())]

@@ -10,7 +10,7 @@ from gymnasium.experimental.functional import FuncEnv
 
 from rlnut.envs.actions import actions, given_actions
 from rlnut.envs.observations import observation
-from rlnut.envs.reading import Mismatch, batch_size, observation_reader
+from rlnut.learner.reading import read_one_or_many
 from rlnut.learner.spec import Choice, Spec
 
 AS_IT_SUITS = Choice()
@@ -40,13 +40,9 @@ def read_given(spec: Spec, obs: object) -> tuple[np.ndarray, bool]:
 
     Raises Mismatch for what is neither.
     """
-    space = spec.observation_space
-    try:
-        return spec.read(observation_reader(space)(obs))[None], True
-    except Mismatch:
-        if (count := batch_size(space, obs)) is None:
-            raise
-    return spec.read(observation_reader(space, (count,))(obs)), False
+    raw, single = read_one_or_many(spec.observation_space, obs)
+    stored = spec.read(raw)
+    return (stored[None] if single else stored), single
 
 
 def env_title(env: object) -> str:

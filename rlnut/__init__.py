@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from rlnut.agents.online_settings import WatkinsQ as WatkinsQ
     from rlnut.comparison.compare import compare as compare
     from rlnut.control.evaluate import Evaluation as Evaluation
+    from rlnut.control.loaded_policy import load_policy as load_policy
     from rlnut.control.maps import value_maps as value_maps
     from rlnut.control.policy import Policy as Policy
     from rlnut.control.repeat import repeat as repeat
     from rlnut.control.result import Trained as Trained
     from rlnut.control.return_plots import return_distributions as return_distributions
-    from rlnut.control.run_folder import load_policy as load_policy
     from rlnut.control.run_loop import RunLook as RunLook
     from rlnut.control.settings import RunSettings as RunSettings
     from rlnut.control.training import resume as resume
@@ -119,7 +119,7 @@ _HOME = {
     "repeat": "control.repeat",
     "Trained": "control.result",
     "return_distributions": "control.return_plots",
-    "load_policy": "control.run_folder",
+    "load_policy": "control.loaded_policy",
     "RunLook": "control.run_loop",
     "RunSettings": "control.settings",
     "resume": "control.training",

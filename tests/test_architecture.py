@@ -18,6 +18,7 @@ FLOORS = (
     "types errors oracle choices",
     "settings",
     "gradient_settings",
+    "portable",
     "runtime",
     "networks regression linear_models truth",
     "features learner data",

@@ -9,6 +9,7 @@ COMMANDS = {  # name -> its line in the list; the module of the same name is imp
     "train": "train an agent on an environment: it learns action values Q and acts greedily",
     "resume": "continue a run exactly where it stopped, or for more steps",
     "evaluate": "play episodes with the greedy policy of a run, or record a video of it",
+    "export": "write the greedy policy of a run as an ONNX model, or for JAX",
     "plot": "draw learning curves of runs, over seeds, agents and environments",
     "compare": "compare agents over seeds and environments, with confidence intervals",
     "predict": "learn V or Q of a fixed policy and compare it with the true values; or apply a fit to new rows",

@@ -47,12 +47,12 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
         raise UsageError(f"--video-episodes must be >= 1, got {args.video_episodes}")
     from rlnut.agents.catalogue import AGENTS
     from rlnut.control.evaluate import mean_and_std
-    from rlnut.control.run_folder import load_policy
+    from rlnut.control.run_folder import trained_policy
     from rlnut.runtime.log import say
 
     video = _new_film(args.video)
     agent = None if args.agent is None else AGENTS.find(args.agent)
-    policy = load_policy(args.dir, env=args.env, agent=agent, trust=args.trust)
+    policy = trained_policy(args.dir, env=args.env, agent=agent, trust=args.trust)
     exact = policy.evaluate_exactly() if args.exact else None  # what cannot be done is reported first
     if video is not None:
         from rlnut.control.video import drawing, record

@@ -22,11 +22,11 @@ import numpy as np
 
 from rlnut.control.evaluate import Evaluator, LearnedRewards
 from rlnut.envs.make import ENDLESS
-from rlnut.envs.reading import Mismatch
 from rlnut.envs.spaces import env_title, read_given
 from rlnut.envs.tabular import from_env
 from rlnut.errors import RlnutError, UsageError
 from rlnut.learner.agent import Agent, Carried
+from rlnut.learner.reading import Mismatch
 from rlnut.learner.spec import Spec
 from rlnut.runtime.files import JsonObject
 from rlnut.runtime.wrappers import time_limit

@@ -15,7 +15,7 @@ from rlnut.control.cell_maps import grid_figure
 from rlnut.control.plots import facts_of
 from rlnut.control.policy import Policy
 from rlnut.control.result import Trained
-from rlnut.control.run_folder import CONFIG, load_policy
+from rlnut.control.run_folder import CONFIG, trained_policy
 from rlnut.control.value_grids import ValueMap, ValueSlice, value_map
 from rlnut.envs.make import EnvLike, env_name, shown_environment
 from rlnut.learner.config import AgentConfig
@@ -76,7 +76,7 @@ def described_run(
     if isinstance(run, Trained):
         run = run.folder or run.policy
     if not isinstance(run, Policy):
-        policy = load_policy(run, env=env, agent=agent, trust=trust)
+        policy = trained_policy(run, env=env, agent=agent, trust=trust)
         config = read_json(Path(run) / CONFIG)
         return policy, facts_of(config), f"{config['agent']} on {shown_environment(config['env'])}"
     name = env_name(run.env)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rlnut.types import Network
 
 CONFIG, POLICY, SUMMARY = "config.json", "policy.safetensors", "summary.json"
+FORWARD = "forward.safetensors"  # q(s, ·) as operations, for NumPy
 CHECKPOINT, BEFORE = "checkpoint.safetensors", "checkpoint-before.safetensors"
 LONGEST = 100_000  # characters of an environment's arguments in a file: a map of 300 x 300
 # what may differ between two parts of one run; all else in config.json decides what is learned
@@ -41,6 +42,16 @@ def identity(description: JsonObject, earlier: bool = False) -> str:
         kept["config"] = {key: value for key, value in description["config"].items() if key not in MAY_GROW}
     course = {key: value for key, value in description["training"].items() if key not in MAY_CHANGE}
     return digest(kept | {"training": course})
+
+
+def check_belongs(path: Path, found: JsonObject, stored: StoredArrays) -> None:
+    """RlnutError if these arrays were written for another config.json than `found`, which was read from `path`."""
+    known = [identity(found), identity(found, earlier=True)]
+    if stored.meta.get("run", known[0]) not in known:
+        raise RlnutError(
+            f"{path} is not the one that {stored.path.name} was learned with: it was edited or exchanged;"
+            " restore it, or train anew with these settings"
+        )
 
 
 class Recipe:
@@ -67,7 +78,7 @@ class Recipe:
         elif file and not is_folder(self.folder):
             raise RlnutError(f"{_short(place)}: there is no such file, and no such run folder")
         else:
-            _check_folder(self.folder)
+            check_folder(self.folder)
         self.found = read_json(self.path)
         check_written_by(self.path, self.found.get("rlnut", "0.0"))
         kind = _agent_class(self.path, self.found, agent, trust)
@@ -119,12 +130,7 @@ class Recipe:
 
     def check(self, stored: StoredArrays) -> StoredArrays:
         """The same; RlnutError if these weights were learned with another config.json."""
-        known = [identity(self.found), identity(self.found, earlier=True)]
-        if stored.meta.get("run", known[0]) not in known:
-            raise RlnutError(
-                f"{self.path} is not the one that {stored.path.name} was learned with: it was edited or exchanged;"
-                " restore it, or train anew with these settings"
-            )
+        check_belongs(self.path, self.found, stored)
         _check_layers(stored, self.config)
         return stored
 
@@ -149,7 +155,8 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """RlnutError for what is no folder, UsageError for a folder of several runs."""
     if not is_folder(folder):
         try:
             what = "it is a file" if folder.exists() else "there is no such folder"

@@ -8,14 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rlnut.control.checkpoints import Best, Progressed, Saver
+from rlnut.control.forward import save_forward, spaces_record
 from rlnut.control.recipe import BEFORE, CHECKPOINT, CONFIG, POLICY, SUMMARY, identity
 from rlnut.control.result import Trained, summary_json
 from rlnut.envs.make import shown_environment
 from rlnut.errors import RlnutError
+from rlnut.learner.agent import Agent
+from rlnut.learner.spec import Spec
 from rlnut.runtime.arrays import StoredArrays, save_arrays
 from rlnut.runtime.files import JsonObject, write_json
 from rlnut.runtime.log import COLUMNS
 from rlnut.runtime.loggers import LoggedRun, Loggers, RowLog
+from rlnut.types import Params
 
 
 class RunFiles:
@@ -30,6 +34,7 @@ class RunFiles:
         self.rows = RowLog(self.columns, self.loggers)
         self.saver = Saver()
         self.meta: JsonObject = {}  # more that a checkpoint says
+        self.write_forward: Callable[[Path], None] = lambda folder: None
 
     @property
     def env(self) -> str:
@@ -48,8 +53,14 @@ class RunFiles:
             if stored is not None and stored.path.name == BEFORE:  # the next must not put the damaged one in its place
                 os.replace(self.folder / BEFORE, self.folder / CHECKPOINT)
             (self.folder / SUMMARY).unlink(missing_ok=True)  # of the run so far
+            self.write_forward(self.folder)
         again = 0 if self.goes_on and since is None else since
         self.loggers.start(LoggedRun(self.description, self.folder, again))
+
+    def describe_policy(self, agent: Agent, spec: Spec, params: Params) -> None:
+        """What `load_policy` needs where the environment, or JAX, is missing; params: shapes and types of θ."""
+        self.description |= {"spaces": spaces_record(spec)}
+        self.write_forward = lambda folder: save_forward(folder, agent, spec, params, identity(self.description))
 
     def write_row(self, row: dict[str, float]) -> None:
         """One row of the log."""

@@ -48,7 +48,7 @@ from rlnut.learner.config import AgentConfig, OfflineConfig
 from rlnut.learner.remarks import way_out_of_divergence
 from rlnut.runtime.arrays import StoredArrays
 from rlnut.runtime.interrupts import interrupts
-from rlnut.runtime.log import COLUMNS, Progress, say
+from rlnut.runtime.log import COLUMNS, COMPILING, Progress, say
 from rlnut.runtime.observing import Callbacks, shown_error, watched
 from rlnut.types import Look, Network, Params
 
@@ -93,10 +93,9 @@ class Session:
         self.evaluator = evaluator_of(self.eval_env, self.spec, self.training.eval_episodes, self.origin.learned)
         self.exact = exact_evaluator(self.evaluator, self.setup.agent)
         self.files = RunFiles(None, {"env": None})
-        plays, schedule, vector = not self.setup.rows, self.setup.schedule, self.setup.vector
+        plays, schedule, vector, timed = not self.setup.rows, self.setup.schedule, self.setup.vector, self.timed
         self.newest = Newest(vector)
         self.log = Log(self.newest, schedule, self.setup.agent.rate if plays else None)
-        timed = self.timed
         self.greedy = Greedy(
             timed("evaluate", self._play),
             plays,
@@ -134,13 +133,14 @@ class Session:
         files.meta = {"seen": self.remarks.seen} | ({"data": self.setup.data} if self.setup.data else {})
         if self.said.plan:
             where = f" -> {files.folder}" if files.folder else ""
-            say(f"{files.description['agent']} on {files.env}, seed {self.seed}{where}")
-            for line in self.setup.lines:
-                say(f"  {line}")
+            title = f"{files.description['agent']} on {files.env}, seed {self.seed}{where}"
+            for line in (title, *(f"  {line}" for line in self.setup.lines)):
+                say(line)
             if self.exact is not None:
                 say(f"  exact      values of the greedy policy at each evaluation, of {self.exact.states:,} states")
         run = None if stored is None else self._restore(stored)
         files.columns = (*COLUMNS, *(name for one in self.observers for name in getattr(one, "columns", ())))
+        files.describe_policy(self.setup.agent, self.spec, self.loop.shapes().agent.fit.params)
         files.open(stored)
         try:
             with interrupts(self._tell) as asked:
@@ -170,7 +170,7 @@ class Session:
             self._policy, greedy.best_of, self._evaluate, self.save, self._change, self.files.rows.history,
             schedule.total,
         )  # fmt: skip
-        log.progress = Progress(schedule.total, run.steps, not self.said.progress, start="compiling …")
+        log.progress = Progress(schedule.total, run.steps, not self.said.progress, start=COMPILING)
         look = RunLook(run, tools)
         try:
             for look in watched(looks(self.loop, run, schedule, tools, asked), self.observers):

@@ -12,7 +12,7 @@ from helpers.commands import SHORT, contents, run_main
 
 import rlnut
 from rlnut.control.evaluate import OVERESTIMATION
-from rlnut.control.run_folder import BEFORE, CHECKPOINT, CONFIG, POLICY
+from rlnut.control.run_folder import BEFORE, CHECKPOINT, CONFIG, FORWARD, POLICY
 from rlnut.runtime.files import read_json
 from rlnut.runtime.log import COLUMNS, read_metrics
 
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.usefixtures("broken"), pytest.mark.usefixtures("shared
 
 def test_a_run_leaves_its_folder(trained: Path):
     assert {path.name for path in trained.iterdir()} == {
-        CONFIG, POLICY, CHECKPOINT, BEFORE, "metrics.csv", "curve.png", "summary.json",
+        CONFIG, POLICY, FORWARD, CHECKPOINT, BEFORE, "metrics.csv", "curve.png", "summary.json",
     }  # fmt: skip
     config = json.loads((trained / CONFIG).read_text())
     assert config["agent"] == "dqn" and config["seed"] == 0 and config["config"]["hidden"] == [8]

@@ -15,6 +15,7 @@ from helpers.run_folders import EXACT, differing_files
 import rlnut
 from rlnut import DQN, RlnutError, UsageError
 from rlnut.control.observers import Greedy, Newest
+from rlnut.control.recipe import FORWARD
 from rlnut.control.run_loop import RunLook
 from rlnut.envs.probes import ProbeEnv
 from rlnut.runtime.log import read_metrics
@@ -41,7 +42,7 @@ def whole(tmp_path_factory) -> Path:
 
 def test_a_run_leaves_what_it_promises(whole):
     names = {path.name for path in whole.iterdir()}
-    assert names == {*EXACT, "checkpoint-before.safetensors", "curve.png", "summary.json"}
+    assert names == {*EXACT, FORWARD, "checkpoint-before.safetensors", "curve.png", "summary.json"}
     rows = read_metrics(whole / "metrics.csv")
     assert rows[-1]["step"] == 516  # 512 in whole rounds of 2 × 3 steps
     assert [r["eval_mean"] > 0 for r in rows].count(True) == 4

@@ -85,7 +85,7 @@ def test_wrappers_of_an_instance_count_in_training_evaluation_and_loading(kind: 
     again = run.policy.evaluate(2, env=WRAPPED[kind]())
     np.testing.assert_allclose(again.returns, [100.0 * n for n in again.lengths])
     with pytest.raises(UsageError, match=r"CartPole-v1\S* with .*the wrapper .* pass it as env="):
-        rlnut.load_policy(tmp_path / "run")
+        rlnut.load_policy(tmp_path / "run").evaluate(1)
     with pytest.raises(UsageError, match="which is not stored in the folder: pass it as env="):
         rlnut.resume(tmp_path / "run")
     loaded = rlnut.load_policy(tmp_path / "run", env=env).evaluate(2)
@@ -159,7 +159,7 @@ def test_an_argument_that_no_file_holds(tmp_path: Path) -> None:
     run = rlnut.train("q-learning", env, out=tmp_path / "run", **QUIET)
     assert run.policy.env is env
     with pytest.raises(UsageError, match="rlnut/Tabular-v0 with the argument source"):
-        rlnut.load_policy(tmp_path / "run")
+        rlnut.load_policy(tmp_path / "run").evaluate(1)
     np.testing.assert_array_equal(rlnut.load_policy(tmp_path / "run", env=env).q(2), run.q(2))
 
 

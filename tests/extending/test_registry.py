@@ -183,14 +183,14 @@ def test_a_registered_agent_is_known_by_its_name(clean: None, tmp_path: Path, ca
 
     AGENTS.added.clear()  # another process, where nothing is registered
     with pytest.raises(UsageError, match=r"the agent .*:Mine is not one of rlnut's"):
-        rlnut.load_policy(folder)
+        rlnut.load_policy(folder).evaluate(1)
     known: Any
     for known in ({"agent": Mine}, {"trust": True}):
         loaded = rlnut.load_policy(folder, **known)
         np.testing.assert_array_equal(loaded.q([1.0]).shape, run.q([1.0]).shape)
     rlnut.register_agent("mine", AGENTS["pqn"])
     with pytest.raises(UsageError, match=r"the run was made with mine of .*:Mine, and mine is .*PQN here"):
-        rlnut.load_policy(folder)
+        rlnut.load_policy(folder).evaluate(1)
 
 
 ANYTHING: Any = 3

@@ -6,8 +6,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from rlnut import load_policy
 from rlnut.cli import main
-from rlnut.control.run_folder import load_policy
 from rlnut.envs.blackjack_tables import blackjack
 from rlnut.envs.spaces import observing_spec, spec_of
 from rlnut.envs.tabular import from_env

@@ -2,22 +2,25 @@
 
 `observation_reader(space)` is a function from what an environment gives to a copy that the space holds, or `Mismatch`
 with what came and what must come. Floats may have any precision; whole numbers pass as floats, floats never as whole
-numbers.
+numbers. A space is Gymnasium's, or a `PlainSpace` from a file: importing this needs neither Gymnasium nor JAX.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from gymnasium import spaces
+
+from rlnut.learner.plain_spaces import NUMERIC, PlainSpace, kind_of
+
+if TYPE_CHECKING:
+    from gymnasium import spaces
 
 LARGEST = float(np.finfo(np.float32).max)  # learners keep numbers as float32
 FEW = 16  # numbers: so many are added faster as a list
 
-Numeric = spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary
 Read = Callable[[Any], Any]
 
 
@@ -25,36 +28,48 @@ class Mismatch(ValueError):
     """What came, and what must come."""
 
 
-def observation_reader(space: spaces.Space, lead: tuple[int, ...] = (), values: bool = True, where: str = "") -> Read:
+def observation_reader(
+    space: spaces.Space | PlainSpace, lead: tuple[int, ...] = (), values: bool = True, where: str = ""
+) -> Read:
     """For observations of `space`, or for N of them side by side (`lead` = (N,)); `values` False: shapes and types."""
-    if isinstance(space, spaces.Dict):
-        return _mapping(
-            {k: observation_reader(part, lead, values, f"{where}[{k!r}]") for k, part in space.spaces.items()}, where
-        )
-    if isinstance(space, spaces.Tuple):
-        return _sequence(
-            [observation_reader(part, lead, values, f"{where}[{i}]") for i, part in enumerate(space.spaces)], where
-        )
-    if isinstance(space, spaces.Discrete) and not lead:
-        return _number(space, values, where)
-    if isinstance(space, Numeric):
-        return _numbers(space, lead, values, where)
+    kind, some = kind_of(space), cast(Any, space)
+    if kind == "Dict":
+        parts = some.spaces.items()
+        return _mapping({k: observation_reader(part, lead, values, f"{where}[{k!r}]") for k, part in parts}, where)
+    if kind == "Tuple":
+        numbered = enumerate(some.spaces)
+        return _sequence([observation_reader(part, lead, values, f"{where}[{i}]") for i, part in numbered], where)
+    if kind == "Discrete" and not lead:
+        return _number(some, values, where)
+    if kind in NUMERIC:
+        return _numbers(some, lead, values, where)
     return lambda raw: raw  # a part that no learner is shown
 
 
-def batch_size(space: spaces.Space, raw: Any) -> int | None:
+def batch_size(space: spaces.Space | PlainSpace, raw: Any) -> int | None:
     """N, if `raw` may be N observations side by side, judged by the first part of the space; else None."""
-    while isinstance(space, spaces.Dict | spaces.Tuple) and space.spaces:
-        key: Any = next(iter(space.spaces)) if isinstance(space, spaces.Dict) else 0
+    some: Any = space
+    while kind_of(some) in ("Dict", "Tuple") and some.spaces:
+        key: Any = next(iter(some.spaces)) if kind_of(some) == "Dict" else 0
         try:
-            raw, space = raw[key], space[key]
+            raw, some = raw[key], some[key]
         except (TypeError, KeyError, IndexError):
             return None
     try:
         shape = np.shape(raw)
     except ValueError:
         return None
-    return shape[0] if len(shape) == len(space.shape or ()) + 1 else None
+    return shape[0] if len(shape) == len(some.shape or ()) + 1 else None
+
+
+def read_one_or_many(space: spaces.Space | PlainSpace, obs: object) -> tuple[Any, bool]:
+    """An observation as the environment gives it, and True; or N side by side, and False. Mismatch for neither."""
+    try:
+        return observation_reader(space)(obs), True
+    except Mismatch:
+        if (count := batch_size(space, obs)) is None:
+            raise
+    return observation_reader(space, (count,))(obs), False
 
 
 def _mapping(parts: dict[str, Read], where: str) -> Read:
@@ -79,7 +94,7 @@ def _sequence(parts: list[Read], where: str) -> Read:
     return read
 
 
-def _number(space: spaces.Discrete, values: bool, where: str) -> Read:
+def _number(space: Any, values: bool, where: str) -> Read:
     start, n = int(space.start), int(space.n)
 
     def read(raw: Any) -> int:
@@ -95,11 +110,11 @@ def _number(space: spaces.Discrete, values: bool, where: str) -> Read:
     return read
 
 
-def _numbers(space: Numeric, lead: tuple[int, ...], values: bool, where: str) -> Read:
+def _numbers(space: Any, lead: tuple[int, ...], values: bool, where: str) -> Read:
     shape, dtype = (*lead, *(space.shape or ())), np.dtype(space.dtype)
     low, high = _range(space)
     floating = dtype.kind == "f"
-    kinds = "biuf" if floating or isinstance(space, spaces.MultiBinary) else "biu"
+    kinds = "biuf" if floating or kind_of(space) == "MultiBinary" else "biu"
     few = floating and values and len(shape) == 1 and shape[0] <= FEW and dtype.itemsize <= 4
 
     def read(raw: object) -> np.ndarray:
@@ -130,13 +145,14 @@ def _numbers(space: Numeric, lead: tuple[int, ...], values: bool, where: str) ->
     return read
 
 
-def _range(space: spaces.Space) -> tuple[int | np.ndarray, int | np.ndarray] | tuple[None, None]:
+def _range(space: Any) -> tuple[int | np.ndarray, int | np.ndarray] | tuple[None, None]:
     """Smallest and largest whole numbers; a Box may be left, so it has none."""
-    if isinstance(space, spaces.Discrete):
+    kind = kind_of(space)
+    if kind == "Discrete":
         return int(space.start), int(space.start) + int(space.n) - 1
-    if isinstance(space, spaces.MultiDiscrete):
+    if kind == "MultiDiscrete":
         return space.start, space.start + space.nvec - 1
-    return (0, 1) if isinstance(space, spaces.MultiBinary) else (None, None)
+    return (0, 1) if kind == "MultiBinary" else (None, None)
 
 
 def _array(raw: object, where: str) -> np.ndarray:
@@ -146,7 +162,7 @@ def _array(raw: object, where: str) -> np.ndarray:
         raise Mismatch(f"the observation{where} {in_words(raw)}, which is no array: {error}") from None
 
 
-def _whole(x: np.ndarray, dtype: np.dtype, space: spaces.Space, where: str) -> np.ndarray:
+def _whole(x: np.ndarray, dtype: np.dtype, space: object, where: str) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         found = x.astype(dtype)
     if (found != x).any():
@@ -216,16 +232,17 @@ def _as_array(value: object) -> np.ndarray | None:
 
 def outside_bounds(space: spaces.Space, obs: Any, where: str = "") -> str | None:
     """Words for the first number outside the bounds of a Box of the space; None if there is none."""
-    if isinstance(space, spaces.Dict | spaces.Tuple):
-        keyed = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
+    kind, some = kind_of(space), cast(Any, space)
+    if kind in ("Dict", "Tuple"):
+        keyed = some.spaces.items() if kind == "Dict" else enumerate(some.spaces)
         found = (outside_bounds(part, obs[key], f"{where}[{key!r}]") for key, part in keyed)
         return next((words for words in found if words is not None), None)
-    if not isinstance(space, spaces.Box):
+    if kind != "Box":
         return None
-    beyond = (obs < space.low) | (obs > space.high)
+    beyond = (obs < some.low) | (obs > some.high)
     if not beyond.any():
         return None
-    low, high = (np.broadcast_to(bound, obs.shape)[beyond][0] for bound in (space.low, space.high))
+    low, high = (np.broadcast_to(bound, obs.shape)[beyond][0] for bound in (some.low, some.high))
     return f"the number {obs[beyond][0]} in its observation{where}, outside the bounds {low} … {high} of {space}"
 
 
