@@ -1,4 +1,4 @@
-"""`--env-arg NAME=VALUE`: text as a value of the type that the environment's constructor takes.
+"""`--env-arg NAME=VALUE`, `--wrap NAME,ARG=VALUE`: text as a value of the type that the constructor takes.
 
 | the constructor's default (or annotation) | understood                                                        |
 |--------------------------------------------|-------------------------------------------------------------------|
@@ -16,14 +16,14 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import re
 import types
 import typing
 from collections.abc import Callable, Sequence
 
-import gymnasium as gym
-
 from rlnut.envs.make import EnvName
-from rlnut.envs.names import creator_of, resolve_name
+from rlnut.envs.names import creator_of, registration_of, resolve_name
+from rlnut.envs.wrapping import WrapperRecipe, find_wrapper
 from rlnut.errors import UsageError, unknown
 from rlnut.runtime.modules import import_users_module
 
@@ -37,22 +37,52 @@ class _Text(str):
     """Text that was in no quotes: it may be meant as something else."""
 
 
-def environment(name: str, words: Sequence[str] = ()) -> EnvName:
-    """The environment of a name and of arguments NAME=VALUE as on the command line; UsageError for what is wrong."""
+def environment(name: str, words: Sequence[str] = (), wraps: Sequence[str] = ()) -> EnvName:
+    """The environment of the command line: a name, arguments NAME=VALUE, wrappers; UsageError for what is wrong."""
     found = resolve_name(name)
-    known, open_ended = parameters(found)
+    arguments = _arguments(words, *parameters(found), found, "--env-arg ") if words else {}
+    return EnvName(found, arguments, tuple(map(wrapper, wraps)))
+
+
+def wrapper(text: str) -> WrapperRecipe:
+    """`--wrap NAME[,ARGUMENT=VALUE…]`: a wrapper of Gymnasium, or MODULE:CLASS; UsageError for what is wrong."""
+    name, *words = _parts(text)
+    known, open_ended = _signature(find_wrapper(name))
+    first = next(iter(known), None)  # the environment
+    known = {argument: found for argument, found in known.items() if argument != first}
+    return WrapperRecipe(name, _arguments(words, known, open_ended, name, f"--wrap {name},"))
+
+
+def _parts(text: str) -> list[str]:
+    """Between the commas that are in no brackets and no quotes."""
+    parts, depth, quote = [""], 0, ""
+    for letter in text:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "\"'":
+            quote = letter
+        depth += 0 if quote else (letter in "([{") - (letter in ")]}")
+        if letter == "," and not quote and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts]
+
+
+def _arguments(words: Sequence[str], known: Parameters, open_ended: bool, of: str, option: str) -> dict[str, object]:
+    """Arguments NAME=VALUE of the constructor of `of`; option: what stands before one on the command line."""
     arguments: dict[str, object] = {}
     for word in words:
         argument, equals, text = word.partition("=")
         if not equals or not argument.isidentifier():
-            raise UsageError(f"--env-arg takes NAME=VALUE, got {word!r}")
+            raise UsageError(f"{option.rstrip(', ')} takes NAME=VALUE, got {word!r}")
         if argument in arguments:
-            raise UsageError(f"--env-arg {argument} is given twice")
+            raise UsageError(f"{option}{argument} is given twice")
         if argument not in known and not open_ended:
-            raise unknown(f"argument of {found}", argument, known)
+            raise unknown(f"argument of {of}", argument, known)
         allowed, default = known.get(argument, ((), inspect.Parameter.empty))
-        arguments[argument] = _value(argument, text, allowed, default)
-    return EnvName(found, arguments)
+        arguments[argument] = _value(f"{option}{argument}", text, allowed, default)
+    return arguments
 
 
 # name -> the types that it takes (none: not known), its default
@@ -61,8 +91,8 @@ Parameters = dict[str, tuple[tuple[type, ...], object]]
 
 def parameters(name: str) -> tuple[Parameters, bool]:
     """The arguments of a registered environment's constructor, and whether it takes others, too."""
-    spec = gym.registry[name.rpartition(":")[2]]
-    if spec.entry_point is None:
+    spec = registration_of(name)
+    if spec is None or spec.entry_point is None:
         return {}, True
     try:
         creator = creator_of(spec)
@@ -141,7 +171,7 @@ def _value(name: str, text: str, allowed: tuple[type, ...], default: object) -> 
         return text
     shown = "" if default in (inspect.Parameter.empty, None) else f" (default {default!r})"
     wanted = " or ".join(kind.__name__ for kind in allowed if kind is not types.NoneType)
-    raise UsageError(f"--env-arg {name} takes {wanted}{shown}, got {text!r}")
+    raise UsageError(f"{name} takes {wanted}{shown}, got {text!r}")
 
 
 def _unknown_type(name: str, text: str) -> object:
@@ -150,9 +180,10 @@ def _unknown_type(name: str, text: str) -> object:
     if word in NOTHING:
         return None
     if word in ("yes", "no", "on", "off"):
+        argument = re.split("[ ,]", name)[-1]
         switch = "true" if SWITCHES[word] else "false"
-        both = f"write {name}={switch} or {name}='\"{text}\"'"
-        raise UsageError(f"--env-arg {name}={text} may be a switch or text: {both}")
+        both = f"write {argument}={switch} or {argument}='\"{text}\"'"
+        raise UsageError(f"{name}={text} may be a switch or text: {both}")
     if word in SWITCHES:
         return SWITCHES[word]
     read = _read(text)

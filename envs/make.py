@@ -7,21 +7,29 @@ cannot be seen, and are not kept: pass a function that makes the environment.
 
 from __future__ import annotations
 
-import copy
-import inspect
 import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import TimeLimit
 
-from rlnut.envs.names import creator_of, one_line, resolve_name
+from rlnut.envs.names import creator_of, one_line, registration_of, resolve_name
+from rlnut.envs.wrapping import (
+    Arguments,
+    WrapperRecipe,
+    WrapperRecord,
+    equal,
+    of_record,
+    same_layer,
+    short,
+    shown_wrapper,
+    wrapper_recipe,
+)
 from rlnut.errors import RlnutError, UsageError
 from rlnut.runtime.wrappers import layers
 from rlnut.truth.finite import Finite
@@ -32,22 +40,14 @@ FUNCTION = "pass a function that makes it"
 LOOKING_ON = ("PassiveEnvChecker", "OrderEnforcing", "HumanRendering", "RenderCollection")  # added by gymnasium.make
 VECTOR_PLAIN = ("RecordEpisodeStatistics", "DictInfoToList", "HumanRendering", "RecordVideo")
 
-Arguments = dict[str, Any]  # of a constructor: name -> value
-
 
 class EnvRecord(TypedDict):
     """An environment in config.json."""
 
     id: str
     kwargs: Arguments
+    wrappers: NotRequired[list[WrapperRecord]]  # innermost first
     not_kept: NotRequired[list[str]]  # what a file cannot hold
-
-
-class WrapperRecipe(NamedTuple):
-    """A wrapper that can be made again."""
-
-    kind: type[gym.Wrapper]
-    kwargs: Arguments
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,7 @@ class EnvName:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Gymnasium's advice on versions; the spaces are checked by us
-                env = gym.make(name.rpartition(":")[2], disable_env_checker=True, **arguments)
-                for kind, kwargs in self.wrappers:
-                    env = kind(env, **copy.deepcopy(kwargs))
-                return env
+                env = gym.make(registration_of(name) or name, disable_env_checker=True, **arguments)
         except (gym.error.UnregisteredEnv, gym.error.DeprecatedEnv, ModuleNotFoundError) as error:
             raise UsageError(f"{self.id}: {one_line(error)}") from None
         except gym.error.DependencyNotInstalled as error:
@@ -89,10 +86,33 @@ class EnvName:
             raise
         except BaseException as error:  # whatever a user's environment raises, SystemExit too: one line, with its kind
             raise RlnutError(f"{self.id} cannot be made: {type(error).__name__}: {one_line(error)}") from error
+        return self._wrapped(env)
+
+    def _wrapped(self, env: gym.Env) -> gym.Env:
+        """`env` inside its wrappers; UsageError in the name of the one that cannot be made."""
+        for wrapper in self.wrappers:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    env = wrapper.around(env)
+            except RlnutError:
+                raise
+            except gym.error.DependencyNotInstalled as error:
+                raise UsageError(f"{wrapper} needs a package that is not installed: {one_line(error)}") from None
+            except Exception as error:
+                raise UsageError(f"{self.id} cannot be wrapped in {wrapper}: {one_line(error)}") from None
+        return env
 
     def record(self) -> EnvRecord:
         """For config.json; `not_kept` names what a file cannot hold, so that the environment has to be given again."""
-        kept, missing = {}, [f"the wrapper {wrapper.kind.__name__}" for wrapper in self.wrappers]
+        kept: Arguments = {}
+        missing: list[str] = []
+        around: list[WrapperRecord] = []
+        for wrapper in self.wrappers:
+            if (one := wrapper.record()) is not None:
+                around.append(one)
+            else:
+                missing.append(f"the wrapper {wrapper.find().__name__}")
         for name, value in self.kwargs.items():
             try:
                 json.dumps(value, allow_nan=False)
@@ -100,12 +120,14 @@ class EnvName:
             except (TypeError, ValueError):
                 missing.append(f"the argument {name}")
         found: EnvRecord = {"id": self.id, "kwargs": kept}
+        if around:
+            found["wrappers"] = around
         return {**found, "not_kept": missing} if missing else found
 
     @property
     def registration(self) -> EnvSpec | None:
         """What the registry says of the name."""
-        return gym.registry.get(resolve_name(self.id).rpartition(":")[2])
+        return registration_of(resolve_name(self.id))
 
     @property
     def time_limit(self) -> int | None:
@@ -129,9 +151,16 @@ def shown_environment(record: EnvRecord | None) -> str:
     """What `EnvName.record` holds, for people; None: an environment without a name."""
     if record is None:
         return "an environment of your own"
-    arguments = ", ".join(f"{name}={_short(value)}" for name, value in record["kwargs"].items())
-    missing = " and ".join(record.get("not_kept", ()))
-    return record["id"] + (f"({arguments})" if arguments else "") + (f" with {missing}" if missing else "")
+    arguments = ", ".join(f"{name}={short(value)}" for name, value in record["kwargs"].items())
+    around = " and ".join([*map(shown_wrapper, record.get("wrappers", ())), *record.get("not_kept", ())])
+    return record["id"] + (f"({arguments})" if arguments else "") + (f" with {around}" if around else "")
+
+
+def named_in(record: EnvRecord | None) -> EnvName | None:
+    """The environment that `EnvName.record` holds; None: there is none, or a file cannot hold it."""
+    if not record or record.get("not_kept"):
+        return None
+    return EnvName(record["id"], record["kwargs"], tuple(map(of_record, record.get("wrappers", ()))))
 
 
 def env_name(env: EnvLike) -> EnvName | None:
@@ -162,7 +191,7 @@ def maker(env: EnvLike) -> Callable[[], gym.Env]:
 
         return partial(new_env, env)
     if not isinstance(env, gym.Env):
-        raise UsageError(f"an environment is a name, an instance or a function that makes one, got {_short(env)}")
+        raise UsageError(f"an environment is a name, an instance or a function that makes one, got {short(env)}")
     raise UsageError(f"an environment that is not registered cannot be made twice: {FUNCTION}")
 
 
@@ -182,7 +211,7 @@ def _of_instance(env: gym.Env) -> EnvName | None:
         made = EnvName(spec.id, arguments).make()
         start = _chain(made)
         made.close()
-        if len(start) <= len(chain) and all(map(_same_layer, start, chain)):
+        if len(start) <= len(chain) and all(map(same_layer, start, chain)):
             return _checked(EnvName(spec.id, arguments, tuple(map(_recipe, chain[len(start) :]))), chain)
     raise UsageError(f"{spec.id}: this instance differs from what its registered name makes: {FUNCTION}")
 
@@ -190,7 +219,7 @@ def _of_instance(env: gym.Env) -> EnvName | None:
 def _given(spec: EnvSpec, registered: EnvSpec) -> Arguments:
     """The arguments that are not the registered ones, without those that change only how it is shown."""
     usual = registered.kwargs
-    same = {name for name in spec.kwargs if name in usual and _equal(usual[name], spec.kwargs[name])}
+    same = {name for name in spec.kwargs if name in usual and equal(usual[name], spec.kwargs[name])}
     return {k: v for k, v in spec.kwargs.items() if k not in same and k not in NOT_THE_ENVIRONMENT}
 
 
@@ -199,7 +228,7 @@ def _checked(name: EnvName, chain: list[gym.Env]) -> EnvName:
     made = name.make()
     found = _chain(made)
     made.close()
-    if len(found) != len(chain) or not all(map(_same_layer, found, chain)):
+    if len(found) != len(chain) or not all(map(same_layer, found, chain)):
         raise UsageError(f"{name} comes out differently when it is made again: {FUNCTION}")
     return name
 
@@ -210,38 +239,12 @@ def _chain(env: gym.Env) -> list[gym.Env]:
 
 
 def _recipe(layer: gym.Env) -> WrapperRecipe:
-    """How to make a wrapper again: with the arguments that it recorded, or with none if it takes none."""
-    kind = type(layer)
-    assert issubclass(kind, gym.Wrapper)
-    if isinstance(layer, TimeLimit):
-        return WrapperRecipe(kind, {"max_episode_steps": layer._max_episode_steps})
-    if isinstance(layer, RecordConstructorArgs) and hasattr(layer, "_saved_kwargs"):
-        return WrapperRecipe(kind, {k: v for k, v in layer._saved_kwargs.items() if k != "env"})
-    if len(inspect.signature(kind.__init__).parameters) == 2:  # self and the environment
-        return WrapperRecipe(kind, {})
-    raise UsageError(
-        f"the wrapper {kind.__name__} does not record its arguments (gymnasium.utils.RecordConstructorArgs), so the"
-        f" wrapped environment cannot be made again: {FUNCTION}"
-    )
-
-
-def _same_layer(one: gym.Env, other: gym.Env) -> bool:
-    if type(one) is not type(other):
-        return False
-    ours, theirs = (getattr(layer, "_saved_kwargs", {}) for layer in (one, other))
-    return ours.keys() == theirs.keys() and all(_equal(ours[name], theirs[name]) for name in ours)
-
-
-def _equal(one: Any, other: object) -> bool:
-    """Equal as far as can be told: what compares by identity only, as a generator or an object, by its type."""
-    try:
-        same = one == other
-        if getattr(same, "shape", ()) != ():
-            return bool(same.all())
-        by_identity = type(one).__eq__ is object.__eq__ and not callable(one)
-        return bool(same) or (by_identity and type(one) is type(other))
-    except (ValueError, TypeError):
-        return type(one) is type(other) and repr(one) == repr(other)
+    if (found := wrapper_recipe(layer)) is None:
+        raise UsageError(
+            f"the wrapper {type(layer).__name__} does not record its arguments (gymnasium.utils.RecordConstructorArgs),"
+            f" so the wrapped environment cannot be made again: {FUNCTION}"
+        )
+    return found
 
 
 def _of_vector(env: gym.vector.VectorEnv) -> EnvName | None:
@@ -299,8 +302,3 @@ def _inside(env: gym.vector.VectorEnv) -> tuple[gym.vector.VectorEnv, list[str]]
             changed.append(name)
         env = env.env
     return env, changed
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"

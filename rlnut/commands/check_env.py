@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rlnut.commands.options import converter
+from rlnut.commands.options import add_wrap, converter
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +30,7 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument(
         "--env-arg", action="append", default=[], metavar="NAME=VALUE", help="constructor argument of the environment"
     )
+    add_wrap(parser)
     parser.add_argument("--actions", help="grid or decoupled, for multi-dimensional actions")
     parser.add_argument("--bins", type=converter(int), metavar="INT", help="bins per dimension of a Box action")
     parser.add_argument(
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     from rlnut.envs.arguments import environment
     from rlnut.envs.checking import check_env
 
-    name = environment(args.env, args.env_arg)
+    name = environment(args.env, args.env_arg, args.wrap)
     found = check_env(name, steps=args.steps, seed=args.seed, actions=args.actions, bins=args.bins)
     if not args.json:
         for line in report_lines(found, args.seed):

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rlnut.commands.options import AGENT, TRUST, converter
+from rlnut.commands.options import AGENT, TRUST, add_wrap, converter, given_environment
 from rlnut.errors import UsageError
 
 
@@ -20,6 +20,7 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
         help="number of episodes, on new seeds (default: 20)",
     )
     parser.add_argument("--env", metavar="ENV", help="another environment with the same spaces")
+    add_wrap(parser, "the environment of --env")
     parser.add_argument("--agent", metavar="MODULE:CLASS", help=AGENT)
     parser.add_argument("--trust", action="store_true", help=TRUST)
     parser.add_argument(
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
 
     video = _new_film(args.video)
     agent = None if args.agent is None else AGENTS.find(args.agent)
-    policy = trained_policy(args.dir, env=args.env, agent=agent, trust=args.trust)
+    policy = trained_policy(args.dir, env=given_environment(args), agent=agent, trust=args.trust)
     exact = policy.evaluate_exactly() if args.exact else None  # what cannot be done is reported first
     if video is not None:
         from rlnut.control.video import drawing, record

@@ -17,6 +17,7 @@ from rlnut.runtime.registry import Registry, is_reference
 from rlnut.settings import Options, Settings, kinds
 
 if TYPE_CHECKING:
+    from rlnut.envs.make import EnvName
     from rlnut.runtime.loggers import Logger
 
 T = TypeVar("T")
@@ -44,6 +45,29 @@ def add_settings(parser: argparse.ArgumentParser, config: Settings, title: str) 
             group.add_argument(option, default=None, help=text, **form)
         except argparse.ArgumentError:  # of an agent of the user's
             raise UsageError(f"{title}: {option} is an option of the command already: rename the field") from None
+
+
+def add_wrap(parser: argparse.ArgumentParser, of: str = "the environment") -> None:
+    """`--wrap`."""
+    parser.add_argument(
+        "--wrap",
+        action="append",
+        default=[],
+        metavar="NAME[,ARG=VALUE,...]",
+        help=f"put a wrapper around {of}: one of Gymnasium's, such as FrameStackObservation,stack_size=4, or your own,"
+        " MODULE:CLASS,ARG=VALUE; may be repeated, innermost first",
+    )
+
+
+def given_environment(args: argparse.Namespace) -> EnvName | None:
+    """What `--env` and `--wrap` give in the place of a recorded environment; None: nothing."""
+    if args.env is None:
+        if args.wrap:
+            raise UsageError("--wrap needs --env, the environment that it wraps: the recorded one has its own wrappers")
+        return None
+    from rlnut.envs.arguments import environment
+
+    return environment(args.env, wraps=args.wrap)
 
 
 def add_log_option(parser: argparse.ArgumentParser) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 
-from rlnut.commands.options import AGENT, TRUST, converter
+from rlnut.commands.options import AGENT, TRUST, add_wrap, converter, given_environment
 from rlnut.errors import RlnutError, UsageError
 
 FIGURES = ("values", "distributions", "health")  # of one run, in the place of its learning curve
 OF_VALUES = ("dims", "at")  # options of --values
-OF_POLICY = ("env", "agent", "trust")  # options of --values and --distributions
+OF_POLICY = ("env", "wrap", "agent", "trust")  # options of --values and --distributions
 
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -50,6 +50,7 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument(
         "--env", metavar="ENV", help="another environment with the same spaces, for --values and --distributions"
     )
+    add_wrap(parser, "the environment of --env")
     parser.add_argument("--agent", metavar="MODULE:CLASS", help=AGENT)
     parser.add_argument("--trust", action="store_true", help=TRUST)
 
@@ -106,14 +107,15 @@ def _policy_figure(args: argparse.Namespace) -> Mapping[str, object]:
 
     path = figure_path(args.out, "values" if args.values else "distributions")
     agent = None if args.agent is None else AGENTS.find(args.agent)
+    env = given_environment(args)
     if args.values:
         from rlnut.control.maps import value_maps
 
-        figure = value_maps(args.dirs[0], args.dims, args.at, args.env, agent, args.trust, args.seed)
+        figure = value_maps(args.dirs[0], args.dims, args.at, env, agent, args.trust, args.seed)
     else:
         from rlnut.control.return_plots import return_distributions
 
-        figure = return_distributions(args.dirs[0], env=args.env, agent=agent, trust=args.trust, seed=args.seed)
+        figure = return_distributions(args.dirs[0], env=env, agent=agent, trust=args.trust, seed=args.seed)
     save_figure(figure, path)
     say(str(path))
     return {"out": str(path)}

@@ -12,6 +12,7 @@ from rlnut.commands.options import (
     add_format,
     add_log_option,
     add_settings,
+    add_wrap,
     chosen_format,
     chosen_loggers,
     chosen_settings,
@@ -60,6 +61,7 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
         metavar="NAME=VALUE",
         help="constructor argument of the environment: is_slippery=false, size=8, map_name=8x8, …",
     )
+    add_wrap(parser)
     parser.add_argument(
         "--truth-states",
         metavar="FILE.npy",
@@ -116,12 +118,13 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
 def _environment(args: argparse.Namespace) -> str | EnvName:
     """The environment with its arguments; a file of tables has none."""
     if args.env.endswith(".npz"):
-        if args.env_arg:
-            raise UsageError(f"--env-arg is for an environment; {args.env} is a file of tables")
+        if args.env_arg or args.wrap:
+            option = "--env-arg" if args.env_arg else "--wrap"
+            raise UsageError(f"{option} is for an environment; {args.env} is a file of tables")
         return str(args.env)
     from rlnut.envs.arguments import environment
 
-    return environment(args.env, args.env_arg)
+    return environment(args.env, args.env_arg, args.wrap)
 
 
 def _exact(found: PredictionResult) -> dict[str, object]:

@@ -91,17 +91,21 @@ def repeated(args: argparse.Namespace) -> Repetition:
 
 
 def _environment(args: argparse.Namespace, recipe: Recipe) -> EnvLike | None:
-    """The environment of the command line; None: the recorded one. `--env-arg` alone changes that one's arguments."""
+    """The environment of the command line; None: the recorded one.
+
+    Without ENV, `--env-arg` changes the arguments of the recorded one, and `--wrap` takes the place of its wrappers.
+    """
     from dataclasses import replace
 
     from rlnut.envs.arguments import environment
     from rlnut.envs.make import EnvName
 
-    if args.env is not None or not args.env_arg:
-        return None if args.env is None else environment(args.env, args.env_arg)
+    if args.env is not None or not (args.env_arg or args.wrap):
+        return None if args.env is None else environment(args.env, args.env_arg, args.wrap)
     recorded = recipe.environment(None)
     assert isinstance(recorded, EnvName)
-    return replace(recorded, kwargs=recorded.kwargs | environment(recorded.id, args.env_arg).kwargs)
+    given = environment(recorded.id, args.env_arg, args.wrap)
+    return replace(recorded, kwargs=recorded.kwargs | given.kwargs, wrappers=given.wrappers or recorded.wrappers)
 
 
 def beside(one: Repetition, out: Path) -> JsonObject:

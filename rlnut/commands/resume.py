@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rlnut.commands.options import AGENT, TRUST, add_log_option, chosen_loggers, converter
+from rlnut.commands.options import AGENT, TRUST, add_log_option, add_wrap, chosen_loggers, converter, given_environment
 from rlnut.settings import Options
 
 
@@ -25,6 +25,7 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
         help="total number of iterations, for offline agents (fqi, nfq, …)",
     )
     parser.add_argument("--env", metavar="ENV", help="the environment, if it cannot be made from its recorded name")
+    add_wrap(parser, "the environment of --env")
     parser.add_argument("--agent", metavar="MODULE:CLASS", help=AGENT)
     parser.add_argument("--trust", action="store_true", help=TRUST)
     add_log_option(parser)
@@ -38,7 +39,8 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
 
     folder = Path(args.dir)
     agent = None if args.agent is None else AGENTS.find(args.agent)
-    given: Options = {"env": args.env, "agent": agent, "trust": args.trust, "loggers": chosen_loggers(args)}
+    env, loggers = given_environment(args), chosen_loggers(args)
+    given: Options = {"env": env, "agent": agent, "trust": args.trust, "loggers": loggers}
     report(resume(folder, args.steps, iterations=args.iterations, **given))
     summarise_beside(folder.resolve())
     return answer([read_summary(folder)], str(folder))

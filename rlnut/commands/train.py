@@ -15,6 +15,7 @@ from rlnut.commands.options import (
     add_log_option,
     add_processes,
     add_settings,
+    add_wrap,
     chosen_loggers,
     chosen_settings,
     converter,
@@ -78,6 +79,7 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
         dest="vectorization_mode",
         help="step each environment in a process of its own: --vectorization-mode async",
     )
+    add_wrap(parser)
     parser.add_argument("--no-preset", action="store_true", help="do not apply the tuned preset of this environment")
     if file:
         return configure_repeat(parser, words, file)
@@ -130,7 +132,7 @@ def choices(args: argparse.Namespace) -> Choices:
         assert isinstance(one.env, EnvName)
         one.env.make().close()
         return Choices(one.config, one.env, one.training, one.lines(), one)
-    env = environment(args.env, args.env_arg)
+    env = environment(args.env, args.env_arg, args.wrap)
     env.make().close()
     options, course = chosen_settings(args, AGENTS.find(args.agent)()), chosen_settings(args, RunSettings())
     config, training, usual = configured(args.agent, env, options, course, preset=not args.no_preset)

@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 
 from rlnut.control.run_folder import CONFIG, POLICY
 from rlnut.control.run_records import checked_log
-from rlnut.envs.make import EnvName, shown_environment
-from rlnut.errors import RlnutError, UsageError
+from rlnut.envs.make import shown_environment
+from rlnut.envs.names import registration_of
+from rlnut.errors import RlnutError
 from rlnut.runtime.arrays import read_arrays
 from rlnut.runtime.files import JsonObject, read_json
 from rlnut.runtime.plotting import (
@@ -206,8 +207,8 @@ def threshold_of(config: JsonObject) -> float | None:
     """The mean return from which Gymnasium counts the environment of a run as solved, if it says so."""
     try:
         env = config["env"]
-        found = EnvName(env["id"], env.get("kwargs", {})).threshold
-    except (KeyError, TypeError, AttributeError, UsageError):
+        found = spec.reward_threshold if (spec := registration_of(env["id"])) else None  # nothing is imported for it
+    except (KeyError, TypeError, AttributeError):
         return None
     return float(found) if found is not None and math.isfinite(found) else None
 

@@ -167,8 +167,8 @@ def _definers(agent: type[AgentConfig], env: EnvLike) -> list[object]:
     things: list[object] = [*agent.__mro__]
     if name is None:
         return [*things, type(env.unwrapped) if isinstance(env, (gym.Env, gym.vector.VectorEnv)) else env]
-    things += [wrapper.kind for wrapper in name.wrappers]
     with contextlib.suppress(Exception):  # a package that is missing: making the environment says which
+        things += [wrapper.find() for wrapper in name.wrappers]
         if (registration := name.registration) is not None:
             things.append(creator_of(registration))
     return things

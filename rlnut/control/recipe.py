@@ -142,9 +142,9 @@ def _earlier(kind: type[AgentConfig]) -> dict[str, str]:
 
 def _env(record: EnvRecord | None) -> EnvName | None:
     """An environment that config.json can hold; None: there is none, or it cannot."""
-    from rlnut.envs.make import EnvName
+    from rlnut.envs.make import named_in
 
-    return EnvName(record["id"], record["kwargs"]) if record and not record.get("not_kept") else None
+    return named_in(record)
 
 
 def _is_file(path: Path) -> bool:
@@ -200,7 +200,10 @@ def names_code(env: EnvName) -> str:
             rest.extend(value)
         elif isinstance(value, str) and ":" in value and not value.endswith(".npz"):
             return f"its argument {_short(repr(value))} may name a function, which would be called"
-    if len(json.dumps(env.kwargs)) > LONGEST:
+    for wrapper in env.wrappers:
+        if reason := wrapper.names_code():
+            return reason
+    if len(json.dumps([env.kwargs, *(wrapper.kwargs for wrapper in env.wrappers)])) > LONGEST:
         return f"its arguments are longer than {LONGEST:,} characters"
     return ""
 
@@ -209,7 +212,7 @@ def as_data(env: EnvName) -> EnvName:
     """Without what is no property of the environment: windows are not opened because a file says so."""
     from rlnut.envs.make import NOT_THE_ENVIRONMENT, EnvName
 
-    return EnvName(env.id, {k: v for k, v in env.kwargs.items() if k not in NOT_THE_ENVIRONMENT})
+    return EnvName(env.id, {k: v for k, v in env.kwargs.items() if k not in NOT_THE_ENVIRONMENT}, env.wrappers)
 
 
 def _seed(value: object) -> int:

@@ -67,6 +67,7 @@ WRAPPED: dict[str, Callable[[], gym.Env]] = {
     "lambda": lambda: wrappers.TransformReward(gym.make("CartPole-v1"), lambda r: 100 * float(r)),
     "plain": lambda: Plain(gym.make("CartPole-v1")),
     "recorded": lambda: Recorded(gym.make("CartPole-v1")),
+    "limit-lambda": lambda: wrappers.TimeLimit(wrappers.TransformReward(gym.make("CartPole-v1"), hundredfold), 7),
     "two": lambda: wrappers.TimeLimit(Recorded(Recorded(gym.make("CartPole-v1"), 10), 10), 7),
     "clip": lambda: Recorded(wrappers.ClipReward(gym.make("CartPole-v1"), 0, 0.5), 200),
     "limit": lambda: Recorded(wrappers.TimeLimit(gym.make("CartPole-v1"), 5)),
@@ -77,17 +78,26 @@ WRAPPED: dict[str, Callable[[], gym.Env]] = {
 
 @pytest.mark.parametrize("kind", WRAPPED)
 def test_wrappers_of_an_instance_count_in_training_evaluation_and_loading(kind: str, tmp_path: Path) -> None:
-    """The reward of a step is 100 on every way; a folder says that the wrapper is needed, and takes it."""
+    """The reward of a step is 100 on every way; a folder says that the wrapper is needed, and takes it.
+
+    It can be had without that where wrapper and arguments are in the folder, and the folder is trusted.
+    """
     env = WRAPPED[kind]()
     run = rlnut.train(AGENT, env, out=tmp_path / "run", **QUIET)
     hundred = [100.0 * n for n in run.evaluation.lengths]
     np.testing.assert_allclose(run.evaluation.returns, hundred)
     again = run.policy.evaluate(2, env=WRAPPED[kind]())
     np.testing.assert_allclose(again.returns, [100.0 * n for n in again.lengths])
-    with pytest.raises(UsageError, match=r"CartPole-v1\S* with .*the wrapper .* pass it as env="):
-        rlnut.load_policy(tmp_path / "run").evaluate(1)
-    with pytest.raises(UsageError, match="which is not stored in the folder: pass it as env="):
-        rlnut.resume(tmp_path / "run")
+    if kind in ("transform", "lambda", "limit-lambda"):
+        with pytest.raises(UsageError, match=r"CartPole-v1\S* with .*the wrapper .* pass it as env="):
+            rlnut.load_policy(tmp_path / "run").evaluate(1)
+        with pytest.raises(UsageError, match="which is not stored in the folder: pass it as env="):
+            rlnut.resume(tmp_path / "run")
+    else:
+        with pytest.raises(UsageError, match=r"its wrapper test_make:(Plain|Recorded) would be imported"):
+            rlnut.load_policy(tmp_path / "run").evaluate(1)
+        alone = rlnut.load_policy(tmp_path / "run", trust=True).evaluate(2)
+        np.testing.assert_allclose(alone.returns, [100.0 * n for n in alone.lengths])
     loaded = rlnut.load_policy(tmp_path / "run", env=env).evaluate(2)
     np.testing.assert_allclose(loaded.returns, [100.0 * n for n in loaded.lengths])
 
