@@ -13,7 +13,7 @@ from gymnasium import wrappers
 from helpers.commands import run_main
 
 import rlnut
-from rlnut.control.recipe import CONFIG
+from rlnut.control.recipe import CONFIG, Recipe
 from rlnut.envs.arguments import environment, wrapper
 from rlnut.envs.make import EnvName, env_name, named_in
 from rlnut.envs.wrapping import WrapperRecipe
@@ -187,7 +187,7 @@ def test_wrappers_of_a_folder_run_no_code_unless_it_is_trusted(name: str, folder
     del config[CHECKSUM]
     (folder / "run" / CONFIG).write_text(json.dumps(config))
     with pytest.raises(UsageError, match=f"its wrapper {name} .*say that you trust the folder"):
-        rlnut.load_policy("run").evaluate(1)
+        Recipe("run").environment(None)
     assert not (folder / "PWNED").exists()
 
 
