@@ -170,7 +170,8 @@ def test_the_default_folder_is_new_each_time(
         ("fit cn mnist", "unknown model 'cn'. Did you mean cnn"),
         ("fit cnn mnits", "unknown dataset 'mnits'. Did you mean mnist"),
         ("fit mlp mnist --epochs=0", "epochs must be >= 1"),
-        ("fit mlp mnist --drop=0", "unknown option '--drop'. Did you mean --dropout"),
+        ("fit mlp mnist --dropot=0", "unknown option '--dropot'. Did you mean --dropout"),
+        ("fit mlp mnist --drop=0", "drop is for your own file"),
     ],
 )
 def test_wrong_words(

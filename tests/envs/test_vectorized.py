@@ -73,7 +73,8 @@ def test_the_vector_version_is_the_registered_one():
 
 @pytest.mark.parametrize("mode", [pytest.param("sync", marks=pytest.mark.slow), "vector_entry_point"])
 def test_a_run_learns_and_goes_on(mode: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    run = rlnut.train(SMALL, "CartPole-v1", vectorization_mode=mode, out=tmp_path / "run", quiet=True, **COURSE)
+    course = COURSE | {"vectorization_mode": mode, "out": tmp_path / "run", "quiet": True}
+    run = rlnut.train(SMALL, "CartPole-v1", **course)
     assert run.steps >= 240
     on = rlnut.resume(tmp_path / "run", steps=480, quiet=True)
     assert on.steps >= 480 and "new episodes are started" in capsys.readouterr().err
