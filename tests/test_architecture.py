@@ -26,6 +26,7 @@ FLOORS = (
     "agents supervised",
     "control",
     "comparison",
+    "sweeps",
     "prediction",
     "book sklearn demos",
     "commands",

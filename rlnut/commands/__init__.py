@@ -12,6 +12,7 @@ COMMANDS = {  # name -> its line in the list; the module of the same name is imp
     "export": "write the greedy policy of a run as an ONNX model, or for JAX",
     "plot": "draw learning curves of runs, over seeds, agents and environments",
     "compare": "compare agents over seeds and environments, with confidence intervals",
+    "sweep": "train agents × environments × settings × seeds from one file, and compare them; can be continued",
     "predict": "learn V or Q of a fixed policy and compare it with the true values; or apply a fit to new rows",
     "figure": "reproduce a figure of Sutton & Barto (2018), with its reference values",
     "fit": "fit a supervised model: linear models, MLP, CNN, LSTM, …",

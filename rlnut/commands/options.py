@@ -120,16 +120,6 @@ def chosen_settings(args: argparse.Namespace, config: Settings) -> Options:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def refuse_idle(config: Settings, course: Options) -> None:
-    """UsageError for a pace of logs or evaluations that was given for an offline agent, which has its own."""
-    from rlnut.learner.config import OfflineConfig
-
-    idle = [name for name in ("eval_every", "log_every") if name in course]
-    if idle and isinstance(config, OfflineConfig):
-        option = "--" + idle[0].replace("_", "-")
-        raise UsageError(f"{option} has no effect with an offline agent: it logs every iteration and plays at five")
-
-
 def add_format(parser: argparse.ArgumentParser) -> None:
     """`--format`, for commands that draw."""
     parser.add_argument(

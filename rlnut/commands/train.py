@@ -20,13 +20,13 @@ from rlnut.commands.options import (
     chosen_settings,
     converter,
     process_of,
-    refuse_idle,
     registered_name,
 )
 from rlnut.commands.repeating import ONLY, add_config, beside, complete, config_of, configure_repeat, repeated
 from rlnut.control.run_records import read_summary
 from rlnut.control.settings import RunSettings
 from rlnut.errors import RlnutError, UsageError
+from rlnut.learner.config import refuse_idle
 from rlnut.settings import Options
 
 if TYPE_CHECKING:

@@ -1,17 +1,18 @@
-"""Several seeds of one run: one after the other in this process, or side by side in worker processes. It needs no JAX.
+"""Several runs: one after the other in this process, or side by side in worker processes. It needs no JAX.
 
-Seed k leaves the same bytes as it does alone. A seed that fails is reported, and the others continue.
+They are the seeds of one run, or the jobs of a sweep. Each leaves the same bytes as it does alone. One that fails is
+reported, and the others continue.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from rlnut.errors import RlnutError, UsageError, counted
 from rlnut.runtime.interrupts import interrupts
@@ -25,6 +26,15 @@ if TYPE_CHECKING:
 
 PROCESS = 300 * 2**20  # bytes that a process takes beside what its run learns and remembers
 Failed = dict[int, RlnutError]  # by seed
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Job(NamedTuple):
+    """What a worker process does: one run, in a folder of its own inside that of all."""
+
+    name: str  # for people: "seed 3"
+    folder: str
+    given: Message  # what the worker is told of it
 
 
 def usual_jobs(seeds: int) -> int:
@@ -37,17 +47,30 @@ def usual_jobs(seeds: int) -> int:
     return most
 
 
-def one_after_another(train: Callable[[int], object], seeds: Iterable[int]) -> Failed:
-    """Train each seed in this process; what failed. An error of the user's in the first one ends all."""
-    failed: Failed = {}
-    for k, seed in enumerate(seeds):
+def seed_name(seed: int) -> str:
+    """For people."""
+    return f"seed {seed}"
+
+
+def one_after_another(
+    train: Callable[[Key], object],
+    jobs: Iterable[Key],
+    name: Callable[[Key], str] = seed_name,  # type: ignore[assignment]  # of a seed, an int
+    alike: bool = True,
+) -> dict[Key, RlnutError]:
+    """Train one seed (or job) after the other in this process; what failed.
+
+    alike: they differ by their seeds only, so that an error of the user's in the first one ends all.
+    """
+    failed: dict[Key, RlnutError] = {}
+    for k, job in enumerate(jobs):
         try:
-            train(seed)
+            train(job)
         except RlnutError as error:
-            if k == 0 and isinstance(error, UsageError):
+            if k == 0 and alike and isinstance(error, UsageError):
                 raise
-            failed[seed] = error
-            say(f"rlnut: seed {seed}: {error}")
+            failed[job] = error
+            say(f"rlnut: {name(job)}: {error}")
     return failed
 
 
@@ -57,10 +80,19 @@ def in_processes(words: Sequence[str], seeds: Sequence[int], jobs: int, folder_o
     folder_of: environment's name -> the folder in which each seed gets one of its own; it is made when the settings
     have turned out to be valid.
     """
-    pool = Pool(words, seeds, folder_of)
+    each = [Job(seed_name(seed), f"seed{seed}", {"seed": seed}) for seed in seeds]
+    failed = jobs_in_processes(words, each, jobs, folder_of)
+    return {seed: failed[seed_name(seed)] for seed in seeds if seed_name(seed) in failed}
+
+
+def jobs_in_processes(
+    words: Sequence[str], jobs: Sequence[Job], processes: int, folder_of: Callable[[str], Path], alike: bool = True
+) -> dict[str, RlnutError]:
+    """The same for any jobs, by their names."""
+    pool = Pool(words, jobs, folder_of, alike)
     with interrupts(pool.tell) as asked:
         try:
-            pool.run(jobs)
+            pool.run(processes)
         except UsageError:
             if pool.folder is not None:
                 with contextlib.suppress(OSError):  # it is not empty
@@ -74,30 +106,38 @@ def in_processes(words: Sequence[str], seeds: Sequence[int], jobs: int, folder_o
 
 
 class Pool:
-    """Workers, the seeds that wait for one, and what is shown of them."""
+    """Workers, the jobs that wait for one, and what is shown of them.
 
-    def __init__(self, words: Sequence[str], seeds: Sequence[int], folder_of: Callable[[str], Path]) -> None:
-        self.words, self.waiting, self.count, self.folder_of = words, list(seeds), len(seeds), folder_of
+    alike: the jobs are seeds of one run. Then what is invalid in the first is so in all, the bar counts steps, and all
+    need the same memory.
+    """
+
+    def __init__(
+        self, words: Sequence[str], jobs: Sequence[Job], folder_of: Callable[[str], Path], alike: bool = True
+    ) -> None:
+        self.words, self.waiting, self.count, self.folder_of = words, list(jobs), len(jobs), folder_of
+        self.alike, self.noun = alike, "seed" if alike else "job"
         self.events: SimpleQueue[Event] = SimpleQueue()
         self.workers: list[Worker] = []
         self.idle: list[Worker] = []  # those that are ready
         self.folder: Path | None = None
-        self.most = 0  # workers at a time; 0: not known before the first seed has told its need of memory
-        self.failed: Failed = {}
-        self.over = 0  # seeds done or failed
+        self.most = 0  # workers at a time; 0: not known before the first job has told its need of memory
+        self.need = -1  # bytes: the largest of the jobs so far
+        self.failed: dict[str, RlnutError] = {}  # by the names of jobs
+        self.over = 0  # jobs done or failed
         self.total = 0  # steps of a seed
-        self.steps: dict[int, int] = {}  # by seed, so far
+        self.steps: dict[str, int] = {}  # by job, so far
         self.progress: Progress | None = None
-        self.heard: list[str] = []  # what workers said before their first seed: all say the same
+        self.heard: list[str] = []  # what workers said before their first job: all say the same
         self.stopping = False
 
     def tell(self) -> None:
         """Ctrl-C: from another thread, perhaps."""
-        say("stopping all seeds after their round of steps (press again to stop at once, without saving)")
+        say(f"stopping all {self.noun}s after their round of steps (press again to stop at once, without saving)")
         self.events.put(Event(None))
 
     def run(self, jobs: int) -> None:
-        """Until all seeds are over."""
+        """Until all jobs are over."""
         self.workers = [Worker(self.words, self.events) for _ in range(jobs)]
         while self.workers:
             event = self.events.get()
@@ -138,7 +178,8 @@ class Pool:
             self._planned(message)
         elif "failed" in message:
             error = (UsageError if message["status"] == UsageError.status else RlnutError)(message["failed"])
-            if worker.seed is None or (self.most == 0 and isinstance(error, UsageError)):  # not of this seed alone
+            first = self.alike and self.most == 0
+            if worker.job is None or (first and isinstance(error, UsageError)):  # not of this one alone
                 raise error
             self._fail(worker, error)
         else:  # done, or stopped
@@ -146,42 +187,49 @@ class Pool:
         self._give()
 
     def _planned(self, message: Message) -> None:
-        """The first seed has told its need of memory: the others may begin."""
-        if self.most == 0:
-            self.most = max(1, min(len(self.workers), message["free"] // (message["need"] + PROCESS)))
-            if self.most < len(self.workers):
-                say(f"enough memory for {counted(self.most, 'seed')} at a time, not for {len(self.workers)}")
-            self.total = message["total"]
-            self.progress = Progress(self.total * self.count, 0, not on_terminal(), unit=f" {message['unit']}s")
+        """The first job has told its need of memory, so others may begin; or a later one needs more."""
+        if message["need"] <= self.need:
+            return
+        others = max(0, sum(worker.job is not None for worker in self.workers) - 1)  # have what they need
+        room = max(1, others + message["free"] // (message["need"] + PROCESS))
+        before, self.need = self.most or len(self.workers), message["need"]
+        self.most = min(before, room)
+        if self.most < before:
+            self._show(f"enough memory for {counted(self.most, self.noun)} at a time, not for {before}")
+        if self.progress is None:
+            self.total = message["total"] if self.alike else 0
+            unit = f" {message['unit']}s" if self.alike else " jobs"
+            self.progress = Progress(self.total * self.count or self.count, 0, not on_terminal(), unit=unit)
 
     def _give(self) -> None:
-        """Seeds to those that are ready, as many as are known to fit; the others are not needed any more."""
-        at_work = sum(worker.seed is not None for worker in self.workers)
+        """Jobs to those that are ready, as many as are known to fit; the others are not needed any more."""
+        at_work = sum(worker.job is not None for worker in self.workers)
         while self.idle and self.waiting and self.folder is not None and at_work < max(self.most, 1):
-            worker, seed = self.idle.pop(0), self.waiting.pop(0)
-            worker.seed, at_work = seed, at_work + 1
+            worker, job = self.idle.pop(0), self.waiting.pop(0)
+            worker.job, at_work = job.name, at_work + 1
             first, shown = self.most == 0 and not self.steps, not on_terminal()
-            self.steps[seed] = 0
-            worker.send({"seed": seed, "out": str(self.folder / f"seed{seed}"), "plan": first, "progress": shown})
+            self.steps[job.name] = 0
+            worker.send(job.given | {"out": str(self.folder / job.folder), "plan": first, "progress": shown})
         if self.most or not self.waiting:
             while self.idle:
                 self.idle.pop().dismiss()
 
     def _free(self, worker: Worker) -> None:
+        self.over += 1
         self._moved(worker, self.total)  # it may have ended early
-        self.over, worker.seed = self.over + 1, None
+        worker.job = None
         self.idle.append(worker)
 
     def _fail(self, worker: Worker, error: RlnutError) -> None:
-        assert worker.seed is not None
-        self.failed[worker.seed] = error
-        self._show(f"rlnut: seed {worker.seed}: {error}")
+        assert worker.job is not None
+        self.failed[worker.job] = error
+        self._show(f"rlnut: {worker.job}: {error}")
         self._free(worker)
 
     def _ended(self, worker: Worker) -> None:
         """A worker is gone: because there was nothing more to do, or unasked."""
         self.workers.remove(worker)
-        if worker.seed is not None and not self.stopping:
+        if worker.job is not None and not self.stopping:
             status = worker.process.returncode
             how = f"signal {-status}" if status < 0 else f"status {status}"
             self._fail(worker, RlnutError(f"its process ended with {how}"))
@@ -190,11 +238,11 @@ class Pool:
             self.workers.append(Worker(self.words, self.events))
         if not worker.ready and not self.stopping and (self.folder is None or (self.waiting and not self.workers)):
             why = self.heard[-1].removeprefix("rlnut: ") if self.heard else f"status {worker.process.returncode}"
-            raise RlnutError(f"a process for the seeds could not be started: {why}; --jobs 1 trains in this one")
+            raise RlnutError(f"a process for the {self.noun}s could not be started: {why}; --jobs 1 trains in this one")
 
     def _line(self, worker: Worker, line: str) -> None:
-        if worker.seed is not None:
-            self._show(f"seed {worker.seed}: {line}")
+        if worker.job is not None:
+            self._show(f"{worker.job}: {line}")
         elif line not in self.heard:
             self.heard.append(line)
             if self.folder is not None:
@@ -208,12 +256,12 @@ class Pool:
             say(line)
 
     def _moved(self, worker: Worker, step: int) -> None:
-        assert worker.seed is not None
-        self.steps[worker.seed] = step
+        assert worker.job is not None
+        self.steps[worker.job] = step
         if self.progress is not None:
-            running = " ".join(str(other.seed) for other in self.workers if other.seed is not None)
-            words = f"{self.over} of {self.count} seeds over, at work: {running}"
-            self.progress.move(sum(self.steps.values()), words)
+            running = ", ".join(other.job for other in self.workers if other.job is not None)
+            words = f"{self.over} of {self.count} {self.noun}s over, at work: {running}"
+            self.progress.move(sum(self.steps.values()) if self.alike else self.over, words)
 
 
 class Told:
@@ -228,6 +276,12 @@ class Told:
 
         need = {"need": setup.need, "free": free_memory()}
         self.jobs.answer(need | {"total": setup.schedule.total, "unit": setup.unit})
+
+    def begun(self) -> None:
+        """Of a run that goes on: its need of memory is known when it runs."""
+        from rlnut.control.plan import free_memory
+
+        self.jobs.answer({"need": 0, "free": free_memory(), "total": 0, "unit": "step"})
 
     def on_look(self, look: RunLook) -> None:
         """A few times a second."""

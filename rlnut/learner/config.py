@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from rlnut.errors import UsageError
 from rlnut.learner.remarks import RunFacts, RunRemark, usual_remarks
-from rlnut.settings import Settings, setting
+from rlnut.settings import Options, Settings, setting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,3 +98,11 @@ class OfflineConfig(AgentConfig):
             return []
         moved = f"weights still changed by {facts.change:.2g} of the largest in iteration {facts.done}, the last"
         return [RunRemark("not converged", f"not converged: {moved}; give more --iterations, or a smaller --gamma")]
+
+
+def refuse_idle(config: AgentConfig, course: Options) -> None:
+    """UsageError for a pace of logs or evaluations that was given for an offline agent, which has its own."""
+    idle = [name for name in ("eval_every", "log_every") if name in course]
+    if idle and isinstance(config, OfflineConfig):
+        option = "--" + idle[0].replace("_", "-")
+        raise UsageError(f"{option} has no effect with an offline agent: it logs every iteration and plays at five")

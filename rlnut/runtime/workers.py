@@ -39,12 +39,12 @@ class Event(NamedTuple):
 class Worker:
     """One process, in a process group of its own: Ctrl-C reaches it through its parent only.
 
-    ready: did it ask for a job? seed: what it has at present.
+    ready: did it ask for a job? job: the name of the one that it has at present.
     """
 
     def __init__(self, words: Sequence[str], events: SimpleQueue[Event]) -> None:
         self.events, self.ready = events, False
-        self.seed: int | None = None
+        self.job: str | None = None
         own: dict[str, Any] = {"process_group": 0}
         if sys.platform == "win32":
             own = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
