@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from rlnut.errors import RlnutError, UsageError, counted
 
 if TYPE_CHECKING:
     from rlnut.runtime.files import JsonObject
+    from rlnut.runtime.workers import Jobs, Message
     from rlnut.sweeps.run import Swept
 
 
@@ -39,7 +40,7 @@ def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 
 def run(args: argparse.Namespace) -> Mapping[str, object]:
     if args.worker:
-        return work(args)
+        return be_worker(args)
     if args.jobs is not None and args.jobs < 1:
         raise UsageError(f"--jobs must be >= 1, got {args.jobs}")
     from rlnut.control.seeds import usual_jobs
@@ -57,13 +58,13 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
         except KeyboardInterrupt:
             say("stopped: the same command continues")
             raise
-        found = conclude(swept)
+        found = compare_runs(swept)
     if swept.failed:
         say(f"{counted(len(swept.failed), 'run')} of {swept.jobs:,} failed: the same command tries again")
     return found
 
 
-def conclude(swept: Swept) -> JsonObject:
+def compare_runs(swept: Swept) -> JsonObject:
     """Compare all finished runs: tables for people, comparison.json, comparison.png and curves.png in the folder."""
     from rlnut.comparison.compare import compare
     from rlnut.comparison.curves import learning_curves
@@ -91,26 +92,18 @@ def conclude(swept: Swept) -> JsonObject:
     return found | {"comparison": record}
 
 
-def work(args: argparse.Namespace) -> JsonObject:
+def be_worker(args: argparse.Namespace) -> JsonObject:
     """Be a worker process: train the runs that the parent gives, and tell it how that goes."""
-    from rlnut.runtime.interrupts import terminations
-    from rlnut.runtime.workers import Jobs
+    from rlnut.control.pool import serve
+
+    def prepare(jobs: Jobs) -> tuple[Message, Callable[[Message], Message]]:
+        from rlnut.control.pool import Told
+        from rlnut.runtime.log import say
+        from rlnut.sweeps.run import Programs, work_on
+
+        programs = Programs()
+        return {"ready": "", "lines": []}, lambda job: work_on(job, Told(jobs), programs, say)
 
     args.json = False
-    with terminations():
-        jobs = Jobs()
-        try:
-            from rlnut.control.seeds import Told
-            from rlnut.runtime.log import say
-            from rlnut.sweeps.run import Programs, work_on
-
-            programs = Programs()
-            jobs.answer({"ready": "", "lines": []})
-            for job in jobs:
-                try:
-                    jobs.answer(work_on(job, Told(jobs), programs, say))
-                except RlnutError as error:
-                    jobs.answer({"failed": str(error), "status": error.status})
-        except KeyboardInterrupt:
-            jobs.answer({"stopped": True})
+    serve(prepare)
     return {}

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from rlnut.envs.make import EnvLike, EnvName
     from rlnut.learner.config import AgentConfig
     from rlnut.runtime.files import JsonObject
+    from rlnut.runtime.workers import Jobs, Message
 
 
 def configure(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -229,32 +230,26 @@ def in_this_process(
 
 def work(args: argparse.Namespace) -> JsonObject:
     """Be a worker process: train the seeds that the parent gives, and tell it how that goes."""
-    from rlnut.runtime.interrupts import terminations
-    from rlnut.runtime.workers import Jobs
+    from rlnut.control.pool import serve
+
+    def prepare(jobs: Jobs) -> tuple[Message, Callable[[Message], Message]]:
+        from rlnut.control.pool import Told
+        from rlnut.control.settings import Said
+        from rlnut.control.setup import Shared
+        from rlnut.control.training import train_seed
+
+        given, shared = choices(args), Shared()
+
+        def do(job: Message) -> Message:
+            run = (given.config, given.env, given.training, job["seed"], Path(job["out"]))
+            said = Said(job["plan"], job["progress"], stopping=False)
+            told = Told(jobs)
+            more: Options = {"eval_env": given.eval_env, "loggers": chosen_loggers(args, f"seed{job['seed']}")}
+            report(train_seed(*run, shared, args.profile, said, told.planned, [told], **more))
+            return {"done": job["seed"]}
+
+        return {"ready": given.env.id, "lines": given.lines}, do
 
     args.json = False
-    with terminations():
-        jobs = Jobs()
-        try:
-            from rlnut.control.seeds import Told
-            from rlnut.control.settings import Said
-            from rlnut.control.setup import Shared
-            from rlnut.control.training import train_seed
-
-            given, shared = choices(args), Shared()
-            jobs.answer({"ready": given.env.id, "lines": given.lines})
-            for job in jobs:
-                run = (given.config, given.env, given.training, job["seed"], Path(job["out"]))
-                said = Said(job["plan"], job["progress"], stopping=False)
-                told = Told(jobs)
-                try:
-                    more: Options = {"eval_env": given.eval_env, "loggers": chosen_loggers(args, f"seed{job['seed']}")}
-                    report(train_seed(*run, shared, args.profile, said, told.planned, [told], **more))
-                    jobs.answer({"done": job["seed"]})
-                except RlnutError as error:
-                    jobs.answer({"failed": str(error), "status": error.status})
-        except RlnutError as error:
-            jobs.answer({"failed": str(error), "status": error.status})
-        except KeyboardInterrupt:
-            jobs.answer({"stopped": True})
+    serve(prepare)
     return {}

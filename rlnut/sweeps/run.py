@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rlnut.control.pool import PoolJob, Told
 from rlnut.control.recipe import CONFIG, SUMMARY
 from rlnut.control.run_records import read_summary
-from rlnut.control.seeds import Job, Told, jobs_in_processes, one_after_another
+from rlnut.control.seeds import jobs_in_processes, one_after_another
 from rlnut.control.settings import Said
 from rlnut.errors import RlnutError, UsageError
 from rlnut.runtime.files import JsonObject, is_folder, is_leftover, made_folder, read_json, write_json
@@ -148,7 +149,7 @@ def sweep_jobs(
     before = len(jobs) - len(waiting)
     say(f"{folder}: {len(jobs):,} runs, {before:,} of them finished")
     if min(processes, len(waiting)) > 1:
-        each = [Job(name, name, {"job": jobs[name].record()}) for name in waiting]
+        each = [PoolJob(name, name, {"job": jobs[name].record()}) for name in waiting]
         failed = jobs_in_processes(words, each, min(processes, len(waiting)), lambda _: folder, alike=False)
         return Swept(folder, len(jobs), before, failed)
     programs = Programs()

@@ -157,9 +157,9 @@ def _names(found: Options, key: str) -> tuple[str, ...]:
 
 
 def _different(values: Sequence[object], what: str) -> None:
-    words = Counter(json.dumps(value, default=str) for value in values)
+    words = Counter(json.dumps(float(v) if type(v) is int else v, default=str) for v in values)  # 1 is 1.0
     if again := next((word for word, count in words.items() if count > 1), None):
-        raise UsageError(f"{what} has {again} twice")
+        raise UsageError(f"{what} has {again.removesuffix('.0')} twice")
 
 
 def _seeds(found: object, first: int) -> tuple[int, ...]:
