@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+import hypothesis
 import psutil
 import pytest
 from helpers.shapes import check_shapes
@@ -32,7 +33,8 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
 
 check_shapes()
-
+hypothesis.settings.register_profile("rlnut", deadline=None)  # no test asserts a time
+hypothesis.settings.load_profile("rlnut")
 
 WORKER = 1.5 * 2**30  # bytes of memory that one worker may need
 KEPT = 2**30  # bytes of a process from which compiled programs are dropped

@@ -68,7 +68,7 @@ def test_damage_in_the_saved_rows_is_refused_and_a_missing_log_is_reported(
     saved, whole = file.checksum, path.read_bytes()
     for content in (whole[:-1], whole[:5], b"", whole.replace(b"1.5", b"1.6"), b"\0" + whole):
         path.write_bytes(content)
-        with pytest.raises(RlnutError, match=r"metrics\.csv is damaged or was edited.*without the file"):
+        with pytest.raises(RlnutError, match=r"metrics\.csv is damaged or was edited.*delete the file"):
             MetricsFile(path, ("step", "return"), 10, saved)
         assert path.read_bytes() == content
     path.unlink()
