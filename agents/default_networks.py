@@ -11,7 +11,7 @@ from rlnut.agents.network_agent import NetworkAgent
 from rlnut.choices import SMALLEST_IMAGE
 from rlnut.errors import UsageError
 from rlnut.learner.spec import Observation, Spec
-from rlnut.networks.architectures import cnn, lenet, mlp, trunk
+from rlnut.networks.architectures import cnn, lenet, mlp, nature, trunk
 from rlnut.networks.layers import dense, serial
 from rlnut.networks.residual_networks import impala, resnet
 from rlnut.types import Array, Inputs, Key, Model, Network, Params, Shape, namespace
@@ -84,6 +84,8 @@ def image_network(
         return lenet(activation_name, tail=tail)
     if name == "resnet":
         return resnet(activation_name=activation_name, tail=tail)
+    if name == "nature":
+        return nature(activation_name, tail=tail)
     if name == "impala":
         return impala(activation_name=activation_name, tail=tail)
     filters, size, stride = ((16,), 3, 1) if max(shape) < 32 else ((32, 64), 8, 4)

@@ -98,3 +98,43 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     **{("pqn", f"gymnax/{game}-MinAtar"): _MINATAR for game in ("Asterix", "Breakout", "Freeway", "SpaceInvaders")},
     **CLASSIC_PRESETS,
 }
+
+
+# of all environments of a namespace. Atari: published settings, shortened to hours and made to fit into 8 GB; they are
+# not measured here. A step is 4 frames.
+_ATARI: dict[str, Any] = {"reward_clip": 1.0, "eval_episodes": 5, "final_episodes": 10, "log_every": 10_000}
+FAMILIES: dict[tuple[str, str], dict[str, Any]] = {
+    # Mnih et al. 2015; step size, exploration and target of Dopamine (Castro et al. 2018); a tenth of the replay
+    ("dqn", "ALE"): {
+        "config": {
+            "network": "nature",
+            "hidden": (512,),
+            "lr": 6.25e-5,
+            "batch": 32,
+            "replay": 100_000,
+            "learning_starts": 20_000,
+            "train_every": 4,
+            "gradient_steps": 1,
+            "target_every": 2_000,
+            "double": False,
+            "n_step": 1,
+            "epsilon_end": 0.01,
+            "epsilon_steps": 250_000,
+        },
+        "training": _ATARI | {"steps": 2_000_000, "eval_every": 100_000},
+    },
+    # Gallici et al. 2024, a fifth of the steps
+    ("pqn", "ALE"): {
+        "config": {
+            "network": "nature",
+            "hidden": (512,),
+            "lr": 2.5e-4,
+            "rollout": 4_096,
+            "epochs": 2,
+            "minibatches": 32,
+            "epsilon_end": 0.001,
+            "epsilon_steps": 1_000_000,
+        },
+        "training": _ATARI | {"steps": 10_000_000, "num_envs": 128, "eval_every": 500_000, "log_every": 50_000},
+    },
+}

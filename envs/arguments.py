@@ -21,6 +21,7 @@ import types
 import typing
 from collections.abc import Callable, Sequence
 
+from rlnut.envs.atari import preprocessing
 from rlnut.envs.make import EnvName
 from rlnut.envs.names import creator_of, registration_of, resolve_name
 from rlnut.envs.wrapping import WrapperRecipe, find_wrapper
@@ -41,7 +42,9 @@ def environment(name: str, words: Sequence[str] = (), wraps: Sequence[str] = ())
     """The environment of the command line: a name, arguments NAME=VALUE, wrappers; UsageError for what is wrong."""
     found = resolve_name(name)
     arguments = _arguments(words, *parameters(found), found, "--env-arg ") if words else {}
-    return EnvName(found, arguments, tuple(map(wrapper, wraps)))
+    if wraps:
+        return EnvName(found, arguments, tuple(map(wrapper, wraps)))
+    return EnvName(found, *preprocessing(found, arguments))
 
 
 def wrapper(text: str) -> WrapperRecipe:

@@ -18,6 +18,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.wrappers import TimeLimit
 
+from rlnut.envs.atari import preprocessing
 from rlnut.envs.names import creator_of, one_line, registration_of, resolve_name
 from rlnut.envs.wrapping import (
     Arguments,
@@ -98,7 +99,8 @@ class EnvName:
             except RlnutError:
                 raise
             except gym.error.DependencyNotInstalled as error:
-                raise UsageError(f"{wrapper} needs a package that is not installed: {one_line(error)}") from None
+                advice = 'pip install "rlnut[atari]"' if "opencv" in str(error) else one_line(error)
+                raise UsageError(f"{wrapper} needs a package that is not installed: {advice}") from None
             except Exception as error:
                 raise UsageError(f"{self.id} cannot be wrapped in {wrapper}: {one_line(error)}") from None
         return env
@@ -171,7 +173,8 @@ def env_name(env: EnvLike) -> EnvName | None:
     if isinstance(env, EnvName):
         return replace(env, id=resolve_name(env.id))
     if isinstance(env, str):
-        return EnvName(resolve_name(env))
+        name = resolve_name(env)
+        return EnvName(name, *preprocessing(name, {}))
     if isinstance(env, Finite):
         return EnvName("rlnut/Tabular-v0", {"source": env})
     if isinstance(env, gym.Env):

@@ -66,10 +66,12 @@ def _not_in(module: ModuleType, bare: str, name: str) -> UsageError:
 
 
 def _registered(bare: str, name: str) -> str:
+    if bare.startswith("ALE/"):
+        from rlnut.envs.atari import register_games
+
+        register_games(name)
     if bare in gym.registry:
         return bare
-    if bare.startswith("ALE/"):  # the package registers its games when it is imported
-        raise UsageError(f"{name!r} is registered by ale-py: pip install ale-py, and give ale_py:{bare}")
     try:
         space, stem, version = parse_env_id(bare)
     except gym.error.Error:

@@ -15,7 +15,7 @@ Optimizer = Literal[
     "adam", "nadam", "radam", "amsgrad", "adabelief", "lion", "rmsprop", "adagrad", "momentum", "nesterov", "sgd"
 ]
 RateSchedule = Literal["cosine", "one-cycle", "linear", "constant"]
-AgentNetwork = Literal["auto", "mlp", "cnn", "lenet", "resnet", "impala"]
+AgentNetwork = Literal["auto", "mlp", "cnn", "lenet", "resnet", "impala", "nature"]
 LossName = Literal["huber", "squared", "two-hot", "hl-gauss", "c51", "quantile", "iqn"]
 Task = Literal["auto", "classification", "regression"]
 Scaling = Literal["auto", "standard", "none"]
@@ -30,7 +30,7 @@ OPTIMIZERS: tuple[str, ...] = get_args(Optimizer)
 SCHEDULES: tuple[str, ...] = get_args(RateSchedule)
 CORRECTIONS: tuple[str, ...] = get_args(Correction)  # of V and Q of a policy that another one plays
 NETWORKS: tuple[str, ...] = get_args(AgentNetwork)
-SMALLEST_IMAGE = {"lenet": 12, "resnet": 4}  # sides from which on something is left after the poolings
+SMALLEST_IMAGE = {"lenet": 12, "resnet": 4, "nature": 36}  # sides from which on something is left after the poolings
 TABLES = ("ohm", "sparse", "thermal", "spirals", "xor", "iris", "wine", "breast-cancer", "diabetes")
 FORMATS = ("png", "svg", "pdf")  # of figures
 MEMORY = ("recall", "parity", "adding")

@@ -135,7 +135,10 @@ def test_every_option_that_is_advised_exists():
         ("train CartPole-v1 dqn", "unknown agent 'CartPole-v1', but 'dqn' is one: the two are swapped"),
         ("predict CartPole-v1 td0", "but 'td0' is one: the two are swapped"),
         ("fit iris mlp", "but 'mlp' is one: the two are swapped"),
-        ("train dqn ALE/Pong-v5", "nothing that is loaded registers ALE/…; name its module in front, as in ale_py:ALE"),
+        (
+            "train dqn Other/Pong-v5",
+            "nothing that is loaded registers Other/…; name its module in front, as in ale_py:ALE",
+        ),
         ("train dqn CartPole-v1 --hidden 64 64", "several values of --hidden have commas between them"),
         ("train dqn --hidden 64 64 CartPole-v1", "several values of --hidden have commas between them"),
         ("train dqn CartPole-v1 --hidden=64 64", "several values of --hidden have commas between them"),

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlnut.agents.catalogue import AGENTS, DQN
-from rlnut.agents.presets import PRESETS
+from rlnut.agents.presets import FAMILIES, PRESETS
 from rlnut.cli import Parser
 from rlnut.commands.options import add_settings, chosen_settings, converter
 from rlnut.control.settings import RunSettings
@@ -149,9 +149,9 @@ def test_whole_numbers(text: str, value: int):
     assert converter(int)(text) == value
 
 
-@pytest.mark.parametrize("pair", PRESETS, ids="-".join)
+@pytest.mark.parametrize("pair", [*PRESETS, *FAMILIES], ids="-".join)
 def test_presets_are_valid_and_change_something(pair: tuple[str, str]) -> None:
-    preset, default = PRESETS[pair], AGENTS[pair[0]]()
+    preset, default = (PRESETS | FAMILIES)[pair], AGENTS[pair[0]]()
     assert set(preset) <= {"config", "training"}
     for base, part in ((default, "config"), (RunSettings(**default.training), "training")):
         chosen = preset.get(part, {})

@@ -78,7 +78,7 @@ def print_names(lines: Mapping[str, Mapping[str, str]], details: bool) -> None:
 def names_of(kind: str) -> dict[str, str]:
     """Name -> its line: of the registry, or the first sentence of its docstring."""
     from rlnut.agents.catalogue import AGENTS
-    from rlnut.agents.presets import PRESETS
+    from rlnut.agents.presets import FAMILIES, PRESETS
     from rlnut.book.figures import FIGURES
     from rlnut.data.catalogue import DATASETS as LOADERS
     from rlnut.data.small_tables import SYNTHETIC
@@ -104,7 +104,7 @@ def names_of(kind: str) -> dict[str, str]:
         return dict(CHAPTERS)
     return {
         f"{agent} {env}": ", ".join(f"{k} {v}" for part in preset.values() for k, v in part.items())
-        for (agent, env), preset in sorted(PRESETS.items())
+        for (agent, env), preset in sorted([*PRESETS.items(), *(((a, f"{f}/…"), p) for (a, f), p in FAMILIES.items())])
     }
 
 

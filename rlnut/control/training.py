@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import gymnasium as gym
 
 from rlnut.agents.catalogue import AGENTS, AgentConfig, agent_name
-from rlnut.agents.presets import PRESETS
+from rlnut.agents.presets import FAMILIES, PRESETS
 from rlnut.control.profile import Profile
 from rlnut.control.provenance import origin
 from rlnut.control.result import RunLooks, Trained
@@ -23,6 +23,7 @@ from rlnut.control.run_loop import RunLook
 from rlnut.control.session import Session
 from rlnut.control.settings import SILENT, RunSettings, Said
 from rlnut.control.setup import Setup, Shared
+from rlnut.envs.atari import preprocessing
 from rlnut.envs.make import EnvLike, env_name
 from rlnut.errors import UsageError, unknown
 from rlnut.learner.config import OfflineConfig
@@ -256,7 +257,9 @@ def configured(
 def preset_of(agent: str, env: EnvLike) -> dict[str, Options]:
     """The settings that are measured to be better than the defaults on this environment."""
     name = env_name(env)
-    return PRESETS.get((agent, name.id if name and not name.wrappers else ""), {})
+    if name is None or name.wrappers != preprocessing(name.id, name.kwargs)[1]:
+        return {}
+    return PRESETS.get((agent, name.id)) or FAMILIES.get((agent, name.id.partition("/")[0]), {})
 
 
 def checked_seed(seed: Any) -> int:

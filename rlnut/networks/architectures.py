@@ -159,6 +159,23 @@ def lenet(activation_name: str = "tanh", pooling: str = "average", tail: Network
     return build
 
 
+def nature(activation_name: str = "relu", tail: Network | None = None) -> Network:
+    """The network of DQN (Mnih et al. 2015) for images x [B, H, W(, C)] of 36 × 36 or more, made for 84 × 84 × 4.
+
+    32 filters 8×8 by 4, 64 filters 4×4 by 2, 64 filters 3×3 (all valid), a layer of 512 and the head. `tail` takes the
+    place of the last two.
+    """
+    named("activation", activation_name, ACTIVATIONS)
+
+    def build(shape: Shape) -> Model:
+        layers = [with_channels(2)]
+        for depth, size, stride in ((32, 8, 4), (64, 4, 2), (64, 3, 1)):
+            layers += filters(depth, size, stride, "valid", activation_name=activation_name)
+        return serial(*layers, (tail or mlp((512,), activation_name))(shape))
+
+    return build
+
+
 def whole(name: str, values: object) -> tuple[int, ...]:
     """Whole numbers >= 1, checked when a network is described and not when it is first used."""
     good = isinstance(values, (tuple, list)) and all(

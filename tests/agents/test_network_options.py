@@ -74,7 +74,7 @@ def test_networks_of_images_are_those_of_fit_with_the_hidden_layers_behind() -> 
 
 @pytest.mark.parametrize("kind", [PQN, DRQN, NFQ])
 def test_every_agent_takes_every_network(kind: type) -> None:
-    for name in NETWORKS:
+    for name in set(NETWORKS) - {"nature"}:  # for larger images: tests/envs/test_atari.py
         weights(kind(network=name), seen(IMAGE))
         if name != "mlp" and kind is not NFQ:
             weights(kind(network=name), seen(BOTH))
@@ -90,6 +90,7 @@ def test_every_agent_takes_every_network(kind: type) -> None:
         (CQL(network="resnet"), VECTOR, "network resnet takes images"),
         (rlnut.DQN(network="mlp"), BOTH, "network mlp takes one array, and the observations are"),
         (rlnut.DQN(network="lenet"), SMALL, "network lenet needs images of at least 12×12, got 8×9"),
+        (PQN(network="nature"), IMAGE, "network nature needs images of at least 36×36, got 12×12"),
         (rlnut.DQN(activation="tanh", hidden=()), VECTOR, "activation has no effect here"),
         (rlnut.DQN(initializer="glorot", hidden=()), IMAGE, "initializer has no effect here"),
         (rlnut.DQN(initializer="glorot", hidden=(4,), memory="gru"), VECTOR, "initializer has no effect here"),

@@ -195,7 +195,6 @@ def test_one_name(given: str, found: str) -> None:
     ("given", "message"),
     [
         ("CartPole-v7", "unknown environment 'CartPole-v7': there is CartPole-v0, CartPole-v1"),
-        ("ALE/Pong-v5", "'ALE/Pong-v5' is registered by ale-py: pip install ale-py, and give ale_py:ALE/Pong-v5"),
         ("CartPol", r"unknown environment 'CartPol'\. Did you mean CartPole"),
         ("no_such_module:X-v0", "no_such_module:X-v0: cannot import no_such_module"),
         ("gymnasium:Nothing-v0", "unknown environment 'gymnasium:Nothing-v0'"),
