@@ -101,7 +101,7 @@ def own_option(name: str, allowed: Collection[str]) -> str | None:
     plain = plain[len(no) :]
     if plain in spelled and not no:
         return spelled[plain]
-    if explained(plain, spelled):
+    if plain in ELSEWHERE or explained(plain, spelled):
         return None
     theirs = (f"{no}{ours}" for ours, names in SAME.items() if plain in names.split() and f"{no}{ours}" in spelled)
     numbers = (other for other in (f"{no}{plain}s", f"{no}{plain.removesuffix('s')}") if other in spelled)

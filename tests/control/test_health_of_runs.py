@@ -230,5 +230,5 @@ def test_divergence_advises_what_the_agent_has():
     )
     assert way_out_of_divergence(PQN()) == "a smaller --lr or a smaller --gamma"
     assert "--target-every" not in way_out_of_divergence(DQN(target="polyak"))
-    with pytest.raises(RlnutError, match=r"diverged .* give a smaller --lr or a smaller --gamma"):
+    with pytest.raises(RlnutError, match=r"diverged .* use a smaller --lr or a smaller --gamma"):
         trained(QLearning(features="fourier:3", low=(0, 0), high=(1, 1), lr=1e20), steps=400)

@@ -143,7 +143,7 @@ def test_the_step_of_a_number_that_is_not_finite(envs: int) -> None:
             return state._replace(age=state.age + 10)
 
     said = "step 7 returned" if envs == 1 else "steps 19 … 21 returned"
-    with pytest.raises(rlnut.RlnutError, match=f"Fails.*: {said} a reward or an observation that is not finite"):
+    with pytest.raises(rlnut.RlnutError, match=f"Fails.*: {said} a reward or observation that is NaN or infinite"):
         rlnut.train(
             rlnut.DQN(learning_starts=8, batch=4, hidden=(4,)),
             lambda: FuncGym(Fails()),
