@@ -95,15 +95,13 @@ class WorkerProcesses(AsyncVectorEnv):
             yield
         except multiprocessing.TimeoutError:
             late = ", ".join(str(i) for i, pipe in enumerate(self.parent_pipes) if not pipe.poll())
-            raise RlnutError(
-                f"{self._title}: {call}() of environment {late} takes longer than {PATIENCE:g} s"
-            ) from None
+            raise RlnutError(f"{self._title}{call}() of environment {late} takes longer than {PATIENCE:g} s") from None
         except (EOFError, ConnectionError):
-            raise RlnutError(f"{self._title}: the process of {self._dead()} during {call}()") from None
+            raise RlnutError(f"{self._title}the process of {self._dead()} during {call}()") from None
 
     @property
     def _title(self) -> str:
-        return self.spec.id if self.spec is not None else type(self).__name__
+        return f"{self.spec.id}: " if self.spec is not None else ""
 
     def _dead(self) -> str:
         """The first worker that is gone, and how it ended."""

@@ -77,7 +77,7 @@ def test_a_run_learns_and_goes_on(mode: str, tmp_path: Path, capsys: pytest.Capt
     run = rlnut.train(SMALL, "CartPole-v1", **course)
     assert run.steps >= 240
     on = rlnut.resume(tmp_path / "run", steps=480, quiet=True)
-    assert on.steps >= 480 and "new episodes are started" in capsys.readouterr().err
+    assert on.steps >= 480 and "continues with new episodes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_worker_that_dies_or_hangs_ends_the_run_with_what_was_learned(
     course = COURSE | {"out": tmp_path / "run", "vectorization_mode": "async", "quiet": True}
     with pytest.raises(RlnutError, match=text) as caught:
         rlnut.train(SMALL, partial(Mortal, deed), eval_env=Mortal, **course)
-    assert "goes on from step" in str(caught.value) and caught.value.learned is not None
+    assert "continues from step" in str(caught.value) and caught.value.learned is not None
 
 
 def test_workers_know_what_was_registered_here():
