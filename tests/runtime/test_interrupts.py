@@ -143,6 +143,7 @@ def test_one_that_python_lost_counts(name: str, monkeypatch: pytest.MonkeyPatch)
     lost: list[Any] = []
     monkeypatch.setattr(sys, "unraisablehook", lost.append)
     heard: list[str] = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a worker of xdist may have another one
 
     def collecting(phase: str, info: dict[str, int]) -> None:
         if phase == "start" and collecting in gc.callbacks:
@@ -159,3 +160,4 @@ def test_one_that_python_lost_counts(name: str, monkeypatch: pytest.MonkeyPatch)
             assert not stopped()
     with terminations(), interrupts() as stopped:
         assert not stopped()
+    signal.signal(signal.SIGINT, before)
