@@ -27,7 +27,7 @@ PLAYING = [name for name in AGENTS.own if name not in OFFLINE]
 # one of each loop and memory; the others are variants of them, whose compiled visit is one program by its type
 FEW = ("dqn", "per-dqn", "pqn", "drqn", "sarsa-lambda")
 # the same on the host, where the visit is compiled too; rainbow is most of the others in one
-FEW_ON_HOST = ("dqn", "rainbow", "iqn", "pqn", "drqn", "sarsa-lambda", "double-q")
+FEW_ON_HOST = ("dqn", "pqn", "drqn", "sarsa-lambda", "double-q")
 
 
 def mostly_slow(few: tuple[str, ...]) -> list[Any]:
