@@ -37,7 +37,8 @@ def vectorized(env: EnvLike, num_envs: int, mode: str) -> gym.vector.VectorEnv:
         return _registered(env, num_envs)
     make, name = maker(env), env_name(env)
     if mode == "async":
-        return WorkerProcesses([_Worker(make, None if name is None else name.registration)] * num_envs)
+        title = "" if name is None else f"{name.id}: "
+        return WorkerProcesses([_Worker(make, None if name is None else name.registration)] * num_envs, title)
     return SyncVectorEnv([make] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
 
 
@@ -71,9 +72,10 @@ class _Worker:
 
 
 class WorkerProcesses(AsyncVectorEnv):
-    """`AsyncVectorEnv` whose workers may die or hang: RlnutError that names the environment and what happened."""
+    """`AsyncVectorEnv` whose workers may die or hang: RlnutError with `title`, the environment and what happened."""
 
-    def __init__(self, functions: list[Callable[[], gym.Env]]) -> None:
+    def __init__(self, functions: list[Callable[[], gym.Env]], title: str = "") -> None:
+        self._title = title
         # a copy of this process would also copy its threads' locks (fork)
         super().__init__(functions, context="spawn", autoreset_mode=AutoresetMode.SAME_STEP)
 
@@ -98,10 +100,6 @@ class WorkerProcesses(AsyncVectorEnv):
             raise RlnutError(f"{self._title}{call}() of environment {late} takes longer than {PATIENCE:g} s") from None
         except (EOFError, ConnectionError):
             raise RlnutError(f"{self._title}the process of {self._dead()} during {call}()") from None
-
-    @property
-    def _title(self) -> str:
-        return f"{self.spec.id}: " if self.spec is not None else ""
 
     def _dead(self) -> str:
         """The first worker that is gone, and how it ended."""

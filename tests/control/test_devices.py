@@ -29,6 +29,8 @@ RUNS = """
 import json, sys
 import jax, numpy as np
 import rlnut
+from rlnut.control.settings import RunSettings
+from rlnut.control.setup import played
 
 def leaves(params):
     return [np.asarray(a) for a in jax.tree.leaves(params)]
@@ -40,7 +42,12 @@ course = json.loads(sys.argv[1])
 one, *others = [rlnut.train(AGENT, "CartPole-v1", native=True, quiet=True, devices=n, **course) for n in COUNTS]
 gaps = [gap(one.policy.params, other.policy.params) for other in others]
 episodes = [run.history["episodes"].tolist() for run in (one, *others)]
-print(json.dumps({"gaps": gaps, "episodes": episodes, "devices": jax.device_count()}))
+settings = RunSettings(native=True, devices=COUNTS[1], **course)
+loop = played(AGENT, "CartPole-v1", settings, 0, None).loop
+loop.start(0)
+(program,) = loop.programs.compiled.values()
+parts = "all-reduce" in program.as_text()  # of gradients: each device has a part of the rows
+print(json.dumps({"gaps": gaps, "episodes": episodes, "parts": parts}))
 """
 SEEDS = """
 import json
@@ -93,10 +100,10 @@ def last_line(program: str, *words: str, devices: int = 4) -> Any:
     [("pqn", (1, 4)), *(pytest.param(name, (1, 2, "all"), marks=pytest.mark.slow) for name in AGENTS)],
 )
 def test_the_numbers_of_one_device(name: str, counts: tuple[int | str, ...]):
-    """Only float32 sums are rounded otherwise."""
+    """Only float32 sums are rounded otherwise, and the work is divided."""
     program = RUNS.replace("AGENT", AGENTS[name]).replace("COUNTS", repr(counts))
     found = last_line(program, json.dumps(COURSE), devices=8 if "all" in counts else 4)
-    assert max(found["gaps"]) < 1e-5
+    assert found["parts"] and max(found["gaps"]) < 1e-5
     assert all(episodes == found["episodes"][0] for episodes in found["episodes"])
 
 

@@ -98,6 +98,16 @@ def test_a_worker_that_dies_or_hangs_ends_the_run_with_what_was_learned(
     assert "continues from step" in str(caught.value) and caught.value.learned is not None
 
 
+def test_a_worker_that_dies_is_named_with_its_environment():
+    env = vectorized("CartPole-v1", 2, "async")
+    assert isinstance(env, WorkerProcesses)
+    env.reset(seed=0)
+    env.processes[1].kill()
+    with pytest.raises(RlnutError, match=r"^CartPole-v1: the process of environment 1 ended with SIGKILL during step"):
+        env.step(np.zeros(2, np.int64))
+    env.close()
+
+
 def test_workers_know_what_was_registered_here():
     """Registered by a script, which the workers do not run."""
     gym.register("Registered-v0", lambda **kwargs: Mortal(**kwargs), max_episode_steps=7)
