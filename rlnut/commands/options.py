@@ -99,6 +99,8 @@ def process_of(args: argparse.Namespace) -> int:
         return 0
     if missing := [name for name, value in given.items() if value is None]:
         raise UsageError(f"--{missing[0]} is missing: --coordinator, --processes and --process belong together")
+    if args.seeds > 1 or (args.config is None and not args.native):
+        raise UsageError("--coordinator joins processes in one run with --native --devices all, without --seeds")
     from rlnut.runtime.devices import join_processes
 
     join_processes(**given)

@@ -150,9 +150,9 @@ def run(args: argparse.Namespace) -> Mapping[str, object]:
     loggers = chosen_loggers(args)  # what is wrong with them is reported before anything else
     if args.worker:
         return work(args)
+    process = process_of(args)
     if args.seeds > 1:
         return train_seeds(args, range(args.seed, args.seed + args.seeds))
-    process = process_of(args)
     from rlnut.control.training import train
 
     profile = started(args.from_python) if args.profile else False

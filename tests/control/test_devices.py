@@ -184,3 +184,7 @@ def test_words_of_processes(capsys: pytest.CaptureFixture[str]):
         join_processes("127.0.0.1:1", 2, 2)
     assert main(["train", "pqn", "CartPole-v1", "--coordinator", "h:1"]) == 2
     assert "--processes is missing" in capsys.readouterr().err
+    words = ["train", "pqn", "CartPole-v1", "--coordinator", "h:1", "--processes", "2", "--process", "0"]
+    for more in ([], ["--native", "--seeds", "2"]):  # where each process would train alone, and say nothing
+        assert main([*words, *more]) == 2
+        assert "joins processes in one run with --native --devices all" in capsys.readouterr().err
